@@ -1,0 +1,151 @@
+"""The two settings objects of the model library: what the network is, and how it is trained.
+
+Both are frozen, checked when made, passed whole, and saved beside the weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from rnnrec_model.errors import ConfigError
+
+Cell = Literal["gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"]
+LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max"]
+OptimizerName = Literal["adagrad", "adamw"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The network: embedding → dropout → stacked recurrent layers → dropout → feed-forward → item scores.
+
+    cell               gru | lstm | rnn_tanh | rnn_relu (Elman 1990) | mingru (Feng et al. 2024, 2410.01201)
+    units              width of every recurrent layer
+    layers             number of recurrent layers
+    embedding          tied: input rows are the output rows (Hidasi & Karatzoglou 2018, "constrained");
+                       separate: input rows of their own; none: one-hot input straight into the first layer
+    embedding_dropout  share of embedding activations zeroed in training
+    hidden_dropout     share of hidden activations zeroed in training, after every recurrent layer
+    output_layers      feed-forward layers between the last hidden state and the scores
+    item_bias          one learnt bias per item
+    normalize          score = scale * cosine(hidden, item) instead of the inner product (NISER, 1909.04276)
+    scale              that factor; without `normalize` it is not used
+    residual           every recurrent layer but the first adds its input to its output
+    layer_norm         layer normalisation after every recurrent layer
+    """
+
+    cell: Cell = "gru"
+    units: int = 100
+    layers: int = 1
+    embedding: Literal["tied", "separate", "none"] = "tied"
+    embedding_dropout: float = 0.2
+    hidden_dropout: float = 0.2
+    output_layers: int = 0
+    item_bias: bool = True
+    normalize: bool = False
+    scale: float = 16.0
+    residual: bool = False
+    layer_norm: bool = False
+
+    def __post_init__(self) -> None:
+        _one_of("model.cell", self.cell, ("gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"))
+        _one_of("model.embedding", self.embedding, ("tied", "separate", "none"))
+        _in_range("model.units", self.units, 1, 65_536)
+        _in_range("model.layers", self.layers, 1, 16)
+        _in_range("model.output_layers", self.output_layers, 0, 8)
+        _in_range("model.embedding_dropout", self.embedding_dropout, 0.0, 0.95)
+        _in_range("model.hidden_dropout", self.hidden_dropout, 0.0, 0.95)
+        _in_range("model.scale", self.scale, 1e-3, 1e4)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """How a network is fitted.
+
+    loss             cross_entropy (sampled, logQ-corrected) | full_cross_entropy | bpr | bpr_max | top1_max
+    negatives        drawn negatives per batch, shared by all its rows, beside the in-batch ones
+    negative_alpha   items are drawn with probability ~ count**alpha: 0 uniform, 1 by popularity
+    logq             strength of the logQ correction of sampled cross-entropy, 0 (off) to 1
+    regularization   bpr_max only: weight of the squared negative scores
+    epochs           passes over the sessions
+    batch_events     input events per optimizer step
+    bptt_steps       longest piece of a session that is back-propagated through at once; the hidden
+                     state is carried on to the next piece, without its gradient
+    optimizer        adagrad (row-wise on item rows) | adamw (lazy on item rows)
+    learning_rate    peak learning rate
+    schedule         constant | linear (falls to zero over all steps) | cosine
+    warmup           share of all steps over which the rate rises from zero
+    momentum         adagrad only: Polyak momentum of dense weights and item rows
+    weight_decay     decoupled weight decay (adamw only)
+    clip_norm        largest gradient norm of the dense weights; 0 does not clip
+    precision        float32 | bfloat16 (the products of scores in bfloat16, weights and sums in float32)
+    patience         stop after this many epochs without a better validation MRR@20; 0 runs all epochs
+    seed             of weights, order of sessions, negatives and dropout
+    device           auto (CUDA when there is one) | cpu | cuda
+    checkpoint_minutes  write a checkpoint every so many minutes when a folder is given; 0 never
+    """
+
+    loss: LossName = "cross_entropy"
+    negatives: int = 2048
+    negative_alpha: float = 0.5
+    logq: float = 1.0
+    regularization: float = 1.0
+    epochs: int = 10
+    batch_events: int = 512
+    bptt_steps: int = 64
+    optimizer: OptimizerName = "adagrad"
+    learning_rate: float = 0.05
+    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    warmup: float = 0.0
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    clip_norm: float = 0.0
+    precision: Literal["float32", "bfloat16"] = "float32"
+    patience: int = 0
+    seed: int = 1
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    checkpoint_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        _one_of(
+            "training.loss", self.loss, ("cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max")
+        )
+        _one_of("training.optimizer", self.optimizer, ("adagrad", "adamw"))
+        _one_of("training.schedule", self.schedule, ("constant", "linear", "cosine"))
+        _one_of("training.precision", self.precision, ("float32", "bfloat16"))
+        _one_of("training.device", self.device, ("auto", "cpu", "cuda"))
+        _in_range("training.negatives", self.negatives, 0, 1_000_000)
+        _in_range("training.negative_alpha", self.negative_alpha, 0.0, 2.0)
+        _in_range("training.logq", self.logq, 0.0, 1.0)
+        _in_range("training.regularization", self.regularization, 0.0, 1e3)
+        _in_range("training.epochs", self.epochs, 1, 10_000)
+        _in_range("training.batch_events", self.batch_events, 1, 1_000_000)
+        _in_range("training.bptt_steps", self.bptt_steps, 1, 100_000)
+        _in_range("training.learning_rate", self.learning_rate, 1e-8, 10.0)
+        _in_range("training.warmup", self.warmup, 0.0, 1.0)
+        _in_range("training.momentum", self.momentum, 0.0, 0.999)
+        _in_range("training.weight_decay", self.weight_decay, 0.0, 10.0)
+        _in_range("training.clip_norm", self.clip_norm, 0.0, 1e6)
+        _in_range("training.patience", self.patience, 0, 10_000)
+        _in_range("training.seed", self.seed, 0, 2**63 - 1)
+        _in_range("training.checkpoint_minutes", self.checkpoint_minutes, 0.0, 1e6)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain JSON values."""
+        return asdict(self)
+
+
+def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ConfigError(f"{name}: expected one of {', '.join(allowed)}; got {value!r}")
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ConfigError(f"{name}: expected a number from {low} to {high}; got {value!r}")
+    if not low <= value <= high:
+        raise ConfigError(f"{name}: expected a number from {low} to {high}; got {value!r}")

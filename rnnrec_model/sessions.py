@@ -1,0 +1,88 @@
+"""Sessions as two flat arrays: the form in which every model takes them.
+
+items    [a0 a1 a2 | b0 b1 | c0 c1 c2 c3]
+offsets  [0          3       5           9]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from rnnrec_model.errors import DataError
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+
+@dataclass(frozen=True)
+class Sessions:
+    """Sessions of item indices, in time order.
+
+    items     (events,) int64 item indices, sessions one after another
+    offsets   (sessions + 1,) int64: session i is items[offsets[i] : offsets[i + 1]]
+    """
+
+    items: Indices
+    offsets: Indices
+
+    def __post_init__(self) -> None:
+        if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
+            raise DataError("sessions: expected offsets from 0 to the number of events")
+        if (np.diff(self.offsets) < 0).any():
+            raise DataError("sessions: expected offsets that never fall")
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Indices:
+        """(sessions,) events of each session."""
+        return np.diff(self.offsets)
+
+    @staticmethod
+    def of(lists: list[list[int]]) -> Sessions:
+        """From lists of item indices; for tests and examples."""
+        lengths = np.array([0, *map(len, lists)], dtype=np.int64)
+        return Sessions(np.array([i for one in lists for i in one], dtype=np.int64), lengths.cumsum())
+
+    @staticmethod
+    def from_arrow(
+        item_lists: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary, min_length: int = 1
+    ) -> Sessions:
+        """From a list column of item ids; unknown items are dropped first, then sessions under min_length."""
+        column = item_lists.combine_chunks() if isinstance(item_lists, pa.ChunkedArray) else item_lists
+        lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        owners = np.repeat(np.arange(len(column)), lengths)
+        indices = vocabulary.encode(column.flatten())
+        return _grouped(indices, owners, len(column), min_length)
+
+    def take(self, rows: Indices) -> Sessions:
+        """The sessions at these positions, in this order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate(([0], lengths.cumsum()))
+        starts = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
+
+    def slice(self, start: int, stop: int) -> Sessions:
+        """Sessions start..stop without copying their items."""
+        bounds = self.offsets[start : stop + 1]
+        return Sessions(self.items[bounds[0] : bounds[-1]], bounds - bounds[0])
+
+    def chunks(self, max_events: int) -> Iterator[tuple[int, Sessions]]:
+        """(first session, sessions) pieces of at most max_events events, or one longer session."""
+        start = 0
+        while start < len(self):
+            limit = self.offsets[start] + max_events
+            stop = max(start + 1, int(np.searchsorted(self.offsets, limit, side="right")) - 1)
+            yield start, self.slice(start, stop)
+            start = stop
+
+
+def _grouped(indices: Indices, owners: Indices, sessions: int, min_length: int) -> Sessions:
+    known = indices >= 0
+    indices, owners = indices[known], owners[known]
+    lengths = np.bincount(owners, minlength=sessions)
+    kept = lengths >= min_length
+    return Sessions(indices[kept[owners]], np.concatenate(([0], lengths[kept].cumsum())).astype(np.int64))

@@ -1,0 +1,57 @@
+"""What can go wrong in a night, and the exit code each kind ends with.
+
+    PipelineError             1
+    ├── ConfigurationError    2   rnnrec.toml or an override is wrong
+    ├── NightError            3   the night is not a date, or lies where it cannot be run
+    ├── SourceError           4   a source is missing, unreadable, or lacks a column
+    ├── EmptyNightError       5   the sources have no usable event for the night
+    ├── RegistryError         6   MLflow cannot be reached, or holds something we refuse to load
+    ├── WarehouseError        7   a path cannot be written, or a table is not what we left there
+    ├── AuditError            8   the staged tables break a rule: nothing was published
+    ├── FencedError           9   another run of the same night overtook this one
+    └── ModelFailure         10   training or scoring failed (wraps rnnrec_model.errors.ModelError)
+
+Each message says what was expected, what came, and what to do next.
+"""
+
+
+class PipelineError(Exception):
+    """Anything a night refuses; `exit_code` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class ConfigurationError(PipelineError):
+    exit_code = 2
+
+
+class NightError(PipelineError):
+    exit_code = 3
+
+
+class SourceError(PipelineError):
+    exit_code = 4
+
+
+class EmptyNightError(PipelineError):
+    exit_code = 5
+
+
+class RegistryError(PipelineError):
+    exit_code = 6
+
+
+class WarehouseError(PipelineError):
+    exit_code = 7
+
+
+class AuditError(PipelineError):
+    exit_code = 8
+
+
+class FencedError(PipelineError):
+    exit_code = 9
+
+
+class ModelFailure(PipelineError):
+    exit_code = 10
