@@ -142,7 +142,7 @@ class RegistryConfig(_Section):
 
 
 class Config(_Section):
-    """Everything a night needs to know. Relative paths are resolved against the configuration file's folder."""
+    """Everything a night needs to know; relative paths are resolved against the configuration file."""
 
     events: EventsConfig = EventsConfig()
     sessions: SessionsConfig = SessionsConfig()
