@@ -1,0 +1,68 @@
+"""What ranking needs from a model: a score for every item, after every step or after the last one.
+
+A model whose score is an inner product says so by offering its two factors (FactorScorer). Ranking then
+multiplies them block by block and looks at each block while it is still in the cache, instead of asking
+for a row of all items per prediction. Both paths give the same ranks; tests compare them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeGuard, runtime_checkable
+
+import torch
+from torch import Tensor
+
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+
+class Scorer(Protocol):
+    """Anything that can score all items for a session; every baseline and every trained model.
+
+    A row must not depend on the other sessions in the call.
+    """
+
+    @property
+    def name(self) -> str:
+        """Short name for tables and reports."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The training items; the width of every row of scores."""
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, items) float32: one row for every position with a next item, in order."""
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, items) float32: scores after each session's last item."""
+
+
+@runtime_checkable
+class FactorScorer(Scorer, Protocol):
+    """A scorer with score = representation · item_matrix[item] + item_bias[item]."""
+
+    @property
+    def item_matrix(self) -> Tensor:
+        """(items, dims) float32."""
+
+    @property
+    def item_bias(self) -> Tensor:
+        """(items,) float32; zeros where the model has no bias."""
+
+    def represent_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, dims) float32 on item_matrix's device, rows as in score_steps."""
+
+    def represent_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, dims) float32 on item_matrix's device, rows as in score_last."""
+
+
+def has_factors(scorer: Scorer) -> TypeGuard[FactorScorer]:
+    """Does this scorer offer its factors?"""
+    return isinstance(scorer, FactorScorer)
+
+
+def next_items(sessions: Sessions) -> Tensor:
+    """(events - sessions,) int64: the item that follows, for every row of score_steps."""
+    is_first = torch.zeros(len(sessions.items) + 1, dtype=torch.bool)
+    is_first[torch.tensor(sessions.offsets)] = True
+    return torch.tensor(sessions.items)[~is_first[:-1]]
