@@ -1,0 +1,93 @@
+"""The recurrent cells, each a step from (gates of the input, state) to the next state.
+
+The input's share of the gates is computed for all events in one product beforehand; a step adds the
+state's share. `scan` runs a cell over time.
+
+    rnn_tanh, rnn_relu   h' = f(x + U h + b)                                           Elman 1990
+    gru                  r, z = sigmoid(x + U h + b);  n = tanh(x + r * (U h + b));
+                         h' = n + z * (h - n)                                            Cho et al. 2014, 1406.1078
+    lstm                 i, f, o = sigmoid(.), g = tanh(.);  c' = f * c + i * g;  h' = o * tanh(c')
+                                                                   Hochreiter & Schmidhuber 1997; Gers 2000
+    mingru               z = sigmoid(x); h' = h + z * (n - h); the gates do not see h    Feng et al. 2024, 2410.01201
+
+The GRU puts the reset gate after the product, as cuDNN does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+
+
+def elman_tanh_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(lanes, units) input gates, (1, lanes, units) state → next state."""
+    return torch.tanh(torch.addmm(x + bias, state[0], weight))[None]
+
+
+def elman_relu_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(lanes, units) input gates, (1, lanes, units) state → next state."""
+    return torch.relu(torch.addmm(x + bias, state[0], weight))[None]
+
+
+def gru_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(lanes, 3 * units) input gates, (1, lanes, units) state → next state."""
+    hidden = state[0]
+    units = hidden.shape[1]
+    x_gates, x_new = x.split((2 * units, units), dim=-1)
+    h_gates, h_new = torch.addmm(bias, hidden, weight).split((2 * units, units), dim=-1)
+    reset, update = torch.sigmoid(x_gates + h_gates).chunk(2, dim=-1)
+    new = torch.tanh(torch.addcmul(x_new, reset, h_new))
+    return torch.lerp(new, hidden, update)[None]
+
+
+def lstm_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """(lanes, 4 * units) input gates, (2, lanes, units) hidden and cell state → next state."""
+    hidden, memory = state
+    write, forget, read, new = torch.addmm(x + bias, hidden, weight).chunk(4, dim=-1)
+    memory = torch.sigmoid(forget) * memory + torch.sigmoid(write) * torch.tanh(new)
+    return torch.stack((torch.sigmoid(read) * torch.tanh(memory), memory))
+
+
+def mingru_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: ARG001
+    """(lanes, 2 * units) input gates, (1, lanes, units) state → next state. No recurrent weights."""
+    update, new = (x + bias).chunk(2, dim=-1)
+    return torch.lerp(state, new, torch.sigmoid(update))
+
+
+@dataclass(frozen=True)
+class Cell:
+    """gates: widths of `units` in its input; states: kept vectors per lane; recurrent: has a weight on them."""
+
+    gates: int
+    states: int
+    step: Step
+    recurrent: bool = True
+
+
+CELLS: dict[str, Cell] = {
+    "rnn_tanh": Cell(1, 1, elman_tanh_step),
+    "rnn_relu": Cell(1, 1, elman_relu_step),
+    "gru": Cell(3, 1, gru_step),
+    "lstm": Cell(4, 2, lstm_step),
+    "mingru": Cell(2, 1, mingru_step, recurrent=False),
+}
+
+
+def scan(name: str, x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Run a cell over time.
+
+    x        (steps, lanes, gates * units) the input's share of the gates
+    state    (states, lanes, units) before the first step
+    weight   (units, gates * units) recurrent weights; bias (gates * units,)
+    returns  (steps, lanes, units) hidden states, and the state after the last step
+    """
+    step, hidden = CELLS[name].step, []
+    for gates in x:
+        state = step(gates, state, weight, bias)
+        hidden.append(state[0])
+    return torch.stack(hidden), state

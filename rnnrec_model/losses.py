@@ -1,0 +1,93 @@
+"""Losses over scored candidates, in one table of pure functions.
+
+All take scores (events, candidates) and the column of each event's target (events,), and give one value
+per event. Every other column of the row is a negative: the target is never its own negative.
+
+    cross_entropy  -log softmax(scores)[target]          Hidasi & Karatzoglou 2018, 1706.03847
+    bpr            mean over negatives of -log sigmoid(target - negative)     Rendle et al. 2009, 1205.2618
+    bpr_max        -log sum_j s_j sigmoid(target - r_j) + regularization * sum_j s_j r_j^2,
+                   s = softmax over the negatives only                  Hidasi & Karatzoglou 2018
+    top1_max       sum_j s_j (sigmoid(r_j - target) + sigmoid(r_j^2))     Hidasi & Karatzoglou 2018
+
+A column that must not take part (a duplicate, a padding) carries the score -inf.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rnnrec_model.config import TrainingConfig
+
+Loss = Callable[[Tensor, Tensor, TrainingConfig], Tensor]
+
+
+def cross_entropy(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
+    """(events, candidates), (events,) → (events,)."""
+    loss: Tensor = _SoftmaxCrossEntropy.apply(scores, targets)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def bpr(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
+    """(events, candidates), (events,) → (events,)."""
+    target, negative = _split(scores, targets)
+    count = torch.isfinite(negative).sum(dim=1).clamp_min(1)
+    return F.softplus(negative - target).sum(dim=1) / count  # softplus(-inf) is 0
+
+
+def bpr_max(scores: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
+    """(events, candidates), (events,) → (events,)."""
+    target, negative = _split(scores, targets)
+    weight = torch.softmax(negative, dim=1)
+    won = torch.logsumexp(torch.log_softmax(negative, dim=1) + F.logsigmoid(target - negative), dim=1)
+    return -won + config.regularization * (weight * _finite(negative).square()).sum(dim=1)
+
+
+def top1_max(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
+    """(events, candidates), (events,) → (events,)."""
+    target, negative = _split(scores, targets)
+    finite = _finite(negative)
+    pull = torch.sigmoid(finite - target) + torch.sigmoid(finite.square())
+    return (torch.softmax(negative, dim=1) * pull).sum(dim=1)
+
+
+LOSSES: dict[str, Loss] = {
+    "cross_entropy": cross_entropy,
+    "full_cross_entropy": cross_entropy,
+    "bpr": bpr,
+    "bpr_max": bpr_max,
+    "top1_max": top1_max,
+}
+
+
+def _split(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """The target's score (events, 1), and all scores with the target's column at -inf."""
+    column = targets[:, None]
+    return scores.gather(1, column), scores.scatter(1, column, -torch.inf)
+
+
+def _finite(scores: Tensor) -> Tensor:
+    return scores.masked_fill(torch.isneginf(scores), 0.0)
+
+
+class _SoftmaxCrossEntropy(torch.autograd.Function):
+    """Two passes over the scores in all: softmax forward, and the same memory scaled into the gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, scores: Tensor, targets: Tensor) -> Tensor:
+        column = targets[:, None]
+        probability = torch.softmax(scores, dim=1)
+        chosen = probability.gather(1, column)
+        ctx.save_for_backward(probability, column)
+        return -chosen.float().clamp_min(1e-30).log().squeeze(1)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:
+        probability, column = ctx.saved_tensors
+        scale = outer[0][:, None].to(probability.dtype)
+        gradient = probability.mul_(scale)
+        return gradient.scatter_add_(1, column, -scale), None

@@ -1,0 +1,140 @@
+"""The recurrent next-item network (GRU4Rec's family).
+
+    item → embedding → dropout → [recurrent layer → (norm) → (+ residual) → dropout] * layers
+         → feed-forward * output_layers → inner product with every candidate's row (+ its bias)
+
+Two kinds of weights: `tables` have one row an item and are trained row by row; everything else is dense.
+The network never keeps a hidden state: whoever runs it passes the state in and gets it back.
+
+Session-based recommendations with recurrent neural networks: Hidasi et al. 2015, 1511.06939.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rnnrec_model.cells import CELLS, scan
+from rnnrec_model.config import ModelConfig
+
+
+class RecurrentLayer(nn.Module):
+    """One cell over time with its input projection; `project=False` takes gates instead of a vector."""
+
+    def __init__(self, config: ModelConfig, inputs: int, random: torch.Generator, project: bool) -> None:
+        super().__init__()
+        cell, units = CELLS[config.cell], config.units
+        self.cell = config.cell
+        self.input = nn.Parameter(glorot((inputs, units), cell.gates, random)) if project else None
+        self.recurrent = nn.Parameter(orthogonal(units, cell.gates, random)) if cell.recurrent else None
+        self.bias = nn.Parameter(torch.zeros(cell.gates * units))
+        self.norm = nn.LayerNorm(units) if config.layer_norm else None
+        self.residual = config.residual and inputs == units and project
+
+    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+        """(steps, lanes, inputs), (states, lanes, units) → (steps, lanes, units), next state."""
+        gates = x if self.input is None else (x.flatten(0, 1) @ self.input).unflatten(0, x.shape[:2])
+        weight = self.bias if self.recurrent is None else self.recurrent
+        hidden, state = scan(self.cell, gates, state, weight, self.bias)
+        hidden = hidden if self.norm is None else self.norm(hidden)
+        return (hidden + x if self.residual else hidden), state
+
+
+class Network(nn.Module):
+    """The weights of a model and the way from item rows to hidden states.
+
+    item_rows   (items, units) output rows, and input rows when tied
+    item_bias   (items, 1), or None
+    input_rows  (items, units) when separate, (items, gates * units) when there is no embedding, else None
+    """
+
+    def __init__(self, items: int, config: ModelConfig, random: torch.Generator) -> None:
+        super().__init__()
+        self.config = config
+        units = config.units
+        self.item_rows = nn.Parameter(item_table(items, units, random))
+        self.item_bias = nn.Parameter(torch.zeros(items, 1)) if config.item_bias else None
+        width = {"tied": 0, "separate": units, "none": CELLS[config.cell].gates * units}[config.embedding]
+        self.input_rows = nn.Parameter(item_table(items, width, random)) if width else None
+        self.layers = nn.ModuleList(
+            RecurrentLayer(config, units, random, project=layer > 0 or config.embedding != "none")
+            for layer in range(config.layers)
+        )
+        self.output = nn.ModuleList(nn.Linear(units, units) for _ in range(config.output_layers))
+        for layer in self.output:
+            assert isinstance(layer, nn.Linear)
+            layer.weight.data = glorot((units, units), 1, random)
+            layer.bias.data.zero_()
+
+    @property
+    def items(self) -> int:
+        """Number of items that can be scored."""
+        return len(self.item_rows)
+
+    def tables(self) -> dict[str, Tensor]:
+        """Weights with one row an item, by name."""
+        names = ("item_rows", "item_bias", "input_rows")
+        return {name: getattr(self, name) for name in names if getattr(self, name) is not None}
+
+    def dense(self) -> dict[str, Tensor]:
+        """All other weights, by name."""
+        return {name: weight for name, weight in self.named_parameters() if name not in self.tables()}
+
+    def zero_state(self, lanes: int) -> list[Tensor]:
+        """Hidden state at the start of a session: per layer (states, lanes, units) of zeros."""
+        states = CELLS[self.config.cell].states
+        return [self.item_rows.new_zeros(states, lanes, self.config.units) for _ in self.layers]
+
+    def forward(
+        self, x: Tensor, states: list[Tensor], random: torch.Generator | None = None
+    ) -> tuple[Tensor, list[Tensor]]:
+        """Input rows (steps, lanes, width) → hidden states (steps, lanes, units) and the next states.
+
+        random   generator of the dropout masks; None (scoring) drops nothing
+        """
+        x = dropout(x, self.config.embedding_dropout, random)
+        following = []
+        for layer, state in zip(self.layers, states, strict=True):
+            x, state = layer(x, state)  # noqa: PLW2901
+            x = dropout(x, self.config.hidden_dropout, random)
+            following.append(state)
+        for layer in self.output:
+            x = F.elu(layer(x))
+        return (F.normalize(x, dim=-1) if self.config.normalize else x), following
+
+    def input_of(self, rows: Tensor) -> Tensor:
+        """Input rows as the first layer takes them."""
+        tied = self.config.normalize and self.config.embedding == "tied"
+        return F.normalize(rows, dim=-1) if tied else rows
+
+    def output_of(self, rows: Tensor) -> Tensor:
+        """Output rows as the inner product takes them."""
+        return self.config.scale * F.normalize(rows, dim=-1) if self.config.normalize else rows
+
+
+def dropout(x: Tensor, share: float, random: torch.Generator | None) -> Tensor:
+    """Zero a share of the activations and scale up the rest; nothing without a generator."""
+    if random is None or share == 0.0:
+        return x
+    kept = torch.empty_like(x).bernoulli_(1 - share, generator=random)
+    return x * kept.div_(1 - share)
+
+
+def item_table(items: int, width: int, random: torch.Generator) -> Tensor:
+    """Rows whose expected length is one, so that first scores are of order one at any width."""
+    return torch.randn(items, width, generator=random) / math.sqrt(width)
+
+
+def glorot(shape: tuple[int, int], gates: int, random: torch.Generator) -> Tensor:
+    """(inputs, gates * outputs): Glorot & Bengio 2010, each gate a matrix of its own."""
+    bound = math.sqrt(6.0 / sum(shape))
+    return (torch.rand(shape[0], gates * shape[1], generator=random) * 2 - 1) * bound
+
+
+def orthogonal(units: int, gates: int, random: torch.Generator) -> Tensor:
+    """(units, gates * units): each gate orthogonal (Saxe et al. 2013), so that states neither die nor explode."""
+    gate = [torch.linalg.qr(torch.randn(units, units, generator=random))[0] for _ in range(gates)]
+    return torch.cat(gate, dim=1)

@@ -1,0 +1,118 @@
+"""A trained network together with the ids it knows: what scores sessions, and what is saved."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from rnnrec_model.batches import grid, scoring_plan
+from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.network import Network
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+SCORING_EVENTS = 4096
+SCORING_STEPS = 64
+
+
+@dataclass
+class Recommender:
+    """Scores sessions of item indices; the scores of a session do not depend on its neighbours.
+
+    optimizer_state   named tensors to go on training from, or empty
+    """
+
+    network: Network
+    vocabulary: Vocabulary
+    training_config: TrainingConfig
+    optimizer_state: dict[str, Tensor] = field(default_factory=dict)
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.network.config.cell
+
+    @property
+    def model_config(self) -> ModelConfig:
+        """The network's settings."""
+        return self.network.config
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.network.item_rows.device
+
+    @property
+    @torch.no_grad()
+    def item_matrix(self) -> Tensor:
+        """(items, units): a score is the inner product of a session's vector with an item's row."""
+        return self.network.output_of(self.network.item_rows.detach())
+
+    @property
+    def item_bias(self) -> Tensor | None:
+        """(items,) added to every score, or None."""
+        bias = self.network.item_bias
+        return None if bias is None else bias.detach().squeeze(1)
+
+    def represent_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, units): a vector for every position that has a next item, sessions in order."""
+        inputs = (sessions.lengths - 1).clip(min=0)
+        return self._hidden(sessions, inputs, last_only=False)
+
+    def represent_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, units): a vector for what comes after each session's last item."""
+        return self._hidden(sessions, sessions.lengths, last_only=True)
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, items) scores at every position that has a next item."""
+        return self._score(self.represent_steps(sessions))
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, items) scores after each session's last item."""
+        return self._score(self.represent_last(sessions))
+
+    def _score(self, vectors: Tensor) -> Tensor:
+        scores = vectors @ self.item_matrix.t()
+        return scores if self.item_bias is None else scores + self.item_bias
+
+    @torch.no_grad()
+    def _hidden(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:
+        network, device = self.network, self.device
+        items = torch.as_tensor(sessions.items.copy(), device=device)
+        first_row = torch.as_tensor(inputs.cumsum() - inputs, device=device)
+        rows = len(inputs) if last_only else int(inputs.sum())
+        vectors = torch.zeros(rows, network.config.units, device=device)
+        table = network.item_rows if network.input_rows is None else network.input_rows
+        states: list[Tensor] = []
+        for batch in scoring_plan(sessions.offsets[:-1], inputs, SCORING_EVENTS, SCORING_STEPS):
+            if not inputs[batch.rows].any():
+                continue
+            starts = torch.as_tensor(batch.starts, device=device)
+            lengths = torch.as_tensor(batch.lengths, device=device)
+            cells, real = grid(items, starts, lengths, batch.steps)
+            states = network.zero_state(len(starts)) if batch.first else states
+            hidden, states = network(network.input_of(table[items[cells]]), states)
+            if last_only:
+                self._keep_last(vectors, hidden, inputs, batch.rows, batch.starts, lengths, sessions)
+            else:
+                begin = first_row - torch.as_tensor(sessions.offsets[:-1], device=device)
+                owner = torch.zeros(len(starts), dtype=torch.long, device=device)
+                owner[: len(batch.rows)] = begin[torch.as_tensor(batch.rows, device=device)]
+                vectors[(cells + owner)[real]] = hidden[real]
+        return vectors
+
+    def _keep_last(
+        self,
+        vectors: Tensor,
+        hidden: Tensor,
+        inputs: Indices,
+        rows: Indices,
+        starts: Indices,
+        lengths: Tensor,
+        sessions: Sessions,
+    ) -> None:
+        done = starts[: len(rows)] - sessions.offsets[rows]
+        ends = (done < inputs[rows]) & (inputs[rows] - done <= len(hidden))
+        lanes = torch.as_tensor(ends.nonzero()[0], device=hidden.device)
+        vectors[torch.as_tensor(rows[ends], device=hidden.device)] = hidden[lengths[lanes] - 1, lanes]

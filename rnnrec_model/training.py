@@ -1,0 +1,297 @@
+"""Fitting a network to sessions: session batches, backpropagation through time, shared negatives.
+
+A step gathers the rows of every item it touches once, runs the network over a rectangle of sessions,
+scores each position against all those rows, and writes the updated rows back once. Hidden states start
+at zero with each session and are carried, without gradient, over the pieces of a long one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnrec_model import checkpoint as checkpoints
+from rnnrec_model.batches import Batch, grid, training_plan
+from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.errors import ConfigError, DataError, TrainingError
+from rnnrec_model.evaluation import evaluate
+from rnnrec_model.losses import LOSSES
+from rnnrec_model.negatives import NegativeSampler
+from rnnrec_model.network import Network
+from rnnrec_model.optimizers import OPTIMIZERS
+from rnnrec_model.recommender import Recommender
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.warm_start import warm_network
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """One pass over the data: mean loss per event, events trained on, seconds, and validation metrics."""
+
+    epoch: int
+    loss: float
+    events: int
+    seconds: float
+    validation: dict[str, float] | None = None
+
+    @property
+    def events_per_second(self) -> float:
+        """Training speed of this epoch."""
+        return self.events / max(self.seconds, 1e-9)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The model, and what each epoch reported."""
+
+    recommender: Recommender
+    history: list[EpochReport]
+
+
+def train(
+    sessions: Sessions,
+    vocabulary: Vocabulary,
+    model_config: ModelConfig,
+    training_config: TrainingConfig,
+    *,
+    validation: Sessions | None = None,
+    warm_start: Recommender | None = None,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochReport], None] | None = None,
+) -> Trained:
+    """Fit a network.
+
+    sessions     item indices into `vocabulary`; sessions shorter than 2 teach nothing and are left out
+    validation   sessions to rank after every epoch; with `patience` the best epoch's weights are returned
+    warm_start   a model to start from: known items keep rows and optimizer state, new ones are drawn afresh
+    checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
+    Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
+    """
+    trainer = Trainer(sessions, vocabulary, model_config, training_config, warm_start)
+    progress = checkpoints.Progress()
+    if checkpoint is not None:
+        progress = checkpoints.restore(checkpoint, trainer) or progress
+    for epoch in range(progress.epoch, training_config.epochs):
+        report = _run_epoch(trainer, epoch, progress, checkpoint)
+        if validation is not None:
+            report = _validated(report, trainer, validation, progress)
+        progress.history.append(report)
+        if on_epoch is not None:
+            on_epoch(report)
+        progress.batch, progress.epoch = 0, epoch + 1
+        if training_config.patience and epoch - progress.best_epoch >= training_config.patience:
+            break
+    if progress.best_weights:
+        trainer.network.load_state_dict(progress.best_weights)
+    if checkpoint is not None:
+        checkpoints.remove(checkpoint)
+    return Trained(trainer.recommender(), progress.history)
+
+
+def _run_epoch(
+    trainer: Trainer, epoch: int, progress: checkpoints.Progress, folder: Path | None
+) -> EpochReport:
+    began, saved = time.perf_counter(), time.monotonic()
+    interval = trainer.config.checkpoint_minutes * 60
+    for number, batch in enumerate(trainer.epoch(epoch)):
+        if number < progress.batch:
+            continue
+        trainer.step(batch)
+        if folder is not None and interval and batch.last and time.monotonic() - saved >= interval:
+            progress.epoch, progress.batch = epoch, number + 1
+            checkpoints.write(folder, trainer, progress)
+            saved = time.monotonic()
+    loss, events = trainer.take_loss()
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"training: expected a finite loss; got {loss} in epoch {epoch + 1}. Lower training.learning_rate "
+            f"(now {trainer.config.learning_rate}) or set training.clip_norm"
+        )
+    return EpochReport(epoch + 1, loss, events, time.perf_counter() - began)
+
+
+def _validated(
+    report: EpochReport, trainer: Trainer, validation: Sessions, progress: checkpoints.Progress
+) -> EpochReport:
+    metrics = evaluate(trainer.recommender(), validation, cutoffs=(20,)).metrics
+    if metrics["mrr_at_20"] > progress.best_value:
+        progress.best_value, progress.best_epoch = metrics["mrr_at_20"], report.epoch - 1
+        if trainer.config.patience:
+            state = trainer.network.state_dict()
+            progress.best_weights = {name: weight.clone() for name, weight in state.items()}
+    return EpochReport(report.epoch, report.loss, report.events, report.seconds, metrics)
+
+
+class Trainer:
+    """Weights, optimizer, randomness and the data of one training; `step` is one update."""
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        vocabulary: Vocabulary,
+        model_config: ModelConfig,
+        config: TrainingConfig,
+        warm_start: Recommender | None = None,
+    ) -> None:
+        self.config, self.vocabulary = config, vocabulary
+        self.device = choose_device(config.device)
+        self._rows = np.flatnonzero(sessions.lengths >= 2)
+        if len(self._rows) == 0:
+            raise DataError("training: expected at least one session of two items; got none")
+        self._starts = sessions.offsets[:-1][self._rows]
+        self._inputs = sessions.lengths[self._rows] - 1
+        self._items = torch.as_tensor(sessions.items.copy(), device=self.device)
+        weights_random = torch.Generator().manual_seed(config.seed)
+        self.network = Network(len(vocabulary), model_config, weights_random).to(self.device)
+        self.optimizer = OPTIMIZERS[config.optimizer](
+            {name: weight.data for name, weight in self.network.dense().items()},
+            {name: table.data for name, table in self.network.tables().items()},
+            config,
+        )
+        if warm_start is not None:
+            warm_network(self.network, self.optimizer.state, vocabulary, warm_start)
+        self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
+        counts = torch.as_tensor(vocabulary.counts.copy(), device=self.device)
+        self._sampler = NegativeSampler(counts, config.negative_alpha, self.random)
+        self._correction = self._log_inclusion()
+        self._states: list[Tensor] = []
+        self.total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.total_events = 0
+        self.steps_done = 0
+        self.steps_in_all = config.epochs * sum(1 for _ in self.epoch(0))
+
+    def epoch(self, number: int) -> Iterator[Batch]:
+        """The batches of an epoch; the same for the same seed and number."""
+        random = np.random.default_rng((self.config.seed, number))
+        return training_plan(
+            self._starts, self._inputs, self.config.batch_events, self.config.bptt_steps, random
+        )
+
+    def step(self, batch: Batch) -> None:
+        """One update of the weights from one batch."""
+        starts = torch.as_tensor(batch.starts, device=self.device)
+        lengths = torch.as_tensor(batch.lengths, device=self.device)
+        if batch.first:
+            self._states = self.network.zero_state(len(starts))
+        cells, real = grid(self._items, starts, lengths, batch.steps)
+        inputs, targets = self._items[cells[real]], self._items[cells[real] + 1]
+        items, slots = self._candidates(inputs, targets)
+        rows = {
+            name: (table.data if items is None else table.data.index_select(0, items)).requires_grad_()
+            for name, table in self.network.tables().items()
+        }
+        input_slots = torch.zeros_like(cells)
+        input_slots[real] = slots[: len(inputs)]
+        source = rows.get("input_rows", rows["item_rows"])
+        x = self.network.input_of(source).index_select(0, input_slots.flatten())
+        hidden, states = self.network(x.unflatten(0, cells.shape), self._states, self.random)
+        self._states = [state.detach() for state in states]
+        loss = self._loss(hidden[real], rows, items, slots[len(inputs) : 2 * len(inputs)])
+        self._update(loss.mean(), rows, items)
+        self.total_loss += loss.detach().sum()
+        self.total_events += len(inputs)
+        self.steps_done += 1
+
+    def recommender(self) -> Recommender:
+        """The model as it stands."""
+        return Recommender(self.network, self.vocabulary, self.config, self.optimizer.state)
+
+    def identity(self) -> str:
+        """Digest of everything that decides the outcome: settings, vocabulary and data."""
+        settings = self.network.config.as_dict(), self.config.as_dict()
+        ids = repr(self.vocabulary.ids.to_pylist())
+        data = (self._items.cpu().numpy(), self._starts, self._inputs)
+        return checkpoints.digest(repr(settings), ids, *(array.tobytes() for array in data))
+
+    def take_loss(self) -> tuple[float, int]:
+        """Mean loss per event since the last call, and the events."""
+        loss, events = float(self.total_loss) / max(1, self.total_events), self.total_events
+        self.total_loss.zero_()
+        self.total_events = 0
+        return loss, events
+
+    def rate(self) -> float:
+        """Learning rate of the next step."""
+        config, done = self.config, self.steps_done / max(1, self.steps_in_all)
+        warm = min(1.0, (done + 1 / self.steps_in_all) / config.warmup) if config.warmup else 1.0
+        fall = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1)))}
+        return config.learning_rate * warm * fall[config.schedule]
+
+    def _candidates(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor | None, Tensor]:
+        """Distinct items to score (None: all), and where inputs and targets stand among them."""
+        if self.config.loss == "full_cross_entropy":
+            return None, torch.cat((inputs, targets))
+        drawn = self._sampler.draw(self.config.negatives)
+        items, slots = torch.unique(torch.cat((inputs, targets, drawn)), return_inverse=True)
+        return items, slots
+
+    def _log_inclusion(self) -> Tensor | None:
+        config = self.config
+        if config.loss != "cross_entropy" or config.logq == 0.0:
+            return None
+        return config.logq * self._sampler.log_inclusion(config.negatives, 2 * config.batch_events)
+
+    def _loss(self, hidden: Tensor, rows: dict[str, Tensor], items: Tensor | None, target: Tensor) -> Tensor:
+        """(events,) loss of hidden states (events, units) against all gathered rows."""
+        matrix = self.network.output_of(rows["item_rows"])
+        offset = rows.get("item_bias", matrix.new_zeros(len(matrix), 1))
+        correction = None
+        if self._correction is not None and items is not None:
+            correction = self._correction[items]
+            offset = offset - correction[:, None]
+        scores = score_candidates(hidden, matrix, offset, self.config.precision)
+        if correction is not None:
+            scores = scores.scatter_add_(1, target[:, None], correction[target][:, None].to(scores.dtype))
+        return LOSSES[self.config.loss](scores, target, self.config)
+
+    def _update(self, loss: Tensor, rows: dict[str, Tensor], items: Tensor | None) -> None:
+        dense = self.network.dense()
+        leaves = list(dense.values()) + list(rows.values())
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+        rate = torch.tensor(self.rate(), device=self.device)
+        scale = self._clip(gradients[: len(dense)])
+        self.optimizer.tick()
+        for (name, weight), gradient in zip(dense.items(), gradients, strict=False):
+            if gradient is not None:
+                self.optimizer.update(name, weight.data, gradient * scale, rate)
+        for (name, _), gradient in zip(rows.items(), gradients[len(dense) :], strict=True):
+            table = self.network.tables()[name].data
+            where = torch.arange(len(table), device=self.device) if items is None else items
+            if gradient is not None:
+                self.optimizer.update_rows(name, table, where, gradient, rate)
+
+    def _clip(self, gradients: tuple[Tensor | None, ...]) -> Tensor | float:
+        if not self.config.clip_norm:
+            return 1.0
+        norms = torch.stack([gradient.norm() for gradient in gradients if gradient is not None])
+        return (self.config.clip_norm / norms.norm().clamp_min(1e-12)).clamp_max(1.0)
+
+
+def score_candidates(hidden: Tensor, matrix: Tensor, offset: Tensor, precision: str) -> Tensor:
+    """(events, units) x (candidates, units) + (candidates, 1) → (events, candidates).
+
+    The offset goes through the product as further dimensions, which costs nothing. In bfloat16 it takes
+    two, its value and what rounding left of it, so that no item's correction is off by the rounding.
+    """
+    if precision == "float32":
+        ones = hidden.new_ones(len(hidden), 1)
+        return torch.cat((hidden, ones), 1) @ torch.cat((matrix, offset), 1).t()
+    coarse = offset.bfloat16()
+    fine = (offset - coarse).detach().bfloat16()
+    ones = torch.ones(len(hidden), 2, dtype=torch.bfloat16, device=hidden.device)
+    return torch.cat((hidden.bfloat16(), ones), 1) @ torch.cat((matrix.bfloat16(), coarse, fine), 1).t()
+
+
+def choose_device(name: str) -> torch.device:
+    """auto: CUDA when there is one. Raises ConfigError when CUDA is asked for and absent."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("training.device: expected a CUDA device; this machine has none. Use auto or cpu")
+    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")

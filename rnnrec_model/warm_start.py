@@ -1,0 +1,45 @@
+"""Starting from an earlier model whose vocabulary was another one.
+
+Known items keep their rows and optimizer state, new ones keep the fresh initialisation, vanished ones are
+dropped. Dense weights and their optimizer state carry over whole.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from rnnrec_model.errors import ConfigError
+from rnnrec_model.network import Network
+from rnnrec_model.recommender import Recommender
+from rnnrec_model.vocabulary import Vocabulary
+
+
+def warm_network(
+    network: Network, optimizer_state: dict[str, Tensor], vocabulary: Vocabulary, earlier: Recommender
+) -> None:
+    """Overwrite what `earlier` knows. Raises ConfigError when the networks have different shapes."""
+    if earlier.model_config != network.config:
+        raise ConfigError(
+            f"warm start: expected a model of the same settings, {network.config}; got {earlier.model_config}. "
+            "Start cold after a change of [model]"
+        )
+    device = network.item_rows.device
+    old_rows = torch.as_tensor(earlier.vocabulary.encode(vocabulary.ids), device=device)
+    known = old_rows >= 0
+    tables = network.tables()
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            old = earlier.network.get_parameter(name).to(device)
+            _carry(weight.data, old, name in tables, known, old_rows)
+        for name, state in optimizer_state.items():
+            if name in earlier.optimizer_state:
+                is_table = name.rsplit(".", 1)[0] in tables
+                _carry(state, earlier.optimizer_state[name].to(device), is_table, known, old_rows)
+
+
+def _carry(new: Tensor, old: Tensor, is_table: bool, known: Tensor, old_rows: Tensor) -> None:
+    if is_table:
+        new[known] = old[old_rows[known]]
+    else:
+        new.copy_(old)
