@@ -1,0 +1,220 @@
+"""rnnrec: a thin door to the flows. Heavy imports wait inside the commands, so that --help is quick."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from tasks.errors import ConfigurationError, PipelineError
+
+if TYPE_CHECKING:
+    from tasks.config import Config
+
+app = typer.Typer(
+    name="rnnrec",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Every night: raw event logs in, recommendations out, published only when they earned it.",
+)
+
+ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a setting; repeatable.")
+]
+DEFAULT = Path("rnnrec.toml")
+
+
+@app.command()
+def nightly(
+    config: ConfigPath = DEFAULT,
+    night: Annotated[
+        str | None, typer.Option(help="The day, as 2017-10-10; yesterday when not given.")
+    ] = None,
+    settings: Settings = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
+    ] = False,
+) -> None:
+    """Run one night. A second run of the same night publishes nothing new."""
+    overrides = _overrides(settings)
+    cfg = _ready(config, overrides)
+    if dry_run:
+        from flows.plan import describe
+
+        Console().print(describe(cfg, night))
+        return
+    _before_prefect(cfg)
+    from flows.nightly import nightly as flow
+
+    _say(flow(str(config), night, overrides))
+
+
+@app.command()
+def backfill(
+    first: Annotated[str, typer.Option("--from", help="The first day.")],
+    last: Annotated[str, typer.Option("--to", help="The last day.")],
+    config: ConfigPath = DEFAULT,
+    settings: Settings = None,
+    promote: Annotated[bool, typer.Option("--promote", help="Let winners become the champion.")] = False,
+    move_latest: Annotated[bool, typer.Option("--move-latest", help="Show these nights to readers.")] = False,
+) -> None:
+    """Run past nights; neither the champion nor what readers see moves unless asked."""
+    overrides = _overrides(settings)
+    cfg = _ready(config, overrides)
+    _before_prefect(cfg)
+    from flows.backfill import backfill as flow
+
+    for one in flow(first, last, str(config), overrides, promote, move_latest):
+        _say(one)
+
+
+@app.command()
+def status(
+    config: ConfigPath = DEFAULT,
+    nights: Annotated[int, typer.Option(min=1, help="How many nights to show.")] = 10,
+) -> None:
+    """The last nights: state, model version, rows, freshness, seconds."""
+    from flows.showing import status_table
+
+    Console().print(status_table(_ready(config, {}), nights))
+
+
+@app.command()
+def evaluate(
+    train: Annotated[Path, typer.Option(help="Sessions to train on: Parquet, or TSV with a header.")],
+    test: Annotated[Path, typer.Option(help="Sessions to rank.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings; defaults without.")] = None,
+    settings: Settings = None,
+    models: Annotated[
+        str, typer.Option(help="Comma-separated: gru or a baseline.")
+    ] = "gru,markov,popularity",
+    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
+    protocol: Annotated[str, typer.Option(help="sessions | leave-one-out")] = "sessions",
+    split_column: Annotated[str, typer.Option(help="Take rows by this column's value, see below.")] = "",
+    train_split: Annotated[str, typer.Option(help="Its values for training, comma-separated.")] = "train",
+    test_split: Annotated[str, typer.Option(help="Its values for testing; default: see below.")] = "",
+) -> None:
+    """Train on session files and rank others, by the protocols of the literature.
+
+    sessions: every next item of every test session, all items ranked, items unknown to training dropped first.
+    leave-one-out: only the last item of each test sequence, items seen before it removed from the ranking.
+    Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
+    test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
+    """
+    from flows.showing import evaluation_table
+    from tasks.config import load_config
+    from tasks.evaluate import Question, evaluate_files
+
+    cfg = load_config(config, _overrides(settings)) if config else _defaults(_overrides(settings))
+    question = Question(
+        train, test, _listed(models), protocol, split_column, _listed(train_split), _listed(test_split)
+    )
+    found = evaluate_files(cfg, question)
+    Console().print(evaluation_table(found))
+    if json:
+        import json as writer
+
+        json.parent.mkdir(parents=True, exist_ok=True)
+        json.write_text(writer.dumps(found, indent=2) + "\n")
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where logs, tables and models of the demo go.")] = Path(
+        "demo"
+    ),
+) -> None:
+    """Three consecutive nights of the real pipeline on the logs of a small generated shop."""
+    from flows.demo import run
+
+    run(folder, Console())
+
+
+@app.command()
+def init(
+    config: ConfigPath = DEFAULT,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+) -> None:
+    """Write a configuration file with every key, its default and what it means."""
+    from flows.template import rnnrec_toml
+
+    if config.exists() and not force:
+        raise ConfigurationError(f"{config}: already there; --force overwrites it")
+    config.write_text(rnnrec_toml(), encoding="utf-8")
+    Console().print(f"wrote {config}")
+
+
+@app.command()
+def deploy() -> None:
+    """Deploy what prefect.yaml says, with the automation for runs that died silently."""
+    from flows.serving import deploy as work
+
+    work()
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port of the Prefect server on loopback.")] = 4200,
+) -> None:
+    """Start server, process pool and worker on loopback, and deploy; Ctrl-C stops all of them."""
+    from flows.serving import serve as work
+
+    work(port)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The console script: the pipeline's own errors become a message and an exit code."""
+    try:
+        app(args=None if arguments is None else list(arguments), prog_name="rnnrec")
+    except PipelineError as error:
+        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
+        sys.exit(error.exit_code)
+
+
+def _overrides(settings: Sequence[str] | None) -> dict[str, Any]:
+    pairs = [setting.partition("=") for setting in settings or ()]
+    wrong = [key for key, equals, _ in pairs if not equals]
+    if wrong:
+        raise ConfigurationError(f"--set: expected KEY=VALUE, as in training.epochs=3; got {wrong[0]!r}")
+    return {key.strip(): value.strip() for key, _, value in pairs}
+
+
+def _listed(names: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in names.split(",") if name.strip())
+
+
+def _defaults(overrides: dict[str, Any]) -> Config:
+    """The default configuration, without a file."""
+    import tempfile
+
+    from tasks.config import load_config
+
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "defaults.toml"
+        empty.touch()
+        return load_config(empty, overrides)
+
+
+def _ready(config: Path, overrides: dict[str, Any]) -> Config:
+    from tasks.config import load_config
+
+    return load_config(config, overrides)
+
+
+def _before_prefect(cfg: Config) -> None:
+    """Fail for an unwritable folder before Prefect does, with our own words."""
+    from flows.surroundings import prepare
+    from tasks.warehouse import make_root
+
+    make_root(cfg)
+    prepare(cfg.root / "prefect")
+
+
+def _say(result: dict[str, Any]) -> None:
+    Console().print(result["sentence"], highlight=False)

@@ -1,0 +1,56 @@
+"""The night: raw logs in, published recommendations out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.hooks import say_what_broke
+from tasks import stages
+
+
+@flow(
+    name="nightly",
+    flow_run_name="nightly-{night}",
+    on_failure=[say_what_broke],
+    on_crashed=[say_what_broke],
+    validate_parameters=False,  # our own messages name the key and what to do
+    persist_result=False,
+)
+def nightly(
+    config: str = "rnnrec.toml",
+    night: str | None = None,
+    overrides: dict[str, Any] | None = None,
+    promote: bool = True,
+    move_latest: bool = True,
+) -> dict[str, Any]:
+    """Run one night; running it again from the same inputs publishes nothing new.
+
+    config        path of the configuration file
+    night         the day, as 2017-10-10; none means yesterday in the events' time zone, seen from the due time
+    overrides     dotted settings, as in {"training.epochs": 3}
+    promote       may the champion alias move
+    move_latest   may serve.duckdb and the latest files show this night
+    """
+    return run_night(config, night, overrides, promote, move_latest)
+
+
+def run_night(
+    config: str, night: str | None, overrides: dict[str, Any] | None, promote: bool, move_latest: bool
+) -> dict[str, Any]:
+    """The stages in their order; each is a task of whichever flow calls."""
+    tonight = stages.begin(config, night, overrides)
+    ingested = stages.ingest(tonight)
+    stages.sessionize(tonight)
+    challenger = stages.train(tonight)
+    verdict = stages.judge(tonight, challenger)
+    model = stages.refit(tonight, challenger, verdict)
+    chosen = stages.register(tonight, model, verdict, ingested.data_digest)
+    staged = stages.score(tonight, chosen, verdict)
+    stages.audit(tonight, staged)
+    if promote:
+        stages.promote(tonight, chosen)
+    publication = stages.publish(tonight, chosen, verdict, staged, ingested.data_digest, move_latest)
+    stages.serve(tonight)
+    return stages.report(tonight, chosen, verdict, publication)

@@ -1,0 +1,188 @@
+"""The stages of a night as Prefect tasks: thin shells that call one plain function and say what came out.
+
+A stage is retried only where waiting can cure what broke: the registry, which may be a server. Everything else
+that fails would fail again. Results are not cached by Prefect; running again is made safe by content digests.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from prefect import task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.context import FlowRunContext
+
+from tasks import audit as audits
+from tasks import delta, nights, recommend, registry, report, training
+from tasks import ingest as ingesting
+from tasks import judge as judging
+from tasks import publish as publishing
+from tasks import serve as serving
+from tasks import sessionize as sessionizing
+from tasks.config import Config, load_config
+from tasks.errors import ModelFailure, RegistryError
+from tasks.judge import Verdict
+from tasks.training import TrainedModel
+from tasks.warehouse import make_root
+
+log = logging.getLogger(__name__)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Tonight:
+    """What every stage is told; `durations` and `counts` fill up as the stages end."""
+
+    cfg: Config
+    night: date
+    run_id: str
+    started_at: datetime
+    durations: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model whose tables are published."""
+
+    version: registry.Version
+    folder: Path
+    run_id: str
+
+
+def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -> Tonight:
+    """Check everything that can be checked before the work: settings, night, folder, registry."""
+    for name in ("flows", "tasks", "rnnrec_model"):
+        logging.getLogger(name).setLevel(logging.INFO)
+    cfg = load_config(config, overrides)
+    day = nights.resolve(cfg, night, _scheduled_start())
+    make_root(cfg)
+    registry.check(cfg)
+    log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
+    return Tonight(cfg, day, uuid.uuid4().hex[:12], datetime.now(UTC))
+
+
+def _scheduled_start() -> datetime | None:
+    """When this run was due, so that a run that starts late still means the same night."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+    return run.expected_start_time if run else None
+
+
+def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
+    return isinstance(state.data, RegistryError) or "RegistryError" in (state.message or "")
+
+
+def stage(
+    name: str, retries: int = 0
+) -> Callable[[Callable[Concatenate[Tonight, P], R]], Callable[Concatenate[Tonight, P], R]]:
+    """A Prefect task that is timed, logged, and never cached."""
+
+    def shell(work: Callable[Concatenate[Tonight, P], R]) -> Callable[Concatenate[Tonight, P], R]:
+        as_task = task(
+            name=name,
+            retries=retries,
+            retry_delay_seconds=5,
+            retry_condition_fn=_curable if retries else None,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+        )(work)
+
+        @functools.wraps(work)
+        def timed(tonight: Tonight, *args: P.args, **kwargs: P.kwargs) -> R:
+            started = time.perf_counter()
+            result: R = as_task(tonight, *args, **kwargs)
+            tonight.durations[name] = round(time.perf_counter() - started, 3)
+            tonight.counts[name] = _numbers(result)
+            said = ", ".join(f"{value:,} {what}" for what, value in tonight.counts[name].items()) or "done"
+            log.info("%s: %s in %.1f s", name, said, tonight.durations[name])
+            return result
+
+        return timed
+
+    return shell
+
+
+def _numbers(result: object) -> dict[str, int]:
+    """The counts in a stage's result, for the log and the report."""
+    if not is_dataclass(result) or isinstance(result, type):
+        return {}
+    values = {one.name: getattr(result, one.name) for one in fields(result)}
+    return {name: value for name, value in values.items() if type(value) is int}
+
+
+@stage("ingest")
+def ingest(tonight: Tonight) -> ingesting.Ingested:
+    return ingesting.ingest(tonight.cfg, tonight.night, tonight.run_id)
+
+
+@stage("sessionize")
+def sessionize(tonight: Tonight) -> sessionizing.Sessionized:
+    return sessionizing.sessionize(tonight.cfg, tonight.night, tonight.run_id)
+
+
+@stage("train")
+def train(tonight: Tonight) -> TrainedModel:
+    return training.train_challenger(tonight.cfg, tonight.night)
+
+
+@stage("judge", retries=1)
+def judge(tonight: Tonight, challenger: TrainedModel) -> Verdict:
+    champion = registry.champion_before(tonight.cfg, tonight.night)
+    folder = None if champion is None else registry.fetch(tonight.cfg, champion, _work(tonight) / "champion")
+    number = None if champion is None else champion.number
+    verdict = judging.judge(tonight.cfg, tonight.night, challenger.folder, folder, number)
+    log.info("%s: %s", "crowned" if verdict.crowned else "not crowned", verdict.reason)
+    return verdict
+
+
+@stage("refit")
+def refit(tonight: Tonight, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
+    """A crowned challenger learns the holdout day too, before it is published."""
+    return training.refit(tonight.cfg, tonight.night) if verdict.crowned else challenger
+
+
+@stage("register", retries=1)
+def register(tonight: Tonight, model: TrainedModel, verdict: Verdict, data_digest: str) -> Chosen:
+    cfg, night = tonight.cfg, tonight.night
+    files = model.files | recommend.save_serving(cfg, night, model.folder)
+    facts = registry.Facts(
+        verdict.crowned, verdict.champion, model.days, data_digest,
+        cfg.as_dict(), cfg.digest(), verdict.metrics, model.history,
+    )  # fmt: skip
+    version = registry.register(cfg, night, model.folder, files, facts)
+    log.info("registered version %d", version.number)
+    if verdict.crowned:
+        return Chosen(version, model.folder, version.run_id)
+    if verdict.champion is None:
+        raise ModelFailure(
+            f"night {night}: {verdict.reason}, and there is no champion to keep, so nothing was published. "
+            f"Give it more days or epochs, or lower the bar in [gate]; the model is version {version.number}."
+        )
+    champion = registry.get(cfg, verdict.champion)
+    return Chosen(champion, _work(tonight) / "champion", version.run_id)
+
+
+@stage("recommend")
+def score(tonight: Tonight, chosen: Chosen, verdict: Verdict) -> list[delta.Staged]:
+    staged = recommend.stage_tables(
+        tonight.cfg, tonight.night, tonight.run_id, chosen.folder, chosen.version.number, verdict
+    )
+    tonight.counts["tables"] = {one.table: one.rows for one in staged}
+    return staged
+
+
+def _work(tonight: Tonight) -> Path:
+    return training.work_folder(tonight.cfg, tonight.night)
