@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,7 @@ SPILL_SHARE_OF_FREE_DISK = 0.8
 def connect(cfg: Config, *, writable: Path | None = None, reads: Sequence[Path] = ()) -> Iterator[Connection]:
     """A configured connection, closed at the end of the `with`.
 
-    writable   a database file to create or change, in the storage version every DuckDB 1.x reads; else in memory
+    writable   a database file to create or change, in a version every DuckDB 1.x reads; else in memory
     reads      source files outside the warehouse that may be read
     Raises WarehouseError when a path cannot be written, or memory and disk do not suffice.
     """
@@ -70,27 +70,49 @@ def reading(path: Path) -> Iterator[None]:
         ) from error
 
 
-def query(con: Connection, name: str, **params: Any) -> Relation:
+def query(con: Connection, name: str, /, **params: Any) -> Relation:
     """The SELECT of tasks/sql/<name>.sql with these $parameters, not yet run."""
     return con.sql(sql.load(name), params=params or None)
 
 
-def keep(con: Connection, table: str, name: str, **params: Any) -> int:
+def view(con: Connection, name: str, query_name: str, /, **params: Any) -> None:
+    """A view `name` of tasks/sql/<query_name>.sql with these $parameters."""
+    query(con, query_name, **params).create_view(name, replace=True)
+
+
+def keep(con: Connection, table: str, name: str, /, **params: Any) -> int:
     """Run tasks/sql/<name>.sql into the temporary table `table`; returns its rows."""
     con.execute(f"create or replace temp table {table} as {sql.load(name)}", params or None)
     return count(con, table)
 
 
-def append(con: Connection, table: str, name: str, **params: Any) -> None:
+def append(con: Connection, table: str, name: str, /, **params: Any) -> None:
     """Run tasks/sql/<name>.sql and add its rows to the temporary table `table`."""
     con.execute(f"insert into {table} {sql.load(name)}", params or None)
 
 
+def row(relation: Relation) -> tuple[Any, ...]:
+    """The one row of a result that has one."""
+    rows = relation.fetchall()
+    assert len(rows) == 1, f"expected one row; got {len(rows)}"
+    return tuple(rows[0])
+
+
 def count(con: Connection, table: str) -> int:
     """Rows of a table or view."""
-    row = con.execute(f"select count(*) from {table}").fetchone()
-    assert row is not None
-    return int(row[0])
+    return int(row(con.sql(f"select count(*) from {table}"))[0])
+
+
+def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> Relation:
+    """The relation under other names: new name → (old name, type); a column without an old name is null."""
+    return relation.select(
+        *(
+            (duckdb.ConstantExpression(None) if old is None else duckdb.ColumnExpression(old))
+            .cast(kind)
+            .alias(new)
+            for new, (old, kind) in columns.items()
+        )
+    )
 
 
 def view_files(con: Connection, name: str, files: Sequence[str | Path]) -> None:
@@ -111,7 +133,10 @@ def batches(relation: Relation) -> pa.RecordBatchReader:
 
 
 def _opened(writable: Path | None) -> Connection:
-    settings = {"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
     if writable is None:
         return duckdb.connect(config=settings)
     writable.parent.mkdir(parents=True, exist_ok=True)
@@ -163,7 +188,7 @@ def _speaking(cfg: Config) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise WarehouseError(
-            f"memory: {cfg.warehouse.memory_gb} GB and the free disk under {cfg.root / 'work'} did not suffice; "
+            f"{cfg.root}: {cfg.warehouse.memory_gb} GB of memory and the free disk did not suffice; "
             f"raise warehouse.memory_gb or free disk space ({_first_line(error)})"
         ) from error
     except duckdb.IOException as error:

@@ -1,4 +1,7 @@
-"""Queries live in tasks/sql/<name>.sql: one SELECT each, under a header that gives meaning, grain, reads, parameters."""
+"""Queries live in tasks/sql/<name>.sql: one SELECT each.
+
+Each has a header that gives its meaning, its grain, what it reads, and its $parameters.
+"""
 
 from __future__ import annotations
 

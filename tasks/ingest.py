@@ -1,0 +1,177 @@
+"""Raw logs → the tables events and rejects, with every line accounted for.
+
+lines = accepted + rejected + duplicates + outside, where the lines are counted once more without parsing.
+Only the window of the night is written, each of its days as a whole: a night run again changes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from tasks import delta, duck, sources
+from tasks.config import Config
+from tasks.days import window
+from tasks.errors import EmptyNightError, SourceError
+from tasks.sources import Source
+
+EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
+LATEST = datetime(2100, 1, 1)
+TOP_REASONS = 5
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of the lines; lines = accepted + rejected + duplicates + outside.
+
+    lines        lines of text, records of CSV, rows of Parquet, over all sources
+    outside      good events of days before or after the window
+    days         days of the window that have events
+    data_digest  sha256 over the contents of the window's events
+    """
+
+    lines: int
+    accepted: int
+    rejected: int
+    duplicates: int
+    outside: int
+    days: int
+    data_digest: str
+
+
+@dataclass
+class _Tally:
+    lines: int = 0
+    rejected: int = 0
+    outside: int = 0
+
+
+def ingest(cfg: Config, night: date, run_id: str) -> Ingested:
+    """Read every source, write the window's events and the night's rejects.
+
+    Raises SourceError when a source is missing, unreadable, lacks a column, or has too many refused lines
+    (which are kept in `rejects`); EmptyNightError when the night's own day has no event.
+    """
+    attempt = delta.next_attempt(cfg, night)
+    found = sources.find(cfg)
+    with duck.connect(cfg, reads=[source.path for source in found]) as con:
+        _create_tables(con, sources.id_types(con, found, cfg.events.columns))
+        tally = _Tally()
+        for source in found:
+            _read(con, cfg, night, source, tally)
+        _write_rejects(con, cfg, night, run_id, attempt)
+        _check_columns(con, cfg, found, tally)
+        _check_rejects(con, cfg, tally)
+        _check_night(con, cfg, night, tally)
+        return _write_events(con, cfg, night, run_id, attempt, tally)
+
+
+def _create_tables(con: duck.Connection, types: dict[str, str]) -> None:
+    con.execute(
+        f"create temp table candidates (source_file varchar, user_id {types['user_id']}, "
+        f"item_id {types['item_id']}, event_time timestamp, session_id varchar, event_day date)"
+    )
+    con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
+
+
+def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
+    expected, taken = sources.lines_of(source), 0
+    for lines in sources.pieces(con, source, cfg.events.columns):
+        with duck.reading(source.path):
+            _take(con, cfg, night, source, tally)
+        taken += lines
+    if taken != expected:
+        raise SourceError(
+            f"{source.name}: counted {expected} lines but read {taken}; "
+            "is it still being written? run again when it is complete"
+        )
+
+
+def _take(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
+    """Sort the lines of `parsed` into candidates, refused and outside."""
+    days = _days(cfg, night)
+    duck.keep(con, "piece", "typed_events", **_typing(cfg))
+    duck.append(con, "candidates", "accepted_events", source_file=source.name, **days)
+    duck.append(con, "refused", "refused_lines", source_file=source.name)
+    lines, rejected, outside = duck.row(duck.query(con, "piece_tally", **days))
+    tally.lines += lines
+    tally.rejected += rejected
+    tally.outside += outside
+
+
+def _typing(cfg: Config) -> dict[str, Any]:
+    return {
+        "unit": cfg.events.timestamp_unit,
+        "zone": cfg.events.timezone,
+        "sessions_given": bool(cfg.events.columns.session_id),
+        "earliest": EARLIEST,
+        "latest": LATEST,
+    }
+
+
+def _days(cfg: Config, night: date) -> dict[str, date]:
+    days = window(cfg, night)
+    return {"first_day": days[0], "last_day": days[-1]}
+
+
+def _write_rejects(con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int) -> None:
+    rows = duck.batches(duck.query(con, "rejects", night=night))
+    delta.replace_partition(cfg, "rejects", rows, {"night": night}, run_id, attempt)
+
+
+def _write_events(
+    con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int, tally: _Tally
+) -> Ingested:
+    accepted, days, digest = 0, 0, hashlib.sha256()
+    candidates = duck.count(con, "candidates")
+    for day in window(cfg, night):
+        rows = duck.batches(duck.query(con, "events", day=day))
+        staged = delta.stage(cfg, "events", rows, {"event_day": day}, run_id)
+        delta.commit(cfg, staged, attempt, run_id)
+        digest.update(f"{day} {staged.digest}\n".encode())
+        accepted += staged.rows
+        days += staged.rows > 0
+    return Ingested(
+        lines=tally.lines,
+        accepted=accepted,
+        rejected=tally.rejected,
+        duplicates=candidates - accepted,
+        outside=tally.outside,
+        days=days,
+        data_digest=digest.hexdigest(),
+    )
+
+
+def _check_columns(con: duck.Connection, cfg: Config, found: Sequence[Source], tally: _Tally) -> None:
+    """NDJSON has no header: a column is unknown when no line was usable and no line has its key."""
+    if tally.rejected < tally.lines or not tally.lines:
+        return
+    keys = sources.keys_seen(con, found)
+    for key, name in cfg.events.columns.model_dump().items():
+        if keys and name and name not in keys:
+            raise sources.unknown(", ".join(cfg.events.sources), name, key, keys)
+
+
+def _check_rejects(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
+    if tally.rejected <= cfg.events.max_reject_share * tally.lines:
+        return
+    reasons = duck.query(con, "reject_reasons").fetchall()[:TOP_REASONS]
+    named = "; ".join(f"{reason}: {lines} (first in {example})" for reason, lines, example in reasons)
+    raise SourceError(
+        f"{tally.rejected} of {tally.lines} lines are refused, more than events.max_reject_share = "
+        f"{cfg.events.max_reject_share}: {named}; repair the source (table rejects has every line) "
+        "or raise the share"
+    )
+
+
+def _check_night(con: duck.Connection, cfg: Config, night: date, tally: _Tally) -> None:
+    if duck.row(duck.query(con, "night_candidates", night=night))[0]:
+        return
+    raise EmptyNightError(
+        f"no event of {night} ({cfg.events.timezone}) in {tally.lines} lines: {tally.rejected} refused, "
+        f"{tally.outside} outside the {cfg.sessions.window_days} days up to it; "
+        "is the log complete, and is the night the one you meant?"
+    )

@@ -1,0 +1,82 @@
+"""Events of the window → sessions, one SQL kernel over fixed buckets of users.
+
+A session is a pure function of the window's events: arrival order, threads and buckets change nothing. What
+the window cuts off stays cut off: a session that began the evening before the window begins with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from tasks import delta, duck
+from tasks.config import Config
+from tasks.days import window
+from tasks.errors import EmptyNightError
+
+EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
+
+
+@dataclass(frozen=True)
+class Sessionized:
+    """What was written: sessions, events in them, users that have one; first and last day of the window."""
+
+    sessions: int
+    events: int
+    users: int
+    first_day: date
+    last_day: date
+
+
+def sessionize(cfg: Config, night: date, run_id: str) -> Sessionized:
+    """Write the sessions that start in the window, each day's partition as a whole.
+
+    Raises EmptyNightError when the window has no events.
+    """
+    attempt = delta.next_attempt(cfg, night)
+    with duck.connect(cfg) as con:
+        find(con, cfg, night, cfg.sessions.min_length)
+        sessions, events, users = duck.row(duck.query(con, "sessions_tally"))
+        for day in window(cfg, night):
+            rows = duck.batches(duck.query(con, "sessions", day=day))
+            delta.replace_partition(cfg, "sessions", rows, {"session_day": day}, run_id, attempt)
+    days = window(cfg, night)
+    return Sessionized(sessions, events, users, days[0], days[-1])
+
+
+def find(con: duck.Connection, cfg: Config, night: date, min_length: int) -> None:
+    """Put the window's sessions of at least min_length before DuckDB as the table `found`."""
+    view_events(con, cfg, night)
+    buckets = 1 + duck.count(con, "window_events") // EVENTS_PER_BUCKET
+    settings = _settings(cfg, min_length) | {"buckets": buckets}
+    duck.keep(con, "found", "found_sessions", bucket=0, **settings)
+    for bucket in range(1, buckets):
+        duck.append(con, "found", "found_sessions", bucket=bucket, **settings)
+
+
+def view_events(con: duck.Connection, cfg: Config, night: date) -> None:
+    """Put the window's events before DuckDB as `window_events`."""
+    duck.view_files(con, "window_events", event_files(cfg, night))
+
+
+def event_files(cfg: Config, night: date) -> list[str]:
+    """The committed files that hold the window's events. Raises EmptyNightError when there is none."""
+    days = window(cfg, night)
+    files = delta.files(cfg, "events", partitions=days)
+    if not files:
+        raise EmptyNightError(
+            f"events: expected some from {days[0]} to {days[-1]}; got none; run ingest first"
+        )
+    return files
+
+
+def _settings(cfg: Config, min_length: int) -> dict[str, Any]:
+    return {
+        "gap_microseconds": round(cfg.sessions.gap_minutes * 60_000_000),
+        "sessions_given": bool(cfg.events.columns.session_id),
+        "collapse": cfg.sessions.repeats == "collapse",
+        "min_length": min_length,
+        "max_length": cfg.sessions.max_length,
+        "zone": cfg.events.timezone,
+    }

@@ -1,0 +1,11 @@
+-- Users with an event since a given instant, and the items of their last session, however short it is.
+-- grain: user
+-- reads: found (sessions of any length)
+-- parameters: $since (UTC)
+select
+    user_id,
+    arg_max(items, (started_at, session_id)) as items
+from found
+group by user_id
+having max(ended_at) >= $since
+order by user_id

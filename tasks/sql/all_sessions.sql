@@ -1,0 +1,10 @@
+-- Every session of the window, oldest first.
+-- grain: session (user_id, session_id)
+-- reads: window_sessions
+-- parameters: none
+select
+    session_id,
+    user_id,
+    items
+from window_sessions
+order by started_at, session_id, user_id

@@ -1,0 +1,18 @@
+-- Sessions of the holdout day; of more than $max_sessions, those with the smallest md5 of their id.
+-- grain: session (user_id, session_id)
+-- reads: window_sessions
+-- parameters: $night, $max_sessions
+with drawn as (
+    select *
+    from window_sessions
+    where session_day = $night
+    order by md5(session_id), session_id, user_id
+    limit $max_sessions
+)
+
+select
+    session_id,
+    user_id,
+    items
+from drawn
+order by started_at, session_id, user_id

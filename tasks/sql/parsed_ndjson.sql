@@ -1,0 +1,72 @@
+-- One row for each line of a chunk of NDJSON, its fields taken out or the fault named.
+-- grain: line
+-- reads: chunk(line, raw blob)
+-- parameters: $user, $item, $moment, $session: JSON pointers ('' where there are no given sessions)
+with decoded as (
+    select
+        line,
+        raw,
+        try(decode(raw)) as line_text
+    from chunk
+),
+
+checked as (
+    select
+        line,
+        line_text,
+        coalesce(line_text, regexp_replace(left(cast(raw as varchar), 1000), '(\\x0D)?\\x0A$', '')) as raw,
+        case
+            when line_text is null then 'invalid utf-8'
+            when trim(line_text, e' \t\r\n') = '' then 'blank line'
+            when not json_valid(line_text) then 'malformed json'
+            when json_type(line_text) <> 'OBJECT' then 'not a json object'
+        end as fault
+    from decoded
+),
+
+fields as (
+    select
+        line,
+        raw,
+        fault,
+        case
+            when fault is null then json_extract(line_text, [$user, $item, $moment, $session])
+        end as field
+    from checked
+),
+
+typed as (
+    select
+        line,
+        raw,
+        fault,
+        json_type(field[1]) as user_kind,
+        json_type(field[2]) as item_kind,
+        json_type(field[3]) as moment_kind,
+        json_type(field[4]) as session_kind,
+        field[1] ->> '$' as user_id,
+        field[2] ->> '$' as item_id,
+        field[3] ->> '$' as moment,
+        field[4] ->> '$' as session_id
+    from fields
+)
+
+select
+    line,
+    raw,
+    user_id,
+    item_id,
+    cast(null as double) as moment_number,
+    moment as moment_text,
+    cast(null as timestamp) as moment_time,
+    case when $session <> '' then session_id end as session_id,
+    case
+        when fault is not null then fault
+        when user_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL') then 'user is neither text nor integer'
+        when item_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL') then 'item is neither text nor integer'
+        when moment_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE', 'NULL') then 'bad timestamp'
+        when
+            $session <> '' and session_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL')
+            then 'session is neither text nor integer'
+    end as fault
+from typed

@@ -1,0 +1,9 @@
+-- What became of the lines of a piece.
+-- grain: one row
+-- reads: piece
+-- parameters: $first_day, $last_day
+select
+    count(*) as lines,
+    count(*) filter (where reason is not null) as rejected,
+    count(*) filter (where reason is null and event_day not between $first_day and $last_day) as outside
+from piece

@@ -1,0 +1,19 @@
+-- The items with the most events in the window, ties by item id.
+-- grain: rank
+-- reads: window_events
+-- parameters: $n
+with counted as (
+    select
+        item_id,
+        cast(count(*) as double) as score
+    from window_events
+    group by item_id
+)
+
+select
+    cast(row_number() over (order by score desc, item_id) as integer) as rank,
+    item_id,
+    score
+from counted
+order by rank
+limit $n

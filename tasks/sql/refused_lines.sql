@@ -1,0 +1,11 @@
+-- The lines of a piece that are refused.
+-- grain: line
+-- reads: piece
+-- parameters: $source_file
+select
+    $source_file as source_file,
+    line,
+    reason,
+    raw
+from piece
+where reason is not null

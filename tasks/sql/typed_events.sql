@@ -1,0 +1,69 @@
+-- Parsed lines as typed events with their local day, or with the reason why they are refused.
+-- Numbers are told apart by size when the unit is auto: seconds below 1e11 (year 5138), milliseconds below
+-- 1e14, microseconds above. Text without an offset is UTC.
+-- grain: line
+-- reads: parsed
+-- parameters: $unit (auto, s, ms, us, iso), $zone, $earliest and $latest (the times we believe), $sessions_given
+with amounts as (
+    select
+        *,
+        case
+            when $unit <> 'iso' then coalesce(moment_number, try_cast(moment_text as double))
+        end as amount
+    from parsed
+),
+
+scaled as (
+    select
+        *,
+        case
+            when $unit = 's' or ($unit = 'auto' and abs(amount) < 1e11) then amount * 1e6
+            when $unit = 'ms' or ($unit = 'auto' and abs(amount) < 1e14) then amount * 1e3
+            else amount
+        end as microseconds
+    from amounts
+),
+
+timed as (
+    select
+        *,
+        case
+            when moment_time is not null then moment_time
+            when microseconds between epoch_us($earliest) and epoch_us($latest)
+                then make_timestamp(cast(round(microseconds) as bigint))
+            when
+                microseconds is null
+                and $unit in ('auto', 'iso')
+                and regexp_matches(moment_text, '^\s*\d{4}-\d{2}-\d{2}([T ]|\s*$)')
+                then timezone('UTC', try_cast(moment_text as timestamptz))
+        end as event_time
+    from scaled
+),
+
+judged as (
+    select
+        *,
+        case
+            when fault is not null then fault
+            when user_id is null or trim(cast(user_id as varchar)) = '' then 'missing user'
+            when item_id is null or trim(cast(item_id as varchar)) = '' then 'missing item'
+            when moment_number is null and moment_time is null and coalesce(trim(moment_text), '') = ''
+                then 'missing timestamp'
+            when $sessions_given and coalesce(trim(session_id), '') = '' then 'missing session'
+            when event_time is null and microseconds is null then 'bad timestamp'
+            when event_time is null or event_time < $earliest or event_time >= $latest
+                then 'timestamp out of range'
+        end as reason
+    from timed
+)
+
+select
+    line,
+    user_id,
+    item_id,
+    event_time,
+    case when $sessions_given then session_id end as session_id,
+    case when reason is null then cast(timezone($zone, timezone('UTC', event_time)) as date) end as event_day,
+    reason,
+    case when reason is not null then rtrim(left(raw, 1000), e'\r\n') end as raw
+from judged
