@@ -1,4 +1,4 @@
-"""Which events are trained or scored together: rectangles of `steps` x `lanes`, planned without touching an event.
+"""Which events are trained or scored together: rectangles of `steps` x `lanes`.
 
 Sessions of similar length share a rectangle, so a step of Python covers hundreds of events and hardly any
 cell is padding. A session longer than `max_steps` is cut into consecutive pieces of the same lane, and

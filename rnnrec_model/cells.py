@@ -3,12 +3,12 @@
 The input's share of the gates is computed for all events in one product beforehand; a step adds the
 state's share. `scan` runs a cell over time.
 
-    rnn_tanh, rnn_relu   h' = f(x + U h + b)                                           Elman 1990
+    rnn_tanh, rnn_relu   h' = f(x + U h + b)                                   Elman 1990
     gru                  r, z = sigmoid(x + U h + b);  n = tanh(x + r * (U h + b));
-                         h' = n + z * (h - n)                                            Cho et al. 2014, 1406.1078
+                         h' = n + z * (h - n)                            Cho et al. 2014, 1406.1078
     lstm                 i, f, o = sigmoid(.), g = tanh(.);  c' = f * c + i * g;  h' = o * tanh(c')
                                                                    Hochreiter & Schmidhuber 1997; Gers 2000
-    mingru               z = sigmoid(x); h' = h + z * (n - h); the gates do not see h    Feng et al. 2024, 2410.01201
+    mingru               z = sigmoid(x); h' = h + z * (n - h); the gates do not see h   Feng et al. 2024
 
 The GRU puts the reset gate after the product, as cuDNN does.
 """
@@ -38,10 +38,10 @@ def gru_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(lanes, 3 * units) input gates, (1, lanes, units) state → next state."""
     hidden = state[0]
     units = hidden.shape[1]
-    x_gates, x_new = x.split((2 * units, units), dim=-1)
-    h_gates, h_new = torch.addmm(bias, hidden, weight).split((2 * units, units), dim=-1)
-    reset, update = torch.sigmoid(x_gates + h_gates).chunk(2, dim=-1)
-    new = torch.tanh(torch.addcmul(x_new, reset, h_new))
+    from_state = torch.addmm(bias, hidden, weight)
+    gates = torch.sigmoid(x[:, : 2 * units] + from_state[:, : 2 * units])
+    reset, update = gates.chunk(2, dim=-1)
+    new = torch.tanh(torch.addcmul(x[:, 2 * units :], reset, from_state[:, 2 * units :]))
     return torch.lerp(new, hidden, update)[None]
 
 
@@ -61,7 +61,7 @@ def mingru_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tenso
 
 @dataclass(frozen=True)
 class Cell:
-    """gates: widths of `units` in its input; states: kept vectors per lane; recurrent: has a weight on them."""
+    """gates: widths of `units` in its input; states: kept vectors a lane; recurrent: has weights on them."""
 
     gates: int
     states: int

@@ -9,13 +9,13 @@ per event. Every other column of the row is a negative: the target is never its 
                    s = softmax over the negatives only                  Hidasi & Karatzoglou 2018
     top1_max       sum_j s_j (sigmoid(r_j - target) + sigmoid(r_j^2))     Hidasi & Karatzoglou 2018
 
+Training takes the cross-entropy of `sampled_softmax.py`, which is this one without the passes over memory.
 A column that must not take part (a duplicate, a padding) carries the score -inf.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -28,8 +28,7 @@ Loss = Callable[[Tensor, Tensor, TrainingConfig], Tensor]
 
 def cross_entropy(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
     """(events, candidates), (events,) → (events,)."""
-    loss: Tensor = _SoftmaxCrossEntropy.apply(scores, targets)  # type: ignore[no-untyped-call]
-    return loss
+    return F.cross_entropy(scores, targets, reduction="none")
 
 
 def bpr(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
@@ -72,22 +71,3 @@ def _split(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def _finite(scores: Tensor) -> Tensor:
     return scores.masked_fill(torch.isneginf(scores), 0.0)
-
-
-class _SoftmaxCrossEntropy(torch.autograd.Function):
-    """Two passes over the scores in all: softmax forward, and the same memory scaled into the gradient."""
-
-    @staticmethod
-    def forward(ctx: Any, scores: Tensor, targets: Tensor) -> Tensor:
-        column = targets[:, None]
-        probability = torch.softmax(scores, dim=1)
-        chosen = probability.gather(1, column)
-        ctx.save_for_backward(probability, column)
-        return -chosen.float().clamp_min(1e-30).log().squeeze(1)
-
-    @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None]:
-        probability, column = ctx.saved_tensors
-        scale = outer[0][:, None].to(probability.dtype)
-        gradient = probability.mul_(scale)
-        return gradient.scatter_add_(1, column, -scale), None

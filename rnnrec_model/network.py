@@ -36,7 +36,7 @@ class RecurrentLayer(nn.Module):
 
     def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         """(steps, lanes, inputs), (states, lanes, units) → (steps, lanes, units), next state."""
-        gates = x if self.input is None else (x.flatten(0, 1) @ self.input).unflatten(0, x.shape[:2])
+        gates = x if self.input is None else x @ self.input
         weight = self.bias if self.recurrent is None else self.recurrent
         hidden, state = scan(self.cell, gates, state, weight, self.bias)
         hidden = hidden if self.norm is None else self.norm(hidden)
@@ -98,7 +98,7 @@ class Network(nn.Module):
         x = dropout(x, self.config.embedding_dropout, random)
         following = []
         for layer, state in zip(self.layers, states, strict=True):
-            x, state = layer(x, state)  # noqa: PLW2901
+            x, state = layer(x, state)
             x = dropout(x, self.config.hidden_dropout, random)
             following.append(state)
         for layer in self.output:
@@ -116,11 +116,17 @@ class Network(nn.Module):
 
 
 def dropout(x: Tensor, share: float, random: torch.Generator | None) -> Tensor:
-    """Zero a share of the activations and scale up the rest; nothing without a generator."""
+    """Zero a share of the activations and scale up the rest; nothing without a generator.
+
+    One random byte an activation: the share is rounded to 1/256.
+    """
     if random is None or share == 0.0:
         return x
-    kept = torch.empty_like(x).bernoulli_(1 - share, generator=random)
-    return x * kept.div_(1 - share)
+    dropped = round(share * 256)
+    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
+    chance = words.random_(-(2**63), None, generator=random).view(torch.uint8)[: x.numel()]
+    kept = (chance >= dropped).to(x.dtype).mul_(256 / (256 - dropped))
+    return x * kept.view(x.shape)
 
 
 def item_table(items: int, width: int, random: torch.Generator) -> Tensor:
@@ -135,6 +141,6 @@ def glorot(shape: tuple[int, int], gates: int, random: torch.Generator) -> Tenso
 
 
 def orthogonal(units: int, gates: int, random: torch.Generator) -> Tensor:
-    """(units, gates * units): each gate orthogonal (Saxe et al. 2013), so that states neither die nor explode."""
+    """(units, gates * units): each gate orthogonal (Saxe et al. 2013), so states do not fade or explode."""
     gate = [torch.linalg.qr(torch.randn(units, units, generator=random))[0] for _ in range(gates)]
     return torch.cat(gate, dim=1)

@@ -50,10 +50,12 @@ class Recommender:
         return self.network.output_of(self.network.item_rows.detach())
 
     @property
-    def item_bias(self) -> Tensor | None:
-        """(items,) added to every score, or None."""
+    def item_bias(self) -> Tensor:
+        """(items,) added to every score; zeros where the model has none."""
         bias = self.network.item_bias
-        return None if bias is None else bias.detach().squeeze(1)
+        if bias is None:
+            return torch.zeros(self.network.items, device=self.device)
+        return bias.detach().squeeze(1)
 
     def represent_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, units): a vector for every position that has a next item, sessions in order."""
@@ -73,8 +75,7 @@ class Recommender:
         return self._score(self.represent_last(sessions))
 
     def _score(self, vectors: Tensor) -> Tensor:
-        scores = vectors @ self.item_matrix.t()
-        return scores if self.item_bias is None else scores + self.item_bias
+        return vectors @ self.item_matrix.t() + self.item_bias
 
     @torch.no_grad()
     def _hidden(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +27,7 @@ from rnnrec_model.negatives import NegativeSampler
 from rnnrec_model.network import Network
 from rnnrec_model.optimizers import OPTIMIZERS
 from rnnrec_model.recommender import Recommender
+from rnnrec_model.sampled_softmax import SampledSoftmax, Workspace, factors
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.warm_start import warm_network
@@ -112,8 +113,8 @@ def _run_epoch(
     loss, events = trainer.take_loss()
     if not math.isfinite(loss):
         raise TrainingError(
-            f"training: expected a finite loss; got {loss} in epoch {epoch + 1}. Lower training.learning_rate "
-            f"(now {trainer.config.learning_rate}) or set training.clip_norm"
+            f"training: expected a finite loss; got {loss} in epoch {epoch + 1}. Lower "
+            f"training.learning_rate (now {trainer.config.learning_rate}) or set training.clip_norm"
         )
     return EpochReport(epoch + 1, loss, events, time.perf_counter() - began)
 
@@ -163,6 +164,7 @@ class Trainer:
         self._sampler = NegativeSampler(counts, config.negative_alpha, self.random)
         self._correction = self._log_inclusion()
         self._states: list[Tensor] = []
+        self._workspace = Workspace()
         self.total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self.total_events = 0
         self.steps_done = 0
@@ -192,7 +194,7 @@ class Trainer:
         input_slots[real] = slots[: len(inputs)]
         source = rows.get("input_rows", rows["item_rows"])
         x = self.network.input_of(source).index_select(0, input_slots.flatten())
-        hidden, states = self.network(x.unflatten(0, cells.shape), self._states, self.random)
+        hidden, states = self.network(x.view(*cells.shape, -1), self._states, self.random)
         self._states = [state.detach() for state in states]
         loss = self._loss(hidden[real], rows, items, slots[len(inputs) : 2 * len(inputs)])
         self._update(loss.mean(), rows, items)
@@ -247,10 +249,15 @@ class Trainer:
         if self._correction is not None and items is not None:
             correction = self._correction[items]
             offset = offset - correction[:, None]
-        scores = score_candidates(hidden, matrix, offset, self.config.precision)
-        if correction is not None:
-            scores = scores.scatter_add_(1, target[:, None], correction[target][:, None].to(scores.dtype))
-        return LOSSES[self.config.loss](scores, target, self.config)
+        own = None if correction is None else correction[target]
+        precision = self.config.precision
+        if "cross_entropy" in self.config.loss:
+            loss: Tensor = SampledSoftmax.apply(  # type: ignore[no-untyped-call]
+                hidden, matrix, offset, target, own, precision, self._workspace
+            )
+            return loss
+        left, right = factors(hidden, matrix, offset, precision)
+        return LOSSES[self.config.loss]((left @ right.t()).float(), target, self.config)
 
     def _update(self, loss: Tensor, rows: dict[str, Tensor], items: Tensor | None) -> None:
         dense = self.network.dense()
@@ -272,22 +279,8 @@ class Trainer:
         if not self.config.clip_norm:
             return 1.0
         norms = torch.stack([gradient.norm() for gradient in gradients if gradient is not None])
-        return (self.config.clip_norm / norms.norm().clamp_min(1e-12)).clamp_max(1.0)
-
-
-def score_candidates(hidden: Tensor, matrix: Tensor, offset: Tensor, precision: str) -> Tensor:
-    """(events, units) x (candidates, units) + (candidates, 1) → (events, candidates).
-
-    The offset goes through the product as further dimensions, which costs nothing. In bfloat16 it takes
-    two, its value and what rounding left of it, so that no item's correction is off by the rounding.
-    """
-    if precision == "float32":
-        ones = hidden.new_ones(len(hidden), 1)
-        return torch.cat((hidden, ones), 1) @ torch.cat((matrix, offset), 1).t()
-    coarse = offset.bfloat16()
-    fine = (offset - coarse).detach().bfloat16()
-    ones = torch.ones(len(hidden), 2, dtype=torch.bfloat16, device=hidden.device)
-    return torch.cat((hidden.bfloat16(), ones), 1) @ torch.cat((matrix.bfloat16(), coarse, fine), 1).t()
+        scale: Tensor = (self.config.clip_norm / norms.norm().clamp_min(1e-12)).clamp_max(1.0)
+        return scale
 
 
 def choose_device(name: str) -> torch.device:

@@ -21,8 +21,8 @@ def warm_network(
     """Overwrite what `earlier` knows. Raises ConfigError when the networks have different shapes."""
     if earlier.model_config != network.config:
         raise ConfigError(
-            f"warm start: expected a model of the same settings, {network.config}; got {earlier.model_config}. "
-            "Start cold after a change of [model]"
+            f"warm start: expected a model of the same settings, {network.config}; "
+            f"got {earlier.model_config}. Start cold after a change of [model]"
         )
     device = network.item_rows.device
     old_rows = torch.as_tensor(earlier.vocabulary.encode(vocabulary.ids), device=device)

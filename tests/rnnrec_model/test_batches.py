@@ -1,0 +1,84 @@
+"""The plan of training and scoring: every session once, state kept exactly where a session goes on."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rnnrec_model.batches import grid, scoring_plan, training_plan
+
+lengths = st.lists(st.integers(1, 40), min_size=1, max_size=60)
+
+
+def plan_inputs(inputs):
+    inputs = np.array(inputs, dtype=np.int64)
+    return inputs.cumsum() - inputs, inputs
+
+
+def events_of(batches):
+    """{session: [input events in the order they are met]}"""
+    met = {}
+    for batch in batches:
+        for row, start, length in zip(batch.rows, batch.starts, batch.lengths, strict=False):
+            met.setdefault(int(row), []).extend(range(start, start + length))
+    return met
+
+
+@given(lengths, st.integers(1, 64), st.integers(1, 16))
+def test_training_meets_every_event_of_every_session_once_and_in_order(inputs, batch_events, max_steps):
+    starts, inputs = plan_inputs(inputs)
+    met = events_of(training_plan(starts, inputs, batch_events, max_steps, np.random.default_rng(0)))
+    assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=True))}
+
+
+@given(lengths)
+def test_scoring_meets_every_event_of_every_session_once_and_in_order(inputs):
+    starts, inputs = plan_inputs(inputs)
+    met = events_of(scoring_plan(starts, inputs, 64, 8))
+    assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=True))}
+
+
+@given(lengths, st.integers(1, 64), st.integers(1, 16))
+def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, batch_events, max_steps):
+    starts, inputs = plan_inputs(inputs)
+    before = None
+    for batch in training_plan(starts, inputs, batch_events, max_steps, np.random.default_rng(1)):
+        if not batch.first:
+            assert before is not None
+            assert not before.last
+            assert before.rows.tolist() == batch.rows.tolist()
+            assert (batch.starts == before.starts + before.steps).all()
+        else:
+            assert before is None or before.last
+            assert (batch.starts == starts[batch.rows]).all()
+        before = batch
+
+
+def test_sessions_of_one_length_are_not_padded():
+    starts, inputs = plan_inputs([4] * 10)
+    batches = list(training_plan(starts, inputs, 16, 64, np.random.default_rng(0)))
+    assert [(b.steps, b.lengths.tolist()) for b in batches if len(b.rows) == 4] == [(4, [4, 4, 4, 4])] * 2
+    assert sum(len(b.rows) for b in batches) == 10
+
+
+def test_the_shape_a_session_is_scored_in_depends_on_its_own_length_only():
+    alone = list(scoring_plan(*plan_inputs([5]), 64, 8))
+    among = [b for b in scoring_plan(*plan_inputs([5, 1, 7, 5, 5, 2]), 64, 8) if 0 in b.rows]
+    assert [(b.steps, len(b.starts)) for b in alone] == [(b.steps, len(b.starts)) for b in among] == [(6, 10)]
+
+
+def test_the_grid_points_at_consecutive_events_and_masks_what_is_past_a_lane():
+    cells, real = grid(torch.arange(10), torch.tensor([2, 7]), torch.tensor([3, 1]), 3)
+    assert cells.t().tolist() == [[2, 3, 4], [7, 0, 0]]
+    assert real.t().tolist() == [[True, True, True], [True, False, False]]
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+def test_the_same_seed_gives_the_same_order(seed):
+    starts, inputs = plan_inputs(list(range(1, 30)))
+    first, second = (
+        [b.rows.tolist() for b in training_plan(starts, inputs, 32, 8, np.random.default_rng(seed))]
+        for _ in range(2)
+    )
+    assert first == second
