@@ -1,0 +1,144 @@
+"""Rows of scores, one bounded block at a time, all of the same shape.
+
+    representations (rows, dims) ──┐
+    item matrix (items, dims) ─────┴→ one reused buffer (block rows, items), padded to `width` with -inf
+
+The number of rows in a block depends on the items, the memory and the chunk, never on the sessions; the
+last block is padded with zeros. A product of one row takes another path through the library than a
+product of many and gives other bits: with fixed shapes a session scores the same in every company.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnrec_model.errors import DataError
+from rnnrec_model.scorer import FactorScorer, Scorer, has_factors
+from rnnrec_model.sessions import Sessions
+
+DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
+MAX_BLOCK_ROWS = 1024
+EVENTS_AT_ONCE = 16_384  # events that a model reads in one call
+
+
+@dataclass(frozen=True)
+class ScoreBlock:
+    """Scores of some rows; the buffer is reused, so a block is good only until the next one comes.
+
+    start    first row
+    rows     rows that count; the buffer may hold more, which are padding
+    buffer   (block rows, width) float32, -inf right of the items
+    """
+
+    start: int
+    rows: int
+    buffer: Tensor
+
+
+def step_blocks(
+    scorer: Scorer, sessions: Sessions, *, max_bytes: int | None = None, multiple: int = 1
+) -> Iterator[ScoreBlock]:
+    """Blocks of scorer.score_steps(sessions), widths padded to a multiple."""
+    if has_factors(scorer):
+        pieces = (scorer.represent_steps(piece) for _, piece in sessions.chunks(EVENTS_AT_ONCE))
+        return _products(scorer, pieces, max_bytes, MAX_BLOCK_ROWS, multiple)
+    return _given(scorer, _dense_steps(scorer, sessions, max_bytes), multiple)
+
+
+def last_blocks(
+    scorer: Scorer, sessions: Sessions, *, max_bytes: int | None = None, multiple: int = 1, chunk: int = 1024
+) -> Iterator[ScoreBlock]:
+    """Blocks of scorer.score_last(sessions), which are read `chunk` sessions at a time."""
+    if has_factors(scorer):
+        pieces = (scorer.represent_last(piece) for piece in _by_count(sessions, chunk))
+        return _products(scorer, pieces, max_bytes, min(MAX_BLOCK_ROWS, chunk), multiple)
+    rows = min(chunk, block_rows(len(scorer.vocabulary), max_bytes, "cpu", MAX_BLOCK_ROWS))
+    return _given(scorer, (scorer.score_last(piece) for piece in _by_count(sessions, rows)), multiple)
+
+
+def block_rows(items: int, max_bytes: int | None, device: str, most: int) -> int:
+    """Rows of a block: a power of two, at least 16, whose scores fit into max_bytes."""
+    limit = DEFAULT_MAX_BYTES.get(device, DEFAULT_MAX_BYTES["cpu"]) if max_bytes is None else max_bytes
+    fitting = max(16, min(most, limit // (4 * items)))
+    return 1 << (int(fitting).bit_length() - 1)
+
+
+def _products(
+    scorer: FactorScorer, pieces: Iterator[Tensor], max_bytes: int | None, most: int, multiple: int
+) -> Iterator[ScoreBlock]:
+    matrix, bias = scorer.item_matrix, scorer.item_bias
+    _require_finite(scorer, matrix)
+    rows = block_rows(len(matrix), max_bytes, matrix.device.type, most)
+    buffer = _buffer(rows, len(matrix), multiple, matrix.device)
+    multiply = _multiplier(matrix, bias, buffer[:, : len(matrix)])
+    start = 0
+    for piece in pieces:
+        _require_finite(scorer, piece)
+        for part in torch.split(piece, rows):
+            multiply(_padded(part, rows))
+            yield ScoreBlock(start, len(part), buffer)
+            start += len(part)
+
+
+def _multiplier(matrix: Tensor, bias: Tensor, out: Tensor) -> Callable[[Tensor], Tensor]:
+    by_item = matrix.t()
+    if bool(bias.any()):
+        return lambda rows: torch.addmm(bias, rows, by_item, out=out)
+    return lambda rows: torch.mm(rows, by_item, out=out)
+
+
+def _padded(part: Tensor, rows: int) -> Tensor:
+    return part if len(part) == rows else torch.nn.functional.pad(part, (0, 0, 0, rows - len(part)))
+
+
+def _given(scorer: Scorer, pieces: Iterator[Tensor], multiple: int) -> Iterator[ScoreBlock]:
+    start = 0
+    for piece in pieces:
+        if bool(piece.isnan().any()):
+            raise _not_a_number(scorer)
+        buffer = _buffer(len(piece), piece.shape[1], multiple, piece.device)
+        buffer[:, : piece.shape[1]] = piece  # a copy: the reader of a block may write into it
+        yield ScoreBlock(start, len(piece), buffer)
+        start += len(piece)
+
+
+def _dense_steps(scorer: Scorer, sessions: Sessions, max_bytes: int | None) -> Iterator[Tensor]:
+    rows = block_rows(len(scorer.vocabulary), max_bytes, "cpu", MAX_BLOCK_ROWS)
+    for _, piece in sessions.chunks(rows):
+        if len(piece.items) <= rows:
+            yield scorer.score_steps(piece)
+        else:  # one session whose rows do not fit: score its beginnings, some at a time
+            yield from (scorer.score_last(some) for some in _by_count(_beginnings(piece.items), rows))
+
+
+def _beginnings(items: np.ndarray) -> Sessions:
+    """The sessions a, ab, abc, ... up to all items but the last."""
+    lengths = np.arange(1, len(items))
+    offsets = np.concatenate(([0], lengths.cumsum()))
+    return Sessions(items[np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)], offsets)
+
+
+def _by_count(sessions: Sessions, count: int) -> Iterator[Sessions]:
+    return (sessions.slice(at, min(at + count, len(sessions))) for at in range(0, len(sessions), count))
+
+
+def _buffer(rows: int, items: int, multiple: int, device: torch.device) -> Tensor:
+    width = -(-items // multiple) * multiple
+    return torch.full((rows, width), -torch.inf, device=device)
+
+
+def _require_finite(scorer: Scorer, values: Tensor) -> None:
+    if not bool(torch.isfinite(values).all()):
+        raise _not_a_number(scorer)
+
+
+def _not_a_number(scorer: Scorer) -> DataError:
+    return DataError(
+        f"scores of {scorer.name}: expected numbers; got NaN or infinite factors; "
+        "the model has diverged, train it again with a lower learning rate"
+    )
