@@ -1,0 +1,78 @@
+"""Building blocks of the counting baselines: sparse rows, and steps as beginnings of sessions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices
+
+Weights = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class SparseRows:
+    """Rows with few values: row i has weights[starts[i] : starts[i + 1]] in those columns."""
+
+    starts: Indices
+    columns: Indices
+    weights: Weights
+    width: int
+
+    @staticmethod
+    def summed(
+        rows: Indices, columns: Indices, weights: Weights | None, height: int, width: int
+    ) -> SparseRows:
+        """From (row, column, weight) triples, equal places added up; no weights means one each."""
+        keys = rows * width + columns
+        if weights is None:
+            places, sums = np.unique(keys, return_counts=True)
+        else:
+            places, where = np.unique(keys, return_inverse=True)
+            sums = np.bincount(where, weights=weights, minlength=len(places))
+        starts = np.searchsorted(places, np.arange(height + 1, dtype=np.int64) * width)
+        return SparseRows(starts, places % width, sums.astype(np.float32), width)
+
+    def entries(self, rows: Indices) -> tuple[Indices, Indices]:
+        """(position in rows, place in columns and weights) of every value of these rows."""
+        lengths = (self.starts[1:] - self.starts[:-1])[rows]
+        ends = lengths.cumsum()
+        owners = np.repeat(np.arange(len(rows)), lengths)
+        return owners, np.arange(len(owners)) - np.repeat(ends - lengths - self.starts[rows], lengths)
+
+    def dense(self, rows: Indices) -> Tensor:
+        """(rows, width) float32."""
+        owners, places = self.entries(rows)
+        result = torch.zeros(len(rows), self.width)
+        result[torch.tensor(owners), torch.tensor(self.columns[places])] = torch.tensor(self.weights[places])
+        return result
+
+
+def steps(sessions: Sessions) -> Sessions:
+    """Every beginning that has a next item as a session of its own: abc gives a, ab."""
+    rows = np.maximum(sessions.lengths - 1, 0)
+    owners = np.repeat(np.arange(len(sessions)), rows)
+    lengths = np.arange(len(owners)) - (rows.cumsum() - rows)[owners] + 1
+    offsets = np.concatenate(([0], lengths.cumsum()))
+    starts = np.repeat(sessions.offsets[:-1][owners] - offsets[:-1], lengths)
+    return Sessions(sessions.items[starts + np.arange(offsets[-1])], offsets)
+
+
+def last_items(sessions: Sessions) -> Indices:
+    """(sessions,) last item of every session."""
+    return sessions.items[sessions.offsets[1:] - 1]
+
+
+def owners_of(sessions: Sessions) -> Indices:
+    """(events,) position of each event's session."""
+    return np.repeat(np.arange(len(sessions)), sessions.lengths)
+
+
+def counted(sessions: Sessions, items: int) -> Indices:
+    """(items,) events of each item."""
+    return np.bincount(sessions.items, minlength=items).astype(np.int64)

@@ -1,0 +1,43 @@
+"""First-order Markov chain: what followed the last item, by how often it did."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from torch import Tensor
+
+from rnnrec_model.baselines.counts import SparseRows, last_items, owners_of
+from rnnrec_model.scorer import next_items
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+
+@dataclass(frozen=True)
+class RulesFromLastItem:
+    """Scores the items by their weight in the last item's row; all others are zero, and tied."""
+
+    name: str
+    vocabulary: Vocabulary
+    rows: SparseRows  # item → items that followed
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, items) float32."""
+        return self.rows.dense(sessions.items[has_next(sessions)])
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, items) float32."""
+        return self.rows.dense(last_items(sessions))
+
+
+def fit(sessions: Sessions, vocabulary: Vocabulary) -> RulesFromLastItem:
+    """Count the pairs of neighbours."""
+    before, after = sessions.items[has_next(sessions)], next_items(sessions).numpy()
+    rows = SparseRows.summed(before, after, None, len(vocabulary), len(vocabulary))
+    return RulesFromLastItem("markov", vocabulary, rows)
+
+
+def has_next(sessions: Sessions) -> Indices:
+    """Places of the events that another one follows in the same session."""
+    owners = owners_of(sessions)
+    return np.flatnonzero(owners[:-1] == owners[1:])

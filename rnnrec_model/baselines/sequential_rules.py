@@ -1,0 +1,31 @@
+"""Sequential rules: what followed the last item within ten steps, by 1 / distance.
+
+(Ludewig & Jannach 2018, "Evaluation of session-based recommendation algorithms", SR.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rnnrec_model.baselines.counts import SparseRows, owners_of
+from rnnrec_model.baselines.markov import RulesFromLastItem
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+STEPS = 10
+
+
+def fit(sessions: Sessions, vocabulary: Vocabulary) -> RulesFromLastItem:
+    """Add 1 / distance for every pair of a session that is at most STEPS apart."""
+    owners = owners_of(sessions)
+    before, after, weights = [], [], []
+    for distance in range(1, STEPS + 1):
+        first = np.flatnonzero(owners[:-distance] == owners[distance:])
+        before.append(sessions.items[first])
+        after.append(sessions.items[first + distance])
+        weights.append(np.full(len(first), 1.0 / distance, dtype=np.float32))
+    items = len(vocabulary)
+    rows = SparseRows.summed(
+        np.concatenate(before), np.concatenate(after), np.concatenate(weights), items, items
+    )
+    return RulesFromLastItem("sequential_rules", vocabulary, rows)
