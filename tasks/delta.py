@@ -1,0 +1,470 @@
+"""Delta tables with Parquet files of our own: stage what nobody sees, then replace a partition in one commit.
+
+A table is a folder of Parquet files and a log; only files that the log names are part of it. So a run first
+writes and fsyncs its files under names of its own, and a crash up to then changes nothing. The commit is one
+new log entry. It is fenced: each run takes a number from `next_attempt` that only grows, every commit writes
+that number into the log, and a run that finds a number at least as high as its own was overtaken and stops.
+Left out: other stores than a local folder, and deleting what was ever committed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
+
+from tasks import durable, parquet, tables
+from tasks.config import Config
+from tasks.errors import FencedError, WarehouseError
+
+KEEP_FOREVER = "interval 36500 days"
+SETTINGS: dict[str, str | None] = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": KEEP_FOREVER,
+    "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
+}
+COMMIT_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Files on disk that no log entry names yet.
+
+    partition   column to day; empty for a table without partitions
+    files       absolute paths
+    digest      sha256 over the bytes of the files: the same rows give the same digest
+    """
+
+    table: str
+    partition: Mapping[str, date]
+    files: tuple[str, ...]
+    rows: int
+    digest: str
+
+
+# ---------------------------------------------------------------------------------------------- attempts
+
+
+def next_attempt(cfg: Config, night: date) -> int:
+    """A number higher than that of any run before: whoever starts later has the higher one.
+
+    One counter serves all nights, since two nights may rewrite the same day of events.
+    """
+    folder = cfg.root / "attempts"
+    durable.make_folder(folder)
+    taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
+    attempt = max(taken) + 1 if taken else _highest_committed(cfg) + 1
+    while not _claim(folder / str(attempt), _day(night)):
+        attempt += 1
+    return attempt
+
+
+def _claim(path: Path, night: str) -> bool:
+    try:
+        with path.open("x") as file:
+            file.write(night + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+    except FileExistsError:
+        return False
+    durable.sync(path.parent)
+    return True
+
+
+def _highest_committed(cfg: Config) -> int:
+    """So that a lost folder of attempts does not fence every later run out."""
+    highest = 0
+    for name in tables.TABLES:
+        for entry in sorted((_folder(cfg, name) / "_delta_log").glob("*.json")):
+            numbers = [int(action["txn"]["version"]) for action in _actions(entry) if "txn" in action]
+            highest = max([highest, *numbers])
+    return highest
+
+
+# ---------------------------------------------------------------------------------------------- staging
+
+
+def stage(
+    cfg: Config,
+    name: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    partition: Mapping[str, date],
+    run_id: str,
+) -> Staged:
+    """Write one canonical Parquet file into the partition's folder, fsynced; nobody sees it before `commit`.
+
+    rows        in the table's total order; the partition column may be absent
+    Raises WarehouseError for columns, types or days that are not the table's.
+    """
+    day = _partition_day(name, partition)
+    schema = _schema(cfg, name, rows.schema)
+    folder = _folder(cfg, name) / _partition_path(partition)
+    durable.make_folder(folder)
+    with _new_file(folder, run_id) as file:
+        count = _write(name, file, rows, schema, day)
+        file.flush()
+        os.fsync(file.fileno())
+    durable.sync(folder)
+    return Staged(name, dict(partition), (file.name,), count, parquet.digest([file.name]))
+
+
+def _write(
+    name: str, file: BinaryIO, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, day: date | None
+) -> int:
+    column = tables.table(name).partition
+    try:
+        return parquet.write(file, _shaped(name, rows, schema, column, day), schema)
+    except pa.ArrowInvalid as error:
+        raise WarehouseError(f"table {name}: expected rows that fit its columns; {error}") from error
+
+
+def _shaped(
+    name: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    schema: pa.Schema,
+    column: str | None,
+    day: date | None,
+) -> pa.RecordBatchReader:
+    """The rows with the table's columns in their order, every one of the partition's day."""
+    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+
+    def shaped() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            table = pa.Table.from_batches([batch])
+            if column is not None:
+                table = _of_day(name, table, column, day)
+            yield from table.select(schema.names).cast(schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, shaped())
+
+
+def _of_day(name: str, table: pa.Table, column: str, day: date | None) -> pa.Table:
+    constant = pa.repeat(pa.scalar(day, pa.date32()), table.num_rows)
+    if column not in table.column_names:
+        return table.append_column(column, constant)
+    if not table[column].cast(pa.date32()).combine_chunks().equals(constant):
+        raise WarehouseError(
+            f"table {name}: expected rows of {column}={day} only; got others; stage each day by itself"
+        )
+    return table
+
+
+def _new_file(folder: Path, run_id: str) -> BinaryIO:
+    """The next free name of this run: a file that exists may be committed and is never written to again."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run_id):
+        raise WarehouseError(
+            f"run id: expected up to 64 letters, digits, - or _, since files carry it; got {run_id!r}"
+        )
+    for number in range(10_000):
+        try:
+            return (folder / f"part-{run_id}-{number:04d}.parquet").open("xb")
+        except FileExistsError:
+            continue
+    raise WarehouseError(f"{folder}: expected a free file name for run {run_id}; start a new run")
+
+
+def _schema(cfg: Config, name: str, given: pa.Schema) -> pa.Schema:
+    """What the rows are written as: the table's schema, or the one these first rows decide."""
+    wanted = tables.schema_for(name, given)
+    table = _open(cfg, name)
+    if table is not None:
+        _same_types(name, _arrow_schema(table), wanted)
+    return wanted
+
+
+def _same_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
+    for field in present:
+        if field.name not in wanted.names or wanted.field(field.name).type != field.type:
+            came = wanted.field(field.name).type if field.name in wanted.names else "no such column"
+            raise WarehouseError(
+                f"table {name}: expected {field.name} as {field.type}, as its first rows had it; got {came}; "
+                "give the source its former id type, or start a new warehouse.root"
+            )
+
+
+# ---------------------------------------------------------------------------------------------- committing
+
+
+def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
+    """Make the staged files the whole content of their partition, in one step; returns the table's version.
+
+    A partition that already holds the same bytes stays as it is: no new version, the staged files go.
+    Raises FencedError when a run that started later has already written this partition.
+    """
+    day = _partition_day(staged.table, staged.partition)
+    assert day is not None, "a table without partitions is written with append"
+    filters = [(column, "=", value.isoformat()) for column, value in staged.partition.items()]
+    fence = f"{staged.table}/{_partition_path(staged.partition)}"
+    for _ in range(COMMIT_TRIES):
+        table = _opened_or_created(cfg, staged)
+        present = _paths(table, [day])
+        if _holds(present, staged):
+            _drop_duplicate(table, staged, present, fence, attempt)
+            return int(table.version())
+        _check_fence(table, fence, attempt)
+        version = _transact(cfg, table, staged, filters, "overwrite", {fence: attempt}, run_id)
+        if version is not None:
+            return version
+    raise WarehouseError(
+        f"table {staged.table}: {COMMIT_TRIES} commits met another writer's; run the night again"
+    )
+
+
+def append(cfg: Config, staged: Staged, fences: Mapping[str, int], run_id: str) -> int:
+    """Add staged rows to a table without partitions, in one step; returns the table's version.
+
+    fences   names to numbers, each of which must be higher than any committed under that name
+    Raises FencedError when one is not.
+    """
+    for _ in range(COMMIT_TRIES):
+        table = _opened_or_created(cfg, staged)
+        for fence, number in fences.items():
+            _check_fence(table, fence, number)
+        version = _transact(cfg, table, staged, None, "append", fences, run_id)
+        if version is not None:
+            return version
+    raise WarehouseError(
+        f"table {staged.table}: {COMMIT_TRIES} commits met another writer's; run the night again"
+    )
+
+
+def replace_partition(
+    cfg: Config,
+    name: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    partition: Mapping[str, date],
+    run_id: str,
+    attempt: int,
+) -> int:
+    """Stage and commit at once, for tables that are not audited before; returns the table's version."""
+    return commit(cfg, stage(cfg, name, rows, partition, run_id), attempt, run_id)
+
+
+def _crowded(staged: Staged) -> WarehouseError:
+    return WarehouseError(
+        f"table {staged.table}: expected a moment without another writer; {COMMIT_TRIES} commits met one; "
+        "run the night again"
+    )
+
+
+def _check_fence(table: DeltaTable, fence: str, number: int) -> None:
+    committed = table.transaction_version(fence)
+    if committed is not None and committed >= number:
+        raise FencedError(
+            f"{fence}: expected to be the newest run, number {number}; run number {committed} has already "
+            "written it, and what it wrote stays; start the night again if it should be replaced"
+        )
+
+
+def _transact(
+    cfg: Config,
+    table: DeltaTable,
+    staged: Staged,
+    filters: list[tuple[str, str, str]] | None,
+    mode: str,
+    fences: Mapping[str, int],
+    run_id: str,
+) -> int | None:
+    """One commit on exactly the handle whose fences were read; None when another writer came in between."""
+    token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows, **fences}
+    properties = CommitProperties(
+        custom_metadata=token,
+        app_transactions=[Transaction(fence, number) for fence, number in fences.items()],
+    )
+    try:
+        table.create_write_transaction(
+            [_add_action(cfg, staged, Path(file)) for file in staged.files],
+            mode,
+            table.schema(),
+            list(staged.partition),
+            filters,
+            commit_properties=properties,
+        )
+    except CommitFailedError:
+        return None
+    return _sync_log(cfg, staged.table, table.version(), token)
+
+
+def _add_action(cfg: Config, staged: Staged, file: Path) -> AddAction:
+    facts = file.stat()
+    values = {column: day.isoformat() for column, day in staged.partition.items()}
+    stats = json.dumps({"numRecords": pq.read_metadata(file).num_rows})
+    path = str(file.relative_to(_folder(cfg, staged.table)))
+    return AddAction(path, facts.st_size, values, int(facts.st_mtime * 1000), True, stats)
+
+
+def _sync_log(cfg: Config, name: str, before: int, token: Mapping[str, object]) -> int:
+    """fsync the new log entries (the library does not); returns the version that carries our token."""
+    log = _folder(cfg, name) / "_delta_log"
+    for version in range(before + 1, _existing(cfg, name).version() + 1):
+        entry = log / f"{version:020d}.json"
+        infos = [action["commitInfo"] for action in _actions(entry) if "commitInfo" in action]
+        if any(all(info.get(key) == value for key, value in token.items()) for info in infos):
+            durable.sync(entry)
+            durable.sync(log)
+            return version
+    raise WarehouseError(f"table {name}: expected our commit in {log}; it is not there; run the night again")
+
+
+def _opened_or_created(cfg: Config, staged: Staged) -> DeltaTable:
+    schema = tables.schema_for(staged.table, pq.read_schema(staged.files[0]))
+    table = _open(cfg, staged.table) or _create(cfg, staged.table, schema)
+    _same_types(staged.table, _arrow_schema(table), schema)
+    return table
+
+
+def _create(cfg: Config, name: str, schema: pa.Schema) -> DeltaTable:
+    folder = _folder(cfg, name)
+    partition = tables.table(name).partition
+    try:
+        DeltaTable.create(
+            folder, schema, "ignore", [partition] if partition else [], name=name, configuration=SETTINGS
+        )
+    except DeltaError:
+        if not DeltaTable.is_deltatable(folder):  # else another run created it at the same time
+            raise
+    for path in (folder / "_delta_log" / f"{0:020d}.json", folder / "_delta_log", folder, folder.parent):
+        durable.sync(path)
+    return _existing(cfg, name)
+
+
+def _holds(present: list[str], staged: Staged) -> bool:
+    """Do the present files have the staged bytes? Read, not remembered: damaged files are replaced."""
+    try:
+        sizes = [sum(Path(file).stat().st_size for file in files) for files in (present, staged.files)]
+        return bool(present) and sizes[0] == sizes[1] and parquet.digest(present) == staged.digest
+    except FileNotFoundError:
+        return False
+
+
+def _drop_duplicate(table: DeltaTable, staged: Staged, present: list[str], fence: str, attempt: int) -> None:
+    """Delete staged files that are not needed, if this run has never committed them."""
+    if (table.transaction_version(fence) or 0) < attempt:
+        for file in set(staged.files) - set(present):
+            Path(file).unlink(missing_ok=True)
+
+
+# ---------------------------------------------------------------------------------------------- reading
+
+
+def files(
+    cfg: Config, name: str, version: int | None = None, partitions: Sequence[date] | None = None
+) -> list[str]:
+    """Absolute paths of a version's files (default: the newest), of these days only; [] for no such table."""
+    table = _open(cfg, name, version)
+    return [] if table is None else _paths(table, partitions)
+
+
+def version(cfg: Config, name: str) -> int | None:
+    """The newest version of a table; None when there is no table yet."""
+    table = _open(cfg, name)
+    return None if table is None else int(table.version())
+
+
+def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
+    """All rows of a small table, in no order; None when there is no table or no row yet."""
+    found = files(cfg, name, version)
+    return parquet.read(found) if found else None
+
+
+def _paths(table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:
+    found = table.file_uris()
+    if partitions is not None:
+        days = {_day(day) for day in partitions}
+        found = [path for path in found if Path(path).parent.name.partition("=")[2] in days]
+    return sorted(found)
+
+
+def _open(cfg: Config, name: str, version: int | None = None) -> DeltaTable | None:
+    tables.table(name)
+    if not DeltaTable.is_deltatable(_folder(cfg, name)):
+        return None
+    return _existing(cfg, name, version)
+
+
+def _existing(cfg: Config, name: str, version: int | None = None) -> DeltaTable:
+    try:
+        return DeltaTable(_folder(cfg, name), version=version)
+    except DeltaError as error:
+        what = "the newest version" if version is None else f"version {version}"
+        raise WarehouseError(
+            f"table {name}: expected a readable {what} in {_folder(cfg, name)}; {error}; "
+            "restore its _delta_log from a backup"
+        ) from error
+
+
+def _arrow_schema(table: DeltaTable) -> pa.Schema:
+    return pa.schema(table.schema().to_arrow())
+
+
+def _actions(entry: Path) -> list[dict[str, dict[str, Any]]]:
+    return [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def _folder(cfg: Config, name: str) -> Path:
+    return cfg.root / "tables" / name
+
+
+def _partition_day(name: str, partition: Mapping[str, date]) -> date | None:
+    column = tables.table(name).partition
+    if list(partition) != ([column] if column else []):
+        expected = f"one day of {column}" if column else "no partition"
+        raise WarehouseError(f"table {name}: expected {expected}; got {dict(partition)}")
+    for day in partition.values():
+        _day(day)
+    return partition[column] if column else None
+
+
+def _partition_path(partition: Mapping[str, date]) -> Path:
+    return Path(*(f"{column}={_day(day)}" for column, day in partition.items()))
+
+
+def _day(day: date) -> str:
+    """A day as text; only real dates pass, since a string in a filter could select other partitions."""
+    if not isinstance(day, date) or isinstance(day, datetime):
+        raise WarehouseError(f"partition: expected a datetime.date; got {day!r}")
+    return day.isoformat()
+
+
+# ---------------------------------------------------------------------------------------------- cleaning
+
+
+def clean_stale(cfg: Config, older_than_hours: float = 48.0) -> list[str]:
+    """Delete staged files of dead runs: those that no log entry, old or new, has ever named.
+
+    older_than_hours   longer than any run takes; younger files may still be committed
+    """
+    limit = time.time() - older_than_hours * 3600
+    removed = []
+    for name in tables.TABLES:
+        folder = _folder(cfg, name)
+        named = _ever_named(folder)
+        for file in sorted(folder.rglob("part-*.parquet")):
+            if str(file.relative_to(folder)) not in named and file.stat().st_mtime < limit:
+                file.unlink(missing_ok=True)
+                removed.append(str(file))
+    return removed
+
+
+def _ever_named(folder: Path) -> set[str]:
+    """Paths in any entry of the log; where old entries are gone, checkpoints still name what they left."""
+    named = set()
+    for entry in (folder / "_delta_log").glob("*.json"):
+        for action in _actions(entry):
+            named |= {str(action[kind]["path"]) for kind in ("add", "remove") if kind in action}
+    for checkpoint in (folder / "_delta_log").glob("*.checkpoint*.parquet"):
+        for row in pq.ParquetFile(checkpoint).read(columns=["add.path", "remove.path"]).to_pylist():
+            named |= {action["path"] for action in row.values() if action and action["path"]}
+    return named

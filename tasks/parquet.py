@@ -1,0 +1,63 @@
+"""Canonical Parquet: the same rows in the same order give the same bytes, however they were batched.
+
+Row groups have a fixed size and each is one contiguous chunk, because where pages break depends on chunks;
+nothing of the writer, the clock or the run goes into the file. Rows are written in the order they come.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROW_GROUP = 122_880  # DuckDB's own: one thread reads one
+
+
+def write(file: BinaryIO, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:
+    """Write all rows under exactly this schema; returns how many.
+
+    Raises pa.ArrowInvalid for rows that do not fit it.
+    """
+    count = 0
+    with pq.ParquetWriter(
+        file, schema, compression="zstd", store_schema=False, write_statistics=True, data_page_version="1.0"
+    ) as writer:
+        for group in _groups(rows):
+            writer.write_table(group.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
+            count += group.num_rows
+    return count
+
+
+def read(files: Sequence[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
+    """The rows of files that have one schema, in their order."""
+    return pa.concat_tables([pq.ParquetFile(file).read(columns=columns) for file in files])
+
+
+def digest(files: Sequence[str | Path]) -> str:
+    """sha256 over the bytes of the files, in their order."""
+    total = hashlib.sha256()
+    for file in files:
+        with Path(file).open("rb") as stream:
+            while block := stream.read(1 << 20):
+                total.update(block)
+    return total.hexdigest()
+
+
+def _groups(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:
+    """Tables of exactly ROW_GROUP rows; the last may be shorter."""
+    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+    waiting: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        while count + batch.num_rows >= ROW_GROUP:
+            need = ROW_GROUP - count
+            yield pa.Table.from_batches([*waiting, batch.slice(0, need)])
+            batch, waiting, count = batch.slice(need), [], 0
+        if batch.num_rows:
+            waiting, count = [*waiting, batch], count + batch.num_rows
+    if waiting:
+        yield pa.Table.from_batches(waiting)

@@ -1,0 +1,169 @@
+"""Every table of the warehouse: its columns, its partition column, and the order its rows are written in.
+
+Ids are USER and ITEM here. Which Arrow type they have, int64 or string, is decided by the first rows a table
+gets (an integer source keeps integers) and holds from then on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import pyarrow as pa
+
+from tasks.errors import WarehouseError
+
+USER = "user id"
+ITEM = "item id"
+ITEMS = "list of item ids"
+Column: TypeAlias = pa.DataType | str
+
+TEXT, COUNT, RANK, DAY = pa.string(), pa.int64(), pa.int32(), pa.date32()
+REAL, SCORE, TIME = pa.float64(), pa.float32(), pa.timestamp("us")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table's definition; `order` is a total order, the caller of `delta.stage` sorts by it."""
+
+    columns: dict[str, Column]
+    partition: str | None
+    order: tuple[str, ...]
+
+
+TABLES: dict[str, Table] = {
+    "events": Table(
+        {
+            "event_id": TEXT,
+            "user_id": USER,
+            "item_id": ITEM,
+            "event_time": TIME,
+            "session_id": TEXT,
+            "source_file": TEXT,
+            "event_day": DAY,
+        },
+        partition="event_day",
+        order=("user_id", "event_time", "event_id"),
+    ),
+    "rejects": Table(
+        {"source_file": TEXT, "line": COUNT, "reason": TEXT, "raw": TEXT, "night": DAY},
+        partition="night",
+        order=("source_file", "line"),
+    ),
+    "sessions": Table(
+        {
+            "session_id": TEXT,
+            "user_id": USER,
+            "started_at": TIME,
+            "ended_at": TIME,
+            "items": ITEMS,
+            "times": pa.list_(TIME),
+            "session_day": DAY,
+        },
+        partition="session_day",
+        order=("user_id", "started_at", "session_id"),
+    ),
+    "user_recommendations": Table(
+        {
+            "user_id": USER,
+            "rank": RANK,
+            "item_id": ITEM,
+            "score": SCORE,
+            "source": TEXT,
+            "model_version": RANK,
+            "night": DAY,
+        },
+        partition="night",
+        order=("user_id", "rank"),
+    ),
+    "item_recommendations": Table(
+        {
+            "item_id": ITEM,
+            "rank": RANK,
+            "next_item_id": ITEM,
+            "score": SCORE,
+            "source": TEXT,
+            "model_version": RANK,
+            "night": DAY,
+        },
+        partition="night",
+        order=("item_id", "rank"),
+    ),
+    "popular_items": Table(
+        {"rank": RANK, "item_id": ITEM, "score": REAL, "night": DAY},
+        partition="night",
+        order=("rank",),
+    ),
+    "evaluations": Table(
+        {"model": TEXT, "metric": TEXT, "slice": TEXT, "value": REAL, "predictions": COUNT, "night": DAY},
+        partition="night",
+        order=("model", "metric", "slice"),
+    ),
+    "publications": Table(
+        {
+            "sequence": COUNT,  # 1, 2, 3 ... in the order of publication
+            "night": DAY,
+            "attempt": COUNT,
+            "moves_latest": pa.bool_(),  # false for the backfill of an older night
+            "state": TEXT,
+            "model_version": RANK,
+            "config_digest": TEXT,
+            "data_digest": TEXT,
+            "content_digest": TEXT,
+            "tables": TEXT,
+            "started_at": TIME,
+            "published_at": TIME,
+            "durations": TEXT,
+            "verdict": TEXT,
+            "report": TEXT,
+        },
+        partition=None,
+        order=("sequence",),
+    ),
+}
+
+OUTPUTS = ("user_recommendations", "item_recommendations", "popular_items", "evaluations")
+
+
+def table(name: str) -> Table:
+    """The definition of a table, or a WarehouseError that lists the known ones."""
+    if name not in TABLES:
+        raise WarehouseError(f"table {name!r}: expected one of {', '.join(TABLES)}")
+    return TABLES[name]
+
+
+def schema_for(name: str, given: pa.Schema) -> pa.Schema:
+    """The table's Arrow schema with the id types of `given`, which may lack the partition column."""
+    definition = table(name)
+    expected = set(definition.columns)
+    got = set(given.names) | {definition.partition} & expected
+    if got != expected or len(given.names) != len(set(given.names)):
+        raise WarehouseError(
+            f"table {name}: expected columns {', '.join(definition.columns)}; got {', '.join(given.names)}; "
+            "select exactly these columns"
+        )
+    return pa.schema([(column, _resolve(name, column, given)) for column in definition.columns])
+
+
+def _resolve(name: str, column: str, given: pa.Schema) -> pa.DataType:
+    kind = TABLES[name].columns[column]
+    if isinstance(kind, pa.DataType):
+        return kind
+    came = given.field(column).type
+    if kind != ITEMS:
+        return _id_type(name, column, came)
+    if not (pa.types.is_list(came) or pa.types.is_large_list(came)):
+        raise WarehouseError(f"table {name}: expected a list of ids in {column}; got {came}")
+    return pa.list_(_id_type(name, column, came.value_type))
+
+
+def _id_type(name: str, column: str, came: pa.DataType) -> pa.DataType:
+    if pa.types.is_dictionary(came):
+        came = came.value_type
+    if pa.types.is_integer(came):
+        return pa.int64()
+    if pa.types.is_string(came) or pa.types.is_large_string(came) or pa.types.is_string_view(came):
+        return pa.string()
+    raise WarehouseError(
+        f"table {name}: expected integers or strings as ids in {column}; got {came}; cast it before staging"
+    )
