@@ -1,7 +1,7 @@
-"""From lists of recent item ids to k ranked rows each: the one path of the nightly tables and of the registered model.
+"""From lists of recent item ids to k ranked rows each: the one path of nightly tables and registered model.
 
-A list that the model knows nothing of, or a catalogue smaller than k, is filled up from popularity, and such
-rows say `fallback`. The popularity is the saved model's own, so that a table and `models:/rnnrec@champion` agree.
+What the model cannot fill (a list of unknown items, a catalogue smaller than k) comes from popularity, and
+such rows say `fallback`. The popularity is the saved model's own, so that both paths give the same rows.
 """
 
 from __future__ import annotations

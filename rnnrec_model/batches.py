@@ -47,13 +47,19 @@ def width_of(inputs: Indices, max_steps: int) -> Indices:
 
 
 def training_plan(
-    starts: Indices, inputs: Indices, batch_events: int, max_steps: int, random: np.random.Generator
+    starts: Indices,
+    inputs: Indices,
+    batch_events: int,
+    max_steps: int,
+    random: np.random.Generator,
+    pad_lanes: bool = False,
 ) -> Iterator[Batch]:
     """One epoch in random order: rectangles of about `batch_events` cells.
 
     What does not fill a rectangle moves on to the next wider one, so that only the widest may be small.
 
     starts, inputs   (sessions,) first event and number of input events (>= 1) of each session
+    pad_lanes        fill small rectangles up with empty lanes, so that a width has one shape
     """
     order = random.permutation(len(inputs))
     width = width_of(inputs[order], max_steps)
@@ -69,7 +75,8 @@ def training_plan(
         left = waiting[full:]
     for group in random.permutation(len(groups)):
         steps, rows = groups[group]
-        yield from pieces(rows, starts, inputs, steps)
+        lanes = max(1, batch_events // steps) if pad_lanes else 0
+        yield from pieces(rows, starts, inputs, steps, lanes)
 
 
 def scoring_plan(starts: Indices, inputs: Indices, batch_events: int, max_steps: int) -> Iterator[Batch]:
@@ -82,7 +89,7 @@ def scoring_plan(starts: Indices, inputs: Indices, batch_events: int, max_steps:
     for steps in np.unique(width):
         lanes = max(8, batch_events // int(steps))
         rows = np.flatnonzero(width == steps)
-        rows = rows[np.argsort(inputs[rows], kind="stable")]
+        rows = rows[np.argsort(-inputs[rows], kind="stable")]
         for at in range(0, len(rows), lanes):
             chosen = rows[at : at + lanes]
             yield from pieces(chosen, starts, inputs, int(steps), lanes)
@@ -105,11 +112,12 @@ def pieces(rows: Indices, starts: Indices, inputs: Indices, steps: int, lanes: i
         )
 
 
-def grid(items: Tensor, starts: Tensor, lengths: Tensor, steps: int) -> tuple[Tensor, Tensor]:
+def grid(starts: Tensor, lengths: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Flat event positions and which of them are real, both (steps, lanes).
 
-    Cells past a lane's length point at event 0 and are False in the mask.
+    Cells past a lane's length are False in the mask and point at the lane's first event, those of an empty
+    lane at the first lane's, which is never empty: padding brings no item that the batch does not hold.
     """
-    step = torch.arange(steps, device=items.device)[:, None]
+    step = torch.arange(steps, device=starts.device)[:, None]
     real = step < lengths
-    return torch.where(real, starts + step, 0), real
+    return torch.where(real, starts + step, torch.where(lengths > 0, starts, starts[:1])), real

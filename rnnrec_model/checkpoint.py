@@ -44,7 +44,7 @@ def write(folder: Path, trainer: Trainer, progress: Progress) -> None:
     tensors |= {f"optimizer.{name}": state for name, state in trainer.optimizer.state.items()}
     tensors |= {f"best.{name}": weight for name, weight in progress.best_weights.items()}
     tensors["random"] = trainer.random.get_state()
-    tensors["total_loss"] = trainer.total_loss
+    tensors |= {"total_loss": trainer.total_loss, "total_events": trainer.total_events}
     facts = {
         "identity": trainer.identity(),
         "epoch": progress.epoch,
@@ -52,7 +52,6 @@ def write(folder: Path, trainer: Trainer, progress: Progress) -> None:
         "best_epoch": progress.best_epoch,
         "best_value": progress.best_value,
         "steps_done": trainer.steps_done,
-        "total_events": trainer.total_events,
         "history": [asdict(report) for report in progress.history],
     }
     beside = folder / f".{NAME}.{os.getpid()}"
@@ -79,7 +78,8 @@ def restore(folder: Path, trainer: Trainer) -> Progress | None:
         trainer.optimizer.state[name].copy_(state)
     trainer.random.set_state(tensors["random"].cpu())
     trainer.total_loss.copy_(tensors["total_loss"])
-    trainer.total_events, trainer.steps_done = facts["total_events"], facts["steps_done"]
+    trainer.total_events.copy_(tensors["total_events"])
+    trainer.steps_done = facts["steps_done"]
     return Progress(
         epoch=facts["epoch"],
         batch=facts["batch"],

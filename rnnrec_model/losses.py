@@ -10,7 +10,7 @@ per event. Every other column of the row is a negative: the target is never its 
     top1_max       sum_j s_j (sigmoid(r_j - target) + sigmoid(r_j^2))     Hidasi & Karatzoglou 2018
 
 Training takes the cross-entropy of `sampled_softmax.py`, which is this one without the passes over memory.
-A column that must not take part (a duplicate, a padding) carries the score -inf.
+A column that must not take part (a second copy of an item) carries a score of ABSENT or less.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from torch import Tensor
 
 from rnnrec_model.config import TrainingConfig
 
+ABSENT = -1e30
 Loss = Callable[[Tensor, Tensor, TrainingConfig], Tensor]
 
 
@@ -34,8 +35,8 @@ def cross_entropy(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
 def bpr(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
     """(events, candidates), (events,) → (events,)."""
     target, negative = _split(scores, targets)
-    count = torch.isfinite(negative).sum(dim=1).clamp_min(1)
-    return F.softplus(negative - target).sum(dim=1) / count  # softplus(-inf) is 0
+    count = (negative > ABSENT / 2).sum(dim=1).clamp_min(1)
+    return F.softplus(negative - target).sum(dim=1) / count  # softplus of an absent one is 0
 
 
 def bpr_max(scores: Tensor, targets: Tensor, config: TrainingConfig) -> Tensor:
@@ -64,10 +65,10 @@ LOSSES: dict[str, Loss] = {
 
 
 def _split(scores: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """The target's score (events, 1), and all scores with the target's column at -inf."""
+    """The target's score (events, 1), and all scores with the target's column absent."""
     column = targets[:, None]
-    return scores.gather(1, column), scores.scatter(1, column, -torch.inf)
+    return scores.gather(1, column), scores.scatter(1, column, ABSENT)
 
 
 def _finite(scores: Tensor) -> Tensor:
-    return scores.masked_fill(torch.isneginf(scores), 0.0)
+    return scores.masked_fill(scores < ABSENT / 2, 0.0)

@@ -91,7 +91,7 @@ class Recommender:
                 continue
             starts = torch.as_tensor(batch.starts, device=device)
             lengths = torch.as_tensor(batch.lengths, device=device)
-            cells, real = grid(items, starts, lengths, batch.steps)
+            cells, real = grid(starts, lengths, batch.steps)
             states = network.zero_state(len(starts)) if batch.first else states
             hidden, states = network(network.input_of(table[items[cells]]), states)
             if last_only:

@@ -19,14 +19,16 @@ from torch import Tensor
 
 from rnnrec_model import checkpoint as checkpoints
 from rnnrec_model.batches import Batch, grid, training_plan
+from rnnrec_model.candidates import Candidates, compact, fixed
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
 from rnnrec_model.evaluation import evaluate
-from rnnrec_model.losses import LOSSES
+from rnnrec_model.losses import ABSENT, LOSSES
 from rnnrec_model.negatives import NegativeSampler
 from rnnrec_model.network import Network
 from rnnrec_model.optimizers import OPTIMIZERS
 from rnnrec_model.recommender import Recommender
+from rnnrec_model.replay import ReplayedSteps
 from rnnrec_model.sampled_softmax import SampledSoftmax, Workspace, factors
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -141,6 +143,7 @@ class Trainer:
         model_config: ModelConfig,
         config: TrainingConfig,
         warm_start: Recommender | None = None,
+        fixed_shapes: bool | None = None,
     ) -> None:
         self.config, self.vocabulary = config, vocabulary
         self.device = choose_device(config.device)
@@ -165,42 +168,53 @@ class Trainer:
         self._correction = self._log_inclusion()
         self._states: list[Tensor] = []
         self._workspace = Workspace()
+        self._rate = torch.zeros((), device=self.device)
         self.total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
-        self.total_events = 0
+        self.total_events = torch.zeros((), dtype=torch.float64, device=self.device)
         self.steps_done = 0
+        self._fixed_shapes = self.device.type == "cuda" if fixed_shapes is None else fixed_shapes
+        self._scratch = torch.zeros(len(vocabulary), dtype=torch.int64, device=self.device)
+        self._replay = ReplayedSteps(self) if self.device.type == "cuda" else None
         self.steps_in_all = config.epochs * sum(1 for _ in self.epoch(0))
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch; the same for the same seed and number."""
         random = np.random.default_rng((self.config.seed, number))
+        config = self.config
         return training_plan(
-            self._starts, self._inputs, self.config.batch_events, self.config.bptt_steps, random
+            self._starts, self._inputs, config.batch_events, config.bptt_steps, random, self._fixed_shapes
         )
 
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""
-        starts = torch.as_tensor(batch.starts, device=self.device)
-        lengths = torch.as_tensor(batch.lengths, device=self.device)
-        if batch.first:
-            self._states = self.network.zero_state(len(starts))
-        cells, real = grid(self._items, starts, lengths, batch.steps)
-        inputs, targets = self._items[cells[real]], self._items[cells[real] + 1]
-        items, slots = self._candidates(inputs, targets)
+        self._rate.fill_(self.rate())
+        if self._replay is not None:
+            self._replay.step(batch)
+        else:
+            starts = torch.as_tensor(batch.starts, device=self.device)
+            lengths = torch.as_tensor(batch.lengths, device=self.device)
+            states = self.network.zero_state(len(starts)) if batch.first else self._states
+            self._states = self.learn(starts, lengths, batch.steps, states)
+        self.steps_done += 1
+
+    def learn(self, starts: Tensor, lengths: Tensor, steps: int, states: list[Tensor]) -> list[Tensor]:
+        """Update every weight from one rectangle; returns the states after it. No host round trip on CUDA."""
+        cells, real = grid(starts, lengths, steps)
+        found = self._candidates(cells, real)
         rows = {
-            name: (table.data if items is None else table.data.index_select(0, items)).requires_grad_()
+            name: (table.data if found.items is None else table.data.index_select(0, found.items))
             for name, table in self.network.tables().items()
         }
-        input_slots = torch.zeros_like(cells)
-        input_slots[real] = slots[: len(inputs)]
-        source = rows.get("input_rows", rows["item_rows"])
-        x = self.network.input_of(source).index_select(0, input_slots.flatten())
-        hidden, states = self.network(x.view(*cells.shape, -1), self._states, self.random)
-        self._states = [state.detach() for state in states]
-        loss = self._loss(hidden[real], rows, items, slots[len(inputs) : 2 * len(inputs)])
-        self._update(loss.mean(), rows, items)
-        self.total_loss += loss.detach().sum()
-        self.total_events += len(inputs)
-        self.steps_done += 1
+        rows = {name: row.requires_grad_() for name, row in rows.items()}
+        source = self.network.input_of(rows.get("input_rows", rows["item_rows"]))
+        x = source.index_select(0, found.inputs.flatten()).view(*cells.shape, -1)
+        hidden, following = self.network(x, states, self.random)
+        hidden = hidden.flatten(0, 1).index_select(0, found.events)
+        losses = self._loss(hidden, rows, found) * found.weight
+        self._update(losses.sum() / found.weight.sum(), rows, found)
+        self.total_loss += losses.detach().sum()
+        self.total_events += found.weight.sum()
+        return [state.detach() for state in following]
 
     def recommender(self) -> Recommender:
         """The model as it stands."""
@@ -215,9 +229,10 @@ class Trainer:
 
     def take_loss(self) -> tuple[float, int]:
         """Mean loss per event since the last call, and the events."""
-        loss, events = float(self.total_loss) / max(1, self.total_events), self.total_events
+        events = int(self.total_events)
+        loss = float(self.total_loss) / max(1, events)
         self.total_loss.zero_()
-        self.total_events = 0
+        self.total_events.zero_()
         return loss, events
 
     def rate(self) -> float:
@@ -227,13 +242,12 @@ class Trainer:
         fall = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1)))}
         return config.learning_rate * warm * fall[config.schedule]
 
-    def _candidates(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor | None, Tensor]:
-        """Distinct items to score (None: all), and where inputs and targets stand among them."""
-        if self.config.loss == "full_cross_entropy":
-            return None, torch.cat((inputs, targets))
-        drawn = self._sampler.draw(self.config.negatives)
-        items, slots = torch.unique(torch.cat((inputs, targets, drawn)), return_inverse=True)
-        return items, slots
+    def _candidates(self, cells: Tensor, real: Tensor) -> Candidates:
+        full = self.config.loss == "full_cross_entropy"
+        drawn = None if full else self._sampler.draw(self.config.negatives)
+        if self._fixed_shapes:
+            return fixed(self._items, cells, real, drawn, self._scratch)
+        return compact(self._items, cells, real, drawn)
 
     def _log_inclusion(self) -> Tensor | None:
         config = self.config
@@ -241,39 +255,40 @@ class Trainer:
             return None
         return config.logq * self._sampler.log_inclusion(config.negatives, 2 * config.batch_events)
 
-    def _loss(self, hidden: Tensor, rows: dict[str, Tensor], items: Tensor | None, target: Tensor) -> Tensor:
+    def _loss(self, hidden: Tensor, rows: dict[str, Tensor], found: Candidates) -> Tensor:
         """(events,) loss of hidden states (events, units) against all gathered rows."""
         matrix = self.network.output_of(rows["item_rows"])
         offset = rows.get("item_bias", matrix.new_zeros(len(matrix), 1))
-        correction = None
-        if self._correction is not None and items is not None:
-            correction = self._correction[items]
+        own = None
+        if self._correction is not None and found.items is not None:
+            correction = self._correction[found.items]
             offset = offset - correction[:, None]
-        own = None if correction is None else correction[target]
+            own = correction[found.targets]
+        if found.first is not None:
+            copies = found.first != torch.arange(len(found.first), device=self.device)
+            offset = offset.masked_fill(copies[:, None], ABSENT)
         precision = self.config.precision
         if "cross_entropy" in self.config.loss:
             loss: Tensor = SampledSoftmax.apply(  # type: ignore[no-untyped-call]
-                hidden, matrix, offset, target, own, precision, self._workspace
+                hidden, matrix, offset, found.targets, own, precision, self._workspace
             )
             return loss
         left, right = factors(hidden, matrix, offset, precision)
-        return LOSSES[self.config.loss]((left @ right.t()).float(), target, self.config)
+        return LOSSES[self.config.loss]((left @ right.t()).float(), found.targets, self.config)
 
-    def _update(self, loss: Tensor, rows: dict[str, Tensor], items: Tensor | None) -> None:
-        dense = self.network.dense()
-        leaves = list(dense.values()) + list(rows.values())
-        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
-        rate = torch.tensor(self.rate(), device=self.device)
+    def _update(self, loss: Tensor, rows: dict[str, Tensor], found: Candidates) -> None:
+        dense, tables = self.network.dense(), self.network.tables()
+        gradients = torch.autograd.grad(loss, [*dense.values(), *rows.values()], allow_unused=True)
         scale = self._clip(gradients[: len(dense)])
         self.optimizer.tick()
         for (name, weight), gradient in zip(dense.items(), gradients, strict=False):
             if gradient is not None:
-                self.optimizer.update(name, weight.data, gradient * scale, rate)
-        for (name, _), gradient in zip(rows.items(), gradients[len(dense) :], strict=True):
-            table = self.network.tables()[name].data
-            where = torch.arange(len(table), device=self.device) if items is None else items
+                self.optimizer.update(name, weight.data, gradient * scale, self._rate)
+        where = torch.arange(self.network.items, device=self.device) if found.items is None else found.items
+        for name, gradient in zip(rows, gradients[len(dense) :], strict=True):
             if gradient is not None:
-                self.optimizer.update_rows(name, table, where, gradient, rate)
+                whole = gradient if found.first is None else gradient[found.first]
+                self.optimizer.update_rows(name, tables[name].data, where, whole, self._rate)
 
     def _clip(self, gradients: tuple[Tensor | None, ...]) -> Tensor | float:
         if not self.config.clip_norm:

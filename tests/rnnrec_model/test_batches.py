@@ -69,9 +69,9 @@ def test_the_shape_a_session_is_scored_in_depends_on_its_own_length_only():
 
 
 def test_the_grid_points_at_consecutive_events_and_masks_what_is_past_a_lane():
-    cells, real = grid(torch.arange(10), torch.tensor([2, 7]), torch.tensor([3, 1]), 3)
-    assert cells.t().tolist() == [[2, 3, 4], [7, 0, 0]]
-    assert real.t().tolist() == [[True, True, True], [True, False, False]]
+    cells, real = grid(torch.tensor([2, 7, 0]), torch.tensor([3, 1, 0]), 3)
+    assert cells.t().tolist() == [[2, 3, 4], [7, 7, 7], [2, 2, 2]]
+    assert real.t().tolist() == [[True] * 3, [True, False, False], [False] * 3]
 
 
 @pytest.mark.parametrize("seed", [0, 1])

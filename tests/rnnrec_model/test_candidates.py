@@ -1,0 +1,84 @@
+"""The two ways to find a step's items: the same items, the same training."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from rnnrec_model.candidates import compact, fixed
+from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.losses import LOSSES
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.training import Trainer, train
+from rnnrec_model.vocabulary import Vocabulary
+
+DATA = torch.tensor([7, 3, 7, 5, 9, 3, 5])
+CELLS, REAL = torch.tensor([[0, 3], [1, 3]]), torch.tensor([[True, True], [True, False]])
+DRAWN = torch.tensor([9, 9, 1])
+
+
+def items_at(found, columns):
+    return found.items[columns].tolist()
+
+
+def test_compact_holds_each_item_once():
+    found = compact(DATA, CELLS, REAL, DRAWN)
+    assert found.items.tolist() == [1, 3, 5, 7, 9]
+    assert items_at(found, found.inputs[REAL]) == [7, 5, 3]
+    assert found.events.tolist() == [0, 1, 2]
+    assert items_at(found, found.targets) == [3, 9, 7]
+    assert found.weight.tolist() == [1, 1, 1]
+
+
+def test_fixed_points_second_copies_at_the_first_and_weighs_padding_nothing():
+    found = fixed(DATA, CELLS, REAL, DRAWN, torch.full((10,), 77))
+    assert found.items.tolist() == [7, 5, 3, 5, 3, 9, 7, 9, 9, 9, 1]
+    assert found.first.tolist() == [0, 1, 2, 1, 2, 5, 0, 5, 5, 5, 10]
+    assert items_at(found, found.targets) == [3, 9, 7, 9]
+    assert found.weight.tolist() == [1, 1, 1, 0]
+
+
+MODEL = ModelConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0)
+TRAINING = TrainingConfig(batch_events=16, negatives=6, learning_rate=0.05, bptt_steps=4, device="cpu")
+
+
+def trained(sessions, vocabulary, config, fixed_shapes):
+    trainer = Trainer(sessions, vocabulary, MODEL, config, fixed_shapes=fixed_shapes)
+    for batch in trainer.epoch(0):
+        trainer.step(batch)
+    return trainer
+
+
+@pytest.mark.parametrize("optimizer", ["adagrad", "adamw"])
+@pytest.mark.parametrize("loss", LOSSES)
+def test_training_in_fixed_shapes_is_training_in_compact_ones(loss, optimizer):
+    random = np.random.default_rng(0)
+    sessions = Sessions.of([random.integers(0, 15, random.integers(2, 12)).tolist() for _ in range(40)])
+    vocabulary = Vocabulary(pa.array(range(15)), np.bincount(sessions.items, minlength=15))
+    config = dataclasses.replace(TRAINING, loss=loss, optimizer=optimizer, regularization=0.1)
+    one, other = (trained(sessions, vocabulary, config, fixed_shapes) for fixed_shapes in (False, True))
+    assert one.take_loss() == pytest.approx(other.take_loss(), rel=1e-4)
+    for name, weight in one.network.state_dict().items():
+        torch.testing.assert_close(weight, other.network.state_dict()[name], atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_replayed_cuda_graphs_train_as_the_cpu_does():
+    random = np.random.default_rng(0)
+    sessions = Sessions.of([random.integers(0, 50, random.integers(2, 12)).tolist() for _ in range(400)])
+    vocabulary = Vocabulary(pa.array(range(50)), np.bincount(sessions.items, minlength=50))
+    losses = [
+        train(
+            sessions,
+            vocabulary,
+            MODEL,
+            dataclasses.replace(TRAINING, epochs=8, device=device, loss="full_cross_entropy"),
+        )
+        .history[-1]
+        .loss
+        for device in ("cpu", "cuda")
+    ]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
