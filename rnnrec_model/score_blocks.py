@@ -99,7 +99,7 @@ def _padded(part: Tensor, rows: int) -> Tensor:
 def _given(scorer: Scorer, pieces: Iterator[Tensor], multiple: int) -> Iterator[ScoreBlock]:
     start = 0
     for piece in pieces:
-        if bool(piece.isnan().any()):
+        if bool(piece.sum().isnan()) and bool(piece.isnan().any()):  # the sum is quick, and NaN if one is
             raise _not_a_number(scorer)
         buffer = _buffer(len(piece), piece.shape[1], multiple, piece.device)
         buffer[:, : piece.shape[1]] = piece  # a copy: the reader of a block may write into it

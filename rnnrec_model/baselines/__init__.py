@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rnnrec_model.baselines import markov, popularity, sequential_rules, session_popularity
+from rnnrec_model.baselines import markov, popularity, sequential_rules, session_popularity, vsknn
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -17,4 +17,5 @@ BASELINES: dict[str, Callable[[Sessions, Vocabulary], Scorer]] = {
     "session_popularity": session_popularity.fit,
     "markov": markov.fit,
     "sequential_rules": sequential_rules.fit,
+    "vsknn": vsknn.fit,
 }

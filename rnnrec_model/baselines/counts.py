@@ -26,7 +26,7 @@ class SparseRows:
 
     @staticmethod
     def summed(
-        rows: Indices, columns: Indices, weights: Weights | None, height: int, width: int
+        rows: Indices, columns: Indices, weights: Indices | None, height: int, width: int
     ) -> SparseRows:
         """From (row, column, weight) triples, equal places added up; no weights means one each."""
         keys = rows * width + columns
@@ -45,11 +45,13 @@ class SparseRows:
         owners = np.repeat(np.arange(len(rows)), lengths)
         return owners, np.arange(len(owners)) - np.repeat(ends - lengths - self.starts[rows], lengths)
 
-    def dense(self, rows: Indices) -> Tensor:
-        """(rows, width) float32."""
+    def added_to(self, base: Tensor, rows: Indices) -> Tensor:
+        """(rows, width) float32: these rows, each added to the base (width,)."""
         owners, places = self.entries(rows)
-        result = torch.zeros(len(rows), self.width)
-        result[torch.tensor(owners), torch.tensor(self.columns[places])] = torch.tensor(self.weights[places])
+        columns = self.columns[places]
+        result = base.repeat(len(rows), 1)
+        sums = torch.tensor(self.weights[places]) + base[torch.tensor(columns)]
+        result[torch.tensor(owners), torch.tensor(columns)] = sums
         return result
 
 
@@ -76,3 +78,9 @@ def owners_of(sessions: Sessions) -> Indices:
 def counted(sessions: Sessions, items: int) -> Indices:
     """(items,) events of each item."""
     return np.bincount(sessions.items, minlength=items).astype(np.int64)
+
+
+def popularity_share(sessions: Sessions, items: int) -> Tensor:
+    """(items,) float32 in [0, 1): events of each item over one more than the most popular one has."""
+    events = torch.tensor(counted(sessions, items)).float()
+    return events / (events.max() + 1)

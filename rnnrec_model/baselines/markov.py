@@ -1,4 +1,8 @@
-"""First-order Markov chain: what followed the last item, by how often it did."""
+"""First-order Markov chain: what followed the last item, by how often it did, then by popularity.
+
+Most items never followed. Left at zero they are all tied, and ties are as good as wrong; popularity, as a
+share below one, orders them and other equal counts without overturning any.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
-from rnnrec_model.baselines.counts import SparseRows, last_items, owners_of
+from rnnrec_model.baselines.counts import SparseRows, last_items, owners_of, popularity_share
 from rnnrec_model.scorer import next_items
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -15,26 +19,27 @@ from rnnrec_model.vocabulary import Indices, Vocabulary
 
 @dataclass(frozen=True)
 class RulesFromLastItem:
-    """Scores the items by their weight in the last item's row; all others are zero, and tied."""
+    """Score = whole number in the last item's row + a share below one for the item's popularity."""
 
     name: str
     vocabulary: Vocabulary
-    rows: SparseRows  # item → items that followed
+    rows: SparseRows  # item → items that followed, whole numbers
+    share: Tensor  # (items,) float32 in [0, 1)
 
     def score_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, items) float32."""
-        return self.rows.dense(sessions.items[has_next(sessions)])
+        return self.rows.added_to(self.share, sessions.items[has_next(sessions)])
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32."""
-        return self.rows.dense(last_items(sessions))
+        return self.rows.added_to(self.share, last_items(sessions))
 
 
 def fit(sessions: Sessions, vocabulary: Vocabulary) -> RulesFromLastItem:
     """Count the pairs of neighbours."""
     before, after = sessions.items[has_next(sessions)], next_items(sessions).numpy()
     rows = SparseRows.summed(before, after, None, len(vocabulary), len(vocabulary))
-    return RulesFromLastItem("markov", vocabulary, rows)
+    return RulesFromLastItem("markov", vocabulary, rows, popularity_share(sessions, len(vocabulary)))
 
 
 def has_next(sessions: Sessions) -> Indices:

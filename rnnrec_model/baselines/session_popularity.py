@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rnnrec_model.baselines.counts import counted, owners_of, steps
+from rnnrec_model.baselines.counts import owners_of, popularity_share, steps
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -35,6 +35,5 @@ class SessionPopularity:
 
 
 def fit(sessions: Sessions, vocabulary: Vocabulary) -> SessionPopularity:
-    """Count the events of every item, as a share of one more than the most popular item has."""
-    events = torch.tensor(counted(sessions, len(vocabulary))).float()
-    return SessionPopularity(vocabulary, events / (events.max() + 1))
+    """Count the events of every item, as a share."""
+    return SessionPopularity(vocabulary, popularity_share(sessions, len(vocabulary)))

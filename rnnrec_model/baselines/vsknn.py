@@ -6,9 +6,10 @@
     2. likeness    cosine of this session, its items weighted 1, .9, .8 ... from the last one back, with a
                    past session, whose items weigh one each
     3. neighbours  the k most like; equal ones by recency
-    4. score       sum of likeness * decay of the last shared item * (1 + idf_weight * idf of the item)
+    4. score       sum of likeness * (1 + idf_weight * idf of the item) / n, when the last item that both
+                   share is the nth from the end of this session
 
-Left out: time of day, dwell times, and the variants that do not help (LSH-like sampling, `extend`).
+Left out: the other decays of the paper's code, times and dwell times, and re-use of the session's own items.
 Weights are whole tenths until the cosine, so that sums are exact in whatever order they are made.
 """
 
@@ -102,8 +103,7 @@ class SessionNeighbours:
         """(places in the flat scores, sums), every place once."""
         found, likeness = self._nearest(*self._sampled(queries))
         owners, items = self.items_of.of(found.session)
-        decay = np.maximum(TENTHS - found.last_shared, 0) / TENTHS
-        values = (likeness * decay)[owners] * self.item_weight[items]
+        values = (likeness / (found.last_shared + 1))[owners] * self.item_weight[items]
         places = found.query[owners] * len(self.vocabulary) + items
         sums = np.bincount(places, weights=values)
         kept = np.flatnonzero(sums)
