@@ -1,0 +1,124 @@
+"""The last look before publication: every rule is a query that must return no row.
+
+Each check is tasks/sql/audit_<name>.sql over the staged files themselves, read back from disk, so that what
+was checked is what is published. The facts they are held against come from the events table, not from the
+code that made the recommendations.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from tasks import delta, duck, publish, sql
+from tasks.config import Config
+from tasks.days import window
+from tasks.delta import Staged
+from tasks.errors import AuditError
+from tasks.publish import Row
+
+log = logging.getLogger(__name__)
+
+PREFIX = "audit_"
+SHOWN_ROWS = 3
+MIN_SHARE = 0.5  # of the rows of the publication before
+COMPARED_DAYS = 7  # an older publication says little; and a shop that shrank is not locked out for ever
+MAY_BE_EMPTY = {"evaluations"}
+
+REMEDIES: Mapping[str, str] = {
+    "missing_users": "look for sessions that lack these users; check recommendations.active_days",
+    "shrunken_tables": "check that all logs of the night were delivered, then run it again; if the shop did "
+    f"shrink, the check ends {COMPARED_DAYS} days after the last publication",
+    "empty_tables": "check the sources and recommendations.active_days",
+    "unknown_items": "the model's vocabulary does not fit this warehouse: check which model was loaded",
+    "finite_scores": "the model is broken: publish the champion, and look at the training's losses",
+}
+REMEDY = "this is a fault of the pipeline or the model, not of the data: report it with these rows"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was checked."""
+
+    checks: int
+    rows: int
+
+
+def audit(cfg: Config, night: date, staged: Sequence[Staged]) -> Audited:
+    """Run every check; raises AuditError that lists each broken rule, how many rows break it, and some."""
+    params: dict[str, dict[str, Any]] = {
+        "row_counts": {"k": cfg.recommendations.k, "may_be_withheld": _withheld(cfg)},
+        "shrunken_tables": {"min_share": MIN_SHARE},
+    }
+    with duck.connect(cfg) as con:
+        _prepare(con, cfg, night, staged)
+        findings = {name: _findings(con, name, params.get(name, {})) for name in checks()}
+    broken = [text for text in findings.values() if text]
+    if broken:
+        raise AuditError(
+            f"night {night}: expected staged tables that break no rule; {len(broken)} of {len(findings)} are "
+            "broken, nothing was published, readers keep the night before\n" + "\n".join(broken)
+        )
+    return Audited(len(findings), sum(one.rows for one in staged))
+
+
+def checks() -> list[str]:
+    """Names of all checks: a file in tasks/sql is all it takes to add one."""
+    return [name.removeprefix(PREFIX) for name in sql.names() if name.startswith(PREFIX)]
+
+
+def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged]) -> None:
+    """The views that checks read."""
+    for one in staged:
+        duck.view_files(con, one.table, one.files)
+    days = window(cfg, night)[-cfg.recommendations.active_days :]
+    duck.view_files(con, "events", delta.files(cfg, "events"))
+    duck.view_files(con, "active_events", delta.files(cfg, "events", partitions=days))
+    con.register("staged_tables", _sizes(cfg, night, staged))
+    duck.view(con, "audited_recommendations", "audited_recommendations")
+    duck.view(con, "audited_catalogue", "audited_catalogue")
+
+
+def _sizes(cfg: Config, night: date, staged: Sequence[Staged]) -> pa.Table:
+    before = _rows_before(publish.publications(cfg), night)
+    compared = [one for one in staged if one.table not in MAY_BE_EMPTY]
+    return pa.table(
+        {
+            "name": [one.table for one in compared],
+            "rows": pa.array([one.rows for one in compared], pa.int64()),
+            "rows_before": pa.array([before.get(one.table) for one in compared], pa.int64()),
+        }
+    )
+
+
+def _rows_before(published: Sequence[Row], night: date) -> dict[str, int]:
+    """Rows of each table in the last publication of the newest night before this one."""
+    nights = [row["night"] for row in published if row["night"] < night]
+    if not nights or night - max(nights) > timedelta(days=COMPARED_DAYS):
+        return {}
+    row = publish.newest_of(published, max(nights))
+    assert row is not None
+    return {name: pin["rows"] for name, pin in json.loads(row["tables"]).items()}
+
+
+def _withheld(cfg: Config) -> int:
+    """How many items exclude_seen can take away from one user."""
+    return cfg.sessions.max_length if cfg.recommendations.exclude_seen else 0
+
+
+def _findings(con: duck.Connection, name: str, params: Mapping[str, Any]) -> str:
+    """The broken rule in words, or an empty text."""
+    duck.keep(con, "findings", f"{PREFIX}{name}", **params)
+    count = duck.count(con, "findings")
+    if not count:
+        log.info("audit %s: no offending row", name)
+        return ""
+    sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
+    shown = "; ".join(", ".join(f"{key}={value}" for key, value in row.items()) for row in sample)
+    return f"  {name}: {count} offending row(s), such as {shown}: {REMEDIES.get(name, REMEDY)}"

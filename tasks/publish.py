@@ -1,0 +1,222 @@
+"""Publishing a night: commit its tables, then one row in `publications`, which is the instant readers see it.
+
+Readers only follow publication rows, and each row pins the very files of every table. So a crash between the
+commits leaves readers on the last whole night, and a night that proves wrong can be taken back by pointing at
+an older row. Rows are numbered: `sequence` is fenced like an attempt, so two runs that publish at the same
+moment get one order, and each decides with the other's row before its eyes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from tasks import delta, parquet, tables
+from tasks.config import Config
+from tasks.delta import Staged
+from tasks.errors import FencedError, NightError, WarehouseError
+
+log = logging.getLogger(__name__)
+
+State = Literal["fresh", "champion", "carried", "stale"]
+Row = dict[str, Any]
+PUBLISH_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What readers get for a night.
+
+    published       False when the newest publication of the night already has this very content
+    moves_latest    whether serve.duckdb and the latest files show this night
+    """
+
+    night: date
+    attempt: int
+    published: bool
+    content_digest: str
+    sequence: int
+    moves_latest: bool
+    rows: Mapping[str, int]
+
+
+def publish(
+    cfg: Config,
+    night: date,
+    staged: Sequence[Staged],
+    *,
+    run_id: str,
+    attempt: int,
+    state: State,
+    model_version: int,
+    config_digest: str,
+    data_digest: str,
+    started_at: datetime,
+    durations: Mapping[str, float],
+    verdict: Mapping[str, Any],
+    report: str,
+    move_latest: bool | None = None,
+) -> Publication:
+    """Commit the staged tables and publish them together; the same content again publishes nothing.
+
+    started_at    with a zone
+    move_latest   show this night to readers of the latest one: True always, False never, None unless a later
+                  night was published before (a backfill leaves readers where they are)
+    Raises FencedError when a run of this night that started later has already written.
+    """
+    _check_whole(night, staged)
+    pinned = {one.table: _commit_and_pin(cfg, night, one, attempt, run_id) for one in staged}
+    facts = {
+        "night": night,
+        "attempt": attempt,
+        "state": state,
+        "model_version": model_version,
+        "config_digest": config_digest,
+        "data_digest": data_digest,
+        "content_digest": _content_digest(pinned),
+        "tables": json.dumps(pinned, sort_keys=True),
+        "started_at": _naive(started_at),
+        "durations": json.dumps(dict(durations)),
+        "verdict": json.dumps(dict(verdict)),
+        "report": report,
+    }
+    return _append(cfg, facts, move_latest, run_id)
+
+
+def show_again(cfg: Config, night: date, *, run_id: str, attempt: int) -> Publication:
+    """Point readers at an older night's files as they were published: one row, no data written."""
+    row = newest_of(publications(cfg), night)
+    if row is None:
+        raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
+    return _append(cfg, {**row, "attempt": attempt}, True, run_id)
+
+
+def publications(cfg: Config, version: int | None = None) -> list[Row]:
+    """Every publication, oldest first; `tables`, `durations` and `verdict` are still JSON text."""
+    rows = delta.rows(cfg, "publications", version)
+    return [] if rows is None else rows.sort_by("sequence").to_pylist()
+
+
+def newest_of(rows: Sequence[Row], night: date) -> Row | None:
+    """The last publication of a night."""
+    return next((row for row in reversed(rows) if row["night"] == night), None)
+
+
+def latest(rows: Sequence[Row]) -> Row | None:
+    """The publication that readers are shown."""
+    return next((row for row in reversed(rows) if row["moves_latest"]), None)
+
+
+def pinned_files(cfg: Config, row: Row) -> dict[str, list[Path]]:
+    """Table name to the absolute paths of the files that a publication pins."""
+    return {
+        name: [cfg.root / file for file in pin["files"]] for name, pin in json.loads(row["tables"]).items()
+    }
+
+
+def _check_whole(night: date, staged: Sequence[Staged]) -> None:
+    names = sorted(one.table for one in staged)
+    if names != sorted(tables.OUTPUTS):
+        raise WarehouseError(f"publication: expected {', '.join(tables.OUTPUTS)}; got {', '.join(names)}")
+    for one in staged:
+        if one.partition != {"night": night}:
+            raise WarehouseError(
+                f"publication of {night}: expected {one.table} of that night; got {dict(one.partition)}"
+            )
+
+
+def _commit_and_pin(cfg: Config, night: date, staged: Staged, attempt: int, run_id: str) -> Row:
+    version = delta.commit(cfg, staged, attempt, run_id)
+    files = [
+        str(Path(file).relative_to(cfg.root)) for file in delta.files(cfg, staged.table, version, [night])
+    ]
+    return {"version": version, "rows": staged.rows, "digest": staged.digest, "files": files}
+
+
+def _content_digest(pinned: Mapping[str, Row]) -> str:
+    lines = "".join(f"{name} {pinned[name]['digest']}\n" for name in sorted(pinned))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
+def _append(cfg: Config, facts: Row, move_latest: bool | None, run_id: str) -> Publication:
+    night, attempt = facts["night"], facts["attempt"]
+    for _ in range(PUBLISH_TRIES):
+        past = publications(cfg)
+        newest = newest_of(past, night)
+        if newest is not None and _says_the_same(cfg, facts, newest, past, move_latest):
+            log.info("night %s: the same content is published already; nothing new", night)
+            return _publication(newest, published=False)
+        row = facts | {
+            "sequence": past[-1]["sequence"] + 1 if past else 1,
+            "published_at": _naive(datetime.now(UTC)),
+            "moves_latest": _moves(night, past) if move_latest is None else move_latest,
+        }
+        try:
+            _append_row(cfg, row, run_id)
+            return _publication(row, published=True)
+        except FencedError:
+            newest = newest_of(publications(cfg), night)
+            if newest is not None and newest["attempt"] >= attempt:
+                raise
+    raise WarehouseError(
+        f"night {night}: {PUBLISH_TRIES} publications met another run's; run the night again"
+    )
+
+
+def _append_row(cfg: Config, row: Row, run_id: str) -> None:
+    types = tables.table("publications").columns
+    rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
+    staged = delta.stage(cfg, "publications", rows, {}, run_id)
+    fences = {f"night={row['night']}": row["attempt"], "sequence": row["sequence"]}
+    delta.append(cfg, staged, fences, run_id)
+
+
+def _says_the_same(
+    cfg: Config, facts: Row, newest: Row, past: Sequence[Row], move_latest: bool | None
+) -> bool:
+    """Would a new row tell readers nothing that the night's newest one does not, with its files intact?"""
+    shown = latest(past)
+    to_be_moved = move_latest is True and (shown is None or shown["sequence"] != newest["sequence"])
+    same = facts["content_digest"] == newest["content_digest"]
+    return same and not to_be_moved and _is_intact(cfg, newest)
+
+
+def _is_intact(cfg: Config, row: Row) -> bool:
+    try:
+        return all(
+            parquet.digest(files) == json.loads(row["tables"])[name]["digest"]
+            for name, files in pinned_files(cfg, row).items()
+        )
+    except FileNotFoundError:
+        return False
+
+
+def _moves(night: date, past: Sequence[Row]) -> bool:
+    """Not for the backfill of an older night, unless readers are shown that night already."""
+    shown = latest(past)
+    return all(night >= row["night"] for row in past) or (shown is not None and shown["night"] == night)
+
+
+def _publication(row: Row, *, published: bool) -> Publication:
+    return Publication(
+        night=row["night"],
+        attempt=row["attempt"],
+        published=published,
+        content_digest=row["content_digest"],
+        sequence=row["sequence"],
+        moves_latest=row["moves_latest"],
+        rows={name: pin["rows"] for name, pin in json.loads(row["tables"]).items()},
+    )
+
+
+def _naive(moment: datetime) -> datetime:
+    """UTC without a zone, as the tables keep times."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

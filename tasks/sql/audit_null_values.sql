@@ -1,0 +1,18 @@
+-- check: no id, rank, score or source is missing.
+-- guards against: a failed join or an unknown index written out as null
+-- reads: audited_recommendations, popular_items
+select
+    kind,
+    asked,
+    rank,
+    recommended
+from audited_recommendations
+where asked is null or recommended is null or rank is null or score is null or source is null
+union all
+select
+    'popular' as kind,
+    null as asked,
+    rank,
+    cast(item_id as varchar) as recommended
+from popular_items
+where item_id is null or rank is null or score is null

@@ -1,0 +1,11 @@
+-- check: nobody is recommended the same item twice.
+-- guards against: model rows and fallback rows that do not know of each other
+-- reads: audited_recommendations
+select
+    kind,
+    asked,
+    count(*) as rows,
+    count(distinct recommended) as items
+from audited_recommendations
+group by kind, asked
+having count(distinct recommended) <> count(recommended)

@@ -1,0 +1,29 @@
+-- check: each user and each item has k rows; fewer only where the catalogue has no more items to give.
+-- guards against: lists cut short, k ignored
+-- reads: audited_recommendations
+-- parameters: $k, $may_be_withheld (items that a user's own history can take out of the catalogue)
+with catalogue as (
+    select
+        kind,
+        count(distinct recommended) - if(kind = 'item', 1, $may_be_withheld) as available
+    from audited_recommendations
+    group by kind
+),
+
+counted as (
+    select
+        kind,
+        asked,
+        count(*) as rows
+    from audited_recommendations
+    group by kind, asked
+)
+
+select
+    counted.kind,
+    counted.asked,
+    counted.rows,
+    least($k, catalogue.available) as expected
+from counted
+inner join catalogue on counted.kind = catalogue.kind
+where counted.rows > $k or counted.rows < least($k, catalogue.available)

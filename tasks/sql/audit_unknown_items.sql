@@ -1,0 +1,24 @@
+-- check: every recommended item had an event at some time.
+-- guards against: ids mixed up between the model's vocabulary and the catalogue
+-- reads: audited_recommendations, popular_items, audited_catalogue
+with recommended as (
+    select
+        kind,
+        recommended as item,
+        count(*) as rows
+    from audited_recommendations
+    group by kind, recommended
+    union all
+    select
+        'popular' as kind,
+        cast(item_id as varchar) as item,
+        1 as rows
+    from popular_items
+)
+
+select
+    kind,
+    item,
+    rows
+from recommended
+where item is not null and item not in (select item from audited_catalogue)
