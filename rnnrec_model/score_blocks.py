@@ -23,6 +23,7 @@ from rnnrec_model.sessions import Sessions
 
 DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 MAX_BLOCK_ROWS = 1024
+DENSE_MAX_BYTES = 16 << 20  # rows made by the scorer itself: small enough for memory to be used again
 EVENTS_AT_ONCE = 16_384  # events that a model reads in one call
 
 
@@ -57,7 +58,7 @@ def last_blocks(
     if has_factors(scorer):
         pieces = (scorer.represent_last(piece) for piece in _by_count(sessions, chunk))
         return _products(scorer, pieces, max_bytes, min(MAX_BLOCK_ROWS, chunk), multiple)
-    rows = min(chunk, block_rows(len(scorer.vocabulary), max_bytes, "cpu", MAX_BLOCK_ROWS))
+    rows = min(chunk, _dense_rows(scorer, max_bytes))
     return _given(scorer, (scorer.score_last(piece) for piece in _by_count(sessions, rows)), multiple)
 
 
@@ -97,23 +98,30 @@ def _padded(part: Tensor, rows: int) -> Tensor:
 
 
 def _given(scorer: Scorer, pieces: Iterator[Tensor], multiple: int) -> Iterator[ScoreBlock]:
-    start = 0
+    start, buffer = 0, torch.empty(0, 0)
     for piece in pieces:
         if bool(piece.sum().isnan()) and bool(piece.isnan().any()):  # the sum is quick, and NaN if one is
             raise _not_a_number(scorer)
-        buffer = _buffer(len(piece), piece.shape[1], multiple, piece.device)
-        buffer[:, : piece.shape[1]] = piece  # a copy: the reader of a block may write into it
-        yield ScoreBlock(start, len(piece), buffer)
-        start += len(piece)
+        rows, items = piece.shape
+        if len(buffer) < rows:
+            buffer = _buffer(rows, items, multiple, piece.device)
+        buffer[:rows, :items] = piece  # a copy: the reader of a block may write into it
+        yield ScoreBlock(start, rows, buffer)
+        start += rows
 
 
 def _dense_steps(scorer: Scorer, sessions: Sessions, max_bytes: int | None) -> Iterator[Tensor]:
-    rows = block_rows(len(scorer.vocabulary), max_bytes, "cpu", MAX_BLOCK_ROWS)
+    rows = _dense_rows(scorer, max_bytes)
     for _, piece in sessions.chunks(rows):
         if len(piece.items) <= rows:
             yield scorer.score_steps(piece)
         else:  # one session whose rows do not fit: score its beginnings, some at a time
             yield from (scorer.score_last(some) for some in _by_count(_beginnings(piece.items), rows))
+
+
+def _dense_rows(scorer: Scorer, max_bytes: int | None) -> int:
+    limit = DENSE_MAX_BYTES if max_bytes is None else max_bytes
+    return block_rows(len(scorer.vocabulary), limit, "cpu", MAX_BLOCK_ROWS)
 
 
 def _beginnings(items: np.ndarray) -> Sessions:

@@ -86,8 +86,7 @@ class SessionNeighbours:
         """(sessions, items) float32."""
         scores = torch.zeros(len(sessions), len(self.vocabulary))
         for start, some in self._affordable(sessions):
-            places, sums = self._score(some)
-            scores.view(-1)[torch.tensor(places + start * len(self.vocabulary))] = torch.tensor(sums).float()
+            scores[start : start + len(some)] = torch.from_numpy(self._score(some))
         return scores
 
     def _affordable(self, sessions: Sessions) -> Iterator[tuple[int, Sessions]]:
@@ -99,15 +98,15 @@ class SessionNeighbours:
             yield start, sessions.slice(start, stop)
             start = stop
 
-    def _score(self, queries: Sessions) -> tuple[Indices, Reals]:
-        """(places in the flat scores, sums), every place once."""
+    def _score(self, queries: Sessions) -> Reals:
+        """(queries, items) sums over the neighbours."""
         found, likeness = self._nearest(*self._sampled(queries))
         owners, items = self.items_of.of(found.session)
         values = (likeness / (found.last_shared + 1))[owners] * self.item_weight[items]
-        places = found.query[owners] * len(self.vocabulary) + items
-        sums = np.bincount(places, weights=values)
-        kept = np.flatnonzero(sums)
-        return kept, np.asarray(sums[kept], dtype=np.float64)
+        width = len(self.vocabulary)
+        places = found.query[owners] * width + items
+        sums = np.bincount(places, weights=values, minlength=len(queries) * width)
+        return sums.astype(np.float64, copy=False).reshape(len(queries), width)
 
     def _sampled(self, queries: Sessions) -> tuple[Neighbourhood, Reals]:
         query, item, back = _distinct(queries)
