@@ -1,0 +1,133 @@
+"""Training speed: model FLOP utilisation, and the ratio to the plain session-parallel step, in one run.
+
+    python benchmarks/bench_training.py                      the table of the README
+    python benchmarks/bench_training.py --units 100 --batch 512 --negatives 2048 --items 10000
+
+Both trainers see the same generated sessions (Zipf items, geometric lengths around 4.5) and take turns,
+so that a busy machine slows both. FLOPs per event are what the mathematics needs,
+6 * (6 * units**2 + (negatives + batch) * units), over the machine's float32 rate for a 2048**3 product.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import time
+
+import numpy as np
+import pyarrow as pa
+import torch
+from measuring import matmul_flops_per_second, peak_memory_bytes, write
+from plain_step import PlainTrainer
+
+from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.training import Trainer
+from rnnrec_model.vocabulary import Vocabulary
+
+
+def generated(items: int, events: int, seed: int = 1) -> tuple[Sessions, Vocabulary]:
+    """Sessions of Zipf-distributed items, 2 to 50 long."""
+    random = np.random.default_rng(seed)
+    lengths = (random.geometric(0.28, events // 4) + 1).clip(2, 50)
+    chance = 1 / np.arange(1, items + 1) ** 0.9
+    drawn = np.searchsorted((chance / chance.sum()).cumsum(), random.random(lengths.sum())).clip(0, items - 1)
+    drawn = random.permutation(items)[drawn]
+    counts = np.bincount(drawn, minlength=items)
+    offsets = np.concatenate(([0], lengths.cumsum()))
+    return Sessions(drawn.astype(np.int64), offsets), Vocabulary(pa.array(range(items)), counts)
+
+
+def measure(
+    units: int, batch: int, negatives: int, items: int, precision: str, seconds: float, device: str
+) -> dict:
+    """One cell of the table."""
+    sessions, vocabulary = generated(items, 400_000)
+    model = ModelConfig(units=units, embedding_dropout=0.0, hidden_dropout=0.0)
+    config = TrainingConfig(batch_events=batch, negatives=negatives, precision=precision, device=device)
+    ours = Trainer(sessions, vocabulary, model, config)
+    plain = None
+    if device == "cpu":
+        plain = PlainTrainer(sessions, items, units, batch, negatives, 0.05, config.negative_alpha)
+    batches = itertools.chain.from_iterable(ours.epoch(number) for number in itertools.count())
+    totals = {"ours": [0, 0.0], "plain": [0, 0.0]}
+    for turn in range(7):
+        _add(totals["ours"], turn, seconds / 6, lambda: _ours(ours, batches))
+        if plain is not None:
+            _add(totals["plain"], turn, seconds / 6, lambda: plain.run(1))
+    peak = matmul_flops_per_second(device=device)
+    flops = 6 * (6 * units**2 + (negatives + batch) * units)
+    speed = {who: events / max(taken, 1e-9) for who, (events, taken) in totals.items()}
+    return {
+        "units": units,
+        "batch_events": batch,
+        "negatives": negatives,
+        "items": items,
+        "precision": precision,
+        "events_per_second": round(speed["ours"]),
+        "plain_events_per_second": round(speed["plain"]),
+        "ratio_to_plain": round(speed["ours"] / speed["plain"], 2) if plain is not None else None,
+        "float32_gflops": round(peak / 1e9, 1),
+        "model_flop_utilisation": round(speed["ours"] * flops / peak, 3),
+        "peak_memory_mb": peak_memory_bytes() // 2**20,
+    }
+
+
+def _ours(trainer: Trainer, batches) -> int:
+    batch = next(batches)
+    trainer.step(batch)
+    return int(batch.lengths.sum())
+
+
+def _add(total: list, turn: int, seconds: float, step) -> None:
+    """Run steps for so many seconds; the first turn warms up and does not count."""
+    began, events = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        events += step()
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    if turn:
+        total[0] += events
+        total[1] += time.perf_counter() - began
+
+
+SHORT = [(100, batch, 2048, 10_000) for batch in (32, 128, 512, 2048, 4096)] + [
+    (64, 512, 2048, 10_000),
+    (256, 512, 2048, 10_000),
+    (512, 512, 2048, 10_000),
+    (100, 512, 512, 10_000),
+    (100, 512, 2048, 100_000),
+    (100, 512, 2048, 1_000_000),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--units", type=int)
+    parser.add_argument("--batch", type=int, default=512)
+    parser.add_argument("--negatives", type=int, default=2048)
+    parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument(
+        "--precision", choices=["float32", "bfloat16"], nargs="*", default=["float32", "bfloat16"]
+    )
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each trainer, per cell")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--name", default="training")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    cells = SHORT
+    if arguments.units:
+        cells = [(arguments.units, arguments.batch, arguments.negatives, arguments.items)]
+    results = []
+    for cell, precision in itertools.product(cells, arguments.precision):
+        result = measure(*cell, precision, arguments.seconds, arguments.device)
+        results.append(result)
+        print("  ".join(f"{key}={value}" for key, value in result.items()), flush=True)
+    print(write(arguments.name, results))
+
+
+if __name__ == "__main__":
+    main()
