@@ -78,7 +78,7 @@ def _products(
     buffer = _buffer(rows, len(matrix), multiple, matrix.device)
     multiply = _multiplier(matrix, bias, buffer[:, : len(matrix)])
     start = 0
-    for piece in pieces:
+    for piece in filter(len, pieces):
         _require_finite(scorer, piece)
         for part in torch.split(piece, rows):
             multiply(_padded(part, rows))
@@ -99,7 +99,7 @@ def _padded(part: Tensor, rows: int) -> Tensor:
 
 def _given(scorer: Scorer, pieces: Iterator[Tensor], multiple: int) -> Iterator[ScoreBlock]:
     start, buffer = 0, torch.empty(0, 0)
-    for piece in pieces:
+    for piece in filter(len, pieces):
         if bool(piece.sum().isnan()) and bool(piece.isnan().any()):  # the sum is quick, and NaN if one is
             raise _not_a_number(scorer)
         rows, items = piece.shape
