@@ -18,6 +18,7 @@ from tasks import lines
 from tasks.errors import SourceError
 
 DELIMITERS = b",\t;|"
+MALFORMED = "malformed csv"
 LONGEST_RECORD_LINES = 100
 CHUNK_RECORDS = 100_000
 FIELDS = ("user_id", "item_id", "moment", "session_id")
@@ -85,12 +86,17 @@ def records(source: Iterable[bytes], delimiter: str, width: int | None = None) -
             taken.append(more)
             if b'"' in more:
                 fields, fault = _fields(b"\n".join(taken), delimiter)
-        if fields is None:
+        if fields is None or (len(taken) > 1 and _is_odd(fields, fault, width)):
             ahead.give_back(taken[1:])
             taken, fields, fault = taken[:1], [], "unclosed quote"
         if fault is None and width is not None and len(fields) != width:
             fault = "wrong number of fields"
         yield Record(number, len(taken), b"\n".join(taken), fields, fault)
+
+
+def _is_odd(fields: list[str], fault: str | None, width: int | None) -> bool:
+    """Lines that make no sense together were not meant to be together."""
+    return fault == MALFORMED or (width is not None and len(fields) != width)
 
 
 class _Ahead:
@@ -123,7 +129,7 @@ def _fields(raw: bytes, delimiter: str) -> tuple[list[str] | None, str | None]:
     try:
         return next(csv.reader([text], delimiter=delimiter, strict=True)), fault
     except csv.Error as error:
-        return (None, None) if "unexpected end of data" in str(error) else ([], "malformed csv")
+        return (None, None) if "unexpected end of data" in str(error) else ([], MALFORMED)
 
 
 def _encodable(text: str) -> bool:

@@ -1,0 +1,29 @@
+-- Sessions of a file with session_id, item_id, timestamp; ties of time keep their order in the file.
+-- grain: session
+-- reads: steps
+-- parameters: none
+with placed as (
+    select
+        session_id,
+        item_id,
+        timestamp as moment,
+        row_number() over () as place
+    from steps
+),
+
+grouped as (
+    select
+        session_id,
+        min(moment) as started_at,
+        list(item_id order by moment, place) as items,
+        count(*) filter (where session_id is null or item_id is null or moment is null) as missing
+    from placed
+    group by session_id
+)
+
+select
+    cast(session_id as varchar) as session_id,
+    items,
+    missing
+from grouped
+order by started_at, session_id

@@ -1,0 +1,416 @@
+"""Every line of every log is accepted, refused with a reason, a repetition, or outside the window."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks import delta, lines, sources
+from tasks.config import Config
+from tasks.errors import EmptyNightError, SourceError
+from tasks.ingest import Ingested, ingest
+
+NIGHT = date(2026, 1, 5)
+GOOD = {"user_id": "u", "item_id": "i", "timestamp": "2026-01-05T10:00:00Z"}
+MakeConfig = Callable[..., Config]
+
+
+def log(cfg: Config, *entries: bytes | dict[str, Any], name: str = "logs/a.ndjson") -> None:
+    path = cfg.base / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(
+        b"\n".join(entry if isinstance(entry, bytes) else json.dumps(entry).encode() for entry in entries)
+    )
+
+
+def rows(cfg: Config, table: str) -> list[dict[str, Any]]:
+    files = delta.files(cfg, table)
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def accounted(result: Ingested) -> int:
+    return result.accepted + result.rejected + result.duplicates + result.outside
+
+
+@pytest.fixture
+def lenient(make_config: MakeConfig) -> Config:
+    return make_config(events={"max_reject_share": 1.0, "sources": ("logs/*",)})
+
+
+def test_a_good_line_becomes_a_typed_event(config: Config) -> None:
+    log(config, GOOD)
+    result = ingest(config, NIGHT, "run")
+    (event,) = rows(config, "events")
+    assert event.pop("event_id")
+    assert event == {
+        "user_id": "u",
+        "item_id": "i",
+        "event_time": datetime(2026, 1, 5, 10),
+        "session_id": None,
+        "source_file": "logs/a.ndjson",
+        "event_day": NIGHT,
+    }
+    assert (result.lines, result.accepted, result.days) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"user_id": "u", "item', "malformed json"),
+        (b"\xff\xfe", "invalid utf-8"),
+        (b"", "blank line"),
+        (b"  \r", "blank line"),
+        (b"[1, 2]", "not a json object"),
+        ({"item_id": "i", "timestamp": 1767607200}, "missing user"),
+        ({**GOOD, "user_id": None}, "missing user"),
+        ({**GOOD, "user_id": " "}, "missing user"),
+        ({**GOOD, "user_id": 1.5}, "user is neither text nor integer"),
+        ({**GOOD, "user_id": ["u"]}, "user is neither text nor integer"),
+        ({"user_id": "u", "timestamp": 1767607200}, "missing item"),
+        ({**GOOD, "item_id": {"id": 1}}, "item is neither text nor integer"),
+        ({"user_id": "u", "item_id": "i"}, "missing timestamp"),
+        ({**GOOD, "timestamp": ""}, "missing timestamp"),
+        ({**GOOD, "timestamp": "yesterday"}, "bad timestamp"),
+        ({**GOOD, "timestamp": "infinity"}, "timestamp out of range"),
+        ({**GOOD, "timestamp": "2026-13-01"}, "bad timestamp"),
+        ({**GOOD, "timestamp": True}, "bad timestamp"),
+        ({**GOOD, "timestamp": -5}, "timestamp out of range"),
+        ({**GOOD, "timestamp": "2999-01-01T00:00:00Z"}, "timestamp out of range"),
+        ({**GOOD, "timestamp": 1e300}, "timestamp out of range"),
+    ],
+)
+def test_a_bad_line_is_refused_with_its_reason_and_place(
+    lenient: Config, line: bytes | dict[str, Any], reason: str
+) -> None:
+    log(lenient, GOOD, line, GOOD)
+    ingest(lenient, NIGHT, "run")
+    (reject,) = rows(lenient, "rejects")
+    assert (reject["source_file"], reject["line"], reject["reason"]) == ("logs/a.ndjson", 2, reason)
+
+
+def test_a_refused_line_is_kept_up_to_a_thousand_characters(lenient: Config) -> None:
+    log(lenient, GOOD, b"x" * 5000)
+    ingest(lenient, NIGHT, "run")
+    assert rows(lenient, "rejects")[0]["raw"] == "x" * 1000
+
+
+@pytest.mark.parametrize(
+    ("unit", "value", "expected"),
+    [
+        ("auto", 1767607200, datetime(2026, 1, 5, 10)),
+        ("auto", 1767607200.25, datetime(2026, 1, 5, 10, 0, 0, 250_000)),
+        ("auto", 1767607200123, datetime(2026, 1, 5, 10, 0, 0, 123_000)),
+        ("auto", 1767607200123456, datetime(2026, 1, 5, 10, 0, 0, 123_456)),
+        ("auto", "1767607200", datetime(2026, 1, 5, 10)),
+        ("auto", "2026-01-05T10:00:00+01:00", datetime(2026, 1, 5, 9)),
+        ("auto", "2026-01-05 10:00:00", datetime(2026, 1, 5, 10)),
+        ("auto", "2026-01-05", datetime(2026, 1, 5)),
+        ("s", 1767607200, datetime(2026, 1, 5, 10)),
+        ("ms", 1767607200123, datetime(2026, 1, 5, 10, 0, 0, 123_000)),
+        ("us", 1767607200123456, datetime(2026, 1, 5, 10, 0, 0, 123_456)),
+        ("iso", "2026-01-05T10:00:00.5Z", datetime(2026, 1, 5, 10, 0, 0, 500_000)),
+    ],
+)
+def test_timestamps_of_every_unit(
+    make_config: MakeConfig, unit: str, value: object, expected: datetime
+) -> None:
+    cfg = make_config(events={"timestamp_unit": unit})
+    log(cfg, {**GOOD, "timestamp": value})
+    ingest(cfg, NIGHT, "run")
+    assert [event["event_time"] for event in rows(cfg, "events")] == [expected]
+
+
+def test_a_text_is_no_timestamp_where_numbers_are_expected(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"timestamp_unit": "ms", "max_reject_share": 1.0})
+    log(cfg, {**GOOD, "timestamp": 1767607200123}, GOOD)
+    ingest(cfg, NIGHT, "run")
+    assert [reject["reason"] for reject in rows(cfg, "rejects")] == ["bad timestamp"]
+
+
+def test_days_are_local_days(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"timezone": "Europe/Berlin"})
+    log(cfg, {**GOOD, "timestamp": "2026-01-04T23:00:00Z"}, {**GOOD, "timestamp": "2026-01-04T22:59:59Z"})
+    ingest(cfg, NIGHT, "run")
+    days = {event["event_time"]: event["event_day"] for event in rows(cfg, "events")}
+    assert days == {
+        datetime(2026, 1, 4, 22, 59, 59): date(2026, 1, 4),
+        datetime(2026, 1, 4, 23): NIGHT,
+    }
+
+
+def test_exact_repetitions_are_dropped_and_counted_across_files(config: Config) -> None:
+    log(config, GOOD, GOOD, {**GOOD, "item_id": "j"})
+    log(config, GOOD, name="logs/b.ndjson")
+    result = ingest(config, NIGHT, "run")
+    assert (result.lines, result.accepted, result.duplicates) == (4, 2, 2)
+    assert {event["source_file"] for event in rows(config, "events")} == {"logs/a.ndjson"}
+
+
+def test_events_outside_the_window_are_counted_and_not_written(config: Config) -> None:
+    log(
+        config,
+        GOOD,
+        {**GOOD, "timestamp": "2025-12-30T00:00:00Z"},
+        {**GOOD, "timestamp": "2025-12-29T23:59:59Z"},
+        {**GOOD, "timestamp": "2026-01-06T00:00:00Z"},
+    )
+    result = ingest(config, NIGHT, "run")
+    assert (result.accepted, result.outside, result.days) == (2, 2, 2)
+
+
+def test_a_night_run_again_from_the_same_lines_in_another_order_changes_nothing(config: Config) -> None:
+    other = {**GOOD, "item_id": "j"}
+    log(config, GOOD, other)
+    first = ingest(config, NIGHT, "run-1")
+    version = delta.version(config, "events")
+    log(config, other, GOOD)
+    assert ingest(config, NIGHT, "run-2") == first
+    assert delta.version(config, "events") == version
+
+
+def test_too_many_refused_lines_stop_the_night_but_are_kept(config: Config) -> None:
+    log(config, GOOD, b"{", b"{", {**GOOD, "user_id": None})
+    with pytest.raises(
+        SourceError, match=r"3 of 4 lines .* malformed json: 2 \(first in logs/a.ndjson line 2\)"
+    ):
+        ingest(config, NIGHT, "run")
+    assert len(rows(config, "rejects")) == 3
+    assert not rows(config, "events")
+
+
+def test_a_missing_source_names_folder_and_glob(config: Config) -> None:
+    with pytest.raises(SourceError, match=r"logs; there is no such folder \(glob .*logs/\*\.ndjson\)"):
+        ingest(config, NIGHT, "run")
+    (config.base / "logs").mkdir()
+    with pytest.raises(SourceError, match=r"no file there matches \*\.ndjson"):
+        ingest(config, NIGHT, "run")
+
+
+def test_a_night_without_events_is_an_empty_night(config: Config) -> None:
+    log(config, {**GOOD, "timestamp": "2026-01-04T10:00:00Z"})
+    with pytest.raises(EmptyNightError, match="no event of 2026-01-05"):
+        ingest(config, NIGHT, "run")
+    assert not rows(config, "events")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("logs/a.ndjson", b'{"user": "u", "item_id": "i", "timestamp": 1767607200}\n'),
+        ("logs/a.csv", b"user,item_id,timestamp\nu,i,1767607200\n"),
+    ],
+)
+def test_an_unknown_column_lists_those_that_exist(lenient: Config, name: str, content: bytes) -> None:
+    log(lenient, content, name=name)
+    with pytest.raises(SourceError, match=r"expected a column 'user_id' .*there are .*user"):
+        ingest(lenient, NIGHT, "run")
+
+
+def test_columns_have_the_configured_names_whatever_is_in_them(make_config: MakeConfig) -> None:
+    names = {"user_id": "a/b~c", "item_id": 'quo"te', "timestamp": "t $x", "session_id": "s"}
+    cfg = make_config(events={"columns": names})
+    log(cfg, {"a/b~c": 1, 'quo"te': "i", "t $x": 1767607200, "s": 7})
+    ingest(cfg, NIGHT, "run")
+    (event,) = rows(cfg, "events")
+    assert (event["user_id"], event["item_id"], event["session_id"]) == ("1", "i", "7")
+
+
+def test_a_line_without_its_given_session_is_refused(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"columns": {"session_id": "s"}, "max_reject_share": 1.0})
+    log(cfg, {**GOOD, "s": "x"}, GOOD)
+    ingest(cfg, NIGHT, "run")
+    assert [reject["reason"] for reject in rows(cfg, "rejects")] == ["missing session"]
+
+
+def test_compressed_logs_and_byte_order_marks_are_read(lenient: Config) -> None:
+    log(lenient, b"\xef\xbb\xbf" + json.dumps(GOOD).encode(), name="logs/a.ndjson")
+    (lenient.base / "logs/b.csv.gz").write_bytes(
+        gzip.compress(b"user_id,item_id,timestamp\nv,i,1767607200\n")
+    )
+    result = ingest(lenient, NIGHT, "run")
+    assert (result.lines, result.accepted, result.rejected) == (2, 2, 0)
+
+
+def test_a_damaged_gzip_is_a_source_error(lenient: Config) -> None:
+    log(lenient, gzip.compress(b"user_id,item_id,timestamp\n" * 100)[:-9], name="logs/a.csv.gz")
+    with pytest.raises(SourceError, match=r"a\.csv\.gz: cannot be read"):
+        ingest(lenient, NIGHT, "run")
+
+
+def test_an_unknown_suffix_is_a_source_error(lenient: Config) -> None:
+    log(lenient, GOOD, name="logs/a.xls")
+    with pytest.raises(SourceError, match="cannot tell its format"):
+        ingest(lenient, NIGHT, "run")
+
+
+def test_csv_records_may_hold_newlines_and_broken_ones_are_refused(lenient: Config) -> None:
+    log(
+        lenient,
+        b"timestamp,user_id,item_id",
+        b'1767607200,u,"two',
+        b'lines, ""quoted"""',
+        b"1767607201,u,i",
+        b"1767607202,u",
+        b'1767607203,u,"open',
+        b"1767607204,u,j",
+        b'1767607205,u,"a"b',
+        b"1767607206,\xff,k",
+        name="logs/a.csv",
+    )
+    result = ingest(lenient, NIGHT, "run")
+    assert [event["item_id"] for event in rows(lenient, "events")] == ['two\nlines, "quoted"', "i", "j"]
+    assert [(reject["line"], reject["reason"]) for reject in rows(lenient, "rejects")] == [
+        (5, "wrong number of fields"),
+        (6, "unclosed quote"),
+        (8, "malformed csv"),
+        (9, "invalid utf-8"),
+    ]
+    assert result.lines == accounted(result) == 7
+
+
+@pytest.mark.parametrize("content", [b"", b"user_id,item_id,timestamp", b"user_id,item_id,timestamp\n"])
+def test_a_csv_without_records_has_no_lines(lenient: Config, content: bytes) -> None:
+    log(lenient, GOOD)
+    log(lenient, content, name="logs/b.csv")
+    assert ingest(lenient, NIGHT, "run").lines == 1
+
+
+def test_tab_separated_files_are_told_by_their_header(lenient: Config) -> None:
+    log(lenient, b"user_id\titem_id\ttimestamp\nu\ti,j\t2026-01-05T10:00:00Z\n", name="logs/a.tsv")
+    ingest(lenient, NIGHT, "run")
+    assert rows(lenient, "events")[0]["item_id"] == "i,j"
+
+
+def parquet(cfg: Config, columns: dict[str, pa.Array], name: str = "logs/a.parquet") -> None:
+    (cfg.base / "logs").mkdir(exist_ok=True)
+    pq.write_table(pa.table(columns), cfg.base / name)
+
+
+MOMENT = pa.array([datetime(2026, 1, 5, 10), None], pa.timestamp("ms"))
+
+
+def test_parquet_keeps_integer_ids_and_refuses_rows_by_number(lenient: Config) -> None:
+    parquet(
+        lenient, {"user_id": pa.array([1, 2], pa.int32()), "item_id": pa.array([7, 8]), "timestamp": MOMENT}
+    )
+    result = ingest(lenient, NIGHT, "run")
+    (event,) = rows(lenient, "events")
+    assert (event["user_id"], event["item_id"]) == (1, 7)
+    (reject,) = rows(lenient, "rejects")
+    assert (reject["line"], reject["reason"]) == (2, "missing timestamp")
+    assert "'user': 2" in reject["raw"]
+    assert result.lines == accounted(result) == 2
+
+
+def test_integer_and_text_sources_together_have_text_ids(lenient: Config) -> None:
+    parquet(lenient, {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT})
+    log(lenient, GOOD)
+    ingest(lenient, NIGHT, "run")
+    assert {event["user_id"] for event in rows(lenient, "events")} == {"1", "u"}
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "message"),
+    [
+        ("user_id", pa.array([1.5, 2.5]), "expected 'user_id' to be integer or text; got DOUBLE"),
+        (
+            "timestamp",
+            pa.array([True, False]),
+            "expected 'timestamp' to be a timestamp, number or text; got BOOL",
+        ),
+    ],
+)
+def test_a_parquet_column_of_the_wrong_type_is_a_source_error(
+    lenient: Config, column: str, values: pa.Array, message: str
+) -> None:
+    columns = {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT}
+    parquet(lenient, columns | {column: values})
+    with pytest.raises(SourceError, match=message):
+        ingest(lenient, NIGHT, "run")
+
+
+def test_a_file_that_is_not_parquet_is_a_source_error(lenient: Config) -> None:
+    log(lenient, b"hello", name="logs/a.parquet")
+    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read"):
+        ingest(lenient, NIGHT, "run")
+
+
+def test_lines_that_appear_while_reading_are_noticed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    log(config, GOOD, GOOD)
+    monkeypatch.setattr(sources, "lines_of", lambda _: 1)
+    with pytest.raises(SourceError, match="counted 1 lines but read 2"):
+        ingest(config, NIGHT, "run")
+
+
+def test_blocks_of_any_size_give_the_same_lines(tmp_path: Path) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(b"one\n\nthree is long\nfour")
+    for size in range(1, 24):
+        tables = list(lines.numbered(path, block_bytes=size))
+        found = [
+            (n, raw.rstrip(b"\n")) for t in tables for n, raw in zip(*t.to_pydict().values(), strict=True)
+        ]
+        assert found == [(1, b"one"), (2, b""), (3, b"three is long"), (4, b"four")]
+
+
+PIECES = st.sampled_from(
+    [
+        b"\n",
+        b"\r\n",
+        b'"',
+        b",",
+        b"\xff",
+        b"\x00",
+        b"{",
+        b"}",
+        b"\xef\xbb\xbf",
+        b"user_id,item_id,timestamp\n",
+        json.dumps(GOOD).encode() + b"\n",
+        b"u,i,1767607200\n",
+        b'u,"i\ni",1767607200\n',
+        b'{"user_id":"\\u0000"}\n',
+    ]
+)
+WILD = st.lists(PIECES | st.binary(max_size=8), max_size=30).map(b"".join)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(ndjson=WILD, csv=WILD)
+def test_whatever_the_bytes_every_line_is_accounted_for(
+    make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory, ndjson: bytes, csv: bytes
+) -> None:
+    base = tmp_path_factory.mktemp("wild")
+    cfg = make_config(events={"max_reject_share": 1.0, "sources": ("logs/*",)}).model_copy(
+        update={"base": base}
+    )
+    log(cfg, json.dumps(GOOD).encode() + b"\n" + ndjson)
+    log(cfg, b"user_id,item_id,timestamp\n" + csv, name="logs/b.csv")
+    result = ingest(cfg, NIGHT, "run")
+    whole = (cfg.base / "logs/a.ndjson").read_bytes()
+    ndjson_lines = whole.count(b"\n") + (not whole.endswith(b"\n"))
+    csv_lines = csv.count(b"\n") + (csv != b"" and not csv.endswith(b"\n"))
+    assert result.lines == accounted(result)
+    assert ndjson_lines <= result.lines <= ndjson_lines + csv_lines
+    assert len(rows(cfg, "rejects")) == result.rejected
+    assert len(rows(cfg, "events")) == result.accepted
+
+
+@pytest.mark.data
+def test_three_million_news_clicks_are_accounted_for(
+    make_config: MakeConfig, real_data: Callable[[str], Path]
+) -> None:
+    path = str(real_data("globo_clicks.parquet"))
+    cfg = make_config(events={"sources": (path,)}, warehouse={"memory_gb": 4.0})
+    result = ingest(cfg, date(2017, 10, 10), "run")
+    assert result.lines == accounted(result) == 2_988_181
+    assert (result.rejected, result.duplicates, result.days) == (0, 0, 7)

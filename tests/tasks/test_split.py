@@ -1,0 +1,159 @@
+"""The window split by time, on a week small enough to read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date, datetime
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tasks import delta, sessionize, split
+from tasks.config import Config
+from tasks.days import start, window
+from tasks.errors import EmptyNightError
+
+NIGHT = date(2026, 1, 5)
+MakeConfig = Callable[..., Config]
+
+#         user  time                item
+WEEK = """
+          ann   2026-01-01T10:00    a
+          ann   2026-01-01T10:05    b
+          ann   2026-01-01T10:10    c
+          ann   2026-01-05T09:00    d
+          bob   2026-01-03T10:00    a
+          bob   2026-01-03T10:01    a
+          cat   2026-01-04T23:50    b
+          cat   2026-01-04T23:55    c
+          cat   2026-01-05T00:00    a
+          cat   2026-01-05T00:05    e
+          dan   2026-01-04T23:59    c
+          dan   2026-01-05T00:01    a
+          eve   2026-01-05T12:00    e
+          eve   2026-01-05T12:01    b
+          eve   2026-01-05T20:00    a
+          eve   2026-01-05T20:01    f
+"""
+
+
+@pytest.fixture
+def week(make_config: MakeConfig) -> Callable[..., Config]:
+    """The week's events and sessions written under these settings."""
+
+    def written(**sections: Any) -> Config:
+        cfg = make_config(**sections)
+        lines = [line.split() for line in WEEK.split("\n") if line.strip()]
+        for day in window(cfg, NIGHT):
+            rows = [line for line in lines if line[1].startswith(str(day))]
+            delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "run", 1)
+        sessionize.sessionize(cfg, NIGHT, "run")
+        return cfg
+
+    return written
+
+
+def _events(rows: list[list[str]]) -> pa.Table:
+    return pa.table(
+        {
+            "event_id": pa.array([" ".join(row) for row in rows], pa.string()),
+            "user_id": pa.array([user for user, _, _ in rows], pa.string()),
+            "item_id": pa.array([item for _, _, item in rows], pa.string()),
+            "event_time": pa.array([datetime.fromisoformat(time) for _, time, _ in rows], pa.timestamp("us")),
+            "session_id": pa.nulls(len(rows), pa.string()),
+            "source_file": pa.array(["a"] * len(rows), pa.string()),
+        }
+    )
+
+
+def lists(table: pa.Table) -> list[tuple[str, str]]:
+    return [(row["user_id"], "".join(row["items"])) for row in table.to_pylist()]
+
+
+def test_train_sessions_start_before_the_night_and_are_cut_off_where_it_begins(week: Any) -> None:
+    assert lists(split.train_sessions(week(), NIGHT)) == [("ann", "abc"), ("bob", "aa"), ("cat", "bc")]
+
+
+def test_holdout_sessions_start_on_the_night_itself(week: Any) -> None:
+    assert lists(split.holdout_sessions(week(), NIGHT)) == [("eve", "eb"), ("eve", "af")]
+
+
+def test_at_most_max_sessions_are_held_out_and_always_the_same(week: Any) -> None:
+    cfg = week(evaluation={"max_sessions": 1})
+    first = split.holdout_sessions(cfg, NIGHT)
+    assert len(first) == 1
+    assert first.equals(split.holdout_sessions(cfg, NIGHT))
+
+
+def test_all_sessions_are_whole_and_in_order_of_time(week: Any) -> None:
+    assert lists(split.all_sessions(week(), NIGHT)) == [
+        ("ann", "abc"),
+        ("bob", "aa"),
+        ("cat", "bcae"),
+        ("dan", "ca"),
+        ("eve", "eb"),
+        ("eve", "af"),
+    ]
+
+
+def test_train_and_holdout_share_no_session(week: Any) -> None:
+    cfg = week()
+    train = set(split.train_sessions(cfg, NIGHT)["session_id"].to_pylist())
+    assert not train & set(split.holdout_sessions(cfg, NIGHT)["session_id"].to_pylist())
+
+
+def test_active_users_are_asked_about_their_last_session_even_of_one_event(week: Any) -> None:
+    assert lists(split.active_users(week(), NIGHT)) == [
+        ("ann", "d"),
+        ("bob", "aa"),
+        ("cat", "bcae"),
+        ("dan", "ca"),
+        ("eve", "af"),
+    ]
+
+
+def test_users_without_an_event_in_the_last_active_days_are_not_active(week: Any) -> None:
+    cfg = week(recommendations={"active_days": 2})
+    assert [user for user, _ in lists(split.active_users(cfg, NIGHT))] == ["ann", "cat", "dan", "eve"]
+
+
+def test_seen_items_have_the_rows_of_the_active_users(week: Any) -> None:
+    cfg = week(recommendations={"active_days": 2})
+    seen = split.seen_items(cfg, NIGHT)
+    assert lists(seen) == [("ann", "abcd"), ("cat", "abce"), ("dan", "ac"), ("eve", "abef")]
+    assert seen["user_id"].equals(split.active_users(cfg, NIGHT)["user_id"])
+
+
+def test_popular_items_are_counted_in_events_and_tied_by_id(week: Any) -> None:
+    assert split.popular_items(week(), NIGHT, 4).to_pylist() == [
+        {"rank": 1, "item_id": "a", "score": 6.0},
+        {"rank": 2, "item_id": "b", "score": 3.0},
+        {"rank": 3, "item_id": "c", "score": 3.0},
+        {"rank": 4, "item_id": "e", "score": 2.0},
+    ]
+
+
+def test_without_sessions_there_is_nothing_to_split(config: Config) -> None:
+    with pytest.raises(EmptyNightError, match="run sessionize first"):
+        split.train_sessions(config, NIGHT)
+
+
+@pytest.mark.parametrize(
+    ("zone", "day", "expected"),
+    [
+        ("UTC", date(2026, 1, 5), datetime(2026, 1, 5)),
+        ("Europe/Berlin", date(2026, 1, 5), datetime(2026, 1, 4, 23)),
+        ("Europe/Berlin", date(2026, 7, 5), datetime(2026, 7, 4, 22)),
+        ("America/Sao_Paulo", date(2017, 10, 15), datetime(2017, 10, 15, 3)),  # a day that begins at 01:00
+    ],
+)
+def test_a_local_day_starts_at_its_first_instant(
+    make_config: MakeConfig, zone: str, day: date, expected: datetime
+) -> None:
+    assert start(make_config(events={"timezone": zone}), day) == expected
+
+
+def test_the_window_ends_with_the_night(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"window_days": 3})
+    assert window(cfg, NIGHT) == [date(2026, 1, 3), date(2026, 1, 4), NIGHT]
