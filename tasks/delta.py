@@ -209,7 +209,7 @@ def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
     fence = f"{staged.table}/{_partition_path(staged.partition)}"
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(cfg, staged)
-        present = _paths(table, [day])
+        present = _paths(cfg, staged.table, table, [day])
         if _holds(present, staged):
             _drop_duplicate(table, staged, present, fence, attempt)
             return int(table.version())
@@ -364,7 +364,7 @@ def files(
 ) -> list[str]:
     """Absolute paths of a version's files (default: the newest), of these days only; [] for no such table."""
     table = _open(cfg, name, version)
-    return [] if table is None else _paths(table, partitions)
+    return [] if table is None else _paths(cfg, name, table, partitions)
 
 
 def version(cfg: Config, name: str) -> int | None:
@@ -379,8 +379,10 @@ def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
     return parquet.read(found) if found else None
 
 
-def _paths(table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:
-    found = table.file_uris()
+def _paths(cfg: Config, name: str, table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:
+    """From relative names, since file_uris() escapes what a folder above may have, such as a space."""
+    folder = _folder(cfg, name)
+    found = [str(folder / path) for path in pa.table(table.get_add_actions())["path"].to_pylist()]
     if partitions is not None:
         days = {_day(day) for day in partitions}
         found = [path for path in found if Path(path).parent.name.partition("=")[2] in days]

@@ -1,9 +1,9 @@
-"""Publishes small nights for tests; as a script, kills itself with SIGKILL at a chosen step while others read.
+"""Publishes small nights for tests; as a script, dies of SIGKILL at chosen steps while others read.
 
-    python night_driver.py FOLDER [EVERY]     prints one JSON line for each kill: what readers saw, what came after
+    python night_driver.py FOLDER KILLS     kills spread over the night; one JSON line each: what readers saw
 
-A step is each moment just before and just after something reaches the disk. Every run is a process of its own,
-forked before the Delta library starts its threads.
+A step is each moment just before and just after something reaches the disk. Every run is a process of its
+own, forked before the Delta library starts its threads.
 """
 
 from __future__ import annotations
@@ -112,10 +112,9 @@ def whole_night(cfg: Config) -> list[Any]:
 # ---------------------------------------------------------------------------------------------- killing
 
 
-def main(folder: Path, every: int) -> None:
+def main(folder: Path, kills: int) -> None:
     steps = _count_steps(folder / "count")
-    print(json.dumps({"steps": steps}), flush=True)
-    for step in range(1, steps + 1, every):
+    for step in sorted({1 + (steps - 1) * n // max(kills - 1, 1) for n in range(min(kills, steps))}):
         print(json.dumps({"step": step} | _kill_at(folder / str(step), step)), flush=True)
 
 
@@ -159,7 +158,7 @@ def _read_until_told(cfg: Config) -> None:
                 file.flush()
             reads += 1
             (cfg.base / "reads").write_text(str(reads))
-            time.sleep(0.002)
+            time.sleep(0.01)
 
 
 def _await_reads(folder: Path, more: int) -> None:
@@ -233,4 +232,4 @@ def _wait(process: int) -> int:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 1)
+    main(Path(sys.argv[1]), int(sys.argv[2]))
