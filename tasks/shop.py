@@ -20,8 +20,8 @@ import numpy as np
 CATEGORIES = 24
 FIRST_ITEMS = 28  # of each category on the first day
 NEW_ITEMS_PER_DAY = 12
-STRIDES = (1, 2, 3, 5)  # how far an intent moves along its category's series
-CHANGE_OF_MIND, DETOUR = 0.06, 0.10
+STRIDES, STRIDE_SHARES = (1, 2, 3, -1), (0.45, 0.2, 0.15, 0.2)  # how an intent moves along its series
+CHANGE_OF_MIND, DETOUR = 0.05, 0.06
 SESSIONS_PER_USER_AND_DAY = 0.9
 BOT, BOT_EVENTS_PER_HOUR, BOT_HOURS = "user-bot", 400, 2
 BROKEN_SHARE, REPEATED_SHARE, LATE_SHARE = 0.004, 0.01, 0.02
@@ -101,7 +101,7 @@ def _sessions(rng: Rng, catalogue: _Catalogue, day: date, users: int) -> list[li
 
 
 def _moment(rng: Rng, day: date) -> datetime:
-    hour = rng.triangular(6.0, 20.0, 23.99)
+    hour = rng.triangular(6.0, 21.0, 26.0) % 24.0
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(milliseconds=int(hour * 3_600_000))
 
 
@@ -133,7 +133,7 @@ def _intent(rng: Rng, catalogue: _Catalogue) -> tuple[list[str], int, int]:
     """Where a visit goes: newcomers of a series are looked at first more often than their share."""
     series = catalogue.series[catalogue.draw(rng)]
     place = int(len(series) * rng.beta(1.2, 1.0)) % len(series)
-    return series, place, int(rng.choice(STRIDES)) * int(rng.choice((-1, 1)))
+    return series, place, int(rng.choice(STRIDES, p=STRIDE_SHARES))
 
 
 def _bot(rng: Rng, catalogue: _Catalogue, day: date) -> list[Event]:

@@ -384,7 +384,7 @@ PIECES = st.sampled_from(
 WILD = st.lists(PIECES | st.binary(max_size=8), max_size=30).map(b"".join)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ndjson=WILD, csv=WILD)
 def test_whatever_the_bytes_every_line_is_accounted_for(
     make_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory, ndjson: bytes, csv: bytes

@@ -1,4 +1,4 @@
-"""The demo's logs: the same from the same seed, reconciled with their own truth, and worth a sequence model."""
+"""The demo's logs: the same from the same seed, reconciled with their truth, and worth a sequence model."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_the_last_two_items_say_more_than_the_last_one_and_that_more_than_popula
 
 
 def _recall_at_one(train: list[list[str]], test: list[list[str]], order: int) -> float:
-    """Of positions after the second, how often the most frequent follower of the last `order` items is next."""
+    """After two items or more: how often is the next one what most often followed the last `order` items?"""
     followers: defaultdict[tuple[str, ...], Counter[str]] = defaultdict(Counter)
     for session in train:
         for n in range(2, len(session)):
