@@ -1,7 +1,7 @@
 """The server-side automation for zombie runs: a killed worker leaves its run `Running` for ever.
 
-A run sends a heartbeat every 180 s. When one of our runs has sent a heartbeat and then neither another nor an end
-for `SILENCE`, the server marks it crashed, which frees the deployment's only slot for the run that waits behind it.
+A run sends a heartbeat every 180 s. When one has come and then neither another nor an end for `SILENCE`,
+the server marks it crashed, which frees the deployment's only slot for the run that waits behind it.
 Correctness never depends on it: a night that is run again finishes what is missing.
 """
 
@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from prefect.automations import Automation
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
 NAME = "rnnrec: mark silent runs as crashed"
@@ -22,9 +21,9 @@ ALIVE = "prefect.flow-run.heartbeat"
 ENDED = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
 
 
-def zombies() -> Automation:
+def zombies() -> AutomationCore:
     """The automation as it should be on the server."""
-    return Automation(
+    return AutomationCore(
         name=NAME,
         description="A run that was killed sends no heartbeat and no end.",
         trigger=EventTrigger(
@@ -40,7 +39,7 @@ def zombies() -> Automation:
             ChangeFlowRunState(
                 name=None,
                 state=StateType.CRASHED,
-                message="No heartbeat: the process was killed. Run the night again; it finishes what is missing.",
+                message="No heartbeat: the process was killed. Run the night again; it finishes the rest.",
                 force=False,
             )
         ],

@@ -102,7 +102,7 @@ def evaluate(
 ) -> None:
     """Train on session files and rank others, by the protocols of the literature.
 
-    sessions: every next item of every test session, all items ranked, items unknown to training dropped first.
+    sessions: every next item of every test session, all items ranked; items unknown to training are dropped.
     leave-one-out: only the last item of each test sequence, items seen before it removed from the ranking.
     Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
     test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).

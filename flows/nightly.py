@@ -23,21 +23,21 @@ def nightly(
     night: str | None = None,
     overrides: dict[str, Any] | None = None,
     promote: bool = True,
-    move_latest: bool = True,
+    move_latest: bool | None = None,
 ) -> dict[str, Any]:
     """Run one night; running it again from the same inputs publishes nothing new.
 
     config        path of the configuration file
-    night         the day, as 2017-10-10; none means yesterday in the events' time zone, seen from the due time
+    night         the day, as 2017-10-10; without it: yesterday in the events' time zone when the run was due
     overrides     dotted settings, as in {"training.epochs": 3}
     promote       may the champion alias move
-    move_latest   may serve.duckdb and the latest files show this night
+    move_latest   shall readers of the latest night see this one; none: unless a later one is published
     """
     return run_night(config, night, overrides, promote, move_latest)
 
 
 def run_night(
-    config: str, night: str | None, overrides: dict[str, Any] | None, promote: bool, move_latest: bool
+    config: str, night: str | None, overrides: dict[str, Any] | None, promote: bool, move_latest: bool | None
 ) -> dict[str, Any]:
     """The stages in their order; each is a task of whichever flow calls."""
     tonight = stages.begin(config, night, overrides)

@@ -45,6 +45,7 @@ def deploy() -> None:
     prepare(Path("var/prefect"))
     if not Path("prefect.yaml").is_file():
         raise PipelineError("deploy: expected prefect.yaml in this folder; run it from the project's root")
+    os.environ.setdefault("RNNREC_HOME", str(Path.cwd()))  # where the worker runs the flows
     _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
     _prefect("--no-prompt", "deploy", "--all")
     from flows.automations import apply

@@ -1,7 +1,7 @@
 """Does tonight's challenger earn the crown? Everyone is ranked on the same holdout sessions.
 
-The sessions are cut to the items the challenger knows. A target that another model does not know counts against
-that model as a miss, so that a champion with an older vocabulary is compared over the very same predictions.
+The sessions are cut to the items the challenger knows. A target that another model does not know counts as a
+miss of that model, so that a champion with an older vocabulary is compared over the very same predictions.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def judge(
 ) -> Verdict:
     """Rank challenger, champion and baselines on the holdout day and decide.
 
-    Raises EmptyNightError when the holdout has nothing to predict, ModelFailure when a model cannot be scored.
+    Raises EmptyNightError when the holdout has nothing to predict, ModelFailure when scoring fails.
     """
     from rnnrec_model.saving import load
 
@@ -91,7 +91,7 @@ def _verdict(cfg: Config, night: date, scorers: dict[str, Scorer], champion_vers
     predictions = len(known.items) - len(known)
     if predictions == 0:
         raise EmptyNightError(
-            f"night {night}: expected holdout sessions with two items known from the days before; found none. "
+            f"night {night}: expected holdout sessions with two items known before it; found none. "
             "Widen sessions.window_days, or check that the day's events are complete."
         )
     lists = pa.ListArray.from_arrays(pa.array(known.offsets, pa.int32()), vocabulary.decode(known.items))

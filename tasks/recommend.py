@@ -1,4 +1,4 @@
-"""Score all active users and all items with the published model: k rows each, staged but not yet published."""
+"""Score all active users and all items with the chosen model: k rows each, staged, not yet published."""
 
 from __future__ import annotations
 
@@ -26,17 +26,18 @@ ALL = 2**31 - 1
 CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
 
 
-def serving_for(cfg: Config, night: date) -> Serving:
-    """How a model made tonight answers: its popularity is the whole ranking of tonight's window."""
-    from rnnrec_model.answers import Serving
+def save_serving(cfg: Config, night: date, folder: Path) -> dict[str, str]:
+    """Write beside a model how it answers: its popularity is the whole ranking of tonight's window."""
+    from rnnrec_model.answers import Serving, save_serving
 
     ranking = split.popular_items(cfg, night, ALL).sort_by("rank")
-    return Serving(
+    serving = Serving(
         popular=ranking.select(["item_id", "score"]),
         k=cfg.recommendations.k,
         max_items=cfg.sessions.max_length,
         exclude_seen=cfg.recommendations.exclude_seen,
     )
+    return save_serving(serving, folder)
 
 
 def stage_tables(
@@ -63,7 +64,7 @@ def _user_rows(
     users = split.active_users(cfg, night).combine_chunks()
     if users.num_rows == 0:
         raise EmptyNightError(
-            f"night {night}: expected users active in the last {cfg.recommendations.active_days} days; found none. "
+            f"night {night}: expected users active in {cfg.recommendations.active_days} days; found none. "
             "Raise recommendations.active_days, or check the sources."
         )
     log.info("%d active users to score", users.num_rows)

@@ -1,13 +1,13 @@
 """The model registry: one MLflow run a night, one version a published model, two aliases.
 
-The only module of ours that imports mlflow (`pyfunc_model.py` is shipped inside a model and run there). Weights travel
-as safetensors with their sha256 as version tags; what does not match its tags, or lies elsewhere, is never loaded.
+The only module that imports mlflow (`pyfunc_model.py` is shipped inside a model and run there). Weights are
+safetensors with their sha256 as version tags; what differs from its tags, or lies elsewhere, is not loaded.
 
     alias challenger   the newest night's model, crowned or not
     alias champion     the model behind the newest published tables
 
-A night is judged against the champion of the night before, also when it is run again: from the alias, follow the
-tag `previous_champion` while the version's night is not before the night that is judged.
+A night is judged against the champion of the night before, also when it is run again: from the alias, follow
+the tag `previous_champion` while the version's night is not before the night that is judged.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def by_alias(cfg: Config, alias: str) -> Version | None:
 
 
 def register(cfg: Config, night: date, folder: Path, files: dict[str, str], facts: Facts) -> Version:
-    """Log the night's run and make its model a version; identical files of the same night keep their version."""
+    """Log the night's run and make its model a version; the same files and facts keep their version."""
     with _client(cfg) as client:
         for version in _versions_of(cfg, client, night):
             if version.files == files and _same_tags(client, cfg, version, facts):
@@ -125,7 +125,7 @@ def register(cfg: Config, night: date, folder: Path, files: dict[str, str], fact
 
 
 def promote(cfg: Config, night: date, version: Version) -> bool:
-    """Point `champion` at the model whose tables are about to be published; False when a later night has it."""
+    """Point `champion` at the model about to be published; False when a later night has it."""
     with _client(cfg) as client:
         present = _by_alias(cfg, client, CHAMPION)
         if present is not None and present.night > night:
@@ -232,7 +232,7 @@ def _read(found: Any) -> Version:
     except (KeyError, ValueError) as error:
         raise RegistryError(
             f"model version {found.version}: expected the tags of a night (night, crowned, sha256.*); "
-            f"got {sorted(tags)} ({error!r}). It was not registered by a night: move the alias to one that was."
+            f"got {sorted(tags)} ({error!r}). No night registered it: move the alias."
         ) from None
 
 
@@ -411,5 +411,5 @@ def _verify(version: Version, folder: Path) -> None:
     extra = {path.name for path in folder.iterdir()} - set(version.files)
     if extra:
         raise RegistryError(
-            f"model version {version.number}: expected only the files it was registered with; got also {sorted(extra)}."
+            f"model version {version.number}: expected only its own files; got also {sorted(extra)}."
         )

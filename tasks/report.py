@@ -63,3 +63,35 @@ def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
 def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def summary(
+    night: date,
+    verdict: Verdict,
+    *,
+    model_version: int,
+    published: bool,
+    content_digest: str,
+    tables: Mapping[str, int],
+    seconds: float,
+) -> dict[str, Any]:
+    """What a run returns: plain values, and a sentence for people."""
+    rows = sum(tables.values())
+    what = f"published {rows:,} rows" if published else "nothing new to publish, the same content is there"
+    who = "crowned tonight" if verdict.crowned else "the champion"
+    sentence = (
+        f"Night {night}: {what} of model version {model_version} ({who}) in {seconds:.0f} s; "
+        f"content {content_digest[:12]}. {verdict.reason[0].upper()}{verdict.reason[1:]}."
+    )
+    return {
+        "night": night.isoformat(),
+        "published": published,
+        "model_version": model_version,
+        "crowned": verdict.crowned,
+        "reason": verdict.reason,
+        "metrics": verdict.metrics,
+        "content_digest": content_digest,
+        "tables": dict(tables),
+        "seconds": round(seconds, 3),
+        "sentence": sentence,
+    }

@@ -1,13 +1,14 @@
 """The stages of a night as Prefect tasks: thin shells that call one plain function and say what came out.
 
-A stage is retried only where waiting can cure what broke: the registry, which may be a server. Everything else
-that fails would fail again. Results are not cached by Prefect; running again is made safe by content digests.
+A stage is retried only where waiting can cure what broke: the registry, which may be a server. All else that
+fails would fail again. Results are not cached by Prefect; running again is made safe by content digests.
 """
 
 from __future__ import annotations
 
 import functools
 import logging
+import shutil
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -23,10 +24,11 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 
 from tasks import audit as audits
-from tasks import delta, nights, recommend, registry, report, training
+from tasks import delta, logs, nights, recommend, registry, training
 from tasks import ingest as ingesting
 from tasks import judge as judging
 from tasks import publish as publishing
+from tasks import report as reporting
 from tasks import serve as serving
 from tasks import sessionize as sessionizing
 from tasks.config import Config, load_config
@@ -48,6 +50,7 @@ class Tonight:
     cfg: Config
     night: date
     run_id: str
+    attempt: int
     started_at: datetime
     durations: dict[str, float] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -64,14 +67,13 @@ class Chosen:
 
 def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -> Tonight:
     """Check everything that can be checked before the work: settings, night, folder, registry."""
-    for name in ("flows", "tasks", "rnnrec_model"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logs.set_up()
     cfg = load_config(config, overrides)
     day = nights.resolve(cfg, night, _scheduled_start())
     make_root(cfg)
     registry.check(cfg)
     log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
-    return Tonight(cfg, day, uuid.uuid4().hex[:12], datetime.now(UTC))
+    return Tonight(cfg, day, uuid.uuid4().hex[:12], delta.next_attempt(cfg, day), datetime.now(UTC))
 
 
 def _scheduled_start() -> datetime | None:
@@ -100,7 +102,6 @@ def stage(
             persist_result=False,
         )(work)
 
-        @functools.wraps(work)
         def timed(tonight: Tonight, *args: P.args, **kwargs: P.kwargs) -> R:
             started = time.perf_counter()
             result: R = as_task(tonight, *args, **kwargs)
@@ -110,7 +111,7 @@ def stage(
             log.info("%s: %s in %.1f s", name, said, tonight.durations[name])
             return result
 
-        return timed
+        return functools.update_wrapper(timed, work)
 
     return shell
 
@@ -186,3 +187,89 @@ def score(tonight: Tonight, chosen: Chosen, verdict: Verdict) -> list[delta.Stag
 
 def _work(tonight: Tonight) -> Path:
     return training.work_folder(tonight.cfg, tonight.night)
+
+
+@stage("audit")
+def audit(tonight: Tonight, staged: list[delta.Staged]) -> None:
+    audits.audit(tonight.cfg, tonight.night, staged)
+
+
+@stage("promote", retries=1)
+def promote(tonight: Tonight, chosen: Chosen) -> None:
+    """The alias moves before the publication that uses it; an older night leaves it where it is."""
+    later = [row["night"] for row in publishing.publications(tonight.cfg) if row["night"] > tonight.night]
+    if later:
+        log.info("champion stays: %s is published already", max(later))
+        return
+    registry.promote(tonight.cfg, tonight.night, chosen.version)
+
+
+@stage("publish")
+def publish(
+    tonight: Tonight,
+    chosen: Chosen,
+    verdict: Verdict,
+    staged: list[delta.Staged],
+    data_digest: str,
+    move_latest: bool | None,
+) -> publishing.Publication:
+    return publishing.publish(
+        tonight.cfg,
+        tonight.night,
+        staged,
+        run_id=tonight.run_id,
+        attempt=tonight.attempt,
+        state="fresh" if verdict.crowned else "champion",
+        model_version=chosen.version.number,
+        config_digest=tonight.cfg.digest(),
+        data_digest=data_digest,
+        started_at=tonight.started_at,
+        durations=tonight.durations,
+        verdict=verdict.as_dict(),
+        report=_page(tonight, chosen, verdict),
+        move_latest=move_latest,
+    )
+
+
+@stage("serve")
+def serve(tonight: Tonight) -> None:
+    serving.refresh(tonight.cfg)
+
+
+@stage("report", retries=1)
+def report(
+    tonight: Tonight, chosen: Chosen, verdict: Verdict, publication: publishing.Publication
+) -> dict[str, Any]:
+    """Keep the page where people look, tidy up, and say in one sentence what happened."""
+    page = _page(tonight, chosen, verdict)
+    columns, rows = reporting.verdict_table(tonight.cfg, verdict)
+    key = f"night-{tonight.night}"
+    create_markdown_artifact(page, key=key, description=f"Night {tonight.night}")
+    create_table_artifact(
+        [dict(zip(columns, row, strict=True)) for row in rows],
+        key=f"{key}-verdict",
+        description=verdict.reason,
+    )
+    registry.log_report(tonight.cfg, chosen.run_id, page)
+    shutil.rmtree(_work(tonight), ignore_errors=True)
+    return reporting.summary(
+        tonight.night,
+        verdict,
+        model_version=chosen.version.number,
+        published=publication.published,
+        content_digest=publication.content_digest,
+        tables=publication.rows,
+        seconds=sum(tonight.durations.values()),
+    )
+
+
+def _page(tonight: Tonight, chosen: Chosen, verdict: Verdict) -> str:
+    return reporting.page(
+        tonight.cfg,
+        tonight.night,
+        verdict=verdict,
+        model_version=chosen.version.number,
+        counts={name: tonight.counts.get(name, {}) for name in ("ingest", "sessionize", "train", "refit")},
+        durations=tonight.durations,
+        tables=tonight.counts["tables"],
+    )

@@ -1,4 +1,4 @@
-"""Fit tonight's models and leave them in folders: the challenger on the days before the holdout, then on all days."""
+"""Fit tonight's models into folders: the challenger without the holdout day, the refit with it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,105 @@
+"""`rnnrec demo`: three nights of the real flow on a generated shop, and a page that says where to look."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.surroundings import prepare
+from flows.template import rnnrec_toml
+
+FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
+USERS, SEED = 1500, 1
+SETTINGS: dict[str, dict[str, Any]] = {
+    "events": {"sources": ["logs/*.ndjson"]},
+    "model": {"units": 64},
+    "training": {"epochs": 5, "negatives": 512},
+    "recommendations": {"k": 10},
+}
+QUERY = """\
+select user_id, rank, item_id, round(score, 2) as score, source, model_version, night
+from user_recommendations order by user_id, rank limit 5"""
+
+
+def run(folder: Path, console: Console) -> None:
+    """Write logs and a configuration into the folder, run the nights, print the page."""
+    started = time.perf_counter()
+    days = [FIRST_DAY + timedelta(days=n) for n in range(DAYS)]
+    config = _shop(folder, days, console)
+    prepare(folder / "prefect")
+    from flows.nightly import nightly
+
+    results = []
+    for night in days[-NIGHTS:]:
+        console.rule(f"night {night}")
+        results.append(nightly(str(config), night.isoformat()))
+    console.rule(f"three nights in {time.perf_counter() - started:.0f} s")
+    _page(folder, results, console)
+
+
+def _shop(folder: Path, days: list[date], console: Console) -> Path:
+    """Logs and rnnrec.toml; returns the path of the latter."""
+    from tasks import shop
+
+    (folder / "logs").mkdir(parents=True, exist_ok=True)
+    truth = shop.generate(folder / "logs", days, users=USERS, seed=SEED)
+    config = folder / "rnnrec.toml"
+    config.write_text(rnnrec_toml(SETTINGS), encoding="utf-8")
+    console.print(
+        f"A small shop: {truth.lines:,} log lines of {len(days)} days in {folder / 'logs'}, "
+        f"{truth.malformed:,} of them broken and {truth.duplicates:,} repeated; settings in {config}"
+    )
+    return config
+
+
+def _page(folder: Path, results: list[dict[str, Any]], console: Console) -> None:
+    console.print(_verdicts(results))
+    for result in results:
+        console.print(result["sentence"], highlight=False)
+    warehouse = folder / "warehouse"
+    console.print(f"\nTables, models and serve.duckdb are in {warehouse}. Ask them:\n", highlight=False)
+    console.print(QUERY, style="cyan", highlight=False)
+    console.print(_asked(warehouse / "serve.duckdb"), highlight=False, markup=False)
+    for what, command in _commands(folder, warehouse).items():
+        console.print(f"{what}:\n  [cyan]{command}[/]", highlight=False, soft_wrap=True)
+
+
+def _verdicts(results: list[dict[str, Any]]) -> Table:
+    table = Table(title="Recall@20 on each night's own day, all items ranked")
+    models = list(dict.fromkeys(name for result in results for name in result["metrics"]))
+    for column in ("night", "verdict", "model", *models):
+        table.add_column(column)
+    for result in results:
+        recall = [result["metrics"].get(name, {}).get("recall_at_20") for name in models]
+        shown = ["-" if value is None else f"{value:.4f}" for value in recall]
+        verdict = "new champion" if result["crowned"] else "champion stays"
+        table.add_row(result["night"], verdict, f"version {result['model_version']}", *shown)
+    return table
+
+
+def _asked(database: Path) -> str:
+    """What DuckDB answers in a process of its own, as a reader of the tables would ask it."""
+    code = f"import duckdb; print(duckdb.connect({str(database)!r}, read_only=True).sql({QUERY!r}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    return done.stdout or done.stderr
+
+
+def _commands(folder: Path, warehouse: Path) -> dict[str, str]:
+    here = Path(sys.executable).parent
+    binary = f"{here.relative_to(Path.cwd())}/" if here.is_relative_to(Path.cwd()) else ""
+    return {
+        "The nights so far": f"{binary}rnnrec status --config {folder / 'rnnrec.toml'}",
+        "Runs, metrics and models in the MLflow UI": (
+            f"{binary}mlflow ui --backend-store-uri sqlite:///{(warehouse / 'mlflow.db').resolve()}"
+        ),
+        "Flow runs in the Prefect UI": (
+            f"PREFECT_HOME={(folder / 'prefect').resolve()} {binary}prefect server start"
+        ),
+    }
