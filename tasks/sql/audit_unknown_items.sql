@@ -1,7 +1,7 @@
 -- check: every recommended item had an event at some time.
 -- guards against: ids mixed up between the model's vocabulary and the catalogue
 -- reads: audited_recommendations, popular_items, audited_catalogue
-with recommended as (
+with listed as (
     select
         kind,
         recommended as item,
@@ -20,5 +20,5 @@ select
     kind,
     item,
     rows
-from recommended
-where item is not null and item not in (select item from audited_catalogue)
+from listed
+where item is not null and item not in (select known.item from audited_catalogue as known)

@@ -47,9 +47,7 @@ def put_events(cfg: Config, day: date, users: int, items: int) -> None:
             "event_id": [f"e{n}" for n in range(count)],
             "user_id": [f"u{n % users:03d}" for n in range(count)],
             "item_id": [f"i{n % items}" for n in range(count)],
-            "event_time": [
-                datetime(day.year, day.month, day.day, 12) + timedelta(seconds=n) for n in range(count)
-            ],
+            "event_time": [noon + timedelta(seconds=n) for n in range(count)],
             "session_id": pa.nulls(count, pa.string()),
             "source_file": ["log"] * count,
         }
