@@ -157,7 +157,8 @@ def _read_until_told(cfg: Config) -> None:
                 file.write(json.dumps(told) + "\n")
                 file.flush()
             reads += 1
-            (cfg.base / "reads").write_text(str(reads))
+            (cfg.base / "reads.new").write_text(str(reads))
+            (cfg.base / "reads.new").replace(cfg.base / "reads")
             time.sleep(0.01)
 
 
@@ -166,7 +167,7 @@ def _await_reads(folder: Path, more: int) -> None:
 
     def reads() -> int:
         path = folder / "reads"
-        return int(path.read_text() or 0) if path.exists() else 0
+        return int(path.read_text()) if path.exists() else 0
 
     goal, deadline = reads() + more, time.monotonic() + 20
     while reads() < goal:
