@@ -10,7 +10,7 @@ product of many and gives other bits: with fixed shapes a session scores the sam
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,25 +72,26 @@ def block_rows(items: int, max_bytes: int | None, device: str, most: int) -> int
 def _products(
     scorer: FactorScorer, pieces: Iterator[Tensor], max_bytes: int | None, most: int, multiple: int
 ) -> Iterator[ScoreBlock]:
-    matrix, bias = scorer.item_matrix, scorer.item_bias
+    matrix = scorer.item_matrix
+    bias = scorer.item_bias if bool(scorer.item_bias.any()) else None
     _require_finite(scorer, matrix)
     rows = block_rows(len(matrix), max_bytes, matrix.device.type, most)
     buffer = _buffer(rows, len(matrix), multiple, matrix.device)
-    multiply = _multiplier(matrix, bias, buffer[:, : len(matrix)])
+    scores = buffer[:, : len(matrix)]
     start = 0
     for piece in filter(len, pieces):
         _require_finite(scorer, piece)
         for part in torch.split(piece, rows):
-            multiply(_padded(part, rows))
+            _multiply(_padded(part, rows), matrix, bias, scores)
             yield ScoreBlock(start, len(part), buffer)
             start += len(part)
 
 
-def _multiplier(matrix: Tensor, bias: Tensor, out: Tensor) -> Callable[[Tensor], Tensor]:
-    by_item = matrix.t()
-    if bool(bias.any()):
-        return lambda rows: torch.addmm(bias, rows, by_item, out=out)
-    return lambda rows: torch.mm(rows, by_item, out=out)
+def _multiply(rows: Tensor, matrix: Tensor, bias: Tensor | None, out: Tensor) -> None:
+    if bias is None:
+        torch.mm(rows, matrix.t(), out=out)
+    else:
+        torch.addmm(bias, rows, matrix.t(), out=out)
 
 
 def _padded(part: Tensor, rows: int) -> Tensor:
@@ -100,7 +101,7 @@ def _padded(part: Tensor, rows: int) -> Tensor:
 def _given(scorer: Scorer, pieces: Iterator[Tensor], multiple: int) -> Iterator[ScoreBlock]:
     start, buffer = 0, torch.empty(0, 0)
     for piece in filter(len, pieces):
-        if bool(piece.sum().isnan()) and bool(piece.isnan().any()):  # the sum is quick, and NaN if one is
+        if bool(piece.sum().isnan()) and bool(piece.isnan().any()):  # the sum is quick
             raise _not_a_number(scorer)
         rows, items = piece.shape
         if len(buffer) < rows:
@@ -137,11 +138,13 @@ def _by_count(sessions: Sessions, count: int) -> Iterator[Sessions]:
 
 def _buffer(rows: int, items: int, multiple: int, device: torch.device) -> Tensor:
     width = -(-items // multiple) * multiple
-    return torch.full((rows, width), -torch.inf, device=device)
+    buffer = torch.empty(rows, width, device=device)
+    buffer[:, items:] = -torch.inf
+    return buffer
 
 
 def _require_finite(scorer: Scorer, values: Tensor) -> None:
-    if not bool(torch.isfinite(values).all()):
+    if not bool(values.sum().isfinite()) and not bool(values.isfinite().all()):  # the sum is quick
         raise _not_a_number(scorer)
 
 

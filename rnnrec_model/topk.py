@@ -92,10 +92,9 @@ def top_k(scores: Tensor, k: int, group: int = 1) -> tuple[Tensor, Tensor]:
     wanted = min(k, best_of_group.shape[1])
     lowest = best_of_group.topk(wanted, dim=1).values[:, -1:]  # (rows, 1) score of the k-th best group
     chosen = _first_best(best_of_group, lowest, wanted)  # (rows, wanted), ascending
-    columns = (chosen[:, :, None] * group + torch.arange(group, device=scores.device)).flatten(1)
     first = torch.arange(len(scores), device=scores.device)[:, None] * groups.shape[1]
     candidates = groups.reshape(-1, group).index_select(0, (chosen + first).flatten()).view(len(scores), -1)
-    return _sorted_best(candidates, columns, lowest, k)
+    return _sorted_best(candidates, chosen, lowest, k)
 
 
 def _first_best(values: Tensor, lowest: Tensor, wanted: int) -> Tensor:
@@ -109,7 +108,7 @@ def _first_best(values: Tensor, lowest: Tensor, wanted: int) -> Tensor:
     return reaches.nonzero()[:, 1].view(len(values), wanted)
 
 
-def _sorted_best(candidates: Tensor, columns: Tensor, lowest: Tensor, k: int) -> tuple[Tensor, Tensor]:
+def _sorted_best(candidates: Tensor, chosen: Tensor, lowest: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """The k best of a row's candidates, whose columns ascend: a stable sort keeps equal ones in order."""
     reaches = (candidates >= lowest) & (candidates > -torch.inf)
     rows, places = reaches.nonzero(as_tuple=True)
@@ -117,9 +116,10 @@ def _sorted_best(candidates: Tensor, columns: Tensor, lowest: Tensor, k: int) ->
     widest = int(counts.max()) if len(counts) else 0
     slots = torch.arange(len(rows), device=rows.device) - (counts.cumsum(0) - counts)[rows]
     kept_scores = candidates.new_full((len(candidates), widest), -torch.inf)
-    kept_columns = columns.new_full((len(candidates), widest), -1)
+    group = candidates.shape[1] // chosen.shape[1]
+    kept_columns = chosen.new_full((len(candidates), widest), -1)
     kept_scores[rows, slots] = candidates[rows, places]
-    kept_columns[rows, slots] = columns[rows, places]
+    kept_columns[rows, slots] = chosen[rows, places // group] * group + places % group
     order = kept_scores.sort(dim=1, descending=True, stable=True).indices[:, :k]
     return kept_columns.gather(1, order), kept_scores.gather(1, order)
 
