@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.vocabulary import Indices
 
 WIDTHS = tuple(sorted({base << power for base in (2, 3) for power in range(20)} | {1}))
@@ -49,34 +50,57 @@ def width_of(inputs: Indices, max_steps: int) -> Indices:
 def training_plan(
     starts: Indices,
     inputs: Indices,
-    batch_events: int,
-    max_steps: int,
+    config: TrainingConfig,
     random: np.random.Generator,
     pad_lanes: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch in random order: rectangles of about `batch_events` cells.
+    """One epoch: rectangles of about `batch_events` cells.
 
-    What does not fill a rectangle moves on to the next wider one, so that only the widest may be small.
+    With order = "time" sessions are taken in the order they are given, a block of `block_batches` batches at
+    a time, so that an epoch ends with the newest ones; inside a block the order is random. With "random" the
+    whole epoch is one block. What does not fill a rectangle goes to the next wider one, and at a block's
+    end to the next block, so that only the last rectangle may be small.
 
     starts, inputs   (sessions,) first event and number of input events (>= 1) of each session
     pad_lanes        fill small rectangles up with empty lanes, so that a width has one shape
     """
-    order = random.permutation(len(inputs))
-    width = width_of(inputs[order], max_steps)
+    left: Indices = np.empty(0, dtype=np.int64)
+    blocks = _blocks(inputs, config)
+    for number, block in enumerate(blocks):
+        waiting = np.concatenate((left, random.permutation(block)))
+        groups, left = _rectangles(waiting, inputs, config, keep_rest=number < len(blocks) - 1)
+        for group in random.permutation(len(groups)):
+            steps, rows = groups[group]
+            lanes = max(1, config.batch_events // steps) if pad_lanes else 0
+            yield from pieces(rows, starts, inputs, steps, lanes)
+
+
+def _blocks(inputs: Indices, config: TrainingConfig) -> list[Indices]:
+    """Consecutive sessions of about `block_batches` batches of events each."""
+    everyone = np.arange(len(inputs))
+    if config.order == "random":
+        return [everyone]
+    block = (inputs.cumsum() - inputs) // (config.block_batches * config.batch_events)
+    return np.split(everyone, np.flatnonzero(np.diff(block)) + 1)
+
+
+def _rectangles(
+    rows: Indices, inputs: Indices, config: TrainingConfig, keep_rest: bool
+) -> tuple[list[tuple[int, Indices]], Indices]:
+    """(width, sessions) of each rectangle, and the sessions that are kept for later."""
+    width = width_of(inputs[rows], config.bptt_steps)
     groups: list[tuple[int, Indices]] = []
-    left: Indices = order[:0]
+    left: Indices = rows[:0]
     for steps in np.unique(width):
-        lanes = max(1, batch_events // int(steps))
-        waiting = np.concatenate((left, order[width == steps]))
-        if steps == max_steps:  # longest together, so that few lanes idle while others go on
+        lanes = max(1, config.batch_events // int(steps))
+        waiting = np.concatenate((left, rows[width == steps]))
+        if steps == config.bptt_steps:  # longest together, so that few lanes idle while others go on
             waiting = waiting[np.argsort(-inputs[waiting], kind="stable")]
-        full = len(waiting) if steps == width.max() else len(waiting) // lanes * lanes
+        whole = steps == width.max() and not keep_rest
+        full = len(waiting) if whole else len(waiting) // lanes * lanes
         groups += [(int(steps), waiting[at : min(at + lanes, full)]) for at in range(0, full, lanes)]
         left = waiting[full:]
-    for group in random.permutation(len(groups)):
-        steps, rows = groups[group]
-        lanes = max(1, batch_events // steps) if pad_lanes else 0
-        yield from pieces(rows, starts, inputs, steps, lanes)
+    return groups, left
 
 
 def scoring_plan(starts: Indices, inputs: Indices, batch_events: int, max_steps: int) -> Iterator[Batch]:

@@ -73,6 +73,9 @@ class TrainingConfig:
     regularization   bpr_max only: weight of the squared negative scores
     epochs           passes over the sessions
     batch_events     input events per optimizer step
+    order            time: sessions in the order given, oldest first, so that an epoch ends with the newest;
+                     random: in random order
+    block_batches    with order = "time": sessions are shuffled inside blocks of so many batches
     bptt_steps       longest piece of a session that is back-propagated through at once; the hidden
                      state is carried on to the next piece, without its gradient
     optimizer        adagrad (row-wise on item rows) | adamw (lazy on item rows)
@@ -96,6 +99,8 @@ class TrainingConfig:
     regularization: float = 1.0
     epochs: int = 10
     batch_events: int = 512
+    order: Literal["time", "random"] = "time"
+    block_batches: int = 64
     bptt_steps: int = 64
     optimizer: OptimizerName = "adagrad"
     learning_rate: float = 0.05
@@ -116,6 +121,7 @@ class TrainingConfig:
         )
         _one_of("training.optimizer", self.optimizer, ("adagrad", "adamw"))
         _one_of("training.schedule", self.schedule, ("constant", "linear", "cosine"))
+        _one_of("training.order", self.order, ("time", "random"))
         _one_of("training.precision", self.precision, ("float32", "bfloat16"))
         _one_of("training.device", self.device, ("auto", "cpu", "cuda"))
         _in_range("training.negatives", self.negatives, 0, 1_000_000)
@@ -124,6 +130,7 @@ class TrainingConfig:
         _in_range("training.regularization", self.regularization, 0.0, 1e3)
         _in_range("training.epochs", self.epochs, 1, 10_000)
         _in_range("training.batch_events", self.batch_events, 1, 1_000_000)
+        _in_range("training.block_batches", self.block_batches, 1, 1_000_000)
         _in_range("training.bptt_steps", self.bptt_steps, 1, 100_000)
         _in_range("training.learning_rate", self.learning_rate, 1e-8, 10.0)
         _in_range("training.warmup", self.warmup, 0.0, 1.0)

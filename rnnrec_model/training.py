@@ -180,10 +180,7 @@ class Trainer:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch; the same for the same seed and number."""
         random = np.random.default_rng((self.config.seed, number))
-        config = self.config
-        return training_plan(
-            self._starts, self._inputs, config.batch_events, config.bptt_steps, random, self._fixed_shapes
-        )
+        return training_plan(self._starts, self._inputs, self.config, random, self._fixed_shapes)
 
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""

@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rnnrec_model.batches import grid, scoring_plan, training_plan
+from rnnrec_model.config import TrainingConfig
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=60)
+configs = st.builds(
+    TrainingConfig,
+    batch_events=st.integers(1, 64),
+    bptt_steps=st.integers(1, 16),
+    block_batches=st.integers(1, 4),
+    order=st.sampled_from(["time", "random"]),
+)
 
 
 def plan_inputs(inputs):
@@ -25,10 +33,10 @@ def events_of(batches):
     return met
 
 
-@given(lengths, st.integers(1, 64), st.integers(1, 16))
-def test_training_meets_every_event_of_every_session_once_and_in_order(inputs, batch_events, max_steps):
+@given(lengths, configs)
+def test_training_meets_every_event_of_every_session_once_and_in_order(inputs, config):
     starts, inputs = plan_inputs(inputs)
-    met = events_of(training_plan(starts, inputs, batch_events, max_steps, np.random.default_rng(0)))
+    met = events_of(training_plan(starts, inputs, config, np.random.default_rng(0)))
     assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=True))}
 
 
@@ -39,11 +47,11 @@ def test_scoring_meets_every_event_of_every_session_once_and_in_order(inputs):
     assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=True))}
 
 
-@given(lengths, st.integers(1, 64), st.integers(1, 16))
-def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, batch_events, max_steps):
+@given(lengths, configs)
+def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, config):
     starts, inputs = plan_inputs(inputs)
     before = None
-    for batch in training_plan(starts, inputs, batch_events, max_steps, np.random.default_rng(1)):
+    for batch in training_plan(starts, inputs, config, np.random.default_rng(1)):
         if not batch.first:
             assert before is not None
             assert not before.last
@@ -57,7 +65,7 @@ def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, batch_even
 
 def test_sessions_of_one_length_are_not_padded():
     starts, inputs = plan_inputs([4] * 10)
-    batches = list(training_plan(starts, inputs, 16, 64, np.random.default_rng(0)))
+    batches = list(training_plan(starts, inputs, TrainingConfig(batch_events=16), np.random.default_rng(0)))
     assert [(b.steps, b.lengths.tolist()) for b in batches if len(b.rows) == 4] == [(4, [4, 4, 4, 4])] * 2
     assert sum(len(b.rows) for b in batches) == 10
 
@@ -76,9 +84,18 @@ def test_the_grid_points_at_consecutive_events_and_masks_what_is_past_a_lane():
 
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_seed_gives_the_same_order(seed):
+    config = TrainingConfig(batch_events=32, bptt_steps=8)
     starts, inputs = plan_inputs(list(range(1, 30)))
     first, second = (
-        [b.rows.tolist() for b in training_plan(starts, inputs, 32, 8, np.random.default_rng(seed))]
+        [b.rows.tolist() for b in training_plan(starts, inputs, config, np.random.default_rng(seed))]
         for _ in range(2)
     )
     assert first == second
+
+
+def test_in_time_order_a_block_comes_after_all_of_the_block_before():
+    starts, inputs = plan_inputs([2] * 64)
+    config = TrainingConfig(batch_events=8, block_batches=2, order="time")
+    rows = [b.rows.tolist() for b in training_plan(starts, inputs, config, np.random.default_rng(0))]
+    blocks = [sorted(rows[at] + rows[at + 1]) for at in range(0, 16, 2)]
+    assert blocks == [list(range(at, at + 8)) for at in range(0, 64, 8)]
