@@ -1,0 +1,40 @@
+-- Steps without short sessions, then without rare items, then without the sessions that this made short.
+-- grain: step
+-- reads: steps
+-- parameters: min_session_length, min_item_support
+with long_sessions as (
+    select session_id
+    from steps
+    group by session_id
+    having count(*) >= $min_session_length
+),
+
+in_long_sessions as (
+    select *
+    from steps
+    where session_id in (select session_id from long_sessions)
+),
+
+frequent_items as (
+    select item_id
+    from in_long_sessions
+    group by item_id
+    having count(*) >= $min_item_support
+),
+
+of_frequent_items as (
+    select *
+    from in_long_sessions
+    where item_id in (select item_id from frequent_items)
+),
+
+still_long_sessions as (
+    select session_id
+    from of_frequent_items
+    group by session_id
+    having count(*) >= $min_session_length
+)
+
+select *
+from of_frequent_items
+where session_id in (select session_id from still_long_sessions)
