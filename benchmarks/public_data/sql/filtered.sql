@@ -10,9 +10,14 @@ with long_sessions as (
 ),
 
 in_long_sessions as (
-    select *
+    select
+        session_id,
+        item_id,
+        moment,
+        place,
+        part
     from steps
-    where session_id in (select session_id from long_sessions)
+    where steps.session_id in (select long_sessions.session_id from long_sessions)
 ),
 
 frequent_items as (
@@ -23,9 +28,14 @@ frequent_items as (
 ),
 
 of_frequent_items as (
-    select *
+    select
+        session_id,
+        item_id,
+        moment,
+        place,
+        part
     from in_long_sessions
-    where item_id in (select item_id from frequent_items)
+    where in_long_sessions.item_id in (select frequent_items.item_id from frequent_items)
 ),
 
 still_long_sessions as (
@@ -35,6 +45,11 @@ still_long_sessions as (
     having count(*) >= $min_session_length
 )
 
-select *
+select
+    session_id,
+    item_id,
+    moment,
+    place,
+    part
 from of_frequent_items
-where session_id in (select session_id from still_long_sessions)
+where of_frequent_items.session_id in (select still_long_sessions.session_id from still_long_sessions)

@@ -3,11 +3,21 @@
 -- reads: parted, known
 -- parameters: min_session_length
 with of_known_items as (
-    select *
+    select
+        session_id,
+        item_id,
+        moment,
+        place,
+        part
     from parted
-    where part = 'test' and item_id in (select item_id from known)
+    where parted.part = 'test' and parted.item_id in (select known.item_id from known)
 )
 
-select *
+select
+    session_id,
+    item_id,
+    moment,
+    place,
+    part
 from of_known_items
 qualify count(*) over (partition by session_id) >= $min_session_length

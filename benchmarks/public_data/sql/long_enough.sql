@@ -2,7 +2,12 @@
 -- grain: step
 -- reads: parted
 -- parameters: part, min_session_length
-select *
+select
+    session_id,
+    item_id,
+    moment,
+    place,
+    part
 from parted
 where part = $part
 qualify count(*) over (partition by session_id) >= $min_session_length

@@ -14,10 +14,15 @@ chosen as (
     select session_id
     from sessions
     qualify
-        row_number() over (order by ended_at desc, session_id)
+        row_number() over (order by ended_at desc, session_id asc)
         <= ceil(count(*) over () / $one_of)
 )
 
-select *
+select
+    session_id,
+    item_id,
+    moment,
+    place,
+    part
 from whole
-where session_id in (select session_id from chosen)
+where whole.session_id in (select chosen.session_id from chosen)

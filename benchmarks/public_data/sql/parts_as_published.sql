@@ -2,5 +2,10 @@
 -- grain: step
 -- reads: whole
 -- parameters: none
-select *
+select
+    session_id,
+    item_id,
+    moment,
+    place,
+    part
 from whole

@@ -2,15 +2,13 @@
 -- grain: step
 -- reads: whole
 -- parameters: cut
-with sessions as (
-    select
-        session_id,
-        max(moment) as ended_at
-    from whole
-    group by session_id
-)
-
 select
-    whole.* replace (case when sessions.ended_at < $cut then 'train' else 'test' end as part)
+    session_id,
+    item_id,
+    moment,
+    place,
+    case
+        when max(moment) over (partition by session_id) < $cut then 'train'
+        else 'test'
+    end as part
 from whole
-inner join sessions using (session_id)

@@ -1,18 +1,23 @@
--- Steps with their part: a session whose first step lies before the cut is of train, without its steps from the
--- cut on; any other is of test.
+-- Steps with their part: a session whose first step lies before the cut is of train, without its steps from
+-- the cut on; any other is of test.
 -- grain: step
 -- reads: whole
 -- parameters: cut
-with sessions as (
+with started as (
     select
         session_id,
-        min(moment) as started_at
+        item_id,
+        moment,
+        place,
+        min(moment) over (partition by session_id) as started_at
     from whole
-    group by session_id
 )
 
 select
-    whole.* replace (case when sessions.started_at < $cut then 'train' else 'test' end as part)
-from whole
-inner join sessions using (session_id)
-where sessions.started_at >= $cut or whole.moment < $cut
+    session_id,
+    item_id,
+    moment,
+    place,
+    case when started_at < $cut then 'train' else 'test' end as part
+from started
+where started_at >= $cut or moment < $cut
