@@ -49,13 +49,15 @@ class _Tally:
     outside: int = 0
 
 
-def ingest(cfg: Config, night: date, run_id: str) -> Ingested:
+def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
     """Read every source, write the window's events and the night's rejects.
 
+    attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
+
     Raises SourceError when a source is missing, unreadable, lacks a column, or has too many refused lines
-    (which are kept in `rejects`); EmptyNightError when the night's own day has no event.
+    (which are kept in `rejects`); EmptyNightError when the night's own day has no event; FencedError when a
+    newer run was here.
     """
-    attempt = delta.next_attempt(cfg, night)
     found = sources.find(cfg)
     with duck.connect(cfg, reads=[source.path for source in found]) as con:
         _create_tables(con, sources.id_types(con, found, cfg.events.columns))

@@ -29,12 +29,12 @@ class Sessionized:
     last_day: date
 
 
-def sessionize(cfg: Config, night: date, run_id: str) -> Sessionized:
+def sessionize(cfg: Config, night: date, run_id: str, attempt: int) -> Sessionized:
     """Write the sessions that start in the window, each day's partition as a whole.
 
-    Raises EmptyNightError when the window has no events.
+    attempt   the run's own number, taken once when it began
+    Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
-    attempt = delta.next_attempt(cfg, night)
     with duck.connect(cfg) as con:
         find(con, cfg, night, cfg.sessions.min_length)
         sessions, events, users = duck.row(duck.query(con, "sessions_tally"))

@@ -71,7 +71,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     cfg = load_config(config, overrides)
     day = nights.resolve(cfg, night, _scheduled_start())
     make_root(cfg)
-    registry.check(cfg)
+    registry.reach(cfg)
     log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
     return Tonight(cfg, day, uuid.uuid4().hex[:12], delta.next_attempt(cfg, day), datetime.now(UTC))
 
@@ -111,7 +111,8 @@ def stage(
             log.info("%s: %s in %.1f s", name, said, tonight.durations[name])
             return result
 
-        return functools.update_wrapper(timed, work)
+        functools.update_wrapper(timed, work)
+        return timed
 
     return shell
 
@@ -126,12 +127,12 @@ def _numbers(result: object) -> dict[str, int]:
 
 @stage("ingest")
 def ingest(tonight: Tonight) -> ingesting.Ingested:
-    return ingesting.ingest(tonight.cfg, tonight.night, tonight.run_id)
+    return ingesting.ingest(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt)
 
 
 @stage("sessionize")
 def sessionize(tonight: Tonight) -> sessionizing.Sessionized:
-    return sessionizing.sessionize(tonight.cfg, tonight.night, tonight.run_id)
+    return sessionizing.sessionize(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt)
 
 
 @stage("train")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tasks import delta, lines, sources
 from tasks.config import Config
-from tasks.errors import EmptyNightError, SourceError
+from tasks.errors import EmptyNightError, FencedError, SourceError
 from tasks.ingest import Ingested, ingest
 
 NIGHT = date(2026, 1, 5)
@@ -49,7 +49,7 @@ def lenient(make_config: MakeConfig) -> Config:
 
 def test_a_good_line_becomes_a_typed_event(config: Config) -> None:
     log(config, GOOD)
-    result = ingest(config, NIGHT, "run")
+    result = ingest(config, NIGHT, "run", 1)
     (event,) = rows(config, "events")
     assert event.pop("event_id")
     assert event == {
@@ -93,14 +93,14 @@ def test_a_bad_line_is_refused_with_its_reason_and_place(
     lenient: Config, line: bytes | dict[str, Any], reason: str
 ) -> None:
     log(lenient, GOOD, line, GOOD)
-    ingest(lenient, NIGHT, "run")
+    ingest(lenient, NIGHT, "run", 1)
     (reject,) = rows(lenient, "rejects")
     assert (reject["source_file"], reject["line"], reject["reason"]) == ("logs/a.ndjson", 2, reason)
 
 
 def test_a_refused_line_is_kept_up_to_a_thousand_characters(lenient: Config) -> None:
     log(lenient, GOOD, b"x" * 5000)
-    ingest(lenient, NIGHT, "run")
+    ingest(lenient, NIGHT, "run", 1)
     assert rows(lenient, "rejects")[0]["raw"] == "x" * 1000
 
 
@@ -126,21 +126,21 @@ def test_timestamps_of_every_unit(
 ) -> None:
     cfg = make_config(events={"timestamp_unit": unit})
     log(cfg, {**GOOD, "timestamp": value})
-    ingest(cfg, NIGHT, "run")
+    ingest(cfg, NIGHT, "run", 1)
     assert [event["event_time"] for event in rows(cfg, "events")] == [expected]
 
 
 def test_a_text_is_no_timestamp_where_numbers_are_expected(make_config: MakeConfig) -> None:
     cfg = make_config(events={"timestamp_unit": "ms", "max_reject_share": 1.0})
     log(cfg, {**GOOD, "timestamp": 1767607200123}, GOOD)
-    ingest(cfg, NIGHT, "run")
+    ingest(cfg, NIGHT, "run", 1)
     assert [reject["reason"] for reject in rows(cfg, "rejects")] == ["bad timestamp"]
 
 
 def test_days_are_local_days(make_config: MakeConfig) -> None:
     cfg = make_config(events={"timezone": "Europe/Berlin"})
     log(cfg, {**GOOD, "timestamp": "2026-01-04T23:00:00Z"}, {**GOOD, "timestamp": "2026-01-04T22:59:59Z"})
-    ingest(cfg, NIGHT, "run")
+    ingest(cfg, NIGHT, "run", 1)
     days = {event["event_time"]: event["event_day"] for event in rows(cfg, "events")}
     assert days == {
         datetime(2026, 1, 4, 22, 59, 59): date(2026, 1, 4),
@@ -151,7 +151,7 @@ def test_days_are_local_days(make_config: MakeConfig) -> None:
 def test_exact_repetitions_are_dropped_and_counted_across_files(config: Config) -> None:
     log(config, GOOD, GOOD, {**GOOD, "item_id": "j"})
     log(config, GOOD, name="logs/b.ndjson")
-    result = ingest(config, NIGHT, "run")
+    result = ingest(config, NIGHT, "run", 1)
     assert (result.lines, result.accepted, result.duplicates) == (4, 2, 2)
     assert {event["source_file"] for event in rows(config, "events")} == {"logs/a.ndjson"}
 
@@ -164,18 +164,33 @@ def test_events_outside_the_window_are_counted_and_not_written(config: Config) -
         {**GOOD, "timestamp": "2025-12-29T23:59:59Z"},
         {**GOOD, "timestamp": "2026-01-06T00:00:00Z"},
     )
-    result = ingest(config, NIGHT, "run")
+    result = ingest(config, NIGHT, "run", 1)
     assert (result.accepted, result.outside, result.days) == (2, 2, 2)
 
 
 def test_a_night_run_again_from_the_same_lines_in_another_order_changes_nothing(config: Config) -> None:
     other = {**GOOD, "item_id": "j"}
     log(config, GOOD, other)
-    first = ingest(config, NIGHT, "run-1")
+    first = ingest(config, NIGHT, "run-1", 1)
     version = delta.version(config, "events")
     log(config, other, GOOD)
-    assert ingest(config, NIGHT, "run-2") == first
+    assert ingest(config, NIGHT, "run-2", 2) == first
     assert delta.version(config, "events") == version
+
+
+def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
+    log(config, GOOD)
+    ingest(config, NIGHT, "newer", 2)
+    log(config, {**GOOD, "item_id": "read too early"})
+    with pytest.raises(FencedError, match="run number 2 has already written it"):
+        ingest(config, NIGHT, "older", 1)
+    assert [event["item_id"] for event in rows(config, "events")] == ["i"]
+
+
+def test_ingesting_takes_no_number_of_its_own(config: Config) -> None:
+    log(config, GOOD)
+    ingest(config, NIGHT, "run", 1)
+    assert not (config.root / "attempts").exists()
 
 
 def test_too_many_refused_lines_stop_the_night_but_are_kept(config: Config) -> None:
@@ -183,23 +198,23 @@ def test_too_many_refused_lines_stop_the_night_but_are_kept(config: Config) -> N
     with pytest.raises(
         SourceError, match=r"3 of 4 lines .* malformed json: 2 \(first in logs/a.ndjson line 2\)"
     ):
-        ingest(config, NIGHT, "run")
+        ingest(config, NIGHT, "run", 1)
     assert len(rows(config, "rejects")) == 3
     assert not rows(config, "events")
 
 
 def test_a_missing_source_names_folder_and_glob(config: Config) -> None:
     with pytest.raises(SourceError, match=r"logs; there is no such folder \(glob .*logs/\*\.ndjson\)"):
-        ingest(config, NIGHT, "run")
+        ingest(config, NIGHT, "run", 1)
     (config.base / "logs").mkdir()
     with pytest.raises(SourceError, match=r"no file there matches \*\.ndjson"):
-        ingest(config, NIGHT, "run")
+        ingest(config, NIGHT, "run", 1)
 
 
 def test_a_night_without_events_is_an_empty_night(config: Config) -> None:
     log(config, {**GOOD, "timestamp": "2026-01-04T10:00:00Z"})
     with pytest.raises(EmptyNightError, match="no event of 2026-01-05"):
-        ingest(config, NIGHT, "run")
+        ingest(config, NIGHT, "run", 1)
     assert not rows(config, "events")
 
 
@@ -213,14 +228,14 @@ def test_a_night_without_events_is_an_empty_night(config: Config) -> None:
 def test_an_unknown_column_lists_those_that_exist(lenient: Config, name: str, content: bytes) -> None:
     log(lenient, content, name=name)
     with pytest.raises(SourceError, match=r"expected a column 'user_id' .*there are .*user"):
-        ingest(lenient, NIGHT, "run")
+        ingest(lenient, NIGHT, "run", 1)
 
 
 def test_columns_have_the_configured_names_whatever_is_in_them(make_config: MakeConfig) -> None:
     names = {"user_id": "a/b~c", "item_id": 'quo"te', "timestamp": "t $x", "session_id": "s"}
     cfg = make_config(events={"columns": names})
     log(cfg, {"a/b~c": 1, 'quo"te': "i", "t $x": 1767607200, "s": 7})
-    ingest(cfg, NIGHT, "run")
+    ingest(cfg, NIGHT, "run", 1)
     (event,) = rows(cfg, "events")
     assert (event["user_id"], event["item_id"], event["session_id"]) == ("1", "i", "7")
 
@@ -228,7 +243,7 @@ def test_columns_have_the_configured_names_whatever_is_in_them(make_config: Make
 def test_a_line_without_its_given_session_is_refused(make_config: MakeConfig) -> None:
     cfg = make_config(events={"columns": {"session_id": "s"}, "max_reject_share": 1.0})
     log(cfg, {**GOOD, "s": "x"}, GOOD)
-    ingest(cfg, NIGHT, "run")
+    ingest(cfg, NIGHT, "run", 1)
     assert [reject["reason"] for reject in rows(cfg, "rejects")] == ["missing session"]
 
 
@@ -237,20 +252,20 @@ def test_compressed_logs_and_byte_order_marks_are_read(lenient: Config) -> None:
     (lenient.base / "logs/b.csv.gz").write_bytes(
         gzip.compress(b"user_id,item_id,timestamp\nv,i,1767607200\n")
     )
-    result = ingest(lenient, NIGHT, "run")
+    result = ingest(lenient, NIGHT, "run", 1)
     assert (result.lines, result.accepted, result.rejected) == (2, 2, 0)
 
 
 def test_a_damaged_gzip_is_a_source_error(lenient: Config) -> None:
     log(lenient, gzip.compress(b"user_id,item_id,timestamp\n" * 100)[:-9], name="logs/a.csv.gz")
     with pytest.raises(SourceError, match=r"a\.csv\.gz: cannot be read"):
-        ingest(lenient, NIGHT, "run")
+        ingest(lenient, NIGHT, "run", 1)
 
 
 def test_an_unknown_suffix_is_a_source_error(lenient: Config) -> None:
     log(lenient, GOOD, name="logs/a.xls")
     with pytest.raises(SourceError, match="cannot tell its format"):
-        ingest(lenient, NIGHT, "run")
+        ingest(lenient, NIGHT, "run", 1)
 
 
 def test_csv_records_may_hold_newlines_and_broken_ones_are_refused(lenient: Config) -> None:
@@ -267,7 +282,7 @@ def test_csv_records_may_hold_newlines_and_broken_ones_are_refused(lenient: Conf
         b"1767607206,\xff,k",
         name="logs/a.csv",
     )
-    result = ingest(lenient, NIGHT, "run")
+    result = ingest(lenient, NIGHT, "run", 1)
     assert [event["item_id"] for event in rows(lenient, "events")] == ['two\nlines, "quoted"', "i", "j"]
     assert [(reject["line"], reject["reason"]) for reject in rows(lenient, "rejects")] == [
         (5, "wrong number of fields"),
@@ -282,12 +297,12 @@ def test_csv_records_may_hold_newlines_and_broken_ones_are_refused(lenient: Conf
 def test_a_csv_without_records_has_no_lines(lenient: Config, content: bytes) -> None:
     log(lenient, GOOD)
     log(lenient, content, name="logs/b.csv")
-    assert ingest(lenient, NIGHT, "run").lines == 1
+    assert ingest(lenient, NIGHT, "run", 1).lines == 1
 
 
 def test_tab_separated_files_are_told_by_their_header(lenient: Config) -> None:
     log(lenient, b"user_id\titem_id\ttimestamp\nu\ti,j\t2026-01-05T10:00:00Z\n", name="logs/a.tsv")
-    ingest(lenient, NIGHT, "run")
+    ingest(lenient, NIGHT, "run", 1)
     assert rows(lenient, "events")[0]["item_id"] == "i,j"
 
 
@@ -303,7 +318,7 @@ def test_parquet_keeps_integer_ids_and_refuses_rows_by_number(lenient: Config) -
     parquet(
         lenient, {"user_id": pa.array([1, 2], pa.int32()), "item_id": pa.array([7, 8]), "timestamp": MOMENT}
     )
-    result = ingest(lenient, NIGHT, "run")
+    result = ingest(lenient, NIGHT, "run", 1)
     (event,) = rows(lenient, "events")
     assert (event["user_id"], event["item_id"]) == (1, 7)
     (reject,) = rows(lenient, "rejects")
@@ -315,7 +330,7 @@ def test_parquet_keeps_integer_ids_and_refuses_rows_by_number(lenient: Config) -
 def test_integer_and_text_sources_together_have_text_ids(lenient: Config) -> None:
     parquet(lenient, {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT})
     log(lenient, GOOD)
-    ingest(lenient, NIGHT, "run")
+    ingest(lenient, NIGHT, "run", 1)
     assert {event["user_id"] for event in rows(lenient, "events")} == {"1", "u"}
 
 
@@ -336,20 +351,20 @@ def test_a_parquet_column_of_the_wrong_type_is_a_source_error(
     columns = {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT}
     parquet(lenient, columns | {column: values})
     with pytest.raises(SourceError, match=message):
-        ingest(lenient, NIGHT, "run")
+        ingest(lenient, NIGHT, "run", 1)
 
 
 def test_a_file_that_is_not_parquet_is_a_source_error(lenient: Config) -> None:
     log(lenient, b"hello", name="logs/a.parquet")
     with pytest.raises(SourceError, match=r"a\.parquet: cannot be read"):
-        ingest(lenient, NIGHT, "run")
+        ingest(lenient, NIGHT, "run", 1)
 
 
 def test_lines_that_appear_while_reading_are_noticed(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     log(config, GOOD, GOOD)
     monkeypatch.setattr(sources, "lines_of", lambda _: 1)
     with pytest.raises(SourceError, match="counted 1 lines but read 2"):
-        ingest(config, NIGHT, "run")
+        ingest(config, NIGHT, "run", 1)
 
 
 def test_blocks_of_any_size_give_the_same_lines(tmp_path: Path) -> None:
@@ -395,7 +410,7 @@ def test_whatever_the_bytes_every_line_is_accounted_for(
     )
     log(cfg, json.dumps(GOOD).encode() + b"\n" + ndjson)
     log(cfg, b"user_id,item_id,timestamp\n" + csv, name="logs/b.csv")
-    result = ingest(cfg, NIGHT, "run")
+    result = ingest(cfg, NIGHT, "run", 1)
     whole = (cfg.base / "logs/a.ndjson").read_bytes()
     ndjson_lines = whole.count(b"\n") + (not whole.endswith(b"\n"))
     csv_lines = csv.count(b"\n") + (csv != b"" and not csv.endswith(b"\n"))
@@ -411,6 +426,6 @@ def test_three_million_news_clicks_are_accounted_for(
 ) -> None:
     path = str(real_data("globo_clicks.parquet"))
     cfg = make_config(events={"sources": (path,)}, warehouse={"memory_gb": 4.0})
-    result = ingest(cfg, date(2017, 10, 10), "run")
+    result = ingest(cfg, date(2017, 10, 10), "run", 1)
     assert result.lines == accounted(result) == 2_988_181
     assert (result.rejected, result.duplicates, result.days) == (0, 0, 7)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tasks import delta, duck, sessionize
 from tasks.config import Config
-from tasks.errors import EmptyNightError
+from tasks.errors import EmptyNightError, FencedError
 
 NIGHT = date(2026, 1, 5)
 NOON = datetime(2026, 1, 5, 12)
@@ -187,19 +187,27 @@ def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
 def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(config: Config) -> None:
     old = NOON - timedelta(days=2)
     write_events(config, table([("u", old, "a"), ("u", old, "b"), ("u", at(0), "c"), ("u", at(1), "d")]))
-    first = sessionize.sessionize(config, NIGHT, "run-1")
+    first = sessionize.sessionize(config, NIGHT, "run-1", 1)
     version = delta.version(config, "sessions")
     assert (first.sessions, first.events, first.users) == (2, 4, 1)
     assert (first.first_day, first.last_day) == (date(2025, 12, 30), NIGHT)
-    assert sessionize.sessionize(config, NIGHT, "run-2") == first
+    assert sessionize.sessionize(config, NIGHT, "run-2", 2) == first
     assert delta.version(config, "sessions") == version
     written = pq.ParquetFile(delta.files(config, "sessions", partitions=[NIGHT])[0]).read().to_pylist()
     assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
 
 
+def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
+    write_events(config, table([("u", at(0), "a"), ("u", at(1), "b")]), attempt=1)
+    sessionize.sessionize(config, NIGHT, "newer", 3)
+    write_events(config, table([("u", at(0), "a")]), attempt=2)
+    with pytest.raises(FencedError, match="run number 3 has already written it"):
+        sessionize.sessionize(config, NIGHT, "older", 2)
+
+
 def test_without_events_there_is_nothing_to_sessionize(config: Config) -> None:
     with pytest.raises(EmptyNightError, match="run ingest first"):
-        sessionize.sessionize(config, NIGHT, "run")
+        sessionize.sessionize(config, NIGHT, "run", 1)
 
 
 @pytest.mark.data

@@ -45,7 +45,7 @@ def test_the_truth_counts_the_lines(logs: tuple[Path, shop.Truth]) -> None:
 def test_ingest_finds_exactly_what_the_shop_wrote(logs: tuple[Path, shop.Truth]) -> None:
     base, truth = logs
     cfg = Config(base=base)
-    result = ingest(cfg, DAYS[-1], "run")
+    result = ingest(cfg, DAYS[-1], "run", 1)
     inside = sum(truth.events[day] for day in DAYS)
     assert (result.lines, result.rejected) == (truth.lines, truth.malformed)
     assert result.accepted == inside
@@ -58,8 +58,8 @@ def test_the_last_two_items_say_more_than_the_last_one_and_that_more_than_popula
 ) -> None:
     base, _ = logs
     cfg = Config(base=base)
-    ingest(cfg, DAYS[-1], "run")
-    sessionize(cfg, DAYS[-1], "run")
+    ingest(cfg, DAYS[-1], "run", 1)
+    sessionize(cfg, DAYS[-1], "run", 1)
     train = split.train_sessions(cfg, DAYS[-1])["items"].to_pylist()
     test = split.holdout_sessions(cfg, DAYS[-1])["items"].to_pylist()
     hits = [_recall_at_one(train, test, order) for order in (0, 1, 2)]

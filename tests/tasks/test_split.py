@@ -48,7 +48,7 @@ def week(make_config: MakeConfig) -> Callable[..., Config]:
         for day in window(cfg, NIGHT):
             rows = [line for line in lines if line[1].startswith(str(day))]
             delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "run", 1)
-        sessionize.sessionize(cfg, NIGHT, "run")
+        sessionize.sessionize(cfg, NIGHT, "run", 1)
         return cfg
 
     return written
