@@ -1,4 +1,8 @@
-"""Past nights through the very flow of the night; production stays where it is unless asked otherwise."""
+"""Past nights through the very flow of the night; production stays where it is unless asked otherwise.
+
+Readers who were never shown a night are the exception: a first backfill shows each night it publishes, so
+that a new warehouse is not empty to them. Once they see something, only move_latest moves them.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from prefect import flow
 
 from flows.hooks import say_what_broke
 from flows.nightly import run_night
-from tasks import nights
+from tasks import nights, stages
 
 
 @flow(
@@ -30,7 +34,9 @@ def backfill(
     """Run every night from first to last, oldest first; stops at the first that fails.
 
     promote       let crowned challengers take the champion alias
-    move_latest   let serve.duckdb and the latest files show these nights
+    move_latest   let serve.duckdb and the latest files show these nights; without it, only where nothing was
+                  ever shown before the backfill began
     """
     days = nights.between(nights.parse(first), nights.parse(last))
-    return [run_night(config, day.isoformat(), overrides, promote, move_latest) for day in days]
+    moves = True if move_latest else stages.moves_new_readers(config, overrides)
+    return [run_night(config, day.isoformat(), overrides, promote, moves) for day in days]

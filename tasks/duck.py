@@ -2,14 +2,16 @@
 
 A connection sees the warehouse, the files it was opened for, and nothing else: no other folder, no network,
 no extension, and no query can change that. What does not fit into memory spills into a scratch folder of its
-own under the warehouse, which goes when the connection closes.
+own under the warehouse, which goes when the connection closes; a lock in it tells that its owner is alive.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +29,8 @@ Relation = duckdb.DuckDBPyRelation
 
 READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
+SCRATCH, LOCK = "duckdb-", "lock"
+UNLOCKED_SECONDS = 3600  # a younger folder without a lock may be about to get it
 
 
 @contextmanager
@@ -55,6 +59,14 @@ def reader(*reads: Path) -> Iterator[Connection]:
         yield con
     finally:
         con.close()
+
+
+def remove_dead_scratch(cfg: Config) -> list[Path]:
+    """Remove the scratch folders whose connection's process has died; returns them."""
+    dead = [folder for folder in (cfg.root / "work").glob(f"{SCRATCH}*") if _is_dead(folder)]
+    for folder in dead:
+        shutil.rmtree(folder, ignore_errors=True)
+    return dead
 
 
 @contextmanager
@@ -178,8 +190,24 @@ def _scratch_folder(cfg: Config) -> Iterator[Path]:
             f"{work}: expected a folder that can be written; {error.strerror}; "
             "fix its permissions or change warehouse.root"
         ) from error
-    with tempfile.TemporaryDirectory(prefix="duckdb-", dir=work, ignore_cleanup_errors=True) as folder:
-        yield Path(folder)
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=work, ignore_cleanup_errors=True) as folder:
+        new = Path(folder) / f"{LOCK}.new"
+        with new.open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            new.rename(Path(folder) / LOCK)  # only now it can be seen: there is no moment without the lock
+            yield Path(folder)
+
+
+def _is_dead(folder: Path) -> bool:
+    """Has the process that made the folder ended? The kernel lets go of a lock however its owner dies."""
+    try:
+        with (folder / LOCK).open("r+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    except BlockingIOError:
+        return False
+    except FileNotFoundError:
+        return folder.is_dir() and time.time() - folder.stat().st_mtime > UNLOCKED_SECONDS
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 
 from tasks import audit as audits
-from tasks import delta, logs, nights, recommend, registry, training
+from tasks import delta, heal, logs, nights, recommend, registry, training
 from tasks import ingest as ingesting
 from tasks import judge as judging
 from tasks import publish as publishing
@@ -66,14 +66,21 @@ class Chosen:
 
 
 def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -> Tonight:
-    """Check everything that can be checked before the work: settings, night, folder, registry."""
+    """Check everything that can be checked before the work, and heal what a dead run left behind."""
     logs.set_up()
     cfg = load_config(config, overrides)
     day = nights.resolve(cfg, night, _scheduled_start())
     make_root(cfg)
     registry.reach(cfg)
+    heal.heal(cfg)
     log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
     return Tonight(cfg, day, uuid.uuid4().hex[:12], delta.next_attempt(cfg, day), datetime.now(UTC))
+
+
+def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:
+    """What a backfill does to readers: None (they follow) where they were never shown a night, else False."""
+    shown = publishing.latest(publishing.publications(load_config(config, overrides)))
+    return None if shown is None else False
 
 
 def _scheduled_start() -> datetime | None:

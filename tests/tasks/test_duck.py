@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import duckdb
@@ -50,6 +55,41 @@ def test_the_scratch_folder_goes_with_the_connection(config: Config) -> None:
     with duck.connect(config):
         assert list((config.root / "work").iterdir())
     assert not list((config.root / "work").iterdir())
+
+
+def test_the_scratch_folder_of_a_living_connection_stays(config: Config) -> None:
+    with duck.connect(config) as con:
+        assert duck.remove_dead_scratch(config) == []
+        assert con.sql("select 1").fetchall() == [(1,)]
+        assert len(list((config.root / "work").iterdir())) == 1
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from tasks import duck
+from tasks.config import Config
+with duck.connect(Config(base=Path(sys.argv[1]))):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_scratch_folder_of_a_killed_process_is_removed(config: Config) -> None:
+    died = subprocess.run([sys.executable, "-c", DIES, str(config.base)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    (left,) = (config.root / "work").iterdir()
+    assert duck.remove_dead_scratch(config) == [left]
+    assert not left.exists()
+
+
+def test_a_scratch_folder_without_a_lock_is_removed_when_it_is_old(config: Config) -> None:
+    young, old = (config.root / "work" / f"duckdb-{name}" for name in ("young", "old"))
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+    hours_ago = time.time() - 2 * 3600
+    os.utime(old, (hours_ago, hours_ago))
+    assert duck.remove_dead_scratch(config) == [old]
+    assert young.is_dir()
 
 
 def test_a_written_database_has_the_storage_version_that_every_1x_reads(config: Config) -> None:

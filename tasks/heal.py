@@ -1,0 +1,28 @@
+"""What dead runs left behind, put right before a night begins.
+
+A run that died between its publication and the refresh left readers on the night before; one that died
+earlier left staged files that no table names, and scratch folders. Nothing here is needed for correctness of
+the night that begins, so what cannot be healed is said and does not stop it: the night may be the cure.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from tasks import delta, duck, publish, serve
+from tasks.config import Config
+from tasks.errors import WarehouseError
+
+log = logging.getLogger(__name__)
+
+
+def heal(cfg: Config) -> None:
+    """Show readers what is published, and delete what no living run can still need."""
+    try:
+        if publish.publications(cfg):
+            serve.refresh(cfg)
+    except WarehouseError as error:
+        log.warning("readers keep what they have until tonight is published: %s", error)
+    staged, scratch = delta.clean_stale(cfg), duck.remove_dead_scratch(cfg)
+    if staged or scratch:
+        log.info("removed %d staged file(s) and %d scratch folder(s) of dead runs", len(staged), len(scratch))
