@@ -64,7 +64,7 @@ def backfill(
     promote: Annotated[bool, typer.Option("--promote", help="Let winners become the champion.")] = False,
     move_latest: Annotated[bool, typer.Option("--move-latest", help="Show these nights to readers.")] = False,
 ) -> None:
-    """Run past nights; neither the champion nor what readers see moves unless asked."""
+    """Run past nights; neither the champion nor readers who see a night already move unless asked."""
     overrides = _overrides(settings)
     cfg = _ready(config, overrides)
     _before_prefect(cfg)
@@ -217,4 +217,8 @@ def _before_prefect(cfg: Config) -> None:
 
 
 def _say(result: dict[str, Any]) -> None:
-    Console().print(result["sentence"], highlight=False)
+    Console(soft_wrap=True).print(result["sentence"], highlight=False, markup=False)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -21,7 +22,8 @@ PREFECT = (sys.executable, "-m", "prefect")
 
 
 def serve(port: int, home: Path = Path("var/prefect")) -> None:
-    """Run everything until interrupted."""
+    """Run everything until interrupted or terminated."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that server and worker are stopped too
     with running(port, home) as worker:
         print(f"Prefect UI: http://127.0.0.1:{port} (Ctrl-C stops server and worker)", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
@@ -32,6 +34,7 @@ def serve(port: int, home: Path = Path("var/prefect")) -> None:
 def running(port: int, home: Path) -> Iterator[subprocess.Popen[bytes]]:
     """Server, pool, deployments and worker; yields the worker, and stops all of it at the end."""
     prepare(home)
+    home.mkdir(parents=True, exist_ok=True)
     os.environ.update(PREFECT_API_URL=f"http://127.0.0.1:{port}/api", PREFECT_HOME=str(home.resolve()))
     with _process("server", "start", "--host", "127.0.0.1", "--port", str(port)) as server:
         _wait(f"http://127.0.0.1:{port}/api/health", server)

@@ -24,3 +24,4 @@ def prepare(home: Path) -> None:
         os.environ.setdefault(name, value)
     if "PREFECT_API_URL" not in os.environ:
         os.environ.setdefault("PREFECT_HOME", str(home.resolve()))
+        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)

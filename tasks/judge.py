@@ -133,12 +133,10 @@ def decide(cfg: Config, metrics: Metrics) -> tuple[bool, str]:
             f"{metric} {ours:.4f} is above popularity's {popularity:.4f}, and there is no champion yet",
         )
     theirs = metrics["champion"].get(metric, 0.0)
+    beside = f"{metric} {ours:.4f} against the champion's {theirs:.4f}"
     if ours < theirs + least:
-        return (
-            False,
-            f"{metric} {ours:.4f} against the champion's {theirs:.4f}: asked for {least:+.4f} at least",
-        )
-    return True, f"{metric} {ours:.4f} against the champion's {theirs:.4f}, and popularity's {popularity:.4f}"
+        return False, f"{beside} is not enough" + (f", {least:+.4f} is asked for" if least else "")
+    return True, f"{beside}, and popularity's {popularity:.4f}"
 
 
 def evaluation_rows(night: date, verdict: Verdict) -> pa.Table:

@@ -83,10 +83,10 @@ def tracking_uri(cfg: Config) -> str:
     return cfg.registry.tracking_uri or f"sqlite:///{cfg.root / 'mlflow.db'}"
 
 
-def check(cfg: Config) -> str:
-    """Reach the registry and make the night's experiment; returns its id. Raises RegistryError quickly."""
+def reach(cfg: Config) -> None:
+    """Ask the registry something cheap. Raises RegistryError quickly when it does not answer."""
     with _client(cfg) as client:
-        return _experiment(cfg, client)
+        client.get_experiment_by_name(cfg.registry.experiment)
 
 
 def champion_before(cfg: Config, night: date) -> Version | None:
@@ -173,14 +173,20 @@ def _client(cfg: Config) -> Iterator[MlflowClient]:
         logging.getLogger("alembic").setLevel(logging.WARNING)
         logging.getLogger("mlflow").setLevel(logging.WARNING)
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-    except RegistryError:
-        raise
     except Exception as error:
+        if not _is_the_registrys(error):
+            raise
         raise RegistryError(
             f"registry {_shown(uri)}: expected a reachable MLflow server or SQLite file; "
             f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no message'}. "
             "Check registry.tracking_uri, then run the night again."
         ) from error
+
+
+def _is_the_registrys(error: Exception) -> bool:
+    """Is this MLflow, its database or its connection speaking, and not a mistake of ours?"""
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or bool(modules & {"mlflow", "sqlalchemy", "requests", "urllib3"})
 
 
 def _shown(uri: str) -> str:
@@ -322,8 +328,6 @@ def _learning_curve(history: tuple[dict[str, Any], ...]) -> Any:
 
 def _pyfunc(folder: Path, target: Path) -> Path:
     """A models-from-code pyfunc around the files: no pickle, and its own copy of the model library."""
-    import mlflow.pyfunc
-
     import rnnrec_model
 
     library = target.with_name("code") / "rnnrec_model"
@@ -331,9 +335,10 @@ def _pyfunc(folder: Path, target: Path) -> Path:
     recommender = target.with_name("recommender")
     shutil.copytree(folder, recommender)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # it asks for an input example, which would run the model: ours is below
+        # MLflow wants an example to run the model on; ours, below, runs nothing
+        warnings.simplefilter("ignore")
+        import mlflow.pyfunc
+
         mlflow.pyfunc.save_model(
             target,
             python_model=str(PREDICTOR),

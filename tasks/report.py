@@ -78,10 +78,10 @@ def summary(
     """What a run returns: plain values, and a sentence for people."""
     rows = sum(tables.values())
     what = f"published {rows:,} rows" if published else "nothing new to publish, the same content is there"
-    who = "crowned tonight" if verdict.crowned else "the champion"
+    who = "crowned tonight" if verdict.crowned else "the champion stays"
     sentence = (
         f"Night {night}: {what} of model version {model_version} ({who}) in {seconds:.0f} s; "
-        f"content {content_digest[:12]}. {verdict.reason[0].upper()}{verdict.reason[1:]}."
+        f"content {content_digest[:12]}; {verdict.reason}."
     )
     return {
         "night": night.isoformat(),

@@ -1,0 +1,111 @@
+"""One Prefect server for the session, one tiny shop, and a warehouse in which its first night has run."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.surroundings import prepare
+
+DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(5)]
+SETTINGS: dict[str, dict[str, Any]] = {
+    "sessions": {"window_days": 3},
+    "model": {"units": 16},
+    "training": {"epochs": 2, "negatives": 64, "batch_events": 128, "device": "cpu"},
+    "recommendations": {"k": 5, "active_days": 2},
+    "warehouse": {"threads": 1, "memory_gb": 1.0},
+}
+
+
+@dataclass(frozen=True)
+class Place:
+    """A folder with logs, rnnrec.toml and perhaps a warehouse."""
+
+    folder: Path
+
+    @property
+    def config(self) -> str:
+        return str(self.folder / "rnnrec.toml")
+
+    @property
+    def root(self) -> Path:
+        return self.folder / "warehouse"
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own; yields the address of its API."""
+    home = tmp_path_factory.mktemp("prefect")
+    os.environ.update(PREFECT_HOME=str(home), PREFECT_LOCAL_STORAGE_PATH=str(home / "storage"))
+    prepare(home)
+    import torch
+    from prefect.settings import PREFECT_API_URL
+    from prefect.testing.utilities import prefect_test_harness
+
+    torch.set_num_threads(1)
+    with prefect_test_harness(server_startup_timeout=120):
+        yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """Five days of logs, a configuration, and an empty registry that is already migrated."""
+    from flows.template import rnnrec_toml
+    from tasks import registry, shop
+    from tasks.config import load_config
+
+    place = Place(tmp_path_factory.mktemp("shop"))
+    (place.folder / "logs").mkdir()
+    shop.generate(place.folder / "logs", DAYS, users=120, seed=3, bot=False)
+    Path(place.config).write_text(rnnrec_toml(SETTINGS))
+    place.root.mkdir()
+    registry.reach(load_config(place.config))
+    return place
+
+
+@pytest.fixture(scope="session")
+def first_night(
+    prefect_server: str,  # noqa: ARG001
+    shop: Place,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[Place, dict[str, Any]]:
+    """(place, result) after the shop's third day was run; for tests that only look."""
+    place = _moved(shop, tmp_path_factory.mktemp("first"))
+    return place, run(place, DAYS[2])
+
+
+@pytest.fixture
+def fresh(prefect_server: str, shop: Place, tmp_path: Path) -> Place:  # noqa: ARG001
+    """A place in which no night has run."""
+    return _moved(shop, tmp_path / "place")
+
+
+@pytest.fixture
+def after_first(fresh: Place) -> Place:
+    """A place after its first night, for tests that change it."""
+    run(fresh, DAYS[2])
+    return fresh
+
+
+@pytest.fixture
+def run_night() -> Callable[..., dict[str, Any]]:
+    return run
+
+
+def run(place: Place, night: date, **parameters: Any) -> dict[str, Any]:
+    """The real flow, in this process."""
+    from flows.nightly import nightly
+
+    found: dict[str, Any] = nightly(place.config, night.isoformat(), **parameters)
+    return found
+
+
+def _moved(place: Place, folder: Path) -> Place:
+    return Place(Path(shutil.copytree(place.folder, folder, dirs_exist_ok=True, symlinks=True)))

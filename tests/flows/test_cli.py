@@ -1,0 +1,157 @@
+"""The command line: quick help, honest messages, a configuration that explains itself, evaluation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows.cli import main
+from flows.template import COMMENTS, rnnrec_toml
+from tasks.config import Config, load_config
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for command in ("nightly", "backfill", "status", "evaluate", "demo", "init", "deploy", "serve"):
+        assert command in said
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, flows.cli\n"
+        "heavy = {'torch', 'mlflow', 'prefect', 'duckdb', 'deltalake'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_flow_files_import_neither_torch_nor_mlflow() -> None:
+    code = (
+        "import sys, flows.nightly, flows.backfill\n"
+        "heavy = {'torch', 'mlflow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_init_writes_every_key_with_its_default(tmp_path: Path) -> None:
+    main_quietly(["init", "--config", str(tmp_path / "my.toml")])
+    assert load_config(tmp_path / "my.toml").as_dict() == Config().as_dict()
+
+
+def test_init_does_not_overwrite_a_configuration(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "my.toml").write_text("# mine")
+    with pytest.raises(SystemExit) as ended:
+        main(["init", "--config", str(tmp_path / "my.toml")])
+    assert ended.value.code == 2
+    assert "--force" in capsys.readouterr().err
+    assert (tmp_path / "my.toml").read_text() == "# mine"
+
+
+def test_every_comment_of_the_configuration_belongs_to_a_key() -> None:
+    text = rnnrec_toml()
+    keys = {f"{section}.{key}" for section, settings in Config().as_dict().items() for key in settings}
+    assert set(COMMENTS) <= keys
+    undocumented = [line for line in text.splitlines() if " = " in line and "  # " not in line]
+    assert [line.split(" = ")[0] for line in undocumented] == [
+        "user_id",
+        "item_id",
+        "timestamp",
+        "session_id",
+    ]
+
+
+def test_the_configuration_in_the_repository_is_the_one_that_init_writes() -> None:
+    assert (ROOT / "rnnrec.toml").read_text() == rnnrec_toml()
+
+
+def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nightly", "--config", str(ROOT / "rnnrec.toml"), "--set", "training.epochs"])
+    assert ended.value.code == 2
+    assert "KEY=VALUE" in capsys.readouterr().err
+
+
+def test_a_dry_run_tells_the_window_and_writes_nothing(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "my.toml").write_text("[sessions]\nwindow_days = 3\n")
+    main_quietly(["nightly", "--config", str(tmp_path / "my.toml"), "--night", "2017-10-10", "--dry-run"])
+    assert "2017-10-08 to 2017-10-09" in capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["my.toml"]
+
+
+def test_status_of_an_empty_warehouse_says_so(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "my.toml").touch()
+    main_quietly(["status", "--config", str(tmp_path / "my.toml")])
+    assert "nothing has been published yet" in capsys.readouterr().out
+
+
+def test_evaluate_writes_metrics_speeds_and_settings(tmp_path: Path) -> None:
+    train, test, out = tmp_path / "train.tsv", tmp_path / "test.tsv", tmp_path / "out.json"
+    train.write_text(_tsv([[1, 2, 3, 4]] * 30 + [[5, 6, 7]] * 30))
+    test.write_text(_tsv([[1, 2, 3], [5, 6, 99, 7], [99, 98]]))
+    settings = ["--set", "training.epochs=5", "--set", "training.device=cpu", "--set", "model.units=8"]
+    main_quietly(["evaluate", "--train", str(train), "--test", str(test), "--json", str(out), *settings])
+    found = json.loads(out.read_text())
+    assert set(found["models"]) == {"gru", "markov", "popularity"}
+    assert (
+        found["models"]["markov"]["predictions"] == 4
+    )  # 1→2, 2→3, 5→6, 6→7: unknown items are dropped first
+    assert found["models"]["markov"]["metrics"]["recall_at_5"] == 1.0
+    assert found["models"]["gru"]["events_per_second"] > 0
+    assert found["seed"] == 1
+    assert found["config"]["training"]["epochs"] == 5
+    assert found["peak_memory_gb"] > 0
+
+
+def test_leave_one_out_ranks_only_the_last_item_among_unseen_ones(tmp_path: Path) -> None:
+    rows = [(user, item, place) for user in range(20) for place, item in enumerate([1, 2, 3, 4])]
+    marks = ["train" if place < 3 else "test" for _, _, place in rows]
+    columns = {name: [row[n] for row in rows] for n, name in enumerate(("user_id", "item_id", "position"))}
+    path, out = tmp_path / "sequences.parquet", tmp_path / "out.json"
+    train = columns | {"split": marks}
+    extra = {"user_id": [99, 99], "item_id": [3, 4], "position": [0, 1], "split": ["train", "train"]}
+    pq.write_table(pa.table({name: train[name] + extra[name] for name in train}), path)
+    main_quietly(
+        ["evaluate", "--train", str(path), "--test", str(path), "--json", str(out), "--models", "markov",
+         "--protocol", "leave-one-out", "--split-column", "split", "--set", "evaluation.cutoffs=[1]"]
+    )  # fmt: skip
+    found = json.loads(out.read_text())["models"]["markov"]
+    assert found["predictions"] == 21
+    assert found["metrics"]["recall_at_1"] == 1.0  # after 3 comes 4: item 4 is the only one not seen before
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "a.tsv").write_text(_tsv([[1, 2]]))
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--train", str(tmp_path / "a.tsv"), "--test", str(tmp_path / "a.tsv"),
+              "--models", "oracle"])  # fmt: skip
+    assert ended.value.code == 2
+    assert "markov" in capsys.readouterr().err
+
+
+def _tsv(sessions: list[list[int]]) -> str:
+    rows = [
+        f"{session}\t{item}\t{1_600_000_000 + 1000 * session + place}\n"
+        for session, items in enumerate(sessions)
+        for place, item in enumerate(items)
+    ]
+    return "session_id\titem_id\ttimestamp\n" + "".join(rows)
+
+
+def main_quietly(arguments: list[str]) -> None:
+    """Run a command that ends well; typer ends the process with 0."""
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 0

@@ -1,0 +1,138 @@
+"""Each thing that can be wrong ends with its own message and exit code, and leaves yesterday as it was."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli import main
+
+Break = Callable[[Any], list[str]]
+
+
+def missing_source(place: Any) -> list[str]:
+    for path in (place.folder / "logs").iterdir():
+        path.unlink()
+    return []
+
+
+def empty_night(place: Any) -> list[str]:
+    (place.folder / "logs" / "2026-03-04.ndjson").unlink()
+    for path in (place.folder / "logs").glob("*.ndjson"):  # sessions over midnight reach into the day
+        lines = path.read_bytes().split(b"\n")
+        path.write_bytes(b"\n".join(line for line in lines if b"2026-03-04T" not in line))
+    return []
+
+
+def unknown_column(_: Any) -> list[str]:
+    return ["--set", "events.columns.item_id=product"]
+
+
+def wrong_type(_: Any) -> list[str]:
+    return ["--set", "training.epochs=many"]
+
+
+def unknown_key(_: Any) -> list[str]:
+    return ["--set", "training.epoch=3"]
+
+
+def bad_night(_: Any) -> list[str]:
+    return ["--night", "2026-02-30"]
+
+
+def future_night(_: Any) -> list[str]:
+    return ["--night", "2999-01-01"]
+
+
+def unreachable_registry(_: Any) -> list[str]:
+    with socket.socket() as free:  # a port nobody listens on
+        free.bind(("127.0.0.1", 0))
+        return ["--set", f'registry.tracking_uri="http://127.0.0.1:{free.getsockname()[1]}"']
+
+
+def unwritable_path(place: Any) -> list[str]:
+    (place.folder / "taken").write_text("a file where a folder should be")
+    return ["--set", "warehouse.root=taken"]
+
+
+def all_lines_broken(place: Any) -> list[str]:
+    path = place.folder / "logs" / "2026-03-04.ndjson"
+    path.write_text("not an event\n" * 10_000)
+    return []
+
+
+CASES: dict[Break, tuple[int, str]] = {
+    wrong_type: (2, "training.epochs"),
+    unknown_key: (2, "unknown key"),
+    bad_night: (3, "expected a date such as"),
+    future_night: (3, "expected a day that is over"),
+    missing_source: (4, "logs/*.ndjson"),
+    unknown_column: (4, "product"),
+    all_lines_broken: (4, "max_reject_share"),
+    empty_night: (5, "2026-03-04"),
+    unreachable_registry: (6, "expected a reachable MLflow server"),
+    unwritable_path: (7, "expected a folder that can be written"),
+}
+
+
+@pytest.fixture
+def yesterday(after_first: Any) -> dict[str, bytes]:
+    return published(after_first)
+
+
+def published(place: Any) -> dict[str, bytes]:
+    """Every byte a reader can reach."""
+    kept = [place.root / "serve.duckdb", *(place.root / "latest").resolve().iterdir()]
+    log = sorted((place.root / "tables" / "publications" / "_delta_log").glob("*.json"))
+    return {str(path): path.read_bytes() for path in [*kept, *log]}
+
+
+@pytest.mark.parametrize("break_it", CASES, ids=lambda case: case.__name__)
+def test_a_night_that_cannot_run_says_why_and_leaves_yesterday_alone(
+    break_it: Break, after_first: Any, yesterday: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, words = CASES[break_it]
+    arguments = ["nightly", "--config", after_first.config, "--night", "2026-03-04", *break_it(after_first)]
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    said = capsys.readouterr().err
+    assert ended.value.code == code, said
+    assert words in said
+    assert published(after_first) == yesterday
+
+
+def test_a_broken_audit_publishes_nothing(
+    after_first: Any, yesterday: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from tasks import recommend
+
+    real = recommend.stage_tables
+
+    def without_fallback(cfg: Any, night: Any, run_id: str, model: Path, version: int, verdict: Any) -> Any:
+        return real(cfg.model_copy(update={"recommendations": cfg.recommendations.model_copy(
+            update={"k": 3})}), night, run_id, model, version, verdict)  # fmt: skip
+
+    monkeypatch.setattr(recommend, "stage_tables", without_fallback)
+    with pytest.raises(SystemExit) as ended:
+        main(["nightly", "--config", after_first.config, "--night", "2026-03-04"])
+    assert ended.value.code == 8
+    assert "row_counts" in capsys.readouterr().err
+    assert published(after_first) == yesterday
+
+
+def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nightly", "-c", after_first.config, "--night", "2026-03-04", "-s", "training.epochs=1"])
+    assert ended.value.code == 0
+    assert "Night 2026-03-04: published" in " ".join(capsys.readouterr().out.split())
+    from tasks import publish
+    from tasks.config import load_config
+
+    row = publish.publications(load_config(after_first.config))[-1]
+    assert row["config_digest"] == load_config(after_first.config, {"training.epochs": 1}).digest()
+    assert json.loads(row["verdict"])["champion"] == 1

@@ -1,0 +1,190 @@
+"""The night, end to end, on a tiny shop: real Prefect, real MLflow, real tables."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+
+from tasks import publish, registry
+from tasks.config import load_config
+
+D3, D4, D5 = (date(2026, 3, day) for day in (3, 4, 5))
+Night = Callable[..., dict[str, Any]]
+
+
+def ask(place: Any, query: str) -> list[tuple[Any, ...]]:
+    with duckdb.connect(str(place.root / "serve.duckdb"), read_only=True) as con:
+        return con.sql(query).fetchall()
+
+
+def test_a_night_publishes_k_rows_for_every_user_and_item(first_night: Any) -> None:
+    place, result = first_night
+    assert result["published"]
+    assert result["crowned"]
+    assert ask(place, "select distinct night, model_version from user_recommendations") == [(D3, 1)]
+    for key, name in (("user_id", "user_recommendations"), ("item_id", "item_recommendations")):
+        counts = ask(place, f"select {key}, count(*) from {name} group by {key}")
+        assert len(counts) > 50
+        assert {count for _, count in counts} == {5}
+
+
+def test_a_night_scores_the_users_of_the_active_days(first_night: Any) -> None:
+    place, _ = first_night
+    active = {
+        json.loads(line)["user_id"]
+        for day in (D3 - timedelta(days=1), D3)
+        for line in _good_lines(place.folder / "logs" / f"{day}.ndjson")
+        if json.loads(line)["timestamp"][:10] in {"2026-03-02", "2026-03-03"}
+    }
+    assert {user for (user,) in ask(place, "select distinct user_id from user_recommendations")} == active
+
+
+def _good_lines(path: Path) -> list[str]:
+    lines = path.read_bytes().decode(errors="replace").splitlines()
+    good = []
+    for line in lines:
+        try:
+            if {"user_id", "item_id", "timestamp"} <= set(json.loads(line)):
+                good.append(line)
+        except (ValueError, TypeError):
+            continue
+    return good
+
+
+def test_the_work_folder_is_gone_after_a_night(first_night: Any) -> None:
+    place, _ = first_night
+    assert not (place.root / "work" / D3.isoformat()).exists()
+
+
+def test_a_second_run_publishes_nothing_and_has_the_same_digest(after_first: Any, run_night: Night) -> None:
+    before = ask(after_first, "select * from publications")
+    result = run_night(after_first, D3)
+    assert not result["published"]
+    assert "nothing new" in result["sentence"]
+    assert result["content_digest"] == before[0][8]
+    assert ask(after_first, "select * from publications") == before
+    assert result["model_version"] == 1
+
+
+def test_a_rerun_is_judged_against_the_champion_of_the_night_before(
+    after_first: Any, run_night: Night
+) -> None:
+    second = run_night(after_first, D4)
+    assert "champion" in second["metrics"]
+    again = run_night(after_first, D4)
+    assert again["metrics"] == second["metrics"]
+    assert not again["published"]
+    first = run_night(after_first, D3)
+    assert "champion" not in first["metrics"]
+    assert not first["published"]
+    assert ask(after_first, "select distinct night from user_recommendations") == [(D4,)]
+
+
+def test_a_challenger_that_is_not_good_enough_leaves_the_champion_and_its_rows(
+    after_first: Any, run_night: Night
+) -> None:
+    result = run_night(after_first, D4, overrides={"gate.min_improvement": 0.9})
+    cfg = load_config(after_first.config)
+    assert not result["crowned"]
+    assert result["model_version"] == 1
+    assert ask(after_first, "select distinct model_version from user_recommendations") == [(1,)]
+    assert ask(after_first, "select state from publications order by night desc limit 1") == [("champion",)]
+    champion, challenger = (registry.by_alias(cfg, alias) for alias in ("champion", "challenger"))
+    assert champion is not None
+    assert challenger is not None
+    assert (champion.number, challenger.number) == (1, 2)
+    assert not challenger.crowned
+
+
+def test_a_backfill_moves_neither_champion_nor_readers(after_first: Any, prefect_server: str) -> None:  # noqa: ARG001
+    from flows.backfill import backfill
+
+    results = backfill(D4.isoformat(), D5.isoformat(), after_first.config)
+    assert [result["night"] for result in results] == ["2026-03-04", "2026-03-05"]
+    assert ask(after_first, "select distinct night from user_recommendations") == [(D3,)]
+    history = ask(after_first, "select distinct night from user_recommendations_history order by 1")
+    assert history == [(D3,), (D4,), (D5,)]
+    champion = registry.by_alias(load_config(after_first.config), "champion")
+    assert champion is not None
+    assert champion.number == 1
+
+
+def test_the_publication_says_where_it_came_from(first_night: Any) -> None:
+    place, result = first_night
+    cfg = load_config(place.config)
+    [row] = publish.publications(cfg)
+    assert row["config_digest"] == cfg.digest()
+    assert {"ingest", "train", "judge", "recommend", "audit"} <= set(json.loads(row["durations"]))
+    assert json.loads(row["verdict"])["metrics"] == result["metrics"]
+    assert "Who won" in row["report"]
+
+
+def test_the_registered_version_says_where_it_came_from(first_night: Any) -> None:
+    from mlflow import MlflowClient
+
+    place, result = first_night
+    cfg = load_config(place.config)
+    client = MlflowClient(tracking_uri=registry.tracking_uri(cfg), registry_uri=registry.tracking_uri(cfg))
+    version = client.get_model_version_by_alias("rnnrec", "champion")
+    assert version.tags["refit"] == "all days, holdout included"
+    assert version.tags["config_digest"] == cfg.digest()
+    assert len(version.tags["sha256.weights.safetensors"]) == 64
+    run = client.get_run(version.run_id)
+    assert run.data.metrics["challenger.recall_at_20"] == result["metrics"]["challenger"]["recall_at_20"]
+    assert run.data.params["training.epochs"] == "2"
+    kept = {file.path for file in client.list_artifacts(version.run_id)}
+    assert kept == {"config.json", "learning_curve.png", "model", "report.md"}
+
+
+def test_prefect_shows_the_report_and_the_verdict(first_night: Any) -> None:  # noqa: ARG001
+    from prefect.artifacts import Artifact
+
+    report, verdict = Artifact.get("night-2026-03-03"), Artifact.get("night-2026-03-03-verdict")
+    assert report is not None
+    assert verdict is not None
+    assert "Who won" in str(report.data)
+    assert "challenger" in str(verdict.data)
+
+
+ELSEWHERE = """
+import json, sys
+sys.path[:] = [place for place in sys.path if place not in ("", sys.argv[1])]
+import duckdb, mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[2])
+model = mlflow.pyfunc.load_model("models:/rnnrec@champion")
+import rnnrec_model
+assert "mlartifacts" in rnnrec_model.__path__[0], rnnrec_model.__path__
+sessions = json.loads(sys.stdin.read())
+rows = model.predict(pd.DataFrame({"items": [items for _, items in sessions]}))
+rows["user_id"] = [sessions[row][0] for row in rows["row"]]
+rows[["user_id", "rank", "item_id", "score", "source"]].to_parquet(sys.argv[3])
+"""
+
+
+def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(first_night: Any, tmp_path: Path) -> None:
+    from tasks import split
+
+    place, _ = first_night
+    cfg = load_config(place.config)
+    asked = [list(row.values()) for row in split.active_users(cfg, D3).to_pylist()]
+    repo = str(Path(__file__).parents[2])
+    done = subprocess.run(
+        [sys.executable, "-c", ELSEWHERE, repo, registry.tracking_uri(cfg), str(tmp_path / "got.parquet")],
+        input=json.dumps(asked),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    columns = "select user_id, rank, item_id, score, source from"
+    table = ask(place, f"{columns} user_recommendations order by user_id, rank")
+    assert len(table) > 100
+    assert duckdb.sql(f"{columns} '{tmp_path / 'got.parquet'}' order by user_id, rank").fetchall() == table

@@ -1,0 +1,111 @@
+"""A real Prefect server on loopback: deployments, their schedule, and a run that a worker carries out."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_SECONDS = 180.0
+
+
+def a_free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return int(free.getsockname()[1])
+
+
+def eventually(what: str, look: Callable[[], Any]) -> Any:
+    """The first true answer."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        found = look()
+        if found:
+            return found
+        time.sleep(1)
+    pytest.fail(f"waited {PATIENCE_SECONDS} s for {what}")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
+    shop: Any, tmp_path: Path
+) -> None:
+    place = Path(shutil.copytree(shop.folder, tmp_path / "place"))
+    shutil.copy(ROOT / "prefect.yaml", place)
+    for package in ("flows", "tasks", "rnnrec_model"):
+        (place / package).symlink_to(ROOT / package)
+    port = a_free_port()
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    log = (tmp_path / "serve.log").open("w")
+    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    serving = subprocess.Popen(
+        command, cwd=place, env=clean | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=subprocess.STDOUT
+    )
+    try:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=30) as api:
+            _check(api, place, serving)
+    except BaseException:
+        print((tmp_path / "serve.log").read_text()[-6000:])
+        raise
+    finally:
+        serving.terminate()
+        serving.wait(timeout=60)
+        log.close()
+
+
+def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> None:
+    deployments = eventually("two deployments", lambda: serving.poll() is not None or _both(api))
+    assert serving.poll() is None, "`rnnrec serve` has ended"
+    assert set(deployments) == {"nightly", "backfill"}
+    nightly, backfill = deployments["nightly"], deployments["backfill"]
+    assert [(one["slug"], one["schedule"]["timezone"]) for one in nightly["schedules"]] == [
+        ("every-night", "UTC")
+    ]
+    assert backfill["schedules"] == []
+    for deployment in deployments.values():
+        assert deployment["global_concurrency_limit"]["limit"] == 1
+        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+
+    scheduled = eventually("scheduled runs", lambda: _runs(api, nightly["id"]))
+    assert len(scheduled) >= 3
+    assert {run["state_type"] for run in scheduled} == {"SCHEDULED"}
+
+    names = {one["name"] for one in api.post("/automations/filter", json={}).json()}
+    assert "rnnrec: mark silent runs as crashed" in names
+
+    run = api.post(
+        f"/deployments/{nightly['id']}/create_flow_run", json={"parameters": {"night": "2026-03-03"}}
+    ).json()
+    final = eventually("the end of the run", lambda: _ended(api, run["id"]))
+    assert final == "COMPLETED"
+    assert (place / "warehouse" / "serve.duckdb").exists()
+
+
+def _both(api: httpx.Client) -> dict[str, Any] | None:
+    try:
+        found = {one["name"]: one for one in api.post("/deployments/filter", json={}).json()}
+    except (httpx.TransportError, ValueError):
+        return None
+    return found if len(found) == 2 and api.post("/automations/filter", json={}).json() else None
+
+
+def _runs(api: httpx.Client, deployment: str) -> list[dict[str, Any]]:
+    asked = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
+    found: list[dict[str, Any]] = api.post("/flow_runs/filter", json=asked).json()
+    return found
+
+
+def _ended(api: httpx.Client, run: str) -> str | None:
+    state = str(api.get(f"/flow_runs/{run}").json()["state_type"])
+    return state if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
