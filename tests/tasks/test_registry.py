@@ -1,4 +1,4 @@
-"""The registry: versions that say where they came from, aliases that move in order, files that are checked."""
+"""The registry: versions that say where they came from, aliases that move in order, checked files."""
 
 from __future__ import annotations
 
