@@ -1,7 +1,8 @@
 """Raw logs → the tables events and rejects, with every line accounted for.
 
 lines = accepted + rejected + duplicates + outside, where the lines are counted once more without parsing.
-Only the window of the night is written, each of its days as a whole: a night run again changes nothing.
+Only the window of the night and its lead-in are written, each day as a whole: a night run again changes
+nothing. The lead-in is for sessions alone: it shows whether the window's first ones began before it.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 from tasks import delta, duck, sources
 from tasks.config import Config
-from tasks.days import window
+from tasks.days import lead_in, window
 from tasks.errors import EmptyNightError, SourceError
 from tasks.sources import Source
 
@@ -28,9 +29,10 @@ class Ingested:
     """What became of the lines; lines = accepted + rejected + duplicates + outside.
 
     lines        lines of text, records of CSV, rows of Parquet, over all sources
-    outside      good events of days before or after the window
-    days         days of the window that have events
-    data_digest  sha256 over the contents of the window's events
+    accepted     events that were written, those of the lead-in too
+    outside      good events of days before the lead-in or after the window
+    days         days of lead-in and window that have events
+    data_digest  sha256 over the contents of these days' events
     """
 
     lines: int
@@ -50,7 +52,7 @@ class _Tally:
 
 
 def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
-    """Read every source, write the window's events and the night's rejects.
+    """Read every source, write the events of lead-in and window, and the night's rejects.
 
     attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
 
@@ -115,8 +117,12 @@ def _typing(cfg: Config) -> dict[str, Any]:
 
 
 def _days(cfg: Config, night: date) -> dict[str, date]:
-    days = window(cfg, night)
+    days = _written_days(cfg, night)
     return {"first_day": days[0], "last_day": days[-1]}
+
+
+def _written_days(cfg: Config, night: date) -> list[date]:
+    return [*lead_in(cfg, night), *window(cfg, night)]
 
 
 def _write_rejects(con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int) -> None:
@@ -129,7 +135,7 @@ def _write_events(
 ) -> Ingested:
     accepted, days, digest = 0, 0, hashlib.sha256()
     candidates = duck.count(con, "candidates")
-    for day in window(cfg, night):
+    for day in _written_days(cfg, night):
         rows = duck.batches(duck.query(con, "events", day=day))
         staged = delta.stage(cfg, "events", rows, {"event_day": day}, run_id)
         delta.commit(cfg, staged, attempt, run_id)
@@ -174,6 +180,6 @@ def _check_night(con: duck.Connection, cfg: Config, night: date, tally: _Tally) 
         return
     raise EmptyNightError(
         f"no event of {night} ({cfg.events.timezone}) in {tally.lines} lines: {tally.rejected} refused, "
-        f"{tally.outside} outside the {cfg.sessions.window_days} days up to it; "
+        f"{tally.outside} outside the {len(_written_days(cfg, night))} days up to it; "
         "is the log complete, and is the night the one you meant?"
     )

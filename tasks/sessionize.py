@@ -1,7 +1,10 @@
 """Events of the window → sessions, one SQL kernel over fixed buckets of users.
 
-A session is a pure function of the window's events: arrival order, threads and buckets change nothing. What
-the window cuts off stays cut off: a session that began the evening before the window begins with it.
+A session is a pure function of the events: arrival order, threads and buckets change nothing. Sessions are
+cut over the window and its lead-in, and belong to the day they start on. So a session is the same whichever
+night looks at it: one that began the evening before the window is left to the nights before. Only what comes
+after the newest day is not known yet; tomorrow's night lets those sessions grow. A given session id that
+comes back after a pause longer than the lead-in begins a second session.
 """
 
 from __future__ import annotations
@@ -12,7 +15,7 @@ from typing import Any
 
 from tasks import delta, duck
 from tasks.config import Config
-from tasks.days import window
+from tasks.days import lead_in, window
 from tasks.errors import EmptyNightError
 
 EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
@@ -20,7 +23,7 @@ EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this g
 
 @dataclass(frozen=True)
 class Sessionized:
-    """What was written: sessions, events in them, users that have one; first and last day of the window."""
+    """What was written: sessions, events in them, users that have one; first and last day they start on."""
 
     sessions: int
     events: int
@@ -35,20 +38,21 @@ def sessionize(cfg: Config, night: date, run_id: str, attempt: int) -> Sessioniz
     attempt   the run's own number, taken once when it began
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
+    days = window(cfg, night)
     with duck.connect(cfg) as con:
         find(con, cfg, night, cfg.sessions.min_length)
-        sessions, events, users = duck.row(duck.query(con, "sessions_tally"))
-        for day in window(cfg, night):
+        sessions, events, users = duck.row(duck.query(con, "sessions_tally", first_day=days[0]))
+        for day in days:
             rows = duck.batches(duck.query(con, "sessions", day=day))
             delta.replace_partition(cfg, "sessions", rows, {"session_day": day}, run_id, attempt)
-    days = window(cfg, night)
     return Sessionized(sessions, events, users, days[0], days[-1])
 
 
 def find(con: duck.Connection, cfg: Config, night: date, min_length: int) -> None:
-    """Put the window's sessions of at least min_length before DuckDB as the table `found`."""
-    view_events(con, cfg, night)
-    buckets = 1 + duck.count(con, "window_events") // EVENTS_PER_BUCKET
+    """Put sessions of at least min_length before DuckDB as the table `found`, those of the lead-in too."""
+    files = event_files(cfg, night) + delta.files(cfg, "events", partitions=lead_in(cfg, night))
+    duck.view_files(con, "events_to_cut", files)
+    buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
     settings = _settings(cfg, min_length) | {"buckets": buckets}
     duck.keep(con, "found", "found_sessions", bucket=0, **settings)
     for bucket in range(1, buckets):

@@ -41,7 +41,8 @@ def all_sessions(cfg: Config, night: date) -> pa.Table:
 def active_users(cfg: Config, night: date) -> pa.Table:
     """(user_id, items): the last session of every user seen in the last recommendations.active_days.
 
-    A last session counts however short it is: one click today says more than ten last week.
+    A last session counts however short it is: one click today says more than ten last week. It is whole, also
+    when it began in the lead-in and went on into the window.
     """
     with duck.connect(cfg) as con:
         find(con, cfg, night, min_length=1)
@@ -59,7 +60,8 @@ def popular_items(cfg: Config, night: date, n: int) -> pa.Table:
 
 
 def _active_since(cfg: Config, night: date) -> datetime:
-    return start(cfg, night - timedelta(days=cfg.recommendations.active_days - 1))
+    first_active = night - timedelta(days=cfg.recommendations.active_days - 1)
+    return start(cfg, max(first_active, window(cfg, night)[0]))
 
 
 def _events(cfg: Config, night: date, query: str, /, **params: Any) -> pa.Table:

@@ -3,7 +3,7 @@
 -- dropped after cutting, so neither moves a start; of sessions longer than $max_length the newest items are
 -- kept. A derived id is the md5 of start and user: the same whatever the order in which events arrived.
 -- grain: session (user_id, session_id)
--- reads: window_events
+-- reads: events_to_cut
 -- parameters: $gap_microseconds, $sessions_given, $collapse, $min_length, $max_length, $zone, $bucket of $buckets
 with events as (
     select
@@ -12,7 +12,7 @@ with events as (
         event_time,
         event_id,
         case when $sessions_given then session_id end as given_id
-    from window_events
+    from events_to_cut
     where $buckets = 1 or md5_number_lower(cast(user_id as varchar)) % $buckets = $bucket
 ),
 

@@ -161,11 +161,18 @@ def test_events_outside_the_window_are_counted_and_not_written(config: Config) -
         config,
         GOOD,
         {**GOOD, "timestamp": "2025-12-30T00:00:00Z"},
-        {**GOOD, "timestamp": "2025-12-29T23:59:59Z"},
+        {**GOOD, "timestamp": "2025-12-28T23:59:59Z"},
         {**GOOD, "timestamp": "2026-01-06T00:00:00Z"},
     )
     result = ingest(config, NIGHT, "run", 1)
     assert (result.accepted, result.outside, result.days) == (2, 2, 2)
+
+
+def test_the_day_before_the_window_is_accepted_too(config: Config) -> None:
+    log(config, GOOD, {**GOOD, "timestamp": "2025-12-29T00:00:00Z"})
+    result = ingest(config, NIGHT, "run", 1)
+    assert (result.accepted, result.outside, result.days) == (2, 0, 2)
+    assert {event["event_day"] for event in rows(config, "events")} == {NIGHT, date(2025, 12, 29)}
 
 
 def test_a_night_run_again_from_the_same_lines_in_another_order_changes_nothing(config: Config) -> None:
@@ -428,4 +435,4 @@ def test_three_million_news_clicks_are_accounted_for(
     cfg = make_config(events={"sources": (path,)}, warehouse={"memory_gb": 4.0})
     result = ingest(cfg, date(2017, 10, 10), "run", 1)
     assert result.lines == accounted(result) == 2_988_181
-    assert (result.rejected, result.duplicates, result.days) == (0, 0, 7)
+    assert (result.rejected, result.duplicates, result.days) == (0, 0, 8)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tasks import delta, duck, sessionize
 from tasks.config import Config
+from tasks.days import lead_in, window
 from tasks.errors import EmptyNightError, FencedError
 
 NIGHT = date(2026, 1, 5)
@@ -42,7 +43,7 @@ def found(cfg: Config, events: pa.Table, buckets: int = 1) -> list[dict[str, Any
     """The kernel alone, without tables on disk."""
     settings = sessionize._settings(cfg, cfg.sessions.min_length) | {"buckets": buckets}
     with duck.reader() as con:
-        con.register("window_events", events)
+        con.register("events_to_cut", events)
         rows = [
             row
             for bucket in range(buckets)
@@ -197,6 +198,81 @@ def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(con
     assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
 
 
+def write_night(cfg: Config, events: list[Event], night: date) -> None:
+    """All that can be known after the night, each day's events as a whole, then its sessions."""
+    number = 1 + (night - date(2026, 1, 1)).days
+    known = [event for event in events if event[1].date() <= night]
+    write_events(cfg, table(sorted(set(known))), number)
+    sessionize.sessionize(cfg, night, f"night-{number}", number)
+
+
+def sessions_of(cfg: Config, days: list[date]) -> list[dict[str, Any]]:
+    files = delta.files(cfg, "sessions", partitions=days)
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def test_a_session_that_began_the_evening_before_the_window_is_not_cut_there(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"window_days": 2})
+    first, second, third = (date(2026, 1, day) for day in (5, 6, 7))
+    evening = datetime(2026, 1, 5, 23, 50)
+    events = [("u", evening + timedelta(minutes=5 * n), item) for n, item in enumerate("abcd")]
+    events += [("v", datetime(2026, 1, day, 12, n), "a") for day in (5, 6, 7) for n in (0, 1)]
+    write_night(cfg, events, first)
+    assert [row["items"] for row in sessions_of(cfg, [first]) if row["user_id"] == "u"] == [["a", "b"]]
+    write_night(cfg, events, second)
+    whole = sessions_of(cfg, [first, second])
+    assert [row["items"] for row in whole if row["user_id"] == "u"] == [["a", "b", "c", "d"]]
+    write_night(cfg, events, third)
+    assert sessions_of(cfg, [first, second]) == whole
+
+
+def test_the_tally_leaves_out_sessions_that_began_before_the_window(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"window_days": 2})
+    events = [("u", NOON + timedelta(days=day, minutes=n), "a") for day in (-2, -1, 0) for n in (0, 1)]
+    write_events(cfg, table(events))
+    tally = sessionize.sessionize(cfg, NIGHT, "run", 1)
+    assert (tally.sessions, tally.events, tally.users) == (2, 4, 1)
+
+
+@pytest.mark.parametrize(("gap", "days"), [(30.0, 1), (1380.0, 1), (1381.0, 2), (10_080.0, 8)])
+def test_the_lead_in_is_as_long_as_the_gap(make_config: MakeConfig, gap: float, days: int) -> None:
+    cfg = make_config(sessions={"gap_minutes": gap, "window_days": 2})
+    assert lead_in(cfg, NIGHT) == [date(2026, 1, 4) - timedelta(days=n) for n in range(days, 0, -1)]
+
+
+AROUND_MIDNIGHTS = st.lists(
+    st.tuples(
+        st.sampled_from("uv"),
+        st.builds(
+            lambda day, tens: datetime(2026, 1, day) + timedelta(minutes=20 * tens),
+            st.integers(2, 7),
+            st.integers(-4, 4),
+        ),
+        st.sampled_from("abc"),
+    ),
+    min_size=20,
+    max_size=80,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(events=AROUND_MIDNIGHTS, gap=st.sampled_from([30.0, 1500.0]), min_length=st.integers(1, 2))
+def test_a_night_sees_the_sessions_that_all_events_ever_would_give(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event], gap: float, min_length: int
+) -> None:
+    """So two nights agree about the days they share, but for sessions that the newest day's end had cut."""
+    cfg = Config.model_validate(
+        {"sessions": {"window_days": 2, "gap_minutes": gap, "min_length": min_length}}
+    ).model_copy(update={"base": tmp_path_factory.mktemp("nights")})
+    events += [("w", datetime(2026, 1, day, 12), "a") for day in range(1, 8)]
+    for night in (date(2026, 1, 5), date(2026, 1, 6)):
+        write_night(cfg, events, night)
+        days = window(cfg, night)
+        known = [event for event in set(events) if event[1].date() <= night]
+        got = [(row["user_id"], row["started_at"], row["items"]) for row in sessions_of(cfg, days)]
+        assert sorted(got) == [one for one in slow(cfg, known) if one[1].date() in days]
+
+
 def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
     write_events(config, table([("u", at(0), "a"), ("u", at(1), "b")]), attempt=1)
     sessionize.sessionize(config, NIGHT, "newer", 3)
@@ -221,6 +297,6 @@ def test_the_gap_rule_finds_the_known_number_of_sessions(
     cfg = make_config(sessions={"min_length": 1, "max_length": 100_000})
     settings = sessionize._settings(cfg, 1) | {"buckets": 1, "bucket": 0}
     with duck.reader() as con:
-        con.register("window_events", clicks)
+        con.register("events_to_cut", clicks)
         assert duck.keep(con, "found", "found_sessions", **settings) == 1_113_035
-        assert duck.row(duck.query(con, "sessions_tally"))[1] == 2_988_181
+        assert duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1)))[1] == 2_988_181

@@ -118,6 +118,36 @@ def test_users_without_an_event_in_the_last_active_days_are_not_active(week: Any
     assert [user for user, _ in lists(split.active_users(cfg, NIGHT))] == ["ann", "cat", "dan", "eve"]
 
 
+def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: Any) -> None:
+    cfg = week(sessions={"window_days": 2})
+    more = [
+        ["fay", "2026-01-03T23:50", "a"],
+        ["fay", "2026-01-04T00:05", "b"],
+        ["gus", "2026-01-03T23:50", "a"],
+    ]
+    for day in (date(2026, 1, 3), date(2026, 1, 4)):
+        rows = [line for line in more if line[1].startswith(str(day))]
+        delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "late", 2)
+    assert lists(split.active_users(cfg, NIGHT)) == [
+        ("ann", "d"),
+        ("cat", "ae"),
+        ("dan", "a"),
+        ("eve", "af"),
+        ("fay", "ab"),
+    ]
+
+
+def test_what_comes_before_the_window_is_neither_active_nor_seen_nor_popular(week: Any) -> None:
+    cfg = week(sessions={"window_days": 2})
+    lead = [["fay", f"2026-01-03T10:0{n}", "z"] for n in range(9)]
+    delta.replace_partition(cfg, "events", _events(lead), {"event_day": date(2026, 1, 3)}, "more", 2)
+    sessionize.sessionize(cfg, NIGHT, "again", 2)
+    told = [split.active_users(cfg, NIGHT), split.seen_items(cfg, NIGHT)]
+    assert [[user for user, _ in lists(table)] for table in told] == [["ann", "cat", "dan", "eve"]] * 2
+    assert "z" not in split.popular_items(cfg, NIGHT, 99)["item_id"].to_pylist()
+    assert "fay" not in split.all_sessions(cfg, NIGHT)["user_id"].to_pylist()
+
+
 def test_seen_items_have_the_rows_of_the_active_users(week: Any) -> None:
     cfg = week(recommendations={"active_days": 2})
     seen = split.seen_items(cfg, NIGHT)
