@@ -3,7 +3,7 @@
 -- reads: piece
 -- parameters: $source_file, $first_day, $last_day
 select
-    $source_file as source_file,
+    cast($source_file as varchar) as source_file,
     user_id,
     item_id,
     event_time,

@@ -5,7 +5,7 @@
 with catalogue as (
     select
         kind,
-        count(distinct recommended) - if(kind = 'item', 1, $may_be_withheld) as available
+        least($k, count(distinct recommended) - if(kind = 'item', 1, $may_be_withheld)) as expected
     from audited_recommendations
     group by kind
 ),
@@ -14,7 +14,8 @@ counted as (
     select
         kind,
         asked,
-        count(*) as rows
+        count(*) as rows,
+        count(*) > $k as is_too_long
     from audited_recommendations
     group by kind, asked
 )
@@ -23,7 +24,7 @@ select
     counted.kind,
     counted.asked,
     counted.rows,
-    least($k, catalogue.available) as expected
+    catalogue.expected
 from counted
 inner join catalogue on counted.kind = catalogue.kind
-where counted.rows > $k or counted.rows < least($k, catalogue.available)
+where counted.is_too_long or counted.rows < catalogue.expected

@@ -4,7 +4,8 @@
 -- kept. A derived id is the md5 of start and user: the same whatever the order in which events arrived.
 -- grain: session (user_id, session_id)
 -- reads: events_to_cut
--- parameters: $gap_microseconds, $sessions_given, $collapse, $min_length, $max_length, $zone, $bucket of $buckets
+-- parameters: $gap_microseconds, $sessions_given, $collapse, $min_length, $max_length, $zone, $bucket of
+-- $buckets
 with events as (
     select
         user_id,
@@ -32,8 +33,10 @@ ordered as (
 cut as (
     select
         *,
-        previous_time is null
-        or (not $sessions_given and epoch_us(event_time) - epoch_us(previous_time) > $gap_microseconds) as is_first
+        previous_time is null or (
+            not $sessions_given
+            and epoch_us(event_time) - epoch_us(previous_time) > $gap_microseconds
+        ) as is_first
     from ordered
 ),
 

@@ -11,7 +11,7 @@ with counted as (
 )
 
 select
-    cast(row_number() over (order by score desc, item_id) as integer) as rank,
+    cast(row_number() over (order by score desc, item_id asc) as integer) as rank,
     item_id,
     score
 from counted

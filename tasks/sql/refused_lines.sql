@@ -3,7 +3,7 @@
 -- reads: piece
 -- parameters: $source_file
 select
-    $source_file as source_file,
+    cast($source_file as varchar) as source_file,
     line,
     reason,
     raw

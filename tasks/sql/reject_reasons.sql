@@ -8,4 +8,4 @@ select
     arg_min(source_file || ' line ' || line, (source_file, line)) as example
 from refused
 group by reason
-order by lines desc, reason
+order by lines desc, reason asc

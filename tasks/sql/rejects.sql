@@ -7,6 +7,6 @@ select
     line,
     reason,
     raw,
-    $night as night
+    cast($night as date) as night
 from refused
 order by source_file, line

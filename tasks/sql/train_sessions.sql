@@ -7,7 +7,7 @@ with cut as (
         session_id,
         user_id,
         started_at,
-        items[:len(list_filter(times, lambda moment: moment < $cut))] as items
+        list_slice(items, 1, len(list_filter(times, lambda moment: moment < $cut))) as items
     from window_sessions
     where started_at < $cut
 )

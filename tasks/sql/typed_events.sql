@@ -3,7 +3,8 @@
 -- 1e14, microseconds above. Text without an offset is UTC.
 -- grain: line
 -- reads: parsed
--- parameters: $unit (auto, s, ms, us, iso), $zone, $earliest and $latest (the times we believe), $sessions_given
+-- parameters: $unit (auto, s, ms, us, iso), $zone, $earliest and $latest (the times we believe),
+-- $sessions_given
 with amounts as (
     select
         *,
