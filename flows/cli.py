@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -111,6 +112,7 @@ def evaluate(
     from tasks.config import load_config
     from tasks.evaluate import Question, evaluate_files
 
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     cfg = load_config(config, _overrides(settings)) if config else _defaults(_overrides(settings))
     question = Question(
         train, test, _listed(models), protocol, split_column, _listed(train_split), _listed(test_split)

@@ -8,24 +8,26 @@ from rich.table import Table
 
 from tasks.config import Config
 
+MEASURES = {
+    "predictions": "{:,}",
+    "training_seconds": "{:.1f}",
+    "events_per_second": "{:,.0f}",
+    "evaluation_seconds": "{:.1f}",
+    "predictions_per_second": "{:,.0f}",
+}
+
 
 def evaluation_table(found: dict[str, Any]) -> Table:
-    """One row a model, best first by the first MRR column."""
-    metrics = list(next(iter(found["models"].values()))["metrics"])
+    """One column a model, one row a number."""
+    models = found["models"]
     title = f"{found['train']} → {found['test']}, {found['protocol']}, seed {found['seed']}"
-    table = Table(
-        "model", *metrics, "predictions", "train s", "events/s", "rank s", "predictions/s", title=title
-    )
-    for name, one in found["models"].items():
-        table.add_row(
-            name,
-            *(f"{one['metrics'][metric]:.4f}" for metric in metrics),
-            f"{one['predictions']:,}",
-            f"{one['training_seconds']:.1f}",
-            f"{one['events_per_second']:,.0f}",
-            f"{one['evaluation_seconds']:.1f}",
-            f"{one['predictions_per_second']:,.0f}",
-        )
+    table = Table("", title=title)
+    for name in models:
+        table.add_column(name, justify="right")
+    for metric in next(iter(models.values()))["metrics"]:
+        table.add_row(metric, *(f"{one['metrics'][metric]:.4f}" for one in models.values()))
+    for key, form in MEASURES.items():
+        table.add_row(key.replace("_", " "), *(form.format(one[key]) for one in models.values()))
     table.caption = f"{found['items']:,} items; peak memory {found['peak_memory_gb']:.2f} GB"
     return table
 

@@ -109,7 +109,7 @@ def stage(
             persist_result=False,
         )(work)
 
-        def timed(tonight: Tonight, *args: P.args, **kwargs: P.kwargs) -> R:
+        def timed(tonight: Tonight, /, *args: P.args, **kwargs: P.kwargs) -> R:
             started = time.perf_counter()
             result: R = as_task(tonight, *args, **kwargs)
             tonight.durations[name] = round(time.perf_counter() - started, 3)

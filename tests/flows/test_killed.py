@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
@@ -36,6 +37,7 @@ class Reader(threading.Thread):
             try:
                 self.answers.add(look(self.database))
                 self.reads += 1
+                time.sleep(0.02)
             except Exception as error:
                 self.errors.append(repr(error))
 
@@ -43,12 +45,12 @@ class Reader(threading.Thread):
 def look(database: str) -> tuple[Any, ...]:
     """(nights over all tables, rows of the user table, fewest and most rows of a user)."""
     with duckdb.connect(database, read_only=True) as con:
-        nights = con.sql(
+        nights = con.execute(
             "select list(distinct night order by night) from (select night from user_recommendations "
             "union all select night from item_recommendations union all select night from popular_items "
             "union all select night from evaluations)"
         ).fetchone()
-        counts = con.sql(
+        counts = con.execute(
             "select sum(n), min(n), max(n) from "
             "(select count(*) as n from user_recommendations group by user_id)"
         ).fetchone()
