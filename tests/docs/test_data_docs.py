@@ -1,0 +1,139 @@
+"""docs/data.md says of every table what tasks/tables.py says, and its queries run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from tasks import delta, serve, tables
+from tasks.config import Config
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+WORDS = {
+    tables.TEXT: "varchar",
+    tables.COUNT: "bigint",
+    tables.RANK: "integer",
+    tables.DAY: "date",
+    tables.REAL: "double",
+    tables.SCORE: "float",
+    tables.TIME: "timestamp",
+    pa.bool_(): "boolean",
+    pa.list_(tables.TIME): "timestamp[]",
+    tables.USER: "user id",
+    tables.ITEM: "item id",
+    tables.ITEMS: "item id[]",
+}
+
+_spec = importlib.util.spec_from_file_location(
+    "night_driver", Path(__file__).parents[1] / "tasks" / "night_driver.py"
+)
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+
+def section(title: str, level: int) -> str:
+    """The text under a heading, up to the next heading of its level or above."""
+    _, _, rest = PAGE.partition(f"\n{'#' * level} {title}\n")
+    return re.split(rf"\n#{{1,{level}}} ", rest)[0]
+
+
+def documented() -> dict[str, str]:
+    """Table name to its section."""
+    parts = re.split(r"\n### ", section("Tables", 2))[1:]
+    return {part.partition("\n")[0].strip("` "): part for part in parts}
+
+
+def columns(text: str) -> dict[str, str]:
+    """Column to type, as the section's table lists them."""
+    rows = [line.strip("|").split("|") for line in text.splitlines() if line.startswith("|")]
+    assert [cell.strip() for cell in rows[0]] == ["column", "type", "meaning"]
+    return {row[0].strip(): row[1].strip() for row in rows[2:]}
+
+
+def test_every_table_is_documented_and_nothing_else_is() -> None:
+    assert list(documented()) == list(tables.TABLES)
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_columns_types_partition_and_order_are_those_of_the_code(name: str) -> None:
+    text, table = documented()[name], tables.TABLES[name]
+    assert list(columns(text).items()) == [(column, WORDS[kind]) for column, kind in table.columns.items()]
+    partition = f"`{table.partition}`" if table.partition else "none"
+    order = ", ".join(f"`{column}`" for column in table.order)
+    assert f"Partition: {partition}. Order: {order}\n" in text
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
+def test_a_table_says_its_grain_and_who_writes_it(name: str) -> None:
+    assert re.search(r"\n- Grain: .+\n- (Written|Staged|Computed) by `tasks/", documented()[name])
+
+
+def test_named_modules_exist() -> None:
+    named = set(re.findall(r"`((?:tasks|flows|rnnrec_model)/[\w/]+\.py)`", PAGE))
+    assert named
+    assert [path for path in sorted(named) if not (ROOT / path).is_file()] == []
+
+
+def test_named_settings_exist() -> None:
+    sections = Config().as_dict()
+    named = re.findall(rf"`({'|'.join(sections)})\.([\w.]+)`", PAGE)
+    assert named
+    for name, key in named:
+        values: Any = sections[name]
+        for part in key.split("."):
+            assert part in values, f"{name}.{key}"
+            values = values[part]
+
+
+@pytest.fixture(scope="module")
+def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with warehouse/: two nights published, one event."""
+    cfg = Config(base=tmp_path_factory.mktemp("shop"))
+    event = {
+        "event_id": "e",
+        "user_id": "u001",
+        "item_id": "i1",
+        "event_time": datetime(2026, 1, 2, 12),
+        "session_id": "s",
+        "source_file": "logs/a.ndjson",
+    }
+    rows = pa.Table.from_pylist([event])
+    delta.replace_partition(cfg, "events", rows, {"event_day": driver.FRIDAY}, "run", 1)
+    driver.publish_night(cfg, driver.FRIDAY, users=4)
+    driver.publish_night(cfg, driver.SATURDAY, users=5)
+    serve.refresh(cfg)
+    return cfg.base
+
+
+def blocks(language: str) -> list[str]:
+    found = re.findall(rf"```{language}\n(.*?)```", PAGE, flags=re.DOTALL)
+    assert found
+    return found
+
+
+@pytest.mark.parametrize("query", [one for block in blocks("sql") for one in block.strip().split("\n")])
+def test_queries_run_and_find_something(warehouse: Path, query: str) -> None:
+    with duckdb.connect(str(warehouse / "warehouse" / "serve.duckdb"), read_only=True) as con:
+        assert con.execute(query).fetchall()
+
+
+def test_programs_run_as_written(warehouse: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(warehouse)
+    said: dict[str, Any] = {}
+    for program in blocks("python"):
+        exec(program, said)
+        if "con" in said:
+            said.pop("con").close()
+    assert said["users"].num_rows == 5 * driver.K
+    assert len(said["then"]) == 4 * driver.K
+    assert said["raw"] == [("logs/a.ndjson",)]
