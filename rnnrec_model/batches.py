@@ -18,6 +18,7 @@ from torch import Tensor
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.vocabulary import Indices
 
+MIN_LANES = 16
 WIDTHS = tuple(sorted({base << power for base in (2, 3) for power in range(20)} | {1}))
 
 
@@ -54,7 +55,7 @@ def training_plan(
     random: np.random.Generator,
     pad_lanes: bool = False,
 ) -> Iterator[Batch]:
-    """One epoch: rectangles of about `batch_events` cells.
+    """One epoch: rectangles of `lanes_of` sessions.
 
     With order = "time" sessions are taken in the order they are given, a block of `block_batches` batches at
     a time, so that an epoch ends with the newest ones; inside a block the order is random. With "random" the
@@ -71,8 +72,17 @@ def training_plan(
         groups, left = _rectangles(waiting, inputs, config, keep_rest=number < len(blocks) - 1)
         for group in random.permutation(len(groups)):
             steps, rows = groups[group]
-            lanes = max(1, config.batch_events // steps) if pad_lanes else 0
+            lanes = lanes_of(steps, config) if pad_lanes else 0
             yield from pieces(rows, starts, inputs, steps, lanes)
+
+
+def lanes_of(steps: int, config: TrainingConfig) -> int:
+    """Sessions side by side in a rectangle.
+
+    As many as make `batch_events` cells, but at least MIN_LANES of them (or half the events, when that is less):
+    a step in time costs the same for one lane as for a dozen.
+    """
+    return max(1, config.batch_events // steps, min(MIN_LANES, config.batch_events // 2))
 
 
 def _blocks(inputs: Indices, config: TrainingConfig) -> list[Indices]:
@@ -92,7 +102,7 @@ def _rectangles(
     groups: list[tuple[int, Indices]] = []
     left: Indices = rows[:0]
     for steps in np.unique(width):
-        lanes = max(1, config.batch_events // int(steps))
+        lanes = lanes_of(int(steps), config)
         waiting = np.concatenate((left, rows[width == steps]))
         if steps == config.bptt_steps:  # longest together, so that few lanes idle while others go on
             waiting = waiting[np.argsort(-inputs[waiting], kind="stable")]

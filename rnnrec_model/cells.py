@@ -37,12 +37,10 @@ def elman_relu_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> T
 def gru_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(lanes, 3 * units) input gates, (1, lanes, units) state → next state."""
     hidden = state[0]
-    units = hidden.shape[1]
-    from_state = torch.addmm(bias, hidden, weight)
-    gates = torch.sigmoid(x[:, : 2 * units] + from_state[:, : 2 * units])
-    reset, update = gates.chunk(2, dim=-1)
-    new = torch.tanh(torch.addcmul(x[:, 2 * units :], reset, from_state[:, 2 * units :]))
-    return torch.lerp(new, hidden, update)[None]
+    x_reset, x_update, x_new = x.chunk(3, dim=-1)
+    h_reset, h_update, h_new = torch.addmm(bias, hidden, weight).chunk(3, dim=-1)
+    new = torch.tanh(torch.addcmul(x_new, torch.sigmoid(x_reset + h_reset), h_new))
+    return torch.lerp(new, hidden, torch.sigmoid(x_update + h_update))[None]
 
 
 def lstm_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -14,6 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rnnrec_model.losses import ABSENT
+
+EVENTS_MULTIPLE, CANDIDATES_MULTIPLE = 64, 128
+
 
 class Workspace:
     """Memory for one score matrix, reused by every step."""
@@ -33,14 +37,24 @@ def factors(hidden: Tensor, matrix: Tensor, offset: Tensor, precision: str) -> t
     """Two matrices whose product is hidden @ matrix.T + offset.T, in the precision of the product.
 
     In bfloat16 an offset takes two dimensions, its value and what rounding left of it, so that an item's
-    offset is not off in every score by the same rounding.
+    offset is not off in every score by the same rounding. There both are also padded, with events that
+    are zero and candidates that are absent: oneDNN prepares code for every new shape, at the cost of
+    milliseconds, so shapes have to come back.
     """
     if precision == "float32":
         return torch.cat((hidden, hidden.new_ones(len(hidden), 1)), 1), torch.cat((matrix, offset), 1)
+    units = hidden.shape[1]
+    left = hidden.new_zeros(_round_up(len(hidden), EVENTS_MULTIPLE), units + 2, dtype=torch.bfloat16)
+    right = hidden.new_zeros(_round_up(len(matrix), CANDIDATES_MULTIPLE), units + 2, dtype=torch.bfloat16)
+    left[: len(hidden), :units], left[: len(hidden), units:] = hidden, 1.0
+    right[: len(matrix), :units], right[len(matrix) :, units] = matrix, ABSENT
     coarse = offset.bfloat16()
-    fine = (offset - coarse).bfloat16()
-    ones = torch.ones(len(hidden), 2, dtype=torch.bfloat16, device=hidden.device)
-    return torch.cat((hidden.bfloat16(), ones), 1), torch.cat((matrix.bfloat16(), coarse, fine), 1)
+    right[: len(matrix), units : units + 1], right[: len(matrix), units + 1 :] = coarse, offset - coarse
+    return left, right
+
+
+def _round_up(size: int, multiple: int) -> int:
+    return -(-size // multiple) * multiple
 
 
 class SampledSoftmax(torch.autograd.Function):
@@ -64,7 +78,7 @@ class SampledSoftmax(torch.autograd.Function):
         left, right = factors(hidden, matrix, offset, precision)
         scores = workspace.take(left, len(left), len(right))
         torch.mm(left, right.t(), out=scores)
-        at = torch.arange(len(left), device=left.device) * len(right) + targets
+        at = torch.arange(len(hidden), device=left.device) * len(right) + targets
         flat = scores.view(-1)
         if target_offset is not None:
             flat[at] += target_offset.to(scores.dtype)
@@ -72,14 +86,15 @@ class SampledSoftmax(torch.autograd.Function):
         chosen = flat[at]
         flat[at] = chosen - 1
         ctx.save_for_backward(left, right)
-        ctx.gradient, ctx.units = scores, matrix.shape[1]
+        ctx.gradient, ctx.shapes = scores, (hidden.shape, matrix.shape)
         return -chosen.float().clamp_min(1e-30).log()
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         left, right = ctx.saved_tensors
-        units = ctx.units
+        (events, units), (candidates, _) = ctx.shapes
         scale = outer[0][:, None]
-        d_left = (ctx.gradient @ right[:, :units]).float() * scale
-        d_right = (ctx.gradient.t() @ (left[:, : units + 1] * scale.to(left.dtype))).float()
-        return d_left, d_right[:, :units], d_right[:, units:], None, None, None, None
+        d_left = (ctx.gradient @ right)[:events, :units].float() * scale
+        left[:events] *= scale.to(left.dtype)
+        d_right = (ctx.gradient.t() @ left)[:candidates].float()
+        return d_left, d_right[:, :units], d_right[:, units : units + 1], None, None, None, None

@@ -270,8 +270,8 @@ class Trainer:
                 hidden, matrix, offset, found.targets, own, precision, self._workspace
             )
             return loss
-        left, right = factors(hidden, matrix, offset, precision)
-        return LOSSES[self.config.loss]((left @ right.t()).float(), found.targets, self.config)
+        left, right = factors(hidden, matrix, offset, "float32")
+        return LOSSES[self.config.loss](left @ right.t(), found.targets, self.config)
 
     def _update(self, loss: Tensor, rows: dict[str, Tensor], found: Candidates) -> None:
         dense, tables = self.network.dense(), self.network.tables()

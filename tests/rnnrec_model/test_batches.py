@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rnnrec_model.batches import grid, scoring_plan, training_plan
+from rnnrec_model.batches import MIN_LANES, grid, scoring_plan, training_plan
 from rnnrec_model.config import TrainingConfig
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=60)
@@ -64,10 +64,17 @@ def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, config):
 
 
 def test_sessions_of_one_length_are_not_padded():
-    starts, inputs = plan_inputs([4] * 10)
-    batches = list(training_plan(starts, inputs, TrainingConfig(batch_events=16), np.random.default_rng(0)))
-    assert [(b.steps, b.lengths.tolist()) for b in batches if len(b.rows) == 4] == [(4, [4, 4, 4, 4])] * 2
-    assert sum(len(b.rows) for b in batches) == 10
+    starts, inputs = plan_inputs([4] * 50)
+    batches = list(training_plan(starts, inputs, TrainingConfig(batch_events=80), np.random.default_rng(0)))
+    assert [(b.steps, b.lengths.tolist()) for b in batches if len(b.rows) == 20] == [(4, [4] * 20)] * 2
+    assert sum(len(b.rows) for b in batches) == 50
+
+
+def test_few_long_sessions_still_stand_side_by_side():
+    starts, inputs = plan_inputs([32] * 32)
+    config = TrainingConfig(batch_events=64, bptt_steps=32)
+    lanes = [len(b.rows) for b in training_plan(starts, inputs, config, np.random.default_rng(0))]
+    assert lanes == [MIN_LANES] * 2
 
 
 def test_the_shape_a_session_is_scored_in_depends_on_its_own_length_only():
