@@ -79,8 +79,8 @@ def training_plan(
 def lanes_of(steps: int, config: TrainingConfig) -> int:
     """Sessions side by side in a rectangle.
 
-    As many as make `batch_events` cells, but at least MIN_LANES of them (or half the events, when that is less):
-    a step in time costs the same for one lane as for a dozen.
+    As many as make `batch_events` cells, but at least MIN_LANES of them (or half the events,
+    if that is less): a step in time costs the same for one lane as for a dozen.
     """
     return max(1, config.batch_events // steps, min(MIN_LANES, config.batch_events // 2))
 
