@@ -38,12 +38,12 @@ class ModelConfig:
     units: int = 100
     layers: int = 1
     embedding: Literal["tied", "separate", "none"] = "tied"
-    embedding_dropout: float = 0.2
-    hidden_dropout: float = 0.2
+    embedding_dropout: float = 0.4
+    hidden_dropout: float = 0.4
     output_layers: int = 0
     item_bias: bool = True
-    normalize: bool = False
-    scale: float = 16.0
+    normalize: bool = True
+    scale: float = 12.0
     residual: bool = False
     layer_norm: bool = False
 
@@ -93,17 +93,17 @@ class TrainingConfig:
     """
 
     loss: LossName = "cross_entropy"
-    negatives: int = 2048
+    negatives: int = 1024
     negative_alpha: float = 0.5
     logq: float = 1.0
     regularization: float = 1.0
     epochs: int = 10
-    batch_events: int = 512
+    batch_events: int = 256
     order: Literal["time", "random"] = "time"
     block_batches: int = 64
     bptt_steps: int = 64
-    optimizer: OptimizerName = "adagrad"
-    learning_rate: float = 0.05
+    optimizer: OptimizerName = "adamw"
+    learning_rate: float = 0.005
     schedule: Literal["constant", "linear", "cosine"] = "constant"
     warmup: float = 0.0
     momentum: float = 0.0

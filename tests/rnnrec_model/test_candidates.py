@@ -40,7 +40,7 @@ def test_fixed_points_second_copies_at_the_first_and_weighs_padding_nothing():
     assert found.weight.tolist() == [1, 1, 1, 0]
 
 
-MODEL = ModelConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0)
+MODEL = ModelConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
 TRAINING = TrainingConfig(batch_events=16, negatives=6, learning_rate=0.05, bptt_steps=4, device="cpu")
 
 

@@ -20,8 +20,10 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.training import Trainer, train
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = ModelConfig(units=16)
-TRAINING = TrainingConfig(epochs=2, batch_events=16, negatives=4, learning_rate=0.1, device="cpu")
+MODEL = ModelConfig(units=16, normalize=False)
+TRAINING = TrainingConfig(
+    epochs=2, batch_events=16, negatives=4, optimizer="adagrad", learning_rate=0.1, device="cpu"
+)
 ITEMS = 30
 
 

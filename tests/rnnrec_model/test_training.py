@@ -16,8 +16,10 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.training import Trainer, train
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = ModelConfig(units=16, embedding_dropout=0.0, hidden_dropout=0.0)
-TRAINING = TrainingConfig(epochs=2, batch_events=8, negatives=4, learning_rate=0.1, device="cpu")
+MODEL = ModelConfig(units=16, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
+TRAINING = TrainingConfig(
+    epochs=2, batch_events=8, negatives=4, optimizer="adagrad", learning_rate=0.1, device="cpu"
+)
 
 
 def vocabulary(items):
