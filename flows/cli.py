@@ -87,6 +87,34 @@ def status(
 
 
 @app.command()
+def refresh(config: ConfigPath = DEFAULT) -> None:
+    """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup."""
+    from tasks import serve
+
+    served = serve.refresh(_with_nights(config))
+    shown = f"readers see {served.night}" if served.night else "none is shown to readers of the latest night"
+    Console(soft_wrap=True).print(f"Rebuilt from {served.nights} published night(s); {shown}.")
+
+
+@app.command()
+def rollback(
+    night: Annotated[str, typer.Option(help="The published day to go back to, as 2017-10-10.")],
+    config: ConfigPath = DEFAULT,
+) -> None:
+    """Show an earlier night again and make its model the champion; both go back together."""
+    from tasks import nights
+    from tasks.rollback import rollback as work
+
+    done = work(_with_nights(config), nights.parse(night))
+    seen = "again" if done.moved else "as before"
+    Console(soft_wrap=True).print(
+        f"Readers see night {done.night} {seen} (publication {done.sequence}); the champion is its model, "
+        f"version {done.model_version}. The next night is judged against it, and will move readers.",
+        highlight=False,
+    )
+
+
+@app.command()
 def evaluate(
     train: Annotated[Path, typer.Option(help="Sessions to train on: Parquet, or TSV with a header.")],
     test: Annotated[Path, typer.Option(help="Sessions to rank.")],
@@ -207,6 +235,21 @@ def _ready(config: Path, overrides: dict[str, Any]) -> Config:
     from tasks.config import load_config
 
     return load_config(config, overrides)
+
+
+def _with_nights(config: Path) -> Config:
+    """The configuration of a warehouse that can be written and in which nights were published."""
+    from tasks import publish
+    from tasks.errors import WarehouseError
+    from tasks.warehouse import make_root
+
+    cfg = _ready(config, {})
+    if not publish.publications(cfg):
+        raise WarehouseError(
+            f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
+        )
+    make_root(cfg)
+    return cfg
 
 
 def _before_prefect(cfg: Config) -> None:

@@ -20,7 +20,8 @@ NEXT: dict[str, str] = {
     "RegistryError": "bring the registry back, or correct [registry]",
     "WarehouseError": "check the disk and permissions of the warehouse",
     "AuditError": "look at the rows that the check names; the staged tables broke a rule",
-    "FencedError": "nothing: a newer run of the same night has published",
+    "FencedError": "nothing if a newer run of this night has published; if it was a neighbouring night's, "
+    "run this night again once that one has ended",
     "ModelFailure": "look at the training log; change [training] or [model]",
 }
 CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"

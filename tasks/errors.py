@@ -8,7 +8,7 @@
     ├── RegistryError         6   MLflow cannot be reached, or holds something we refuse to load
     ├── WarehouseError        7   a path cannot be written, or a table is not what we left there
     ├── AuditError            8   the staged tables break a rule: nothing was published
-    ├── FencedError           9   another run of the same night overtook this one
+    ├── FencedError           9   a later run, of this night or a neighbouring one, overtook this one
     └── ModelFailure         10   training or scoring failed (wraps rnnrec_model.errors.ModelError)
 
 Each message says what was expected, what came, and what to do next.

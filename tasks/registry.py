@@ -136,6 +136,13 @@ def promote(cfg: Config, night: date, version: Version) -> bool:
         return True
 
 
+def crown_again(cfg: Config, number: int) -> None:
+    """Point `champion` at this version, whichever night has it: a rollback, which people decide."""
+    with _client(cfg) as client:
+        _version(cfg, client, number)
+        client.set_registered_model_alias(cfg.registry.model_name, CHAMPION, str(number))
+
+
 def fetch(cfg: Config, version: Version, folder: Path) -> Path:
     """Folder of the version's files, copied and checked: right place, right sha256. Raises RegistryError."""
     with _client(cfg) as client:

@@ -1,0 +1,57 @@
+"""An earlier night shown again with the model it was published with: tables and champion go back together.
+
+What can fail is looked at before anything moves. Then the alias moves first, as it does on a night; a
+rollback that died in between is finished by the same one again. It goes forward in the same way: later
+nights stay published, and each of them can be shown again.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import date
+
+from tasks import delta, parquet, publish, registry, serve
+from tasks.config import Config
+from tasks.errors import NightError, WarehouseError
+from tasks.publish import Row
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What readers and the next night's judge see now; `moved` is False when readers saw it already."""
+
+    night: date
+    moved: bool
+    sequence: int
+    model_version: int
+
+
+def rollback(cfg: Config, night: date) -> RolledBack:
+    """Show the night as it was last published, and make its model the champion.
+
+    Raises NightError for a night that was never published, WarehouseError when its files are gone or
+    changed, RegistryError when the registry does not answer or lacks the version; nothing has moved then.
+    """
+    row = publish.newest_of(publish.publications(cfg), night)
+    if row is None:
+        raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
+    _check_files(cfg, row)
+    registry.crown_again(cfg, row["model_version"])
+    attempt = delta.next_attempt(cfg, night)
+    shown = publish.show_again(cfg, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
+    serve.refresh(cfg)
+    return RolledBack(night, shown.published, shown.sequence, row["model_version"])
+
+
+def _check_files(cfg: Config, row: Row) -> None:
+    pins = json.loads(row["tables"])
+    for name, files in publish.pinned_files(cfg, row).items():
+        lost = [file for file in files if not file.is_file()]
+        if lost or parquet.digest(files) != pins[name]["digest"]:
+            what = f"{lost[0]} is gone" if lost else f"the bytes of {files[0]} have changed"
+            raise WarehouseError(
+                f"night {row['night']}: expected the files it was published with; {what}; "
+                "restore them from a backup, choose another night, or run this one again"
+            )

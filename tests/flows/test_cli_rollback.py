@@ -1,0 +1,180 @@
+"""`rnnrec rollback` takes tables and champion back together; `rnnrec refresh` rebuilds what readers open."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.cli import main
+from tasks import publish, registry, serve
+from tasks.config import Config, WarehouseConfig, load_config
+
+_spec = importlib.util.spec_from_file_location(
+    "night_driver", Path(__file__).parents[1] / "tasks" / "night_driver.py"
+)
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
+SUNDAY = date(2026, 1, 4)
+
+
+@pytest.fixture(scope="module")
+def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry file with version 1 of Friday and version 2 of Saturday, the champion."""
+    from mlflow import MlflowClient
+
+    cfg = Config(warehouse=WarehouseConfig(root="."), base=tmp_path_factory.mktemp("registry"))
+    registry.reach(cfg)
+    client = MlflowClient(registry.tracking_uri(cfg), registry.tracking_uri(cfg))
+    client.create_registered_model("rnnrec")
+    for night, previous in ((FRIDAY, ""), (SATURDAY, "1")):
+        tags = {"night": night.isoformat(), "crowned": "true", "previous_champion": previous}
+        client.create_model_version("rnnrec", str(cfg.root / "mlartifacts" / "model"), tags=tags)
+    client.set_registered_model_alias("rnnrec", "champion", "2")
+    return cfg.root / "mlflow.db"
+
+
+@pytest.fixture
+def cfg(tmp_path: Path, two_versions: Path) -> Config:
+    """Friday and Saturday are published with a model of their own; readers see Saturday's 5 users."""
+    (tmp_path / "rnnrec.toml").write_text("[warehouse]\nthreads = 1\nmemory_gb = 1.0\n")
+    cfg = load_config(tmp_path / "rnnrec.toml")
+    cfg.root.mkdir()
+    shutil.copy(two_versions, cfg.root / "mlflow.db")
+    driver.publish_night(cfg, FRIDAY, users=4, model_version=1)
+    driver.publish_night(cfg, SATURDAY, users=5, model_version=2)
+    serve.refresh(cfg)
+    return cfg
+
+
+def rnnrec(cfg: Config, *arguments: str) -> int:
+    """The exit code of a command on this warehouse."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--config", str(cfg.base / "rnnrec.toml")])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+def champion(cfg: Config) -> int:
+    version = registry.by_alias(cfg, "champion")
+    assert version is not None
+    return version.number
+
+
+def seen(cfg: Config) -> list[Any]:
+    """[night, users] in serve.duckdb and the same in latest/."""
+    told: list[Any] = driver.whole_night(cfg)
+    return told
+
+
+def test_a_rollback_takes_tables_and_champion_back_together(cfg: Config, capsys: Any) -> None:
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
+    assert seen(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
+    assert champion(cfg) == 1
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Readers see night 2026-01-02 again (publication 3); the champion is its model, version 1." in said
+
+
+def test_the_next_night_is_judged_against_the_model_that_was_gone_back_to(cfg: Config) -> None:
+    rnnrec(cfg, "rollback", "--night", "2026-01-02")
+    judge = registry.champion_before(cfg, SUNDAY)
+    assert judge is not None
+    assert judge.number == 1
+
+
+def test_the_night_after_a_rollback_moves_readers_on(cfg: Config) -> None:
+    rnnrec(cfg, "rollback", "--night", "2026-01-02")
+    assert driver.publish_night(cfg, SUNDAY, users=6).moves_latest
+    serve.refresh(cfg)
+    assert seen(cfg) == ["2026-01-04", 6, "2026-01-04", 6]
+
+
+def test_the_withdrawn_night_run_again_from_the_same_inputs_stays_withdrawn(cfg: Config) -> None:
+    rnnrec(cfg, "rollback", "--night", "2026-01-02")
+    assert not driver.publish_night(cfg, SATURDAY, users=5, model_version=2).published
+    serve.refresh(cfg)
+    assert seen(cfg)[0] == "2026-01-02"
+
+
+def test_a_second_rollback_to_the_same_night_publishes_nothing(cfg: Config, capsys: Any) -> None:
+    rnnrec(cfg, "rollback", "--night", "2026-01-02")
+    capsys.readouterr()
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
+    assert "Readers see night 2026-01-02 as before" in " ".join(capsys.readouterr().out.split())
+    assert [row["sequence"] for row in publish.publications(cfg)] == [1, 2, 3]
+
+
+def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:
+    rnnrec(cfg, "rollback", "--night", "2026-01-02")
+    rnnrec(cfg, "rollback", "--night", "2026-01-03")
+    assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
+    assert champion(cfg) == 2
+
+
+def lose_a_file(cfg: Config) -> None:
+    (row, _) = publish.publications(cfg)
+    publish.pinned_files(cfg, row)["popular_items"][0].unlink()
+
+
+def damage_a_file(cfg: Config) -> None:
+    (row, _) = publish.publications(cfg)
+    file = publish.pinned_files(cfg, row)["popular_items"][0]
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def lose_the_version(cfg: Config) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient(registry.tracking_uri(cfg)).delete_model_version("rnnrec", "1")
+
+
+@pytest.mark.parametrize(
+    ("night", "break_it", "code", "words"),
+    [
+        ("2025-12-31", None, 3, "expected a published night"),
+        ("yesterday", None, 3, "expected a date such as"),
+        ("2026-01-02", lose_a_file, 7, "is gone"),
+        ("2026-01-02", damage_a_file, 7, "have changed"),
+        ("2026-01-02", lose_the_version, 6, "registry"),
+    ],
+)
+def test_a_rollback_that_cannot_be_done_says_why_and_moves_nothing(
+    cfg: Config, capsys: Any, night: str, break_it: Any, code: int, words: str
+) -> None:
+    if break_it:
+        break_it(cfg)
+    assert rnnrec(cfg, "rollback", "--night", night) == code
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
+    assert champion(cfg) == 2
+    assert len(publish.publications(cfg)) == 2
+
+
+def test_refresh_rebuilds_what_readers_open(cfg: Config, capsys: Any) -> None:
+    (cfg.root / "serve.duckdb").unlink()
+    (cfg.root / "latest").unlink()
+    assert rnnrec(cfg, "refresh") == 0
+    assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
+    assert "2 published night(s); readers see 2026-01-03" in " ".join(capsys.readouterr().out.split())
+
+
+def test_refresh_makes_a_moved_warehouse_readable(cfg: Config) -> None:
+    cfg.root.rename(cfg.base / "moved")
+    (cfg.base / "rnnrec.toml").write_text('[warehouse]\nroot = "moved"\n')
+    assert rnnrec(cfg, "refresh") == 0
+    assert seen(load_config(cfg.base / "rnnrec.toml")) == ["2026-01-03", 5, "2026-01-03", 5]
+
+
+def test_refresh_where_nothing_was_published_makes_no_folder(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "rnnrec.toml").touch()
+    assert rnnrec(Config(base=tmp_path), "refresh") == 7
+    assert "expected published nights" in " ".join(capsys.readouterr().err.split())
+    assert [path.name for path in tmp_path.iterdir()] == ["rnnrec.toml"]
