@@ -39,7 +39,7 @@ class ModelConfig:
     layers: int = 1
     embedding: Literal["tied", "separate", "none"] = "tied"
     embedding_dropout: float = 0.4
-    hidden_dropout: float = 0.4
+    hidden_dropout: float = 0.2
     output_layers: int = 0
     item_bias: bool = True
     normalize: bool = True
@@ -93,7 +93,7 @@ class TrainingConfig:
     """
 
     loss: LossName = "cross_entropy"
-    negatives: int = 1024
+    negatives: int = 2048
     negative_alpha: float = 0.5
     logq: float = 1.0
     regularization: float = 1.0
