@@ -1,0 +1,136 @@
+"""docs/runbook.md knows every exit code, deployment and schedule; the documents name commands that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+import typer
+import yaml
+
+from flows.cli import app
+from tasks import delta, errors
+from tasks.config import Config
+
+ROOT = Path(__file__).parents[2]
+RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+
+
+def kinds(error: type[errors.PipelineError] = errors.PipelineError) -> set[type[errors.PipelineError]]:
+    """The error and all below it."""
+    return {error}.union(*(kinds(below) for below in error.__subclasses__()))
+
+
+def rows(text: str, head: str) -> list[list[str]]:
+    """Cells of the table with this first line, without its head."""
+    _, _, rest = text.partition(f"{head}\n")
+    lines = rest.partition("\n\n")[0].splitlines()[1:]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def commands(text: str) -> list[tuple[str, list[str]]]:
+    """(command, its options) of each `rnnrec ...` in code: inline, indented or fenced."""
+    fenced = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    plain = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    indented = re.findall(r"^    (.+)$", plain, flags=re.MULTILINE)
+    code = "\n".join([*fenced, *indented, *re.findall(r"`([^`\n]+)`", plain)])
+    found = re.findall(r"(?:^|[\s/])rnnrec ([a-z][\w-]*)([^#\n]*)", code, flags=re.MULTILINE)
+    return [(name, re.findall(r"(?<!\S)--?[a-z][\w-]*", rest)) for name, rest in found]
+
+
+def test_every_error_is_in_the_table_with_its_exit_code() -> None:
+    table = rows(RUNBOOK, "| code | error | cause | what is kept | what to do |")
+    assert sorted((int(row[0]), row[1]) for row in table) == sorted(
+        (kind.exit_code, kind.__name__) for kind in kinds()
+    )
+    assert [row for row in table if len(row) != 5 or not all(row)] == []
+
+
+def test_the_codes_in_the_drawing_of_the_errors_are_theirs() -> None:
+    drawn = re.findall(r"^[ │├└─]*(\w+) +(\d+)", errors.__doc__ or "", flags=re.MULTILINE)
+    assert {(name, int(code)) for name, code in drawn} == {
+        (kind.__name__, kind.exit_code) for kind in kinds()
+    }
+
+
+def test_every_deployment_is_named_with_its_schedule() -> None:
+    table = rows(RUNBOOK, "| deployment | schedule | what |")
+    said = {row[0]: row[1] for row in table}
+    assert said == {
+        f"`{one['entrypoint'].rpartition(':')[2]}/{one['name']}`": ", ".join(
+            f"`{when['cron']}` {when['timezone']}" for when in one.get("schedules", [])
+        )
+        or "none"
+        for one in PREFECT["deployments"]
+    }
+
+
+def test_the_automation_is_named_with_its_patience() -> None:
+    module = ast.parse((ROOT / "flows" / "automations.py").read_text(encoding="utf-8"))
+    values = {
+        node.targets[0].id: ast.unparse(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
+    }
+    assert f"`{ast.literal_eval(values['NAME'])}`" in RUNBOOK
+    assert values["SILENCE"] == "timedelta(seconds=600)"
+    assert "600 seconds" in RUNBOOK
+
+
+def known() -> dict[str, set[str]]:
+    """Command to its options, as the program has them."""
+    group: Any = typer.main.get_command(app)
+    return {
+        name: {option for parameter in command.params for option in parameter.opts}
+        for name, command in group.commands.items()
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
+    there = known()
+    named = commands(page.read_text(encoding="utf-8"))
+    assert [name for name, _ in named if name not in there] == []
+    wrong = {(name, one) for name, options in named for one in options if one not in there[name] | {"--help"}}
+    assert wrong == set()
+
+
+def test_the_runbook_names_every_command_of_operations() -> None:
+    named = {name for name, _ in commands(RUNBOOK)}
+    assert set(known()) - named == {"demo", "init", "evaluate"}
+
+
+def test_links_lead_somewhere() -> None:
+    for page in ("runbook.md", "configuration.md"):
+        text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+        linked = re.findall(r"\]\(([\w./-]+)\)", text)
+        assert [path for path in linked if not (ROOT / "docs" / path).exists()] == []
+
+
+def test_the_query_of_rejects_runs_as_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused = pa.table(
+        {
+            "source_file": ["logs/a.ndjson"] * 2,
+            "line": [3, 7],
+            "reason": ["missing item"] * 2,
+            "raw": ['{"user_id": "u1"}', '{"user_id": "u2"}'],
+        }
+    )
+    delta.replace_partition(Config(base=tmp_path), "rejects", refused, {"night": date(2026, 1, 2)}, "run", 1)
+    monkeypatch.chdir(tmp_path)
+    (program,) = [
+        code for code in re.findall(r"```python\n(.*?)```", RUNBOOK, re.DOTALL) if "rejects" in code
+    ]
+    exec(program, {})
+    said = capsys.readouterr().out
+    assert "missing item" in said
+    assert '{"user_id": "u1"}' in said
