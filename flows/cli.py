@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from flows.surroundings import settle
 from tasks.errors import ConfigurationError, PipelineError
 
 if TYPE_CHECKING:
@@ -200,6 +201,7 @@ def serve(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The console script: the pipeline's own errors become a message and an exit code."""
+    settle()
     try:
         app(args=None if arguments is None else list(arguments), prog_name="rnnrec")
     except PipelineError as error:
