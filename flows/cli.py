@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from flows.surroundings import settle
-from tasks.errors import ConfigurationError, PipelineError
+from tasks.errors import ConfigurationError, PipelineError, WarehouseError
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -207,6 +207,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PipelineError as error:
         Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
         sys.exit(error.exit_code)
+    except OSError as error:
+        say = Console(stderr=True, soft_wrap=True).print
+        say(
+            f"{error}; is the disk full, or the folder not ours? Readers still have the night before.",
+            style="red",
+        )
+        sys.exit(WarehouseError.exit_code)
 
 
 def _overrides(settings: Sequence[str] | None) -> dict[str, Any]:

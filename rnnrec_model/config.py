@@ -86,7 +86,8 @@ class TrainingConfig:
     weight_decay     decoupled weight decay (adamw only)
     clip_norm        largest gradient norm of the dense weights; 0 does not clip
     precision        float32 | bfloat16 (the products of scores in bfloat16, weights and sums in float32)
-    patience         stop after this many epochs without a better validation MRR@20; 0 runs all epochs
+    patience         stop after this many epochs without a better MRR@20 on validation sessions, and return
+                     the best epoch's weights; 0 runs all epochs. Where none are given, the newest 5 % serve
     seed             of weights, order of sessions, negatives and dropout
     device           auto (CUDA when there is one) | cpu | cuda
     checkpoint_minutes  write a checkpoint every so many minutes when a folder is given; 0 never

@@ -34,6 +34,8 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.warm_start import warm_network
 
+VALIDATION_SHARE = 0.05
+
 
 @dataclass(frozen=True)
 class EpochReport:
@@ -73,11 +75,14 @@ def train(
     """Fit a network.
 
     sessions     item indices into `vocabulary`; sessions shorter than 2 teach nothing and are left out
-    validation   sessions to rank after every epoch; with `patience` the best epoch's weights are returned
+    validation   sessions to rank after every epoch; with `patience` the best epoch's weights are returned,
+                 and without sessions for it the last 5 % of `sessions` are kept out of training to serve
     warm_start   a model to start from: known items keep rows and optimizer state, new ones are drawn afresh
     checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
     Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
     """
+    if training_config.patience and validation is None:
+        sessions, validation = _newest_apart(sessions)
     trainer = Trainer(sessions, vocabulary, model_config, training_config, warm_start)
     progress = checkpoints.Progress()
     if checkpoint is not None:
@@ -97,6 +102,12 @@ def train(
     if checkpoint is not None:
         checkpoints.remove(checkpoint)
     return Trained(trainer.recommender(), progress.history)
+
+
+def _newest_apart(sessions: Sessions) -> tuple[Sessions, Sessions]:
+    """The sessions without their last 5 %, and those; in the order given, which is time."""
+    cut = len(sessions) - max(1, round(VALIDATION_SHARE * len(sessions)))
+    return sessions.slice(0, cut), sessions.slice(cut, len(sessions))
 
 
 def _run_epoch(

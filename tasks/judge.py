@@ -134,7 +134,7 @@ def decide(cfg: Config, metrics: Metrics) -> tuple[bool, str]:
         )
     theirs = metrics["champion"].get(metric, 0.0)
     beside = f"{metric} {ours:.4f} against the champion's {theirs:.4f}"
-    if ours < theirs + least:
+    if not ours > theirs + least:
         return False, f"{beside} is not enough" + (f", {least:+.4f} is asked for" if least else "")
     return True, f"{beside}, and popularity's {popularity:.4f}"
 

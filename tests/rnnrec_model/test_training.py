@@ -178,6 +178,15 @@ def test_early_stopping_returns_the_best_epoch():
     assert same(weights_of(trained), weights_of(train(sessions, vocabulary(12), MODEL, stopped)))
 
 
+def test_early_stopping_without_validation_keeps_the_newest_sessions_apart():
+    patient = dataclasses.replace(TRAINING, epochs=12, patience=2)
+    sessions = random_sessions(count=40)
+    trained = train(sessions, vocabulary(12), MODEL, patient)
+    given = train(sessions.slice(0, 38), vocabulary(12), MODEL, patient, validation=sessions.slice(38, 40))
+    assert [r.validation for r in trained.history] == [r.validation for r in given.history]
+    assert same(weights_of(trained), weights_of(given))
+
+
 def test_a_loss_that_is_no_number_stops_with_what_to_do():
     trainer_sessions = random_sessions()
     with pytest.raises(TrainingError, match=r"finite loss.*training\.learning_rate"):

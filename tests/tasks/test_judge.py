@@ -22,7 +22,7 @@ GATE = [
     # challenger, champion, popularity, min_improvement → crowned
     (0.30, None, 0.20, 0.0, True),
     (0.20, None, 0.20, 0.0, False),  # popularity has to be beaten, not met
-    (0.30, 0.30, 0.20, 0.0, True),  # the newer of two equals
+    (0.30, 0.30, 0.20, 0.0, False),  # an equal is not better
     (0.29, 0.30, 0.20, 0.0, False),
     (0.32, 0.30, 0.20, 0.05, False),
     (0.36, 0.30, 0.20, 0.05, True),
