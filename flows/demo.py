@@ -62,25 +62,25 @@ def _shop(folder: Path, days: list[date], console: Console) -> Path:
 def _page(folder: Path, results: list[dict[str, Any]], console: Console) -> None:
     console.print(_verdicts(results))
     for result in results:
-        console.print(result["sentence"], highlight=False)
+        console.print(result["sentence"], highlight=False, markup=False, soft_wrap=True)
     warehouse = folder / "warehouse"
     console.print(f"\nTables, models and serve.duckdb are in {warehouse}. Ask them:\n", highlight=False)
-    console.print(QUERY, style="cyan", highlight=False)
-    console.print(_asked(warehouse / "serve.duckdb"), highlight=False, markup=False)
+    console.print(QUERY, style="cyan", highlight=False, soft_wrap=True)
+    console.print(_asked(warehouse / "serve.duckdb"), highlight=False, markup=False, soft_wrap=True)
     for what, command in _commands(folder, warehouse).items():
         console.print(f"{what}:\n  [cyan]{command}[/]", highlight=False, soft_wrap=True)
 
 
 def _verdicts(results: list[dict[str, Any]]) -> Table:
     table = Table(title="Recall@20 on each night's own day, all items ranked")
-    models = list(dict.fromkeys(name for result in results for name in result["metrics"]))
-    for column in ("night", "verdict", "model", *models):
+    models = ("challenger", "champion", "markov", "popularity")
+    for column in ("night", "crowned", "version", *models):
         table.add_column(column)
     for result in results:
         recall = [result["metrics"].get(name, {}).get("recall_at_20") for name in models]
         shown = ["-" if value is None else f"{value:.4f}" for value in recall]
-        verdict = "new champion" if result["crowned"] else "champion stays"
-        table.add_row(result["night"], verdict, f"version {result['model_version']}", *shown)
+        crowned = "yes" if result["crowned"] else "no"
+        table.add_row(result["night"], crowned, str(result["model_version"]), *shown)
     return table
 
 
