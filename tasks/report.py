@@ -77,10 +77,11 @@ def summary(
 ) -> dict[str, Any]:
     """What a run returns: plain values, and a sentence for people."""
     rows = sum(tables.values())
-    what = f"published {rows:,} rows" if published else "nothing new to publish, the same content is there"
+    same = f"nothing new to publish, the same rows of model version {model_version} are there"
+    what = f"published {rows:,} rows of model version {model_version}" if published else same
     who = "crowned tonight" if verdict.crowned else "the champion stays"
     sentence = (
-        f"Night {night}: {what} of model version {model_version} ({who}) in {seconds:.0f} s; "
+        f"Night {night}: {what} ({who}) in {seconds:.0f} s; "
         f"content {content_digest[:12]}; {verdict.reason}."
     )
     return {
