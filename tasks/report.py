@@ -81,8 +81,7 @@ def summary(
     what = f"published {rows:,} rows of model version {model_version}" if published else same
     who = "crowned tonight" if verdict.crowned else "the champion stays"
     sentence = (
-        f"Night {night}: {what} ({who}) in {seconds:.0f} s; "
-        f"content {content_digest[:12]}; {verdict.reason}."
+        f"Night {night}: {what} ({who}) in {seconds:.0f} s; content {content_digest[:12]}; {verdict.reason}."
     )
     return {
         "night": night.isoformat(),
