@@ -127,12 +127,12 @@ def test_a_broken_audit_publishes_nothing(
 
 def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(["nightly", "-c", after_first.config, "--night", "2026-03-04", "-s", "training.epochs=1"])
+        main(["nightly", "-c", after_first.config, "--night", "2026-03-04", "-s", "training.epochs=11"])
     assert ended.value.code == 0
     assert "Night 2026-03-04: published" in " ".join(capsys.readouterr().out.split())
     from tasks import publish
     from tasks.config import load_config
 
     row = publish.publications(load_config(after_first.config))[-1]
-    assert row["config_digest"] == load_config(after_first.config, {"training.epochs": 1}).digest()
+    assert row["config_digest"] == load_config(after_first.config, {"training.epochs": 11}).digest()
     assert json.loads(row["verdict"])["champion"] == 1

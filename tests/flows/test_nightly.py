@@ -138,7 +138,7 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     assert len(version.tags["sha256.weights.safetensors"]) == 64
     run = client.get_run(version.run_id)
     assert run.data.metrics["challenger.recall_at_20"] == result["metrics"]["challenger"]["recall_at_20"]
-    assert run.data.params["training.epochs"] == "2"
+    assert run.data.params["training.epochs"] == "12"
     kept = {file.path for file in client.list_artifacts(version.run_id)}
     assert kept == {"config.json", "learning_curve.png", "model", "report.md"}
 
