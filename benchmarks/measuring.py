@@ -31,7 +31,7 @@ def circumstances() -> dict[str, Any]:
     )
     return {
         "commit": commit.strip(),
-        "command": " ".join(["python", *sys.orig_argv[1:]]),
+        "command": " ".join(["python", *(_without_folder(word) for word in sys.orig_argv[1:])]),
         "cpu": model,
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
@@ -40,6 +40,11 @@ def circumstances() -> dict[str, Any]:
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
+
+
+def _without_folder(word: str) -> str:
+    """An absolute path as its last part: results are published, a machine's folders are not."""
+    return Path(word).name if Path(word).is_absolute() else word
 
 
 def peak_memory_bytes() -> int:
