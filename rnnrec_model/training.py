@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +84,22 @@ def train(
     """
     if training_config.patience and validation is None:
         sessions, validation = _newest_apart(sessions)
+    with _threads(training_config.threads):
+        return _train(
+            sessions, vocabulary, model_config, training_config, validation, warm_start, checkpoint, on_epoch
+        )
+
+
+def _train(
+    sessions: Sessions,
+    vocabulary: Vocabulary,
+    model_config: ModelConfig,
+    training_config: TrainingConfig,
+    validation: Sessions | None,
+    warm_start: Recommender | None,
+    checkpoint: Path | None,
+    on_epoch: Callable[[EpochReport], None] | None,
+) -> Trained:
     trainer = Trainer(sessions, vocabulary, model_config, training_config, warm_start)
     progress = checkpoints.Progress()
     if checkpoint is not None:
@@ -102,6 +119,17 @@ def train(
     if checkpoint is not None:
         checkpoints.remove(checkpoint)
     return Trained(trainer.recommender(), progress.history)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many CPU threads inside, what it was outside; 0 changes nothing."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _newest_apart(sessions: Sessions) -> tuple[Sessions, Sessions]:

@@ -187,6 +187,22 @@ def test_early_stopping_without_validation_keeps_the_newest_sessions_apart():
     assert same(weights_of(trained), weights_of(given))
 
 
+@pytest.mark.parametrize("threads", [0, 1, 2])
+def test_training_leaves_the_number_of_threads_as_it_was(threads):
+    before = torch.get_num_threads()
+    seen = []
+    config = dataclasses.replace(TRAINING, threads=threads, epochs=1)
+    train(
+        random_sessions(),
+        vocabulary(12),
+        MODEL,
+        config,
+        on_epoch=lambda _: seen.append(torch.get_num_threads()),
+    )
+    assert seen == [threads or before]
+    assert torch.get_num_threads() == before
+
+
 def test_a_loss_that_is_no_number_stops_with_what_to_do():
     trainer_sessions = random_sessions()
     with pytest.raises(TrainingError, match=r"finite loss.*training\.learning_rate"):

@@ -114,7 +114,8 @@ def whole_night(cfg: Config) -> list[Any]:
 
 def main(folder: Path, kills: int) -> None:
     steps = _count_steps(folder / "count")
-    for step in sorted({1 + (steps - 1) * n // max(kills - 1, 1) for n in range(min(kills, steps))}):
+    kills = min(kills, steps)
+    for step in sorted({1 + (steps - 1) * n // max(kills - 1, 1) for n in range(kills)}):
         print(json.dumps({"step": step} | _kill_at(folder / str(step), step)), flush=True)
 
 
