@@ -44,7 +44,14 @@ def measure(
     """One cell of the table."""
     sessions, vocabulary = generated(items, 400_000)
     model = ModelConfig(units=units, embedding_dropout=0.0, hidden_dropout=0.0)
-    config = TrainingConfig(batch_events=batch, negatives=negatives, precision=precision, device=device)
+    config = TrainingConfig(
+        batch_events=batch,
+        negatives=negatives,
+        precision=precision,
+        device=device,
+        optimizer="adagrad",  # as the plain step
+        learning_rate=0.05,
+    )
     ours = Trainer(sessions, vocabulary, model, config)
     plain = None
     if device == "cpu":
