@@ -6,7 +6,6 @@ such rows say `fallback`. The popularity is the saved model's own, so that both 
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnrec_model.errors import SavedModelError
+from rnnrec_model.saving import file_digest
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.topk import recommend
@@ -153,4 +153,4 @@ def load_serving(folder: Path) -> Serving:
 
 def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
     """{file name: sha256 of its bytes}."""
-    return {name: hashlib.sha256((folder / name).read_bytes()).hexdigest() for name in names}
+    return {name: file_digest(folder / name) for name in names}

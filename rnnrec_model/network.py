@@ -81,7 +81,8 @@ class Network(nn.Module):
 
     def dense(self) -> dict[str, Tensor]:
         """All other weights, by name."""
-        return {name: weight for name, weight in self.named_parameters() if name not in self.tables()}
+        tables = self.tables()
+        return {name: weight for name, weight in self.named_parameters() if name not in tables}
 
     def zero_state(self, lanes: int) -> list[Tensor]:
         """Hidden state at the start of a session: per layer (states, lanes, units) of zeros."""

@@ -81,7 +81,7 @@ class Recommender:
     def _hidden(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:
         network, device = self.network, self.device
         items = torch.as_tensor(sessions.items.copy(), device=device)
-        first_row = torch.as_tensor(inputs.cumsum() - inputs, device=device)
+        shift = torch.as_tensor(inputs.cumsum() - inputs - sessions.offsets[:-1], device=device)
         rows = len(inputs) if last_only else int(inputs.sum())
         vectors = torch.zeros(rows, network.config.units, device=device)
         table = network.item_rows if network.input_rows is None else network.input_rows
@@ -97,10 +97,9 @@ class Recommender:
             if last_only:
                 self._keep_last(vectors, hidden, inputs, batch.rows, batch.starts, lengths, sessions)
             else:
-                begin = first_row - torch.as_tensor(sessions.offsets[:-1], device=device)
-                owner = torch.zeros(len(starts), dtype=torch.long, device=device)
-                owner[: len(batch.rows)] = begin[torch.as_tensor(batch.rows, device=device)]
-                vectors[(cells + owner)[real]] = hidden[real]
+                to_row = torch.zeros(len(starts), dtype=torch.long, device=device)
+                to_row[: len(batch.rows)] = shift[torch.as_tensor(batch.rows, device=device)]
+                vectors[(cells + to_row)[real]] = hidden[real]
         return vectors
 
     def _keep_last(
