@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.score_blocks import MAX_BLOCK_ROWS, block_rows
+from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -36,17 +37,20 @@ class Lookup:
         items = len(self.item_matrix)
         return Vocabulary(pa.array(range(items), pa.int64()), np.ones(items, dtype=np.int64))
 
-    def represent_last(self, sessions: Sessions) -> Tensor:
-        return self.vectors[: len(sessions)]
+    def represent_last(self, sessions: Sessions) -> Representation:
+        return Representation(self.vectors[: len(sessions)])
 
-    def represent_steps(self, sessions: Sessions) -> Tensor:
-        return self.vectors[: len(sessions.items) - len(sessions)]
+    def represent_steps(self, sessions: Sessions) -> Representation:
+        return Representation(self.vectors[: len(sessions.items) - len(sessions)])
 
     def score_last(self, sessions: Sessions) -> Tensor:
-        return torch.addmm(self.item_bias, self.represent_last(sessions), self.item_matrix.t())
+        return self._score(self.represent_last(sessions))
 
     def score_steps(self, sessions: Sessions) -> Tensor:
-        return torch.addmm(self.item_bias, self.represent_steps(sessions), self.item_matrix.t())
+        return self._score(self.represent_steps(sessions))
+
+    def _score(self, known: Representation) -> Tensor:
+        return torch.addmm(self.item_bias, known.vectors, self.item_matrix.t())
 
 
 def plain_product(scorer: Lookup, rows: int, chunk: int) -> None:

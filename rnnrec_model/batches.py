@@ -30,7 +30,8 @@ class Batch:
     starts    (lanes,) first input event of each lane, counted in the flat items
     lengths   (lanes,) input events of each lane: 0 for an empty lane, at most `steps`
     steps     width of the rectangle
-    first     True: the hidden state starts at zero; False: each lane carries on from the batch before
+    past      events of the same sessions in the batches before: with 0 the hidden state starts at zero,
+              else each lane carries on from the batch before
     last      True: no lane goes on in the next batch
     """
 
@@ -38,8 +39,13 @@ class Batch:
     starts: Indices
     lengths: Indices
     steps: int
-    first: bool
+    past: int
     last: bool
+
+    @property
+    def first(self) -> bool:
+        """Do these sessions begin here?"""
+        return self.past == 0
 
 
 def width_of(inputs: Indices, max_steps: int) -> Indices:
@@ -141,9 +147,33 @@ def pieces(rows: Indices, starts: Indices, inputs: Indices, steps: int, lanes: i
             starts=first_event + piece * steps,
             lengths=np.clip(remaining - piece * steps, 0, steps),
             steps=steps,
-            first=piece == 0,
+            past=piece * steps,
             last=piece == count - 1,
         )
+
+
+@dataclass(frozen=True)
+class Strips:
+    """What a rectangle's lanes see of their sessions: `before` past items, the inputs, the last target.
+
+    cells     (before + steps + 1, lanes) flat event positions; absent cells point at the lane's first event,
+              those of an empty lane at the first lane's: padding brings no item that the batch does not hold
+    present   (before + steps + 1, lanes) which of them there are
+    real      (steps, lanes) which inputs there are
+    """
+
+    cells: Tensor
+    present: Tensor
+    real: Tensor
+    before: int
+
+
+def strips(starts: Tensor, lengths: Tensor, steps: int, before: int) -> Strips:
+    """The strips of a rectangle whose sessions have at least `before` events before it."""
+    offset = torch.arange(-before, steps + 1, device=starts.device)[:, None]
+    present = (offset <= lengths) & (lengths > 0)
+    cells = torch.where(present, starts + offset, torch.where(lengths > 0, starts, starts[:1]))
+    return Strips(cells, present, offset[before:-1] < lengths, before)
 
 
 def grid(starts: Tensor, lengths: Tensor, steps: int) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""The items of one training step, each once: those of the batch and those drawn, and who stands where.
+"""The items of one training step, each once: those of the sessions and those drawn, and who stands where.
 
 A step scores every event against all items it touches, so each of them is gathered once, is one column
 of the scores, and is written back once. Two ways to find them, with the same losses and gradients:
@@ -15,55 +15,85 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rnnrec_model.batches import Strips
+
 
 @dataclass(frozen=True)
 class Candidates:
     """items     (columns,) item of each column, or None: column = item, all of them
-    inputs    (steps, lanes) column of each cell's input item
-    events    (events,) cells that are events, as positions in the flattened rectangle
-    targets   (events,) column of each event's next item
+    strips    where the sessions stand in the data
+    columns   (before + steps + 1, lanes) column of every item of the strips; absent cells show a lane's first
+    events    (events,) cells that are events, as positions in the flattened (steps, lanes) rectangle
     weight    (events,) 1, or 0 for a cell that is padding
     first     (columns,) column that holds the item's first copy, or None: every column is the only one
     """
 
     items: Tensor | None
-    inputs: Tensor
+    strips: Strips
+    columns: Tensor
     events: Tensor
-    targets: Tensor
     weight: Tensor
     first: Tensor | None = None
 
+    @property
+    def inputs(self) -> Tensor:
+        """(steps, lanes) column of each cell's input item."""
+        return self.columns[self.strips.before : -1]
 
-def compact(data: Tensor, cells: Tensor, real: Tensor, drawn: Tensor | None) -> Candidates:
-    """data (all events,) items; cells, real (steps, lanes); drawn (negatives,), or None: all items."""
-    events = real.flatten().nonzero().squeeze(1)
-    positions = cells.flatten()[events]
-    inputs, targets = data[positions], data[positions + 1]
-    items = None
+    @property
+    def targets(self) -> Tensor:
+        """(events,) column of each event's next item."""
+        return self.columns[self.strips.before + 1 :].flatten()[self.events]
+
+    @property
+    def own(self) -> Tensor:
+        """(events, before + steps + 1) columns that the event's session brought; absent ones: its target."""
+        lane = self.events % self.columns.shape[1]
+        brought = torch.where(self.strips.present[:, lane], self.columns[:, lane], self.targets)
+        return brought.t()
+
+    def recent(self, lags: int) -> tuple[Tensor, Tensor]:
+        """(events, lags) columns of the items at the last positions, newest first, and which there are."""
+        lanes = self.columns.shape[1]
+        back = lanes * torch.arange(lags, device=self.events.device)
+        at = self.events[:, None] + self.strips.before * lanes - back
+        return self.columns.flatten()[at.clamp_min(0)], at >= 0
+
+    def seen(self, columns: int) -> Tensor:
+        """(events, columns) what the event's session held up to and with its input; never its target."""
+        lanes, before = self.columns.shape[1], self.strips.before
+        steps = len(self.columns) - before - 1
+        offset = torch.arange(-before, steps, device=self.events.device)[:, None].expand(-1, lanes)
+        offset = offset.masked_fill(~self.strips.present[:-1], steps)
+        earliest = torch.full((lanes, columns), steps, device=self.events.device)
+        earliest.scatter_reduce_(1, self.columns[:-1].t(), offset.t(), "amin")
+        lane, step = self.events % lanes, self.events // lanes
+        return (earliest[lane] <= step[:, None]).scatter_(1, self.targets[:, None], False)
+
+
+def compact(data: Tensor, strips: Strips, drawn: Tensor | None) -> Candidates:
+    """data (all events,) items; drawn (negatives,) items, or None: all items are candidates."""
+    events = strips.real.flatten().nonzero().squeeze(1)
+    columns, items = data[strips.cells], None
     if drawn is not None:
-        items, columns = torch.unique(torch.cat((inputs, targets, drawn)), return_inverse=True)
-        inputs, targets = columns[: len(inputs)], columns[len(inputs) : 2 * len(inputs)]
-    spread = torch.zeros_like(cells).flatten()  # padding cells point at any column: nobody looks at them
-    spread[events] = inputs
-    return Candidates(items, spread.view(cells.shape), events, targets, torch.ones(len(events)))
+        held = columns.flatten()
+        items, place = torch.unique(torch.cat((held, drawn)), return_inverse=True)
+        columns = place[: len(held)].view(columns.shape)
+    return Candidates(items, strips, columns, events, torch.ones(len(events)))
 
 
-def fixed(
-    data: Tensor, cells: Tensor, real: Tensor, drawn: Tensor | None, scratch: Tensor | None
-) -> Candidates:
-    """As `compact`, in sizes that depend on the shape of `cells` and the number of draws only.
+def fixed(data: Tensor, strips: Strips, drawn: Tensor | None, scratch: Tensor | None) -> Candidates:
+    """As `compact`, in sizes that depend on the shape of the strips and the number of draws only.
 
     scratch   (items,) int64, any content; overwritten
     """
-    flat = cells.flatten()
-    inputs, targets = data[flat], data[flat + 1]
-    events = torch.arange(len(flat), device=data.device)
+    real, held = strips.real, data[strips.cells]
+    events = torch.arange(real.numel(), device=data.device)
     weight = real.flatten().float()
     if drawn is None or scratch is None:
-        return Candidates(None, inputs.view(cells.shape), events, targets, weight)
-    items = torch.cat((inputs, targets, drawn))
+        return Candidates(None, strips, held, events, weight)
+    items = torch.cat((held.flatten(), drawn))
     place = torch.arange(len(items), device=data.device)
     scratch.scatter_(0, items, len(items)).scatter_reduce_(0, items, place, "amin")
     first = scratch[items]
-    inputs, targets = first[: len(flat)], first[len(flat) : 2 * len(flat)]
-    return Candidates(items, inputs.view(cells.shape), events, targets, weight, first)
+    return Candidates(items, strips, first[: held.numel()].view(held.shape), events, weight, first)

@@ -30,6 +30,9 @@ class ModelConfig:
     item_bias          one learnt bias per item
     normalize          score = scale * cosine(hidden, item) instead of the inner product (NISER, 1909.04276)
     scale              that factor; without `normalize` it is not used
+    repeat_lags        items at so many last positions of the session get a learnt addition to their score
+                       that depends on the hidden state: people come back to what they looked at (a pointer
+                       by position, after RepeatNet, Ren et al. 2019, 1812.02646); 0 for none
     residual           every recurrent layer but the first adds its input to its output
     layer_norm         layer normalisation after every recurrent layer
     """
@@ -44,6 +47,7 @@ class ModelConfig:
     item_bias: bool = True
     normalize: bool = True
     scale: float = 12.0
+    repeat_lags: int = 8
     residual: bool = False
     layer_norm: bool = False
 
@@ -55,6 +59,7 @@ class ModelConfig:
         _in_range("model.output_layers", self.output_layers, 0, 8)
         _in_range("model.embedding_dropout", self.embedding_dropout, 0.0, 0.95)
         _in_range("model.hidden_dropout", self.hidden_dropout, 0.0, 0.95)
+        _in_range("model.repeat_lags", self.repeat_lags, 0, 64)
         _in_range("model.scale", self.scale, 1e-3, 1e4)
 
     def as_dict(self) -> dict[str, Any]:
@@ -70,6 +75,8 @@ class TrainingConfig:
     negatives        drawn negatives per batch, shared by all its rows, beside the in-batch ones
     negative_alpha   items are drawn with probability ~ count**alpha: 0 uniform, 1 by popularity
     logq             strength of the logQ correction of sampled cross-entropy, 0 (off) to 1
+    exclude_seen     items that the session has seen so far are no negatives: for catalogues where nothing is
+                     recommended twice, such as films
     regularization   bpr_max only: weight of the squared negative scores
     epochs           passes over the sessions
     batch_events     input events per optimizer step
@@ -99,6 +106,7 @@ class TrainingConfig:
     negatives: int = 2048
     negative_alpha: float = 0.5
     logq: float = 1.0
+    exclude_seen: bool = False
     regularization: float = 1.0
     epochs: int = 10
     batch_events: int = 256

@@ -3,8 +3,8 @@
 Items are drawn on the model's device with probability ~ count**alpha. `log_inclusion` is the logarithm of
 each item's chance to be among a batch's candidates at all. Subtracting it from the negatives' scores makes
 the sampled softmax's denominator an unbiased estimate of the full one (Horvitz & Thompson 1952; for
-softmax Bengio & Senecal 2008; with in-batch negatives Yi et al. 2019). The target is always there, so
-its own score is not corrected.
+softmax Bengio & Senecal 2008; with in-batch negatives Yi et al. 2019). An event's target and the other
+items of its own session are always there: their scores in that event's row are not corrected.
 """
 
 from __future__ import annotations

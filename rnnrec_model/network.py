@@ -2,6 +2,7 @@
 
     item → embedding → dropout → [recurrent layer → (norm) → (+ residual) → dropout] * layers
          → feed-forward * output_layers → inner product with every candidate's row (+ its bias)
+                                        → addition to the scores of the session's last items
 
 Two kinds of weights: `tables` have one row an item and are trained row by row; everything else is dense.
 The network never keeps a hidden state: whoever runs it passes the state in and gets it back.
@@ -63,6 +64,9 @@ class Network(nn.Module):
             RecurrentLayer(config, units, random, project=layer > 0 or config.embedding != "none")
             for layer in range(config.layers)
         )
+        lags = config.repeat_lags
+        self.repeat_weight = nn.Parameter(torch.zeros(units, lags)) if lags else None
+        self.repeat_bias = nn.Parameter(torch.zeros(lags)) if lags else None
         self.output = nn.ModuleList(nn.Linear(units, units) for _ in range(config.output_layers))
         for layer in self.output:
             assert isinstance(layer, nn.Linear)
@@ -105,6 +109,12 @@ class Network(nn.Module):
         for layer in self.output:
             x = F.elu(layer(x))
         return (F.normalize(x, dim=-1) if self.config.normalize else x), following
+
+    def raises(self, hidden: Tensor) -> Tensor:
+        """(events, units) hidden states → (events, lags) what the items at the last positions get on top."""
+        if self.repeat_weight is None or self.repeat_bias is None:
+            return hidden.new_zeros(len(hidden), 0)
+        return torch.addmm(self.repeat_bias, hidden, self.repeat_weight)
 
     def input_of(self, rows: Tensor) -> Tensor:
         """Input rows as the first layer takes them."""

@@ -12,6 +12,7 @@ State lives in named tensors, so that it can be saved, continued, and carried ov
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Protocol
 
 import torch
@@ -20,6 +21,20 @@ from torch import Tensor
 from rnnrec_model.config import TrainingConfig
 
 EPSILON = 1e-6
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of an item table; a row that is named twice comes with equal values and gradients.
+
+    at         (rows,) where they stand in the table
+    values     (rows, width) what stands there
+    gradient   (rows, width)
+    """
+
+    at: Tensor
+    values: Tensor
+    gradient: Tensor
 
 
 class Optimizer(Protocol):
@@ -33,8 +48,8 @@ class Optimizer(Protocol):
     def update(self, name: str, weight: Tensor, gradient: Tensor, rate: Tensor) -> None:
         """Update a dense weight in place."""
 
-    def update_rows(self, name: str, table: Tensor, rows: Tensor, gradient: Tensor, rate: Tensor) -> None:
-        """Update table[rows] in place; equal rows must come with equal gradients."""
+    def update_rows(self, name: str, table: Tensor, rows: Rows, rate: Tensor) -> None:
+        """Update some rows of a table in place."""
 
 
 class Adagrad:
@@ -59,16 +74,16 @@ class Adagrad:
             change = self.state[f"{name}.velocity"].mul_(self._momentum).add_(change)
         weight.sub_(rate * change)
 
-    def update_rows(self, name: str, table: Tensor, rows: Tensor, gradient: Tensor, rate: Tensor) -> None:
-        square = self.state[f"{name}.square"]
-        total = square[rows] + gradient.square().mean(dim=1, keepdim=True)
-        square[rows] = total
+    def update_rows(self, name: str, table: Tensor, rows: Rows, rate: Tensor) -> None:
+        square, gradient = self.state[f"{name}.square"], rows.gradient
+        total = square[rows.at] + torch.linalg.vecdot(gradient, gradient)[:, None] / gradient.shape[1]
+        square[rows.at] = total
         change = gradient * (rate * torch.rsqrt(total + EPSILON))
         if self._momentum:
             velocity = self.state[f"{name}.velocity"]
-            change = velocity.index_select(0, rows).mul_(self._momentum).add_(change)
-            velocity[rows] = change
-        table[rows] = table.index_select(0, rows).sub_(change)
+            change = velocity.index_select(0, rows.at).mul_(self._momentum).add_(change)
+            velocity[rows.at] = change
+        table[rows.at] = change.neg_().add_(rows.values)
 
 
 class AdamW:
@@ -89,20 +104,22 @@ class AdamW:
         mean, square = self.state[f"{name}.mean"], self.state[f"{name}.square"]
         mean.lerp_(gradient, 0.1)
         square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        weight.sub_(rate * (self._direction(mean, square) + self._decay * weight))
+        weight.sub_(self._change(weight, mean.clone(), square.clone(), rate))
 
-    def update_rows(self, name: str, table: Tensor, rows: Tensor, gradient: Tensor, rate: Tensor) -> None:
+    def update_rows(self, name: str, table: Tensor, rows: Rows, rate: Tensor) -> None:
         means, squares = self.state[f"{name}.mean"], self.state[f"{name}.square"]
-        mean = means.index_select(0, rows).lerp_(gradient, 0.1)
-        square = squares.index_select(0, rows).mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        means[rows], squares[rows] = mean, square
-        weight = table.index_select(0, rows)
-        table[rows] = weight - rate * (self._direction(mean, square) + self._decay * weight)
+        mean = means.index_select(0, rows.at).lerp_(rows.gradient, 0.1)
+        square = squares.index_select(0, rows.at).mul_(0.999)
+        square.addcmul_(rows.gradient, rows.gradient, value=0.001)
+        means[rows.at], squares[rows.at] = mean, square
+        table[rows.at] = self._change(rows.values, mean, square, rate).neg_().add_(rows.values)
 
-    def _direction(self, mean: Tensor, square: Tensor) -> Tensor:
+    def _change(self, weight: Tensor, mean: Tensor, square: Tensor, rate: Tensor) -> Tensor:
+        """rate * (m / (1 - .9^t) / (sqrt(v / (1 - .999^t)) + 1e-8) + decay * weight); overwrites m, v."""
         step = self.state["step"]
-        mean_correction, square_correction = 1 - 0.9**step, 1 - 0.999**step
-        return (mean / mean_correction) / ((square / square_correction).sqrt() + 1e-8)
+        length = square.mul_(1 / (1 - 0.999**step)).sqrt_().add_(1e-8)
+        change = mean.mul_(rate / (1 - 0.9**step)).div_(length)
+        return change.add_(rate * self._decay * weight) if self._decay else change
 
 
 OPTIMIZERS: dict[str, type[Adagrad] | type[AdamW]] = {"adagrad": Adagrad, "adamw": AdamW}

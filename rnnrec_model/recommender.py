@@ -10,6 +10,7 @@ from torch import Tensor
 from rnnrec_model.batches import grid, scoring_plan
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.network import Network
+from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
@@ -57,14 +58,14 @@ class Recommender:
             return torch.zeros(self.network.items, device=self.device)
         return bias.detach().squeeze(1)
 
-    def represent_steps(self, sessions: Sessions) -> Tensor:
-        """(events - sessions, units): a vector for every position that has a next item, sessions in order."""
+    def represent_steps(self, sessions: Sessions) -> Representation:
+        """(events - sessions) rows: what is known where a next item follows, sessions in order."""
         inputs = (sessions.lengths - 1).clip(min=0)
-        return self._hidden(sessions, inputs, last_only=False)
+        return self._represent(sessions, inputs, last_only=False)
 
-    def represent_last(self, sessions: Sessions) -> Tensor:
-        """(sessions, units): a vector for what comes after each session's last item."""
-        return self._hidden(sessions, sessions.lengths, last_only=True)
+    def represent_last(self, sessions: Sessions) -> Representation:
+        """(sessions) rows: what is known after each session's last item."""
+        return self._represent(sessions, sessions.lengths, last_only=True)
 
     def score_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, items) scores at every position that has a next item."""
@@ -74,8 +75,20 @@ class Recommender:
         """(sessions, items) scores after each session's last item."""
         return self._score(self.represent_last(sessions))
 
-    def _score(self, vectors: Tensor) -> Tensor:
-        return vectors @ self.item_matrix.t() + self.item_bias
+    def _score(self, known: Representation) -> Tensor:
+        scores = known.vectors @ self.item_matrix.t() + self.item_bias
+        known.raise_scores(scores)
+        return scores
+
+    def _represent(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Representation:
+        units, lags = self.model_config.units, self.model_config.repeat_lags
+        known = self._hidden(sessions, inputs, last_only)
+        if not lags:
+            return Representation(known)
+        recent, there = sessions.recent(inputs, lags, last_only)
+        device = self.device
+        by = known[:, units:] * torch.as_tensor(there, device=device)
+        return Representation(known[:, :units].contiguous(), torch.as_tensor(recent, device=device), by)
 
     @torch.no_grad()
     def _hidden(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:
@@ -83,7 +96,7 @@ class Recommender:
         items = torch.as_tensor(sessions.items.copy(), device=device)
         shift = torch.as_tensor(inputs.cumsum() - inputs - sessions.offsets[:-1], device=device)
         rows = len(inputs) if last_only else int(inputs.sum())
-        vectors = torch.zeros(rows, network.config.units, device=device)
+        vectors = torch.zeros(rows, network.config.units + network.config.repeat_lags, device=device)
         table = network.item_rows if network.input_rows is None else network.input_rows
         states: list[Tensor] = []
         for batch in scoring_plan(sessions.offsets[:-1], inputs, SCORING_EVENTS, SCORING_STEPS):
@@ -94,6 +107,8 @@ class Recommender:
             cells, real = grid(starts, lengths, batch.steps)
             states = network.zero_state(len(starts)) if batch.first else states
             hidden, states = network(network.input_of(table[items[cells]]), states)
+            raises = network.raises(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
+            hidden = torch.cat((hidden, raises), dim=-1)
             if last_only:
                 self._keep_last(vectors, hidden, inputs, batch.rows, batch.starts, lengths, sessions)
             else:

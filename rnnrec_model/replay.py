@@ -25,6 +25,8 @@ EAGER_STEPS = 3
 class _Shape:
     """Inputs and states of one rectangle shape, and its graph once it is captured."""
 
+    steps: int
+    before: int
     starts: Tensor
     lengths: Tensor
     states: list[Tensor]
@@ -37,7 +39,7 @@ class ReplayedSteps:
 
     def __init__(self, trainer: Trainer) -> None:
         self._trainer = trainer
-        self._shapes: dict[tuple[int, int], _Shape] = {}
+        self._shapes: dict[tuple[int, int, int], _Shape] = {}
         self._stream = torch.cuda.Stream(trainer.device)  # type: ignore[no-untyped-call]
 
     def step(self, batch: Batch) -> None:
@@ -52,35 +54,35 @@ class ReplayedSteps:
         if shape.graph is not None:
             shape.graph.replay()
         elif shape.runs < EAGER_STEPS:
-            self._run_eagerly(shape, batch.steps)
+            self._run_eagerly(shape)
         else:
-            self._capture(shape, batch.steps)
+            self._capture(shape)
             assert shape.graph is not None
             shape.graph.replay()
         shape.runs += 1
 
     def _shape_of(self, batch: Batch) -> _Shape:
-        key = (batch.steps, len(batch.starts))
+        key = (batch.steps, len(batch.starts), self._trainer.before(batch))
         if key not in self._shapes:
             device, lanes = self._trainer.device, len(batch.starts)
             empty = torch.zeros(2, lanes, dtype=torch.int64, device=device)
             states = self._trainer.network.zero_state(lanes)
-            self._shapes[key] = _Shape(empty[0], empty[1], states)
+            self._shapes[key] = _Shape(batch.steps, key[2], empty[0], empty[1], states)
         return self._shapes[key]
 
-    def _learn(self, shape: _Shape, steps: int) -> None:
-        following = self._trainer.learn(shape.starts, shape.lengths, steps, shape.states)
+    def _learn(self, shape: _Shape) -> None:
+        following = self._trainer.learn(shape.starts, shape.lengths, shape.steps, shape.before, shape.states)
         for kept, new in zip(shape.states, following, strict=True):
             kept.copy_(new)
 
-    def _run_eagerly(self, shape: _Shape, steps: int) -> None:
+    def _run_eagerly(self, shape: _Shape) -> None:
         self._stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(self._stream):
-            self._learn(shape, steps)
+            self._learn(shape)
         torch.cuda.current_stream().wait_stream(self._stream)
 
-    def _capture(self, shape: _Shape, steps: int) -> None:
+    def _capture(self, shape: _Shape) -> None:
         shape.graph = torch.cuda.CUDAGraph()
         shape.graph.register_generator_state(self._trainer.random)
         with torch.cuda.graph(shape.graph):
-            self._learn(shape, steps)
+            self._learn(shape)

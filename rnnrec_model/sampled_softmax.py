@@ -9,6 +9,7 @@ Per-candidate offsets (bias, logQ correction) go through the product as further 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,39 +18,52 @@ from torch import Tensor
 from rnnrec_model.losses import ABSENT
 
 EVENTS_MULTIPLE, CANDIDATES_MULTIPLE = 64, 128
+SHORTEST = 1e-12
 
 
 class Workspace:
-    """Memory for one score matrix, reused by every step."""
+    """Memory of a step's large matrices, reused by every step: fresh memory costs more than the passes."""
 
     def __init__(self) -> None:
-        self._memory = torch.empty(0)
+        self._memory: dict[str, Tensor] = {}
 
-    def take(self, like: Tensor, rows: int, columns: int) -> Tensor:
-        """(rows, columns) uninitialised, of the type and device of `like`; invalidates the one before."""
-        memory, size = self._memory, rows * columns
-        if memory.numel() < size or memory.dtype != like.dtype or memory.device != like.device:
-            self._memory = memory = like.new_empty(size + size // 4)
+    def take(self, name: str, rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
+        """(rows, columns) uninitialised; invalidates what was taken before under this name."""
+        memory, size = self._memory.get(name), rows * columns
+        if memory is None or memory.numel() < size or memory.dtype != kind or memory.device != device:
+            memory = torch.empty(size + size // 4, dtype=kind, device=device)
+            self._memory[name] = memory
         return memory[:size].view(rows, columns)
 
 
-def factors(hidden: Tensor, matrix: Tensor, offset: Tensor, precision: str) -> tuple[Tensor, Tensor]:
-    """Two matrices whose product is hidden @ matrix.T + offset.T, in the precision of the product.
+def factors(
+    hidden: Tensor,
+    matrix: Tensor,
+    offset: Tensor,
+    precision: str,
+    workspace: Workspace,
+    stretch: Tensor | float = 1.0,
+) -> tuple[Tensor, Tensor]:
+    """Two matrices whose product is hidden @ (stretch * matrix).T + offset.T, in the product's precision.
 
     In bfloat16 an offset takes two dimensions, its value and what rounding left of it, so that an item's
     offset is not off in every score by the same rounding. There both are also padded, with events that
     are zero and candidates that are absent: oneDNN prepares code for every new shape, at the cost of
     milliseconds, so shapes have to come back.
     """
-    if precision == "float32":
-        return torch.cat((hidden, hidden.new_ones(len(hidden), 1)), 1), torch.cat((matrix, offset), 1)
-    units = hidden.shape[1]
-    left = hidden.new_zeros(_round_up(len(hidden), EVENTS_MULTIPLE), units + 2, dtype=torch.bfloat16)
-    right = hidden.new_zeros(_round_up(len(matrix), CANDIDATES_MULTIPLE), units + 2, dtype=torch.bfloat16)
-    left[: len(hidden), :units], left[: len(hidden), units:] = hidden, 1.0
-    right[: len(matrix), :units], right[len(matrix) :, units] = matrix, ABSENT
-    coarse = offset.bfloat16()
-    right[: len(matrix), units : units + 1], right[: len(matrix), units + 1 :] = coarse, offset - coarse
+    events, units = hidden.shape
+    low = precision == "bfloat16"
+    width, kind = units + (2 if low else 1), torch.bfloat16 if low else hidden.dtype
+    multiples = (EVENTS_MULTIPLE, CANDIDATES_MULTIPLE) if low else (1, 1)
+    left = workspace.take("left", _round_up(events, multiples[0]), width, kind, hidden.device)
+    right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, kind, hidden.device)
+    left[:events, :units], left[:events, units:], left[events:] = hidden, 1.0, 0.0
+    torch.mul(matrix, stretch, out=right[: len(matrix), :units])
+    right[: len(matrix), units : units + 1] = offset
+    if low:
+        right[: len(matrix), units + 1 :] = offset - offset.bfloat16()
+        right[len(matrix) :] = 0.0
+        right[len(matrix) :, units] = ABSENT
     return left, right
 
 
@@ -57,8 +71,28 @@ def _round_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
+@dataclass(frozen=True)
+class Places:
+    """Which columns of each event's row are special; all (events, ...).
+
+    targets   (events,) the next item
+    own       (events, some) columns that get `own_offset` (events, some) on top, once each; or None
+    recent    (events, lags) columns that get the `raises` on top
+    banned    (events, candidates) columns that are left out; or None
+    """
+
+    targets: Tensor
+    recent: Tensor
+    own: Tensor | None = None
+    own_offset: Tensor | None = None
+    banned: Tensor | None = None
+
+
 class SampledSoftmax(torch.autograd.Function):
-    """(events,) loss = -log softmax(hidden @ matrix.T + offset.T)[target]."""
+    """(events,) loss = -log softmax(hidden @ matrix.T + offset.T + what `places` adds)[target].
+
+    With a scale, the matrix' rows are first made that long (NISER, 1909.04276), inside the same passes.
+    """
 
     @staticmethod
     def forward(
@@ -66,35 +100,52 @@ class SampledSoftmax(torch.autograd.Function):
         hidden: Tensor,
         matrix: Tensor,
         offset: Tensor,
-        targets: Tensor,
-        target_offset: Tensor | None,
+        raises: Tensor,
+        places: Places,
+        scale: float | None,
         precision: str,
         workspace: Workspace,
     ) -> Tensor:
-        """hidden (events, units), matrix (candidates, units), offset (candidates, 1), targets (events,).
+        """hidden (events, units), matrix (candidates, units), offset (candidates, 1), raises (events, lags).
 
-        target_offset   (events,) added to the target's own score only
+        scale   length that each row of the matrix is brought to, or None to leave them
         """
-        left, right = factors(hidden, matrix, offset, precision)
-        scores = workspace.take(left, len(left), len(right))
+        lengths = None if scale is None else torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+        stretch = 1.0 if lengths is None or scale is None else scale / lengths.clamp_min(SHORTEST)
+        left, right = factors(hidden, matrix, offset, precision, workspace, stretch)
+        scores = workspace.take("scores", len(left), len(right), left.dtype, left.device)
         torch.mm(left, right.t(), out=scores)
-        at = torch.arange(len(hidden), device=left.device) * len(right) + targets
+        row = torch.arange(len(hidden), device=left.device)[:, None] * len(right)
+        at, recent = row[:, 0] + places.targets, row + places.recent
         flat = scores.view(-1)
-        if target_offset is not None:
-            flat[at] += target_offset.to(scores.dtype)
+        if places.own is not None and places.own_offset is not None:
+            flat[row + places.own] += places.own_offset.to(scores.dtype)  # named twice: the same twice
+        for lag in range(recent.shape[1]):
+            flat[recent[:, lag]] += raises[:, lag].to(scores.dtype)
+        if places.banned is not None:
+            scores[: len(hidden), : len(matrix)].masked_fill_(places.banned, ABSENT)
         torch.softmax(scores, dim=1, out=scores)
         chosen = flat[at]
         flat[at] = chosen - 1
-        ctx.save_for_backward(left, right)
-        ctx.gradient, ctx.shapes = scores, (hidden.shape, matrix.shape)
+        ctx.save_for_backward(matrix, recent)
+        ctx.kept = left, right, scores, stretch, scale, workspace  # good until the next step
         return -chosen.float().clamp_min(1e-30).log()
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
-        left, right = ctx.saved_tensors
-        (events, units), (candidates, _) = ctx.shapes
-        scale = outer[0][:, None]
-        d_left = (ctx.gradient @ right)[:events, :units].float() * scale
-        left[:events] *= scale.to(left.dtype)
-        d_right = (ctx.gradient.t() @ left)[:candidates].float()
-        return d_left, d_right[:, :units], d_right[:, units : units + 1], None, None, None, None
+        matrix, recent = ctx.saved_tensors
+        left, right, gradient, stretch, scale, workspace = ctx.kept
+        events, (candidates, units) = len(outer[0]), matrix.shape
+        weight = outer[0][:, None]
+        d_raises = gradient.view(-1)[recent].float() * weight
+        d_left = (gradient @ right)[:events, :units].float() * weight
+        left[:events] *= weight.to(left.dtype)
+        d_right = workspace.take("d_right", len(right), left.shape[1], left.dtype, left.device)
+        torch.mm(gradient.t(), left, out=d_right)
+        d_matrix = workspace.take("d_matrix", candidates, units, matrix.dtype, matrix.device)
+        d_matrix.copy_(d_right[:candidates, :units])
+        if scale is not None:
+            along = torch.linalg.vecdot(d_matrix, matrix)[:, None] * (stretch / scale).square()
+            d_matrix.addcmul_(matrix, along, value=-1).mul_(stretch)
+        d_offset = d_right[:candidates, units : units + 1].float()
+        return d_left, d_matrix, d_offset, d_raises, None, None, None, None

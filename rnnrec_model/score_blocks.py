@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.errors import DataError
-from rnnrec_model.scorer import FactorScorer, Scorer, has_factors
+from rnnrec_model.scorer import FactorScorer, Representation, Scorer, has_factors
 from rnnrec_model.sessions import Sessions
 
 DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
@@ -70,7 +70,7 @@ def block_rows(items: int, max_bytes: int | None, device: str, most: int) -> int
 
 
 def _products(
-    scorer: FactorScorer, pieces: Iterator[Tensor], max_bytes: int | None, most: int, multiple: int
+    scorer: FactorScorer, pieces: Iterator[Representation], max_bytes: int | None, most: int, multiple: int
 ) -> Iterator[ScoreBlock]:
     matrix = scorer.item_matrix
     bias = scorer.item_bias if bool(scorer.item_bias.any()) else None
@@ -80,9 +80,10 @@ def _products(
     scores = buffer[:, : len(matrix)]
     start = 0
     for piece in filter(len, pieces):
-        _require_finite(scorer, piece)
-        for part in torch.split(piece, rows):
-            _multiply(_padded(part, rows), matrix, bias, scores)
+        _require_finite(scorer, piece.vectors)
+        for part in piece.split(rows):
+            _multiply(_padded(part.vectors, rows), matrix, bias, scores)
+            part.raise_scores(scores)
             yield ScoreBlock(start, len(part), buffer)
             start += len(part)
 

@@ -7,6 +7,8 @@ for a row of all items per prediction. Both paths give the same ranks; tests com
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
@@ -37,9 +39,43 @@ class Scorer(Protocol):
         """(sessions, items) float32: scores after each session's last item."""
 
 
+@dataclass(frozen=True)
+class Representation:
+    """What a model with factors knows of some positions: vectors, and additions to the scores of a few items.
+
+    vectors   (rows, dims) float32
+    raised    (rows, lags) int64 items whose scores get something on top; an item may be named twice
+    by        (rows, lags) float32 how much; 0 where a row has fewer such items
+    """
+
+    vectors: Tensor
+    raised: Tensor | None = None
+    by: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+    def split(self, rows: int) -> Iterator[Representation]:
+        """Consecutive parts of so many rows."""
+        for at in range(0, len(self), rows):
+            part = slice(at, at + rows)
+            if self.raised is None or self.by is None:
+                yield Representation(self.vectors[part])
+            else:
+                yield Representation(self.vectors[part], self.raised[part], self.by[part])
+
+    def raise_scores(self, scores: Tensor) -> None:
+        """Put the additions on top of (rows or more, items or more) scores, in place."""
+        if self.raised is None or self.by is None:
+            return
+        row = torch.arange(len(self), device=scores.device)
+        for items, by in zip(self.raised.t(), self.by.t(), strict=True):  # one at a time: items may repeat
+            scores[row, items] += by
+
+
 @runtime_checkable
 class FactorScorer(Scorer, Protocol):
-    """A scorer with score = representation · item_matrix[item] + item_bias[item]."""
+    """A scorer with score = vector · item_matrix[item] + item_bias[item], and more for a few items."""
 
     @property
     def item_matrix(self) -> Tensor:
@@ -49,11 +85,11 @@ class FactorScorer(Scorer, Protocol):
     def item_bias(self) -> Tensor:
         """(items,) float32; zeros where the model has no bias."""
 
-    def represent_steps(self, sessions: Sessions) -> Tensor:
-        """(events - sessions, dims) float32 on item_matrix's device, rows as in score_steps."""
+    def represent_steps(self, sessions: Sessions) -> Representation:
+        """(events - sessions) rows on item_matrix's device, as in score_steps."""
 
-    def represent_last(self, sessions: Sessions) -> Tensor:
-        """(sessions, dims) float32 on item_matrix's device, rows as in score_last."""
+    def represent_last(self, sessions: Sessions) -> Representation:
+        """(sessions) rows on item_matrix's device, as in score_last."""
 
 
 def has_factors(scorer: Scorer) -> TypeGuard[FactorScorer]:

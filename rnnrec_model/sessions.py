@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from rnnrec_model.errors import DataError
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -64,6 +65,22 @@ class Sessions:
         offsets = np.concatenate(([0], lengths.cumsum()))
         starts = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
         return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
+
+    def recent(self, inputs: Indices, lags: int, last_only: bool) -> tuple[Indices, NDArray[np.bool_]]:
+        """Items at the last positions, newest first, and which there are; both (rows, lags).
+
+        inputs      (sessions,) the first so many items of each session count
+        last_only   one row a session, after its last input; else one after every input
+        """
+        starts = self.offsets[:-1]
+        if last_only:
+            begins, at = starts, starts + inputs - 1
+        else:
+            begins = np.repeat(starts, inputs)
+            at = np.arange(len(begins)) + np.repeat(starts - (inputs.cumsum() - inputs), inputs)
+        positions = at[:, None] - np.arange(lags)
+        there = positions >= begins[:, None]
+        return self.items[np.where(there, positions, 0)] if len(self.items) else there.astype(np.int64), there
 
     def slice(self, start: int, stop: int) -> Sessions:
         """Sessions start..stop without copying their items."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model import checkpoint as checkpoints
-from rnnrec_model.batches import Batch, grid, training_plan
+from rnnrec_model.batches import Batch, Strips, strips, training_plan
 from rnnrec_model.candidates import Candidates, compact, fixed
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
@@ -27,10 +27,10 @@ from rnnrec_model.evaluation import evaluate
 from rnnrec_model.losses import ABSENT, LOSSES
 from rnnrec_model.negatives import NegativeSampler
 from rnnrec_model.network import Network
-from rnnrec_model.optimizers import OPTIMIZERS
+from rnnrec_model.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.recommender import Recommender
 from rnnrec_model.replay import ReplayedSteps
-from rnnrec_model.sampled_softmax import SampledSoftmax, Workspace, factors
+from rnnrec_model.sampled_softmax import Places, SampledSoftmax, Workspace
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.warm_start import warm_network
@@ -194,6 +194,7 @@ class Trainer:
         self._items = torch.as_tensor(sessions.items.copy(), device=self.device)
         weights_random = torch.Generator().manual_seed(config.seed)
         self.network = Network(len(vocabulary), model_config, weights_random).to(self.device)
+        self._source = "item_rows" if self.network.input_rows is None else "input_rows"
         self.optimizer = OPTIMIZERS[config.optimizer](
             {name: weight.data for name, weight in self.network.dense().items()},
             {name: table.data for name, table in self.network.tables().items()},
@@ -230,24 +231,32 @@ class Trainer:
             starts = torch.as_tensor(batch.starts, device=self.device)
             lengths = torch.as_tensor(batch.lengths, device=self.device)
             states = self.network.zero_state(len(starts)) if batch.first else self._states
-            self._states = self.learn(starts, lengths, batch.steps, states)
+            self._states = self.learn(starts, lengths, batch.steps, self.before(batch), states)
         self.steps_done += 1
 
-    def learn(self, starts: Tensor, lengths: Tensor, steps: int, states: list[Tensor]) -> list[Tensor]:
+    def before(self, batch: Batch) -> int:
+        """How many events before a batch its sessions' loss looks at."""
+        if self.config.exclude_seen:
+            return batch.past
+        return min(batch.past, max(0, self.network.config.repeat_lags - 1))
+
+    def learn(
+        self, starts: Tensor, lengths: Tensor, steps: int, before: int, states: list[Tensor]
+    ) -> list[Tensor]:
         """Update every weight from one rectangle; returns the states after it. No host round trip on CUDA."""
-        cells, real = grid(starts, lengths, steps)
-        found = self._candidates(cells, real)
+        found = self._candidates(strips(starts, lengths, steps, before))
         rows = {
             name: (table.data if found.items is None else table.data.index_select(0, found.items))
             for name, table in self.network.tables().items()
         }
         rows = {name: row.requires_grad_() for name, row in rows.items()}
-        source = self.network.input_of(rows.get("input_rows", rows["item_rows"]))
-        x = source.index_select(0, found.inputs.flatten()).view(*cells.shape, -1)
+        source = rows[self._source].detach()
+        given = source.index_select(0, found.inputs.flatten()).requires_grad_()
+        x = self.network.input_of(given).view(*found.inputs.shape, -1)
         hidden, following = self.network(x, states, self.random)
         hidden = hidden.flatten(0, 1).index_select(0, found.events)
         losses = self._loss(hidden, rows, found) * found.weight
-        self._update(losses.sum() / found.weight.sum(), rows, found)
+        self._update(losses.sum() / found.weight.sum(), rows, given, found)
         self.total_loss += losses.detach().sum()
         self.total_events += found.weight.sum()
         return [state.detach() for state in following]
@@ -278,12 +287,12 @@ class Trainer:
         fall = {"constant": 1.0, "linear": 1.0 - done, "cosine": 0.5 * (1 + math.cos(math.pi * min(done, 1)))}
         return config.learning_rate * warm * fall[config.schedule]
 
-    def _candidates(self, cells: Tensor, real: Tensor) -> Candidates:
+    def _candidates(self, where: Strips) -> Candidates:
         full = self.config.loss == "full_cross_entropy"
         drawn = None if full else self._sampler.draw(self.config.negatives)
         if self._fixed_shapes:
-            return fixed(self._items, cells, real, drawn, self._scratch)
-        return compact(self._items, cells, real, drawn)
+            return fixed(self._items, where, drawn, self._scratch)
+        return compact(self._items, where, drawn)
 
     def _log_inclusion(self) -> Tensor | None:
         config = self.config
@@ -293,40 +302,54 @@ class Trainer:
 
     def _loss(self, hidden: Tensor, rows: dict[str, Tensor], found: Candidates) -> Tensor:
         """(events,) loss of hidden states (events, units) against all gathered rows."""
-        matrix = self.network.output_of(rows["item_rows"])
+        matrix = rows["item_rows"]
         offset = rows.get("item_bias", matrix.new_zeros(len(matrix), 1))
-        own = None
+        raises = self.network.raises(hidden)
+        recent, there = found.recent(raises.shape[1])
+        raises = raises * there
+        banned = found.seen(len(matrix)) if self.config.exclude_seen else None
+        own = own_offset = None
         if self._correction is not None and found.items is not None:
             correction = self._correction[found.items]
             offset = offset - correction[:, None]
-            own = correction[found.targets]
+            own = found.own
+            own_offset = correction[own]
         if found.first is not None:
             copies = found.first != torch.arange(len(found.first), device=self.device)
             offset = offset.masked_fill(copies[:, None], ABSENT)
-        precision = self.config.precision
         if "cross_entropy" in self.config.loss:
+            places = Places(found.targets, recent, own, own_offset, banned)
+            scale = self.network.config.scale if self.network.config.normalize else None
             loss: Tensor = SampledSoftmax.apply(  # type: ignore[no-untyped-call]
-                hidden, matrix, offset, found.targets, own, precision, self._workspace
+                hidden, matrix, offset, raises, places, scale, self.config.precision, self._workspace
             )
             return loss
-        left, right = factors(hidden, matrix, offset, "float32")
-        return LOSSES[self.config.loss](left @ right.t(), found.targets, self.config)
+        scores = hidden @ self.network.output_of(matrix).t() + offset.t()
+        scores = scores.scatter_add(1, recent, raises)
+        scores = scores if banned is None else scores.masked_fill(banned, ABSENT)
+        return LOSSES[self.config.loss](scores, found.targets, self.config)
 
-    def _update(self, loss: Tensor, rows: dict[str, Tensor], found: Candidates) -> None:
+    def _update(self, loss: Tensor, rows: dict[str, Tensor], given: Tensor, found: Candidates) -> None:
         dense, tables = self.network.dense(), self.network.tables()
-        gradients = torch.autograd.grad(loss, [*dense.values(), *rows.values()], allow_unused=True)
+        wanted = [given, *dense.values(), *rows.values()]
+        d_given, *gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+        at_source = len(dense) + list(rows).index(self._source)
+        if gradients[at_source] is None:
+            gradients[at_source] = torch.zeros_like(rows[self._source])
+        gradients[at_source].index_add_(0, found.inputs.flatten(), d_given)
         scale = self._clip(gradients[: len(dense)])
         self.optimizer.tick()
         for (name, weight), gradient in zip(dense.items(), gradients, strict=False):
             if gradient is not None:
                 self.optimizer.update(name, weight.data, gradient * scale, self._rate)
         where = torch.arange(self.network.items, device=self.device) if found.items is None else found.items
-        for name, gradient in zip(rows, gradients[len(dense) :], strict=True):
+        for (name, values), gradient in zip(rows.items(), gradients[len(dense) :], strict=True):
             if gradient is not None:
                 whole = gradient if found.first is None else gradient[found.first]
-                self.optimizer.update_rows(name, tables[name].data, where, whole, self._rate)
+                found_rows = Rows(where, values.detach(), whole)
+                self.optimizer.update_rows(name, tables[name].data, found_rows, self._rate)
 
-    def _clip(self, gradients: tuple[Tensor | None, ...]) -> Tensor | float:
+    def _clip(self, gradients: Sequence[Tensor | None]) -> Tensor | float:
         if not self.config.clip_norm:
             return 1.0
         norms = torch.stack([gradient.norm() for gradient in gradients if gradient is not None])

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rnnrec_model.errors import DataError
 from rnnrec_model.evaluation import evaluate, evaluate_last
-from rnnrec_model.scorer import has_factors, next_items
+from rnnrec_model.scorer import Representation, has_factors, next_items
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -50,11 +50,11 @@ class Factors(Rows):
     def item_bias(self) -> Tensor:
         return torch.zeros(self.table.shape[1])
 
-    def represent_steps(self, sessions: Sessions) -> Tensor:
-        return self.score_steps(sessions)
+    def represent_steps(self, sessions: Sessions) -> Representation:
+        return Representation(self.score_steps(sessions))
 
-    def represent_last(self, sessions: Sessions) -> Tensor:
-        return self.score_last(sessions)
+    def represent_last(self, sessions: Sessions) -> Representation:
+        return Representation(self.score_last(sessions))
 
 
 def ranks_by_loop(scorer: Rows, sessions: Sessions) -> list[int]:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.losses import ABSENT, LOSSES
-from rnnrec_model.sampled_softmax import SampledSoftmax, Workspace
+from rnnrec_model.sampled_softmax import Places, SampledSoftmax, Workspace
 
 CONFIG = TrainingConfig(regularization=0.5)
 LOG2, LOG3 = math.log(2), math.log(3)
@@ -86,19 +86,39 @@ def test_gradients_agree_with_finite_differences(name):
     assert torch.autograd.gradcheck(lambda s: LOSSES[name](s, targets, CONFIG), scores.requires_grad_())
 
 
-def softmax_case(dtype=torch.float32):
+def softmax_case():
     random = torch.Generator().manual_seed(0)
-    hidden = torch.randn(4, 3, generator=random, dtype=dtype).requires_grad_()
-    matrix = torch.randn(6, 3, generator=random, dtype=dtype).requires_grad_()
-    offset = torch.randn(6, 1, generator=random, dtype=dtype).requires_grad_()
-    own = torch.randn(4, generator=random, dtype=dtype)
-    return hidden, matrix, offset, torch.tensor([5, 0, 3, 3]), own
+    hidden, matrix, offset, raises = (
+        torch.randn(*shape, generator=random).requires_grad_() for shape in ((4, 3), (6, 3), (6, 1), (4, 2))
+    )
+    own = torch.tensor([[5, 1, 1], [0, 0, 2], [3, 4, 5], [3, 2, 3]])
+    banned = torch.zeros(4, 6, dtype=torch.bool)
+    banned[0, 2] = banned[3, 4] = True
+    places = Places(
+        targets=torch.tensor([5, 0, 3, 3]),
+        recent=torch.tensor([[1, 1], [2, 0], [4, 5], [2, 3]]),
+        own=own,
+        own_offset=torch.randn(6, generator=random)[own],
+        banned=banned,
+    )
+    return hidden, matrix, offset, raises, places
 
 
-def plain(hidden, matrix, offset, targets, own):
-    scores = hidden @ matrix.t() + offset.t()
-    scores = scores.index_put((torch.arange(4), targets), own, accumulate=True)
-    return torch.nn.functional.cross_entropy(scores, targets, reduction="none")
+def plain(hidden, matrix, offset, raises, places, scale):
+    """Entry by entry: an own column gets its offset once, however often named, a recent one each time."""
+    rows = []
+    if scale is not None:
+        matrix = scale * torch.nn.functional.normalize(matrix, dim=1)
+    for event in range(len(hidden)):
+        own = dict(zip(places.own[event].tolist(), places.own_offset[event], strict=True))
+        row = []
+        for column in range(len(matrix)):
+            score = hidden[event] @ matrix[column] + offset[column, 0] + own.get(column, 0.0)
+            named = zip(places.recent[event].tolist(), raises[event], strict=True)
+            score = score + sum(by for recent, by in named if recent == column)
+            row.append(torch.tensor(-torch.inf) if places.banned[event, column] else score)
+        rows.append(torch.stack(row))
+    return torch.nn.functional.cross_entropy(torch.stack(rows), places.targets, reduction="none")
 
 
 def gradients(loss, leaves):
@@ -106,11 +126,12 @@ def gradients(loss, leaves):
     return torch.autograd.grad((loss * weights).sum(), leaves)
 
 
+@pytest.mark.parametrize("scale", [None, 3.0])
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
-def test_the_fast_softmax_is_the_plain_one(precision, tolerance):
+def test_the_fast_softmax_is_the_plain_one(precision, tolerance, scale):
     case = softmax_case()
-    fast = SampledSoftmax.apply(*case, precision, Workspace())
-    slow = plain(*case)
+    fast = SampledSoftmax.apply(*case, scale, precision, Workspace())
+    slow = plain(*case, scale)
     torch.testing.assert_close(fast, slow, atol=tolerance, rtol=tolerance)
-    for one, other in zip(gradients(fast, case[:3]), gradients(slow, case[:3]), strict=True):
+    for one, other in zip(gradients(fast, case[:4]), gradients(slow, case[:4]), strict=True):
         torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)

@@ -40,7 +40,11 @@ def random_sessions(count=50, items=ITEMS, longest=12, seed=0):
 
 def untrained(**model):
     config = dataclasses.replace(MODEL, **model)
-    return Recommender(Network(ITEMS, config, torch.Generator().manual_seed(0)), vocabulary(), TRAINING)
+    random = torch.Generator().manual_seed(0)
+    network = Network(ITEMS, config, random)
+    if network.repeat_weight is not None:
+        network.repeat_weight.data.normal_(generator=random)
+    return Recommender(network, vocabulary(), TRAINING)
 
 
 def step_by_hand(recommender, session):
@@ -49,16 +53,20 @@ def step_by_hand(recommender, session):
     states, scores = network.zero_state(1), []
     table = network.item_rows if network.input_rows is None else network.input_rows
     with torch.no_grad():
-        for item in session:
+        for step, item in enumerate(session):
             hidden, states = network(network.input_of(table[item])[None, None], states)
-            scores.append(hidden[0, 0] @ recommender.item_matrix.t() + recommender.item_bias)
+            row = hidden[0, 0] @ recommender.item_matrix.t() + recommender.item_bias
+            for lag, more in enumerate(network.raises(hidden[0])[0].tolist()):
+                if lag <= step:
+                    row[session[step - lag]] += more
+            scores.append(row)
     return torch.stack(scores)
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_scores_are_those_of_one_item_at_a_time(cell):
     recommender = untrained(cell=cell, layers=2)
-    lists = [[1, 2, 3], [4], [5, 6], list(range(20)) * 8]
+    lists = [[1, 2, 3], [4], [5, 6], [7, 7, 8, 7], list(range(20)) * 8]
     by_hand = [step_by_hand(recommender, session) for session in lists]
     steps = torch.cat([scores[:-1] for scores in by_hand])
     torch.testing.assert_close(recommender.score_steps(Sessions.of(lists)), steps, atol=1e-5, rtol=1e-4)
@@ -72,7 +80,9 @@ def test_a_session_gets_the_same_bits_alone_and_among_others(cell):
     together = recommender.represent_last(sessions)
     for row in (0, 7, 49):
         alone = recommender.represent_last(sessions.take(np.array([row])))
-        assert torch.equal(alone[0], together[row])
+        assert torch.equal(alone.vectors[0], together.vectors[row])
+        assert torch.equal(alone.raised[0], together.raised[row])
+        assert torch.equal(alone.by[0], together.by[row])
 
 
 def test_an_empty_session_is_scored_by_bias_alone():

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.score_blocks import last_blocks
+from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.topk import group_size, recommend, top_k
 from rnnrec_model.vocabulary import Vocabulary
@@ -32,16 +33,17 @@ class Factors:
         items = len(self.item_matrix)
         return Vocabulary(pa.array(range(items), pa.int64()), np.ones(items, dtype=np.int64))
 
-    def represent_last(self, sessions: Sessions) -> Tensor:
-        return self.vectors[torch.tensor(sessions.items[sessions.offsets[1:] - 1])]
+    def represent_last(self, sessions: Sessions) -> Representation:
+        return Representation(self.vectors[torch.tensor(sessions.items[sessions.offsets[1:] - 1])])
 
-    def represent_steps(self, sessions: Sessions) -> Tensor:
+    def represent_steps(self, sessions: Sessions) -> Representation:
         raise AssertionError(f"not needed to recommend; asked for {len(sessions)} sessions")
 
     def score_last(self, sessions: Sessions) -> Tensor:
-        return self.represent_last(sessions) @ self.item_matrix.t() + self.item_bias
+        return self.represent_last(sessions).vectors @ self.item_matrix.t() + self.item_bias
 
-    score_steps = represent_steps
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        raise AssertionError(f"not needed to recommend; asked for {len(sessions)} sessions")
 
 
 class Rows:

@@ -265,3 +265,71 @@ def test_the_target_is_never_its_own_negative():
         .loss
     )
     assert sampled == pytest.approx(full, rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_people_who_come_back_to_the_item_before_last_are_learnt_for_items_that_never_did(loss):
+    """a b a in training; c and d are seen, but never in that pattern: only the position says it."""
+    letters = [[a, b, a] for a in range(8) for b in range(8) if a != b] + [[8, 9], [9, 8]] * 2
+    training = dataclasses.replace(TRAINING, loss=loss, epochs=20, regularization=0.0)
+    scores = {}
+    for lags in (0, 2):
+        model = dataclasses.replace(MODEL, repeat_lags=lags)
+        trained = train(Sessions.of(letters), vocabulary(10), model, training).recommender
+        scores[lags] = trained.score_last(Sessions.of([[8, 3]]))[0, 8]
+    assert scores[2] > scores[0]
+
+
+def test_the_repeat_of_a_long_session_is_learnt_over_the_edge_of_its_pieces():
+    """With pieces of two events, what came two events ago always stands in the piece before."""
+    model = dataclasses.replace(MODEL, repeat_lags=4)
+    cut = dataclasses.replace(TRAINING, bptt_steps=2, epochs=3, negatives=2000, learning_rate=1e-8)
+    whole = dataclasses.replace(cut, bptt_steps=64)
+    losses = []
+    for config in (cut, whole):
+        trainer = Trainer(random_sessions(longest=20), vocabulary(12), model, config)
+        trainer.network.repeat_weight.data.fill_(0.3)
+        for batch in trainer.epoch(0):
+            trainer.step(batch)
+        losses.append(trainer.take_loss()[0])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "full_cross_entropy"])
+def test_items_a_session_has_seen_are_no_negatives_when_they_are_never_shown(loss):
+    """0, 1 and 2 in any order leave one candidate for the last place: a loss of zero, by the definition."""
+    sessions = Sessions.of([[0, 1, 2], [1, 2, 0], [2, 0, 1]])
+    still = dataclasses.replace(TRAINING, loss=loss, epochs=1, negatives=500, learning_rate=1e-8)
+    excluding = dataclasses.replace(still, exclude_seen=True, bptt_steps=1)
+    loss_of = [train(sessions, vocabulary(3), MODEL, one).history[0].loss for one in (still, excluding)]
+    by_hand = train(sessions, vocabulary(3), MODEL, still).recommender.score_steps(sessions)
+    following = torch.tensor([1, 2, 2, 0, 0, 1])
+    seen = [[0], [0, 1], [1], [1, 2], [2], [2, 0]]
+    for row, items in enumerate(seen):
+        by_hand[row, items] = -torch.inf
+    expected = torch.nn.functional.cross_entropy(by_hand, following).item()
+    assert loss_of[1] == pytest.approx(expected, rel=1e-3)
+    assert loss_of[0] > loss_of[1] + 0.3
+
+
+def test_items_of_the_own_session_count_as_certain_candidates():
+    """The mean of many sampled losses is the full loss only if what is always there is not corrected."""
+    random = np.random.default_rng(1)
+    lists = [(random.integers(0, 10, 6) + 10 * (n % 20)).tolist() for n in range(200)]
+    sessions = Sessions.of(lists)
+    counts = np.bincount(sessions.items, minlength=200)
+    items = Vocabulary(pa.array(range(200)), counts)
+    still = dataclasses.replace(TRAINING, epochs=12, batch_events=16, learning_rate=1e-8)
+
+    def mean_loss(**settings):
+        config = dataclasses.replace(still, **settings)
+        trainer = Trainer(sessions, items, dataclasses.replace(MODEL, repeat_lags=6), config)
+        trainer.network.repeat_bias.data.fill_(3.0)  # so that the session's own items weigh in the sum
+        for epoch in range(config.epochs):
+            for batch in trainer.epoch(epoch):
+                trainer.step(batch)
+        return trainer.take_loss()[0]
+
+    full = mean_loss(loss="full_cross_entropy", epochs=1)
+    sampled = mean_loss(loss="cross_entropy", negatives=40, negative_alpha=0.0)
+    assert sampled == pytest.approx(full, rel=0.02)
