@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices
 
 MIN_LANES = 16
@@ -55,31 +57,28 @@ def width_of(inputs: Indices, max_steps: int) -> Indices:
 
 
 def training_plan(
-    starts: Indices,
-    inputs: Indices,
-    config: TrainingConfig,
-    random: np.random.Generator,
-    pad_lanes: bool = False,
+    sessions: Sessions, config: TrainingConfig, random: np.random.Generator, pad_lanes: bool = False
 ) -> Iterator[Batch]:
-    """One epoch: rectangles of `lanes_of` sessions.
+    """One epoch over the sessions of two items and more: rectangles of `lanes_of` sessions.
 
     With order = "time" sessions are taken in the order they are given, a block of `block_batches` batches at
-    a time, so that an epoch ends with the newest ones; inside a block the order is random. With "random" the
-    whole epoch is one block. What does not fill a rectangle goes to the next wider one, and at a block's
-    end to the next block, so that only the last rectangle may be small.
+    a time, so that an epoch ends with the newest ones and the plan needs no more memory than a block; inside
+    a block the order is random. With "random" the whole epoch is one block. What does not fill a rectangle
+    goes to the next wider one, and at a block's end to the next block, so that only the last rectangle may
+    be small.
 
-    starts, inputs   (sessions,) first event and number of input events (>= 1) of each session
-    pad_lanes        fill small rectangles up with empty lanes, so that a width has one shape
+    pad_lanes   fill small rectangles up with empty lanes, so that a width has one shape
     """
     left: Indices = np.empty(0, dtype=np.int64)
-    blocks = _blocks(inputs, config)
-    for number, block in enumerate(blocks):
+    blocks = _blocks(sessions, config)
+    for number, (start, stop) in enumerate(blocks):
+        block = start + np.flatnonzero(np.diff(sessions.offsets[start : stop + 1]) >= 2)
         waiting = np.concatenate((left, random.permutation(block)))
-        groups, left = _rectangles(waiting, inputs, config, keep_rest=number < len(blocks) - 1)
+        groups, left = _rectangles(waiting, sessions, config, keep_rest=number < len(blocks) - 1)
         for group in random.permutation(len(groups)):
             steps, rows = groups[group]
             lanes = lanes_of(steps, config) if pad_lanes else 0
-            yield from pieces(rows, starts, inputs, steps, lanes)
+            yield from pieces(rows, sessions.offsets[rows], _inputs(sessions, rows), steps, lanes)
 
 
 def lanes_of(steps: int, config: TrainingConfig) -> int:
@@ -91,27 +90,32 @@ def lanes_of(steps: int, config: TrainingConfig) -> int:
     return max(1, config.batch_events // steps, min(MIN_LANES, config.batch_events // 2))
 
 
-def _blocks(inputs: Indices, config: TrainingConfig) -> list[Indices]:
-    """Consecutive sessions of about `block_batches` batches of events each."""
-    everyone = np.arange(len(inputs))
+def _blocks(sessions: Sessions, config: TrainingConfig) -> list[tuple[int, int]]:
+    """Consecutive sessions (first, past the last) of about `block_batches` batches of events each."""
     if config.order == "random":
-        return [everyone]
-    block = (inputs.cumsum() - inputs) // (config.block_batches * config.batch_events)
-    return np.split(everyone, np.flatnonzero(np.diff(block)) + 1)
+        return [(0, len(sessions))]
+    bounds = range(0, len(sessions.items), config.block_batches * config.batch_events)
+    starts = np.unique(np.searchsorted(sessions.offsets[:-1], bounds)).tolist()
+    return list(pairwise([*starts, len(sessions)]))
+
+
+def _inputs(sessions: Sessions, rows: Indices) -> Indices:
+    """Input events of some sessions: all but the last."""
+    return sessions.offsets[rows + 1] - sessions.offsets[rows] - 1
 
 
 def _rectangles(
-    rows: Indices, inputs: Indices, config: TrainingConfig, keep_rest: bool
+    rows: Indices, sessions: Sessions, config: TrainingConfig, keep_rest: bool
 ) -> tuple[list[tuple[int, Indices]], Indices]:
     """(width, sessions) of each rectangle, and the sessions that are kept for later."""
-    width = width_of(inputs[rows], config.bptt_steps)
+    width = width_of(_inputs(sessions, rows), config.bptt_steps)
     groups: list[tuple[int, Indices]] = []
     left: Indices = rows[:0]
     for steps in np.unique(width):
         lanes = lanes_of(int(steps), config)
         waiting = np.concatenate((left, rows[width == steps]))
         if steps == config.bptt_steps:  # longest together, so that few lanes idle while others go on
-            waiting = waiting[np.argsort(-inputs[waiting], kind="stable")]
+            waiting = waiting[np.argsort(-_inputs(sessions, waiting), kind="stable")]
         whole = steps == width.max() and not keep_rest
         full = len(waiting) if whole else len(waiting) // lanes * lanes
         groups += [(int(steps), waiting[at : min(at + lanes, full)]) for at in range(0, full, lanes)]
@@ -132,14 +136,14 @@ def scoring_plan(starts: Indices, inputs: Indices, batch_events: int, max_steps:
         rows = rows[np.argsort(-inputs[rows], kind="stable")]
         for at in range(0, len(rows), lanes):
             chosen = rows[at : at + lanes]
-            yield from pieces(chosen, starts, inputs, int(steps), lanes)
+            yield from pieces(chosen, starts[chosen], inputs[chosen], int(steps), lanes)
 
 
 def pieces(rows: Indices, starts: Indices, inputs: Indices, steps: int, lanes: int = 0) -> Iterator[Batch]:
     """Consecutive rectangles of `steps` that together hold the sessions `rows`, padded to `lanes` lanes."""
     padding = np.zeros(max(0, lanes - len(rows)), dtype=np.int64)
-    first_event = np.concatenate((starts[rows], padding))
-    remaining = np.concatenate((inputs[rows], padding))
+    first_event = np.concatenate((starts, padding))
+    remaining = np.concatenate((inputs, padding))
     count = max(1, -(-int(remaining.max(initial=0)) // steps))
     for piece in range(count):
         yield Batch(

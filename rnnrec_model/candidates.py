@@ -63,12 +63,12 @@ class Candidates:
         """(events, columns) what the event's session held up to and with its input; never its target."""
         lanes, before = self.columns.shape[1], self.strips.before
         steps = len(self.columns) - before - 1
-        offset = torch.arange(-before, steps, device=self.events.device)[:, None].expand(-1, lanes)
-        offset = offset.masked_fill(~self.strips.present[:-1], steps)
-        earliest = torch.full((lanes, columns), steps, device=self.events.device)
-        earliest.scatter_reduce_(1, self.columns[:-1].t(), offset.t(), "amin")
-        lane, step = self.events % lanes, self.events // lanes
-        return (earliest[lane] <= step[:, None]).scatter_(1, self.targets[:, None], False)
+        step = torch.arange(-before, steps, device=self.events.device).clamp_min(-1).to(torch.int32)
+        when = step[:, None].masked_fill(~self.strips.present[:-1], steps)
+        earliest = torch.full((lanes, columns), steps, dtype=torch.int32, device=self.events.device)
+        earliest.scatter_reduce_(1, self.columns[:-1].t(), when.t(), "amin")
+        held = (earliest <= step[before:, None, None]).flatten(0, 1).index_select(0, self.events)
+        return held.scatter_(1, self.targets[:, None], False)
 
 
 def compact(data: Tensor, strips: Strips, drawn: Tensor | None) -> Candidates:

@@ -11,7 +11,7 @@ from rnnrec_model.batches import grid, scoring_plan
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.network import Network
 from rnnrec_model.scorer import Representation
-from rnnrec_model.sessions import Sessions
+from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
 SCORING_EVENTS = 4096
@@ -93,7 +93,7 @@ class Recommender:
     @torch.no_grad()
     def _hidden(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:
         network, device = self.network, self.device
-        items = torch.as_tensor(sessions.items.copy(), device=device)
+        items = as_tensor(sessions.items).to(device)
         shift = torch.as_tensor(inputs.cumsum() - inputs - sessions.offsets[:-1], device=device)
         rows = len(inputs) if last_only else int(inputs.sum())
         vectors = torch.zeros(rows, network.config.units + network.config.repeat_lags, device=device)

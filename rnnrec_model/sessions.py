@@ -8,13 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import torch
 from numpy.typing import NDArray
 
 from rnnrec_model.errors import DataError
 from rnnrec_model.vocabulary import Indices, Vocabulary
+
+ITEMS, OFFSETS = "items.npy", "offsets.npy"
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Sessions:
     def __post_init__(self) -> None:
         if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
             raise DataError("sessions: expected offsets from 0 to the number of events")
-        if (np.diff(self.offsets) < 0).any():
+        if (self.offsets[1:] < self.offsets[:-1]).any():
             raise DataError("sessions: expected offsets that never fall")
 
     def __len__(self) -> int:
@@ -41,6 +45,17 @@ class Sessions:
     def lengths(self) -> Indices:
         """(sessions,) events of each session."""
         return np.diff(self.offsets)
+
+    @staticmethod
+    def open(folder: Path) -> Sessions:
+        """Sessions saved by `save`, read from disk as they are needed: they take no memory of the process."""
+        return Sessions(*(np.load(folder / name, mmap_mode="c") for name in (ITEMS, OFFSETS)))
+
+    def save(self, folder: Path) -> None:
+        """Write both arrays as .npy files into a folder."""
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / ITEMS, self.items)
+        np.save(folder / OFFSETS, self.offsets)
 
     @staticmethod
     def of(lists: list[list[int]]) -> Sessions:
@@ -61,9 +76,9 @@ class Sessions:
 
     def take(self, rows: Indices) -> Sessions:
         """The sessions at these positions, in this order."""
-        lengths = self.lengths[rows]
+        lengths = self.offsets[rows + 1] - self.offsets[rows]
         offsets = np.concatenate(([0], lengths.cumsum()))
-        starts = np.repeat(self.offsets[:-1][rows] - offsets[:-1], lengths)
+        starts = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
 
     def recent(self, inputs: Indices, lags: int, last_only: bool) -> tuple[Indices, NDArray[np.bool_]]:
@@ -103,3 +118,8 @@ def _grouped(indices: Indices, owners: Indices, sessions: int, min_length: int) 
     lengths = np.bincount(owners, minlength=sessions)
     kept = lengths >= min_length
     return Sessions(indices[kept[owners]], np.concatenate(([0], lengths[kept].cumsum())).astype(np.int64))
+
+
+def as_tensor(values: Indices) -> torch.Tensor:
+    """The same memory as a tensor; a copy where it must not be written to."""
+    return torch.from_numpy(np.require(values, requirements="W"))

@@ -31,7 +31,7 @@ from rnnrec_model.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.recommender import Recommender
 from rnnrec_model.replay import ReplayedSteps
 from rnnrec_model.sampled_softmax import Places, SampledSoftmax, Workspace
-from rnnrec_model.sessions import Sessions
+from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.warm_start import warm_network
 
@@ -186,12 +186,8 @@ class Trainer:
     ) -> None:
         self.config, self.vocabulary = config, vocabulary
         self.device = choose_device(config.device)
-        self._rows = np.flatnonzero(sessions.lengths >= 2)
-        if len(self._rows) == 0:
-            raise DataError("training: expected at least one session of two items; got none")
-        self._starts = sessions.offsets[:-1][self._rows]
-        self._inputs = sessions.lengths[self._rows] - 1
-        self._items = torch.as_tensor(sessions.items.copy(), device=self.device)
+        self._sessions = sessions
+        self._items = as_tensor(sessions.items).to(self.device)
         weights_random = torch.Generator().manual_seed(config.seed)
         self.network = Network(len(vocabulary), model_config, weights_random).to(self.device)
         self._source = "item_rows" if self.network.input_rows is None else "input_rows"
@@ -216,11 +212,13 @@ class Trainer:
         self._scratch = torch.zeros(len(vocabulary), dtype=torch.int64, device=self.device)
         self._replay = ReplayedSteps(self) if self.device.type == "cuda" else None
         self.steps_in_all = config.epochs * sum(1 for _ in self.epoch(0))
+        if self.steps_in_all == 0:
+            raise DataError("training: expected at least one session of two items; got none")
 
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch; the same for the same seed and number."""
         random = np.random.default_rng((self.config.seed, number))
-        return training_plan(self._starts, self._inputs, self.config, random, self._fixed_shapes)
+        return training_plan(self._sessions, self.config, random, self._fixed_shapes)
 
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""
@@ -269,8 +267,8 @@ class Trainer:
         """Digest of everything that decides the outcome: settings, vocabulary and data."""
         settings = self.network.config.as_dict(), self.config.as_dict()
         ids = repr(self.vocabulary.ids.to_pylist())
-        data = (self._items.cpu().numpy(), self._starts, self._inputs)
-        return checkpoints.digest(repr(settings), ids, *(array.tobytes() for array in data))
+        data = (self._sessions.items, self._sessions.offsets)
+        return checkpoints.digest(repr(settings), ids, *(np.ascontiguousarray(array).data for array in data))
 
     def take_loss(self) -> tuple[float, int]:
         """Mean loss per event since the last call, and the events."""

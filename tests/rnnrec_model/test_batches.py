@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from rnnrec_model.batches import MIN_LANES, grid, scoring_plan, training_plan
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.sessions import Sessions
 
 lengths = st.lists(st.integers(1, 40), min_size=1, max_size=60)
 configs = st.builds(
@@ -24,6 +25,12 @@ def plan_inputs(inputs):
     return inputs.cumsum() - inputs, inputs
 
 
+def training_of(inputs):
+    """Sessions of so many input events each, and one item more."""
+    lengths = np.array(inputs, dtype=np.int64) + 1
+    return Sessions(np.zeros(lengths.sum(), dtype=np.int64), np.concatenate(([0], lengths.cumsum())))
+
+
 def events_of(batches):
     """{session: [input events in the order they are met]}"""
     met = {}
@@ -35,9 +42,10 @@ def events_of(batches):
 
 @given(lengths, configs)
 def test_training_meets_every_event_of_every_session_once_and_in_order(inputs, config):
-    starts, inputs = plan_inputs(inputs)
-    met = events_of(training_plan(starts, inputs, config, np.random.default_rng(0)))
-    assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=True))}
+    sessions = training_of(inputs)
+    met = events_of(training_plan(sessions, config, np.random.default_rng(0)))
+    starts = sessions.offsets.tolist()
+    assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=False))}
 
 
 @given(lengths)
@@ -49,9 +57,9 @@ def test_scoring_meets_every_event_of_every_session_once_and_in_order(inputs):
 
 @given(lengths, configs)
 def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, config):
-    starts, inputs = plan_inputs(inputs)
+    sessions = training_of(inputs)
     before = None
-    for batch in training_plan(starts, inputs, config, np.random.default_rng(1)):
+    for batch in training_plan(sessions, config, np.random.default_rng(1)):
         if not batch.first:
             assert before is not None
             assert not before.last
@@ -59,21 +67,21 @@ def test_a_batch_carries_state_on_only_from_the_same_sessions(inputs, config):
             assert (batch.starts == before.starts + before.steps).all()
         else:
             assert before is None or before.last
-            assert (batch.starts == starts[batch.rows]).all()
+            assert (batch.starts == sessions.offsets[batch.rows]).all()
         before = batch
 
 
 def test_sessions_of_one_length_are_not_padded():
-    starts, inputs = plan_inputs([4] * 50)
-    batches = list(training_plan(starts, inputs, TrainingConfig(batch_events=80), np.random.default_rng(0)))
+    config = TrainingConfig(batch_events=80)
+    batches = list(training_plan(training_of([4] * 50), config, np.random.default_rng(0)))
     assert [(b.steps, b.lengths.tolist()) for b in batches if len(b.rows) == 20] == [(4, [4] * 20)] * 2
     assert sum(len(b.rows) for b in batches) == 50
 
 
 def test_few_long_sessions_still_stand_side_by_side():
-    starts, inputs = plan_inputs([32] * 32)
+    sessions = training_of([32] * 32)
     config = TrainingConfig(batch_events=64, bptt_steps=32)
-    lanes = [len(b.rows) for b in training_plan(starts, inputs, config, np.random.default_rng(0))]
+    lanes = [len(b.rows) for b in training_plan(sessions, config, np.random.default_rng(0))]
     assert lanes == [MIN_LANES] * 2
 
 
@@ -92,17 +100,27 @@ def test_the_grid_points_at_consecutive_events_and_masks_what_is_past_a_lane():
 @pytest.mark.parametrize("seed", [0, 1])
 def test_the_same_seed_gives_the_same_order(seed):
     config = TrainingConfig(batch_events=32, bptt_steps=8)
-    starts, inputs = plan_inputs(list(range(1, 30)))
+    sessions = training_of(list(range(1, 30)))
     first, second = (
-        [b.rows.tolist() for b in training_plan(starts, inputs, config, np.random.default_rng(seed))]
+        [b.rows.tolist() for b in training_plan(sessions, config, np.random.default_rng(seed))]
         for _ in range(2)
     )
     assert first == second
 
 
 def test_in_time_order_a_block_comes_after_all_of_the_block_before():
-    starts, inputs = plan_inputs([2] * 64)
-    config = TrainingConfig(batch_events=8, block_batches=2, order="time")
-    rows = [b.rows.tolist() for b in training_plan(starts, inputs, config, np.random.default_rng(0))]
-    blocks = [sorted(rows[at] + rows[at + 1]) for at in range(0, 16, 2)]
-    assert blocks == [list(range(at, at + 8)) for at in range(0, 64, 8)]
+    sessions = training_of([1] * 64)
+    config = TrainingConfig(batch_events=8, block_batches=4, order="time")
+    rows = [b.rows.tolist() for b in training_plan(sessions, config, np.random.default_rng(0))]
+    blocks = [sorted(rows[at] + rows[at + 1]) for at in range(0, 8, 2)]
+    assert blocks == [list(range(at, at + 16)) for at in range(0, 64, 16)]
+
+
+def test_saved_sessions_are_read_from_disk_and_planned_the_same(tmp_path):
+    sessions = training_of([3, 1, 4, 1, 5, 9, 2, 6])
+    sessions.save(tmp_path)
+    opened = Sessions.open(tmp_path)
+    assert isinstance(opened.items, np.memmap)
+    config = TrainingConfig(batch_events=8, bptt_steps=4)
+    plans = [events_of(training_plan(one, config, np.random.default_rng(0))) for one in (sessions, opened)]
+    assert plans[0] == plans[1]
