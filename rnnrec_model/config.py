@@ -41,7 +41,7 @@ class ModelConfig:
     units: int = 100
     layers: int = 1
     embedding: Literal["tied", "separate", "none"] = "tied"
-    embedding_dropout: float = 0.4
+    embedding_dropout: float = 0.35
     hidden_dropout: float = 0.2
     output_layers: int = 0
     item_bias: bool = True
@@ -92,7 +92,8 @@ class TrainingConfig:
     momentum         adagrad only: Polyak momentum of dense weights and item rows
     weight_decay     decoupled weight decay (adamw only)
     clip_norm        largest gradient norm of the dense weights; 0 does not clip
-    precision        float32 | bfloat16 (the products of scores in bfloat16, weights and sums in float32)
+    precision        of the products of scores: float32 | bfloat16 | auto (bfloat16 where the machine has
+                     it in hardware); weights and sums are float32 always
     patience         stop after this many epochs without a better MRR@20 on validation sessions, and return
                      the best epoch's weights; 0 runs all epochs. Where none are given, the newest 5 % serve
     seed             of weights, order of sessions, negatives and dropout
@@ -103,13 +104,13 @@ class TrainingConfig:
     """
 
     loss: LossName = "cross_entropy"
-    negatives: int = 2048
+    negatives: int = 4096
     negative_alpha: float = 0.5
     logq: float = 1.0
     exclude_seen: bool = False
     regularization: float = 1.0
-    epochs: int = 10
-    batch_events: int = 256
+    epochs: int = 14
+    batch_events: int = 512
     order: Literal["time", "random"] = "time"
     block_batches: int = 64
     bptt_steps: int = 64
@@ -120,7 +121,7 @@ class TrainingConfig:
     momentum: float = 0.0
     weight_decay: float = 0.0
     clip_norm: float = 0.0
-    precision: Literal["float32", "bfloat16"] = "float32"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     patience: int = 0
     seed: int = 1
     threads: int = 1
@@ -134,7 +135,7 @@ class TrainingConfig:
         _one_of("training.optimizer", self.optimizer, ("adagrad", "adamw"))
         _one_of("training.schedule", self.schedule, ("constant", "linear", "cosine"))
         _one_of("training.order", self.order, ("time", "random"))
-        _one_of("training.precision", self.precision, ("float32", "bfloat16"))
+        _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16"))
         _one_of("training.device", self.device, ("auto", "cpu", "cuda"))
         _in_range("training.negatives", self.negatives, 0, 1_000_000)
         _in_range("training.negative_alpha", self.negative_alpha, 0.0, 2.0)

@@ -186,6 +186,7 @@ class Trainer:
     ) -> None:
         self.config, self.vocabulary = config, vocabulary
         self.device = choose_device(config.device)
+        self._precision = choose_precision(config.precision, self.device)
         self._sessions = sessions
         self._items = as_tensor(sessions.items).to(self.device)
         weights_random = torch.Generator().manual_seed(config.seed)
@@ -319,7 +320,7 @@ class Trainer:
             places = Places(found.targets, recent, own, own_offset, banned)
             scale = self.network.config.scale if self.network.config.normalize else None
             loss: Tensor = SampledSoftmax.apply(  # type: ignore[no-untyped-call]
-                hidden, matrix, offset, raises, places, scale, self.config.precision, self._workspace
+                hidden, matrix, offset, raises, places, scale, self._precision, self._workspace
             )
             return loss
         scores = hidden @ self.network.output_of(matrix).t() + offset.t()
@@ -360,3 +361,13 @@ def choose_device(name: str) -> torch.device:
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("training.device: expected a CUDA device; this machine has none. Use auto or cpu")
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def choose_precision(name: str, device: torch.device) -> str:
+    """auto: bfloat16 where the device multiplies it in hardware, else float32."""
+    if name != "auto":
+        return name
+    if device.type == "cuda":
+        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    able = torch.cpu.get_capabilities()
+    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"

@@ -22,7 +22,13 @@ from rnnrec_model.vocabulary import Vocabulary
 
 MODEL = ModelConfig(units=16, normalize=False)
 TRAINING = TrainingConfig(
-    epochs=2, batch_events=16, negatives=4, optimizer="adagrad", learning_rate=0.1, device="cpu"
+    epochs=2,
+    batch_events=16,
+    negatives=4,
+    optimizer="adagrad",
+    learning_rate=0.1,
+    device="cpu",
+    precision="float32",
 )
 ITEMS = 30
 

@@ -13,12 +13,18 @@ from rnnrec_model.errors import ConfigError, DataError, TrainingError
 from rnnrec_model.losses import LOSSES
 from rnnrec_model.network import Network, dropout
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.training import Trainer, train
+from rnnrec_model.training import Trainer, choose_precision, train
 from rnnrec_model.vocabulary import Vocabulary
 
 MODEL = ModelConfig(units=16, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
 TRAINING = TrainingConfig(
-    epochs=2, batch_events=8, negatives=4, optimizer="adagrad", learning_rate=0.1, device="cpu"
+    epochs=2,
+    batch_events=8,
+    negatives=4,
+    optimizer="adagrad",
+    learning_rate=0.1,
+    device="cpu",
+    precision="float32",
 )
 
 
@@ -219,6 +225,17 @@ def test_a_loss_that_is_no_number_stops_with_what_to_do():
 def test_sessions_of_one_item_teach_nothing_and_only_such_are_refused():
     with pytest.raises(DataError, match="at least one session of two items"):
         train(Sessions.of([[1], [2]]), vocabulary(3), MODEL, TRAINING)
+
+
+@pytest.mark.parametrize(
+    ("able", "chosen"),
+    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")],
+)
+def test_products_are_bfloat16_where_the_cpu_has_it_in_hardware(monkeypatch, able, chosen):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    cpu = torch.device("cpu")
+    assert choose_precision("auto", cpu) == chosen
+    assert [choose_precision(name, cpu) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
