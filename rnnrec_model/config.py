@@ -33,7 +33,7 @@ class ModelConfig:
     repeat_lags        items at so many last positions of the session get a learnt addition to their score
                        that depends on the hidden state: people come back to what they looked at (a pointer
                        by position, after RepeatNet, Ren et al. 2019, 1812.02646); 0 for none
-    residual           every recurrent layer but the first adds its input to its output
+    residual           every recurrent layer adds its input to its output where both are equally wide
     layer_norm         layer normalisation after every recurrent layer
     """
 

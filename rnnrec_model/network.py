@@ -35,9 +35,9 @@ class RecurrentLayer(nn.Module):
         self.norm = nn.LayerNorm(units) if config.layer_norm else None
         self.residual = config.residual and inputs == units and project
 
-    def forward(self, x: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, state: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
         """(steps, lanes, inputs), (states, lanes, units) → (steps, lanes, units), next state."""
-        gates = x if self.input is None else x @ self.input
+        gates = x if self.input is None else (x.to(precision) @ self.input.to(precision)).to(x.dtype)
         weight = self.bias if self.recurrent is None else self.recurrent
         hidden, state = scan(self.cell, gates, state, weight, self.bias)
         hidden = hidden if self.norm is None else self.norm(hidden)
@@ -94,16 +94,21 @@ class Network(nn.Module):
         return [self.item_rows.new_zeros(states, lanes, self.config.units) for _ in self.layers]
 
     def forward(
-        self, x: Tensor, states: list[Tensor], random: torch.Generator | None = None
+        self,
+        x: Tensor,
+        states: list[Tensor],
+        random: torch.Generator | None = None,
+        precision: torch.dtype = torch.float32,
     ) -> tuple[Tensor, list[Tensor]]:
         """Input rows (steps, lanes, width) → hidden states (steps, lanes, units) and the next states.
 
-        random   generator of the dropout masks; None (scoring) drops nothing
+        random      generator of the dropout masks; None (scoring) drops nothing
+        precision   of the products of inputs and gates
         """
         x = dropout(x, self.config.embedding_dropout, random)
         following = []
         for layer, state in zip(self.layers, states, strict=True):
-            x, state = layer(x, state)
+            x, state = layer(x, state, precision)
             x = dropout(x, self.config.hidden_dropout, random)
             following.append(state)
         for layer in self.output:

@@ -22,15 +22,21 @@ SHORTEST = 1e-12
 
 
 class Workspace:
-    """Memory of a step's large matrices, reused by every step: fresh memory costs more than the passes."""
+    """Memory of a step's large matrices, reused by every step: fresh memory costs more than the passes.
+
+    On a GPU what became too small is kept: captured graphs go on writing to where it is.
+    """
 
     def __init__(self) -> None:
         self._memory: dict[str, Tensor] = {}
+        self._outgrown: list[Tensor] = []
 
     def take(self, name: str, rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
         """(rows, columns) uninitialised; invalidates what was taken before under this name."""
         memory, size = self._memory.get(name), rows * columns
         if memory is None or memory.numel() < size or memory.dtype != kind or memory.device != device:
+            if memory is not None and memory.is_cuda:
+                self._outgrown.append(memory)
             memory = torch.empty(size + size // 4, dtype=kind, device=device)
             self._memory[name] = memory
         return memory[:size].view(rows, columns)
@@ -40,7 +46,7 @@ def factors(
     hidden: Tensor,
     matrix: Tensor,
     offset: Tensor,
-    precision: str,
+    precision: torch.dtype,
     workspace: Workspace,
     stretch: Tensor | float = 1.0,
 ) -> tuple[Tensor, Tensor]:
@@ -52,8 +58,8 @@ def factors(
     milliseconds, so shapes have to come back.
     """
     events, units = hidden.shape
-    low = precision == "bfloat16"
-    width, kind = units + (2 if low else 1), torch.bfloat16 if low else hidden.dtype
+    low = precision == torch.bfloat16
+    width, kind = units + (2 if low else 1), precision
     multiples = (EVENTS_MULTIPLE, CANDIDATES_MULTIPLE) if low else (1, 1)
     left = workspace.take("left", _round_up(events, multiples[0]), width, kind, hidden.device)
     right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, kind, hidden.device)
@@ -103,7 +109,7 @@ class SampledSoftmax(torch.autograd.Function):
         raises: Tensor,
         places: Places,
         scale: float | None,
-        precision: str,
+        precision: torch.dtype,
         workspace: Workspace,
     ) -> Tensor:
         """hidden (events, units), matrix (candidates, units), offset (candidates, 1), raises (events, lags).
@@ -120,8 +126,7 @@ class SampledSoftmax(torch.autograd.Function):
         flat = scores.view(-1)
         if places.own is not None and places.own_offset is not None:
             flat[row + places.own] += places.own_offset.to(scores.dtype)  # named twice: the same twice
-        for lag in range(recent.shape[1]):
-            flat[recent[:, lag]] += raises[:, lag].to(scores.dtype)
+        flat.index_add_(0, recent.flatten(), raises.flatten().to(scores.dtype))
         if places.banned is not None:
             scores[: len(hidden), : len(matrix)].masked_fill_(places.banned, ABSENT)
         torch.softmax(scores, dim=1, out=scores)

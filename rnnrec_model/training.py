@@ -252,7 +252,7 @@ class Trainer:
         source = rows[self._source].detach()
         given = source.index_select(0, found.inputs.flatten()).requires_grad_()
         x = self.network.input_of(given).view(*found.inputs.shape, -1)
-        hidden, following = self.network(x, states, self.random)
+        hidden, following = self.network(x, states, self.random, self._precision)
         hidden = hidden.flatten(0, 1).index_select(0, found.events)
         losses = self._loss(hidden, rows, found) * found.weight
         self._update(losses.sum() / found.weight.sum(), rows, given, found)
@@ -363,11 +363,13 @@ def choose_device(name: str) -> torch.device:
     return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def choose_precision(name: str, device: torch.device) -> str:
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
     """auto: bfloat16 where the device multiplies it in hardware, else float32."""
     if name != "auto":
-        return name
+        return torch.bfloat16 if name == "bfloat16" else torch.float32
     if device.type == "cuda":
-        return "bfloat16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    able = torch.cpu.get_capabilities()
-    return "bfloat16" if able.get("avx512_bf16") or able.get("amx_bf16") else "float32"
+        able = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has = torch.cpu.get_capabilities()
+        able = bool(has.get("avx512_bf16") or has.get("amx_bf16"))
+    return torch.bfloat16 if able else torch.float32

@@ -127,7 +127,7 @@ def gradients(loss, leaves):
 
 
 @pytest.mark.parametrize("scale", [None, 3.0])
-@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-5), ("bfloat16", 0.03)])
+@pytest.mark.parametrize(("precision", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 0.03)])
 def test_the_fast_softmax_is_the_plain_one(precision, tolerance, scale):
     case = softmax_case()
     fast = SampledSoftmax.apply(*case, scale, precision, Workspace())

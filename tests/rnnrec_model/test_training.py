@@ -113,9 +113,9 @@ def test_the_hidden_state_starts_at_zero_with_every_session_and_goes_on_inside_o
     seen = []
     forward = trainer.network.forward
 
-    def watch(x, states, random=None):
+    def watch(x, states, random, precision):
         seen.append([state.clone() for state in states])
-        hidden, following = forward(x, states, random)
+        hidden, following = forward(x, states, random, precision)
         seen.append([state.detach().clone() for state in following])
         return hidden, following
 
@@ -229,13 +229,18 @@ def test_sessions_of_one_item_teach_nothing_and_only_such_are_refused():
 
 @pytest.mark.parametrize(
     ("able", "chosen"),
-    [({"avx512_bf16": True}, "bfloat16"), ({"amx_bf16": True}, "bfloat16"), ({"avx2": True}, "float32")],
+    [
+        ({"avx512_bf16": True}, torch.bfloat16),
+        ({"amx_bf16": True}, torch.bfloat16),
+        ({"avx2": True}, torch.float32),
+    ],
 )
 def test_products_are_bfloat16_where_the_cpu_has_it_in_hardware(monkeypatch, able, chosen):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
     cpu = torch.device("cpu")
     assert choose_precision("auto", cpu) == chosen
-    assert [choose_precision(name, cpu) for name in ("float32", "bfloat16")] == ["float32", "bfloat16"]
+    assert choose_precision("float32", cpu) == torch.float32
+    assert choose_precision("bfloat16", cpu) == torch.bfloat16
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
