@@ -115,8 +115,8 @@ class TrainingConfig:
     block_batches: int = 64
     bptt_steps: int = 64
     optimizer: OptimizerName = "adamw"
-    learning_rate: float = 0.005
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    learning_rate: float = 0.006
+    schedule: Literal["constant", "linear", "cosine"] = "linear"
     warmup: float = 0.0
     momentum: float = 0.0
     weight_decay: float = 0.0

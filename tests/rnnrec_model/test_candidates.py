@@ -85,7 +85,13 @@ def test_the_seen_items_are_all_up_to_the_input_but_never_the_target(second_piec
 
 MODEL = ModelConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
 TRAINING = TrainingConfig(
-    batch_events=16, negatives=6, learning_rate=0.05, bptt_steps=4, device="cpu", precision="float32"
+    batch_events=16,
+    negatives=6,
+    learning_rate=0.05,
+    bptt_steps=4,
+    device="cpu",
+    precision="float32",
+    schedule="constant",
 )
 
 

@@ -25,6 +25,7 @@ TRAINING = TrainingConfig(
     learning_rate=0.1,
     device="cpu",
     precision="float32",
+    schedule="constant",
 )
 
 
