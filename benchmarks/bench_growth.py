@@ -35,7 +35,7 @@ ITEM_COUNT = 10_000
 ONE_IN = 50
 MODEL = ModelConfig(units=64)
 TRAINING = TrainingConfig(
-    negatives=512, batch_events=2048, epochs=1, precision="bfloat16", device="cpu", checkpoint_minutes=0
+    negatives=256, batch_events=4096, epochs=1, precision="bfloat16", device="cpu", checkpoint_minutes=0
 )
 
 
