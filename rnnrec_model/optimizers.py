@@ -78,12 +78,12 @@ class Adagrad:
         square, gradient = self.state[f"{name}.square"], rows.gradient
         total = square[rows.at] + torch.linalg.vecdot(gradient, gradient)[:, None] / gradient.shape[1]
         square[rows.at] = total
-        change = gradient * (rate * torch.rsqrt(total + EPSILON))
+        change = gradient * (-rate * torch.rsqrt(total + EPSILON))
         if self._momentum:
             velocity = self.state[f"{name}.velocity"]
             change = velocity.index_select(0, rows.at).mul_(self._momentum).add_(change)
             velocity[rows.at] = change
-        table[rows.at] = change.neg_().add_(rows.values)
+        table[rows.at] = change.add_(rows.values)
 
 
 class AdamW:
