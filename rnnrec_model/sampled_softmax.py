@@ -64,7 +64,11 @@ def factors(
     left = workspace.take("left", _round_up(events, multiples[0]), width, kind, hidden.device)
     right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, kind, hidden.device)
     left[:events, :units], left[:events, units:], left[events:] = hidden, 1.0, 0.0
-    torch.mul(matrix, stretch, out=right[: len(matrix), :units])
+    if low:  # a product that is rounded as it is written takes twice as long as the two one after the other
+        stretched = workspace.take("d_matrix", *matrix.shape, matrix.dtype, matrix.device)
+        right[: len(matrix), :units] = torch.mul(matrix, stretch, out=stretched)
+    else:
+        torch.mul(matrix, stretch, out=right[: len(matrix), :units])
     right[: len(matrix), units : units + 1] = offset
     if low:
         right[: len(matrix), units + 1 :] = offset - offset.bfloat16()
