@@ -65,7 +65,7 @@ def factors(
     right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, kind, hidden.device)
     left[:events, :units], left[:events, units:], left[events:] = hidden, 1.0, 0.0
     if low:  # a product that is rounded as it is written takes twice as long as the two one after the other
-        stretched = workspace.take("d_matrix", *matrix.shape, matrix.dtype, matrix.device)
+        stretched = workspace.take("d_matrix", len(matrix), units, matrix.dtype, matrix.device)
         right[: len(matrix), :units] = torch.mul(matrix, stretch, out=stretched)
     else:
         torch.mul(matrix, stretch, out=right[: len(matrix), :units])
