@@ -27,6 +27,7 @@ from rnnrec_model.vocabulary import Vocabulary
 FORMAT = 1
 WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
 CONFIG, VOCABULARY = "config.json", "vocabulary.parquet"
+BEFORE = {"repeat_lags": 0}  # what models had that were saved before the setting was there
 
 
 def save(recommender: Recommender, folder: Path) -> dict[str, str]:
@@ -56,7 +57,7 @@ def load(folder: Path, device: str = "cpu") -> Recommender:
     settings = _read_settings(folder / CONFIG)
     vocabulary = _read_vocabulary(folder / VOCABULARY)
     try:
-        model = ModelConfig(**settings["model"])
+        model = ModelConfig(**(BEFORE | settings["model"]))
         training = TrainingConfig(**settings["training"])
         network = Network(len(vocabulary), model, torch.Generator().manual_seed(0))
     except (ModelError, TypeError, KeyError) as error:

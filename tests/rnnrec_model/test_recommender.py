@@ -115,6 +115,16 @@ def test_string_ids_survive_saving(tmp_path):
     assert load(tmp_path).vocabulary.ids.to_pylist() == ["a", "b", "c"]
 
 
+def test_a_model_saved_before_a_setting_was_there_has_what_it_had_then(tmp_path):
+    earlier = train(random_sessions(), vocabulary(), dataclasses.replace(MODEL, repeat_lags=0), TRAINING)
+    save(earlier.recommender, tmp_path)
+    settings = json.loads((tmp_path / "config.json").read_text())
+    del settings["model"]["repeat_lags"]
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    again = load(tmp_path).score_steps(random_sessions())
+    assert torch.equal(again, earlier.recommender.score_steps(random_sessions()))
+
+
 def test_what_is_not_a_model_is_refused_with_its_name(tmp_path):
     with pytest.raises(SavedModelError, match=r"config\.json: expected a saved model's settings"):
         load(tmp_path)
