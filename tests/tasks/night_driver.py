@@ -170,7 +170,7 @@ def _await_reads(folder: Path, more: int) -> None:
         path = folder / "reads"
         return int(path.read_text()) if path.exists() else 0
 
-    goal, deadline = reads() + more, time.monotonic() + 20
+    goal, deadline = reads() + more, time.monotonic() + 120  # a busy disk may stall every process
     while reads() < goal:
         assert time.monotonic() < deadline, "the reader died"
         time.sleep(0.002)
