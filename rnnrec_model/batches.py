@@ -176,7 +176,7 @@ def strips(starts: Tensor, lengths: Tensor, steps: int, before: int) -> Strips:
     """The strips of a rectangle whose sessions have at least `before` events before it."""
     offset = torch.arange(-before, steps + 1, device=starts.device)[:, None]
     present = (offset <= lengths) & (lengths > 0)
-    cells = torch.where(present, starts + offset, torch.where(lengths > 0, starts, starts[:1]))
+    cells = torch.where(present, starts + offset, _first_cells(starts, lengths))
     return Strips(cells, present, offset[before:-1] < lengths, before)
 
 
@@ -188,4 +188,9 @@ def grid(starts: Tensor, lengths: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """
     step = torch.arange(steps, device=starts.device)[:, None]
     real = step < lengths
-    return torch.where(real, starts + step, torch.where(lengths > 0, starts, starts[:1])), real
+    return torch.where(real, starts + step, _first_cells(starts, lengths)), real
+
+
+def _first_cells(starts: Tensor, lengths: Tensor) -> Tensor:
+    """(lanes,) where absent cells point: at the lane's first event; in an empty lane at the first lane's."""
+    return torch.where(lengths > 0, starts, starts[:1])

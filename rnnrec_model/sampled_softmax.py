@@ -59,10 +59,10 @@ def factors(
     """
     events, units = hidden.shape
     low = precision == torch.bfloat16
-    width, kind = units + (2 if low else 1), precision
+    width = units + (2 if low else 1)
     multiples = (EVENTS_MULTIPLE, CANDIDATES_MULTIPLE) if low else (1, 1)
-    left = workspace.take("left", _round_up(events, multiples[0]), width, kind, hidden.device)
-    right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, kind, hidden.device)
+    left = workspace.take("left", _round_up(events, multiples[0]), width, precision, hidden.device)
+    right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, precision, hidden.device)
     left[:events, :units], left[:events, units:], left[events:] = hidden, 1.0, 0.0
     if low:  # a product that is rounded as it is written takes twice as long as the two one after the other
         stretched = workspace.take("d_matrix", len(matrix), units, matrix.dtype, matrix.device)
