@@ -231,6 +231,9 @@ def _explain(path: Path, error: ValidationError) -> str:
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
             lines.append(f"  {key}: unknown key; expected {_known_keys(problem['loc'])}")
+        elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
+            # a whole section is no answer to what came: our own words say it
+            lines.append(f"  {key}: {problem['ctx']['error']}")
         else:
             lines.append(f"  {key}: {problem['msg']}; got {problem['input']!r}")
     return "\n".join(lines)
