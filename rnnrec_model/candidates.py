@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.batches import Strips
+from rnnrec_model.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -59,16 +60,20 @@ class Candidates:
         at = self.events[:, None] + self.strips.before * lanes - back
         return self.columns.flatten()[at.clamp_min(0)], at >= 0
 
-    def seen(self, columns: int) -> Tensor:
+    def seen(self, columns: int, workspace: Workspace) -> Tensor:
         """(events, columns) what the event's session held up to and with its input; never its target."""
         lanes, before = self.columns.shape[1], self.strips.before
-        steps = len(self.columns) - before - 1
-        step = torch.arange(-before, steps, device=self.events.device).clamp_min(-1).to(torch.int32)
+        steps, device = len(self.columns) - before - 1, self.events.device
+        step = torch.arange(-before, steps, device=device).clamp_min(-1).to(torch.int32)
         when = step[:, None].masked_fill(~self.strips.present[:-1], steps)
-        earliest = torch.full((lanes, columns), steps, dtype=torch.int32, device=self.events.device)
+        earliest = workspace.take("earliest", lanes, columns, torch.int32, device).fill_(steps)
         earliest.scatter_reduce_(1, self.columns[:-1].t(), when.t(), "amin")
-        held = (earliest <= step[before:, None, None]).flatten(0, 1).index_select(0, self.events)
-        return held.scatter_(1, self.targets[:, None], False)
+        held = workspace.take("held", steps * lanes, columns, torch.bool, device)
+        cells = held.view(steps, lanes, columns)
+        torch.le(earliest.expand_as(cells), step[before:, None, None], out=cells)
+        seen = workspace.take("seen", len(self.events), columns, torch.bool, device)
+        torch.index_select(held, 0, self.events, out=seen)
+        return seen.scatter_(1, self.targets[:, None], False)
 
 
 def compact(data: Tensor, strips: Strips, drawn: Tensor | None) -> Candidates:

@@ -1,7 +1,8 @@
 """The recurrent cells, each a step from (gates of the input, state) to the next state.
 
 The input's share of the gates is computed for all events in one product beforehand; a step adds the
-state's share. `scan` runs a cell over time; the GRU has a quicker way of its own (`gru_scan.py`).
+state's share. `scan` runs a cell over time; GRU and minGRU have quicker ways of their own (`gru_scan.py`,
+`mingru_scan.py`).
 
     rnn_tanh, rnn_relu   h' = f(x + U h + b)                                   Elman 1990
     gru                  r, z = sigmoid(x + U h + b);  n = tanh(x + r * (U h + b));
@@ -22,6 +23,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.gru_scan import GruScan
+from rnnrec_model.mingru_scan import MinGruScan
 
 Step = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 
@@ -61,20 +63,25 @@ def mingru_step(x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tenso
 
 @dataclass(frozen=True)
 class Cell:
-    """gates: widths of `units` in its input; states: kept vectors a lane; recurrent: has weights on them."""
+    """gates      widths of `units` in its input
+    states     kept vectors a lane
+    recurrent  has weights on them
+    over_time  all steps at once, for a cell that has a quicker way
+    """
 
     gates: int
     states: int
     step: Step
     recurrent: bool = True
+    over_time: type[torch.autograd.Function] | None = None
 
 
 CELLS: dict[str, Cell] = {
     "rnn_tanh": Cell(1, 1, elman_tanh_step),
     "rnn_relu": Cell(1, 1, elman_relu_step),
-    "gru": Cell(3, 1, gru_step),
+    "gru": Cell(3, 1, gru_step, over_time=GruScan),
     "lstm": Cell(4, 2, lstm_step),
-    "mingru": Cell(2, 1, mingru_step, recurrent=False),
+    "mingru": Cell(2, 1, mingru_step, recurrent=False, over_time=MinGruScan),
 }
 
 
@@ -86,11 +93,12 @@ def scan(name: str, x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> t
     weight   (units, gates * units) recurrent weights; bias (gates * units,)
     returns  (steps, lanes, units) hidden states, and the state after the last step
     """
-    if name == "gru" and len(x) > 1:
-        hidden = GruScan.apply(x, state[0], weight, bias)  # type: ignore[no-untyped-call]
-        return hidden, hidden[-1:]
-    step, hidden = CELLS[name].step, []
+    cell = CELLS[name]
+    if cell.over_time is not None and len(x) > 1:
+        whole = cell.over_time.apply(x, state[0], weight, bias)  # type: ignore[no-untyped-call]
+        return whole, whole[-1:]
+    hidden = []
     for gates in x:
-        state = step(gates, state, weight, bias)
+        state = cell.step(gates, state, weight, bias)
         hidden.append(state[0])
     return torch.stack(hidden), state

@@ -35,6 +35,8 @@ class ModelConfig:
                        by position, after RepeatNet, Ren et al. 2019, 1812.02646); 0 for none
     residual           every recurrent layer adds its input to its output where both are equally wide
     layer_norm         layer normalisation after every recurrent layer
+    feed_forward       width, in times `units`, of a feed-forward block after every recurrent layer, with a
+                       residual way past it; 0 for none
     """
 
     cell: Cell = "gru"
@@ -50,6 +52,7 @@ class ModelConfig:
     repeat_lags: int = 8
     residual: bool = False
     layer_norm: bool = False
+    feed_forward: int = 0
 
     def __post_init__(self) -> None:
         _one_of("model.cell", self.cell, ("gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"))
@@ -57,6 +60,7 @@ class ModelConfig:
         _in_range("model.units", self.units, 1, 65_536)
         _in_range("model.layers", self.layers, 1, 16)
         _in_range("model.output_layers", self.output_layers, 0, 8)
+        _in_range("model.feed_forward", self.feed_forward, 0, 16)
         _in_range("model.embedding_dropout", self.embedding_dropout, 0.0, 0.95)
         _in_range("model.hidden_dropout", self.hidden_dropout, 0.0, 0.95)
         _in_range("model.repeat_lags", self.repeat_lags, 0, 64)

@@ -1,6 +1,6 @@
 """The recurrent next-item network (GRU4Rec's family).
 
-    item → embedding → dropout → [recurrent layer → (norm) → (+ residual) → dropout] * layers
+    item → embedding → dropout → [recurrent layer → (norm) → dropout → (+ residual) → (feed-forward)] * layers
          → feed-forward * output_layers → inner product with every candidate's row (+ its bias)
                                         → addition to the scores of the session's last items
 
@@ -33,15 +33,40 @@ class RecurrentLayer(nn.Module):
         self.recurrent = nn.Parameter(orthogonal(units, cell.gates, random)) if cell.recurrent else None
         self.bias = nn.Parameter(torch.zeros(cell.gates * units))
         self.norm = nn.LayerNorm(units) if config.layer_norm else None
+        self.dropout = config.hidden_dropout
         self.residual = config.residual and inputs == units and project
+        self.block = FeedForwardBlock(config, random) if config.feed_forward else None
 
-    def forward(self, x: Tensor, state: Tensor, precision: torch.dtype) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, x: Tensor, state: Tensor, random: torch.Generator | None, precision: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         """(steps, lanes, inputs), (states, lanes, units) → (steps, lanes, units), next state."""
-        gates = x if self.input is None else (x.to(precision) @ self.input.to(precision)).to(x.dtype)
+        gates = x if self.input is None else product(x, self.input, precision)
         weight = self.bias if self.recurrent is None else self.recurrent
         hidden, state = scan(self.cell, gates, state, weight, self.bias)
         hidden = hidden if self.norm is None else self.norm(hidden)
-        return (hidden + x if self.residual else hidden), state
+        hidden = dropout(hidden, self.dropout, random)
+        hidden = hidden + x if self.residual else hidden
+        return (hidden if self.block is None else self.block(hidden, random, precision)), state
+
+
+class FeedForwardBlock(nn.Module):
+    """x + dropout(W2 relu(W1 norm(x) + b1) + b2) at each position (Vaswani et al. 2017, 1706.03762)."""
+
+    def __init__(self, config: ModelConfig, random: torch.Generator) -> None:
+        super().__init__()
+        units, width = config.units, config.feed_forward * config.units
+        self.dropout = config.hidden_dropout
+        self.norm = nn.LayerNorm(units)
+        self.widen = nn.Parameter(glorot((units, width), 1, random))
+        self.widen_bias = nn.Parameter(torch.zeros(width))
+        self.narrow = nn.Parameter(glorot((width, units), 1, random))
+        self.narrow_bias = nn.Parameter(torch.zeros(units))
+
+    def forward(self, x: Tensor, random: torch.Generator | None, precision: torch.dtype) -> Tensor:
+        """(steps, lanes, units) → the same shape."""
+        wide = F.relu(product(self.norm(x), self.widen, precision) + self.widen_bias)
+        return x + dropout(product(wide, self.narrow, precision) + self.narrow_bias, self.dropout, random)
 
 
 class Network(nn.Module):
@@ -108,8 +133,7 @@ class Network(nn.Module):
         x = dropout(x, self.config.embedding_dropout, random)
         following = []
         for layer, state in zip(self.layers, states, strict=True):
-            x, state = layer(x, state, precision)
-            x = dropout(x, self.config.hidden_dropout, random)
+            x, state = layer(x, state, random, precision)
             following.append(state)
         for layer in self.output:
             x = F.elu(layer(x))
@@ -129,6 +153,11 @@ class Network(nn.Module):
     def output_of(self, rows: Tensor) -> Tensor:
         """Output rows as the inner product takes them."""
         return self.config.scale * F.normalize(rows, dim=-1) if self.config.normalize else rows
+
+
+def product(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
+    """x @ weight, multiplied in `precision`, in the kind x has."""
+    return (x.to(precision) @ weight.to(precision)).to(x.dtype)
 
 
 def dropout(x: Tensor, share: float, random: torch.Generator | None) -> Tensor:

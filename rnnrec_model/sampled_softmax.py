@@ -16,30 +16,10 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.losses import ABSENT
+from rnnrec_model.workspace import Workspace
 
 EVENTS_MULTIPLE, CANDIDATES_MULTIPLE = 64, 128
 SHORTEST = 1e-12
-
-
-class Workspace:
-    """Memory of a step's large matrices, reused by every step: fresh memory costs more than the passes.
-
-    On a GPU what became too small is kept: captured graphs go on writing to where it is.
-    """
-
-    def __init__(self) -> None:
-        self._memory: dict[str, Tensor] = {}
-        self._outgrown: list[Tensor] = []
-
-    def take(self, name: str, rows: int, columns: int, kind: torch.dtype, device: torch.device) -> Tensor:
-        """(rows, columns) uninitialised; invalidates what was taken before under this name."""
-        memory, size = self._memory.get(name), rows * columns
-        if memory is None or memory.numel() < size or memory.dtype != kind or memory.device != device:
-            if memory is not None and memory.is_cuda:
-                self._outgrown.append(memory)
-            memory = torch.empty(size + size // 4, dtype=kind, device=device)
-            self._memory[name] = memory
-        return memory[:size].view(rows, columns)
 
 
 def factors(

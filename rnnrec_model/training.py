@@ -30,10 +30,11 @@ from rnnrec_model.network import Network
 from rnnrec_model.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.recommender import Recommender
 from rnnrec_model.replay import ReplayedSteps
-from rnnrec_model.sampled_softmax import Places, SampledSoftmax, Workspace
+from rnnrec_model.sampled_softmax import Places, SampledSoftmax
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.warm_start import warm_network
+from rnnrec_model.workspace import Workspace
 
 VALIDATION_SHARE = 0.05
 
@@ -306,7 +307,7 @@ class Trainer:
         raises = self.network.raises(hidden)
         recent, there = found.recent(raises.shape[1])
         raises = raises * there
-        banned = found.seen(len(matrix)) if self.config.exclude_seen else None
+        banned = found.seen(len(matrix), self._workspace) if self.config.exclude_seen else None
         own = own_offset = None
         if self._correction is not None and found.items is not None:
             correction = self._correction[found.items]

@@ -14,6 +14,7 @@ from rnnrec_model.losses import LOSSES
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.training import Trainer, train
 from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.workspace import Workspace
 
 DATA = torch.tensor([7, 3, 7, 5, 9, 3, 5])
 STRIPS = strips(torch.tensor([0, 3]), torch.tensor([2, 1]), steps=2, before=0)
@@ -79,7 +80,7 @@ def test_the_recent_items_are_the_input_and_those_before_it_also_from_the_piece_
 def test_the_seen_items_are_all_up_to_the_input_but_never_the_target(second_piece):
     found, columns = second_piece
     events = slice(0, 4, 2) if len(found.events) == 4 else slice(None)
-    seen = found.seen(columns)[events]
+    seen = found.seen(columns, Workspace())[events]
     assert [sorted(set(ids(found, row.nonzero().squeeze(1)))) for row in seen] == [[3, 7], [3, 5, 7]]
 
 

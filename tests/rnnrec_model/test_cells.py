@@ -85,21 +85,23 @@ def test_gradients_agree_with_finite_differences(name):
 
 
 @pytest.mark.parametrize("lanes", [1, 3, 700])
-def test_the_gru_over_time_is_its_steps_and_so_are_its_gradients(lanes):
-    """With 700 lanes a block of the backward pass holds one step, with 1 all of them."""
-    random = torch.Generator().manual_seed(1)
-    shapes = ((6, lanes, 24 * 3), (1, lanes, 24), (24, 24 * 3), (24 * 3,))
+@pytest.mark.parametrize("name", ["gru", "mingru"])
+def test_a_cell_over_time_is_its_steps_and_so_are_its_gradients(name, lanes):
+    """With 700 lanes a block of the GRU's backward pass holds one step, with 1 all of them."""
+    random, gates = torch.Generator().manual_seed(1), CELLS[name].gates
+    shapes = ((6, lanes, 24 * gates), (1, lanes, 24), (24, 24 * gates), (24 * gates,))
     case = [torch.randn(shape, generator=random, dtype=torch.float64).requires_grad_() for shape in shapes]
     x, state, weight, bias = case
     by_step, at = [], state
-    for gates in x:
-        at = CELLS["gru"].step(gates, at, weight, bias)
+    for gate in x:
+        at = CELLS[name].step(gate, at, weight, bias)
         by_step.append(at[0])
-    hidden, last = scan("gru", *case)
+    hidden, last = scan(name, *case)
     torch.testing.assert_close(hidden, torch.stack(by_step))
     torch.testing.assert_close(last, at)
     outer = torch.randn(hidden.shape, generator=random, dtype=torch.float64)
-    ours = torch.autograd.grad((hidden * outer).sum(), case)
-    theirs = torch.autograd.grad((torch.stack(by_step) * outer).sum(), case)
+    used = case if CELLS[name].recurrent else [x, state, bias]
+    ours = torch.autograd.grad((hidden * outer).sum(), used)
+    theirs = torch.autograd.grad((torch.stack(by_step) * outer).sum(), used)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other)

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.losses import ABSENT, LOSSES
-from rnnrec_model.sampled_softmax import Places, SampledSoftmax, Workspace
+from rnnrec_model.sampled_softmax import Places, SampledSoftmax
+from rnnrec_model.workspace import Workspace
 
 CONFIG = TrainingConfig(regularization=0.5)
 LOG2, LOG3 = math.log(2), math.log(3)

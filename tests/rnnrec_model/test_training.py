@@ -68,6 +68,7 @@ def test_a_checkerboard_is_learnt_by_every_cell_with_every_loss(cell, loss):
     [
         {},
         {"layers": 2, "residual": True, "layer_norm": True},
+        {"layers": 2, "residual": True, "feed_forward": 2},
         {"output_layers": 1, "item_bias": False},
         {"normalize": True, "scale": 8.0},
     ],
