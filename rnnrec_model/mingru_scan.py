@@ -17,7 +17,7 @@ class MinGruScan(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, state: Tensor, weight: Tensor, bias: Tensor) -> Tensor:  # noqa: ARG004
-        """x (steps, lanes, 2 * units) input gates, state (lanes, units), weight not used, bias (2 * units)."""
+        """x (steps, lanes, 2 * units) input gates, state (lanes, units), weight unused, bias (2 * units)."""
         steps, lanes, units = len(x), *state.shape
         gates = x + bias
         update, new = gates.chunk(2, dim=-1)
