@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -139,6 +140,15 @@ class RegistryConfig(_Section):
     tracking_uri: str = ""
     model_name: str = "rnnrec"
     experiment: str = "rnnrec"
+
+    @model_validator(mode="after")
+    def _no_password(self) -> RegistryConfig:
+        if urlsplit(self.tracking_uri).password:  # whole section: its error does not show what came
+            raise ValueError(
+                "tracking_uri: expected no password, for settings are logged with every run; "
+                "use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGPASSWORD)"
+            )
+        return self
 
 
 class Config(_Section):

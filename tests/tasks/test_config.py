@@ -42,6 +42,13 @@ def test_a_wrong_setting_is_named_with_what_was_expected_and_what_came(tmp_path,
         load_config(written(tmp_path, text))
 
 
+def test_a_password_in_the_registry_s_address_is_refused_and_not_repeated(tmp_path):
+    text = "[registry]\ntracking_uri = 'https://me:hunter2@host:5000'"
+    with pytest.raises(ConfigurationError, match=r"registry: .*MLFLOW_TRACKING_PASSWORD") as refused:
+        load_config(written(tmp_path, text))
+    assert "hunter2" not in str(refused.value)
+
+
 def test_every_wrong_setting_is_told_at_once(tmp_path):
     with pytest.raises(ConfigurationError, match="2 wrong setting"):
         load_config(written(tmp_path, "[training]\nepochs = 'a'\n[sessions]\ngap_minutes = -1"))
