@@ -35,14 +35,15 @@ def factors(
     In bfloat16 an offset takes two dimensions, its value and what rounding left of it, so that an item's
     offset is not off in every score by the same rounding. There both are also padded, with events that
     are zero and candidates that are absent: oneDNN prepares code for every new shape, at the cost of
-    milliseconds, so shapes have to come back.
+    milliseconds and of half a megabyte that it keeps, so shapes have to come back.
     """
     events, units = hidden.shape
     low = precision == torch.bfloat16
     width = units + (2 if low else 1)
-    multiples = (EVENTS_MULTIPLE, CANDIDATES_MULTIPLE) if low else (1, 1)
-    left = workspace.take("left", _round_up(events, multiples[0]), width, precision, hidden.device)
-    right = workspace.take("right", _round_up(len(matrix), multiples[1]), width, precision, hidden.device)
+    rows = _round_up(events, EVENTS_MULTIPLE, 8) if low else events
+    columns = _round_up(len(matrix), CANDIDATES_MULTIPLE, 32) if low else len(matrix)
+    left = workspace.take("left", rows, width, precision, hidden.device)
+    right = workspace.take("right", columns, width, precision, hidden.device)
     left[:events, :units], left[:events, units:], left[events:] = hidden, 1.0, 0.0
     if low:  # a product that is rounded as it is written takes twice as long as the two one after the other
         stretched = workspace.take("d_matrix", len(matrix), units, matrix.dtype, matrix.device)
@@ -57,7 +58,10 @@ def factors(
     return left, right
 
 
-def _round_up(size: int, multiple: int) -> int:
+def _round_up(size: int, least: int, parts: int) -> int:
+    """To a multiple of `least`, or of the highest power of two in it divided by `parts` if that is more."""
+    power = 1 << (max(size, 1).bit_length() - 1)
+    multiple = max(least, power // parts)
     return -(-size // multiple) * multiple
 
 

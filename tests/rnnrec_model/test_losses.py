@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.losses import ABSENT, LOSSES
-from rnnrec_model.sampled_softmax import Places, SampledSoftmax
+from rnnrec_model.sampled_softmax import Places, SampledSoftmax, factors
 from rnnrec_model.workspace import Workspace
 
 CONFIG = TrainingConfig(regularization=0.5)
@@ -136,3 +136,16 @@ def test_the_fast_softmax_is_the_plain_one(precision, tolerance, scale):
     torch.testing.assert_close(fast, slow, atol=tolerance, rtol=tolerance)
     for one, other in zip(gradients(fast, case[:4]), gradients(slow, case[:4]), strict=True):
         torch.testing.assert_close(one, other, atol=tolerance, rtol=tolerance)
+
+
+def test_products_in_low_precision_come_in_few_shapes_and_are_little_larger_than_asked():
+    """What oneDNN keeps for every shape would else grow with the data."""
+
+    def rows(events):
+        hidden, matrix, offset = torch.zeros(events, 1), torch.zeros(2, 1), torch.zeros(2, 1)
+        return len(factors(hidden, matrix, offset, torch.bfloat16, Workspace())[0])
+
+    sizes = range(1, 4097, 7)
+    padded = [rows(events) for events in sizes]
+    assert all(size <= row <= max(size + 63, size * 9 / 8) for size, row in zip(sizes, padded, strict=True))
+    assert len(set(padded)) <= 33
