@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +14,7 @@ import typer
 from rich.console import Console
 
 from flows.surroundings import settle
-from tasks.errors import ConfigurationError, PipelineError, WarehouseError
+from tasks.errors import ConfigurationError, PipelineError, StaleError, WarehouseError
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -80,11 +82,36 @@ def backfill(
 def status(
     config: ConfigPath = DEFAULT,
     nights: Annotated[int, typer.Option(min=1, help="How many nights to show.")] = 10,
+    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option("--check", help="Exit code 11 unless readers see what is fresh."),
+    ] = False,
+    max_age: Annotated[
+        str, typer.Option(help="How long ago it may have been published, as 26h, 90m or 2d.")
+    ] = "26h",
 ) -> None:
-    """The last nights: state, model version, rows, freshness, seconds."""
-    from flows.showing import status_table
+    """The last nights: what readers see, what failed, what runs."""
+    from tasks import status as state
 
-    Console().print(status_table(_ready(config, {}), nights))
+    cfg = _ready(config, {})
+    found, health = state.recent(cfg, nights), state.health(cfg, state.age(max_age))
+    if as_json:
+        print(json.dumps({**asdict(health), "nights": found}, indent=2))
+    elif not check:
+        from flows.showing import status_table
+
+        console = Console()
+        console.print(f"{cfg.root}", highlight=False, markup=False)
+        console.print(status_table(found))
+        for sentence in filter(None, map(state.told, found)):
+            if sentence not in health.sentence:
+                console.print(sentence, highlight=False, markup=False)
+        console.print(health.sentence, highlight=False, markup=False, style=None if health.healthy else "red")
+    if check and not health.healthy:
+        raise StaleError(health.sentence)
+    if check and not as_json:
+        Console().print(health.sentence, highlight=False, markup=False)
 
 
 @app.command()
@@ -124,7 +151,7 @@ def evaluate(
     models: Annotated[
         str, typer.Option(help="Comma-separated: gru or a baseline.")
     ] = "gru,markov,popularity",
-    json: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
+    out: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
     protocol: Annotated[str, typer.Option(help="sessions | leave-one-out")] = "sessions",
     split_column: Annotated[str, typer.Option(help="Take rows by this column's value, see below.")] = "",
     train_split: Annotated[str, typer.Option(help="Its values for training, comma-separated.")] = "train",
@@ -148,11 +175,9 @@ def evaluate(
     )
     found = evaluate_files(cfg, question)
     Console().print(evaluation_table(found))
-    if json:
-        import json as writer
-
-        json.parent.mkdir(parents=True, exist_ok=True)
-        json.write_text(writer.dumps(found, indent=2) + "\n")
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=2) + "\n")
 
 
 @app.command()

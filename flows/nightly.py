@@ -39,8 +39,13 @@ def nightly(
 def run_night(
     config: str, night: str | None, overrides: dict[str, Any] | None, promote: bool, move_latest: bool | None
 ) -> dict[str, Any]:
+    """One night, and a record of how it ended."""
+    with stages.begin(config, night, overrides) as tonight:
+        return _stages(tonight, promote, move_latest)
+
+
+def _stages(tonight: stages.Tonight, promote: bool, move_latest: bool | None) -> dict[str, Any]:
     """The stages in their order; each is a task of whichever flow calls."""
-    tonight = stages.begin(config, night, overrides)
     ingested = stages.ingest(tonight)
     stages.sessionize(tonight)
     challenger = stages.train(tonight)

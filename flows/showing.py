@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from rich.table import Table
+from rich.box import SIMPLE_HEAD
+from rich.table import Column, Table
 
-from tasks.config import Config
+if TYPE_CHECKING:
+    from tasks.status import Night
 
 MEASURES = {
     "predictions": "{:,}",
@@ -32,32 +35,50 @@ def evaluation_table(found: dict[str, Any]) -> Table:
     return table
 
 
-def status_table(cfg: Config, nights: int) -> Table:
-    """The last nights, newest first."""
-    from tasks.status import recent
-
-    found = recent(cfg, nights)
-    columns = (
+def status_table(nights: Sequence[Night]) -> Table:
+    """The last nights, newest first, in 80 columns."""
+    table = Table(
         "night",
-        "state",
-        "model version",
-        "user rows",
-        "item rows",
-        "published",
-        "age, hours",
-        "seconds",
+        "run",
+        "model",
+        Column("user\nrows", justify="right"),
+        Column("item\nrows", justify="right"),
+        "published, UTC",
+        Column("took", justify="right"),
+        box=SIMPLE_HEAD,
+        caption=None if nights else "nothing has been published yet",
     )
-    table = Table(*columns, title=str(cfg.root), caption=None if found else "nothing has been published yet")
-    for one in found:
-        rows = [f"{one['rows'].get(name, 0):,}" for name in ("user_recommendations", "item_recommendations")]
-        shown = f"{one['night']} ← readers" if one["shown"] else one["night"]
-        table.add_row(
-            shown,
-            one["state"],
-            str(one["model_version"]),
-            *rows,
-            one["published_at"],
-            f"{one['age_hours']:,}",
-            f"{one['seconds']:.0f}",
-        )
+    for one in nights:
+        table.add_row(*_status_cells(one))
     return table
+
+
+def _status_cells(one: Night) -> tuple[str, ...]:
+    night = f"{one['night']} ←" if one["shown"] else one["night"]
+    run = _run_state(one)
+    if one["published_at"] is None:
+        return (night, run, *["-"] * 5)
+    names = ("user_recommendations", "item_recommendations")
+    rows = [_amount(one["rows"].get(name, 0)) for name in names]
+    model = f"{one['model_version']} {one['state']}"
+    return (night, run, model, *rows, one["published_at"][:16].replace("T", " "), _took(one["seconds"] or 0))
+
+
+def _run_state(one: Night) -> str:
+    """What became of the night's newest run; a publication from before runs were recorded counts as done."""
+    if one["run"] is None:
+        return "done"
+    state = str(one["run"]["state"])
+    return f"failed, {one['run']['exit_code']}" if state == "failed" else state
+
+
+def _amount(rows: int) -> str:
+    return f"{rows:,}" if rows < 1_000_000 else f"{rows / 1e6:,.1f}M"
+
+
+def _took(seconds: float) -> str:
+    """12 s, 3 m 05 s, 2 h 10 m."""
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 1:
+        return f"{rest} s"
+    return f"{minutes} m {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} m"

@@ -9,7 +9,8 @@
     ├── WarehouseError        7   a path cannot be written, or a table is not what we left there
     ├── AuditError            8   the staged tables break a rule: nothing was published
     ├── FencedError           9   a later run, of this night or a neighbouring one, overtook this one
-    └── ModelFailure         10   training or scoring failed (wraps rnnrec_model.errors.ModelError)
+    ├── ModelFailure         10   training or scoring failed (wraps rnnrec_model.errors.ModelError)
+    └── StaleError           11   `rnnrec status --check`: readers see something too old, or a run has failed
 
 Each message says what was expected, what came, and what to do next.
 """
@@ -55,3 +56,7 @@ class FencedError(PipelineError):
 
 class ModelFailure(PipelineError):
     exit_code = 10
+
+
+class StaleError(PipelineError):
+    exit_code = 11

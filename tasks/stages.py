@@ -11,7 +11,8 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, is_dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -23,8 +24,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 
+from tasks import attempts, delta, heal, logs, nights, recommend, registry, training
 from tasks import audit as audits
-from tasks import delta, heal, logs, nights, recommend, registry, training
 from tasks import ingest as ingesting
 from tasks import judge as judging
 from tasks import publish as publishing
@@ -65,16 +66,22 @@ class Chosen:
     run_id: str
 
 
-def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -> Tonight:
-    """Check everything that can be checked before the work, and heal what a dead run left behind."""
+@contextmanager
+def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -> Iterator[Tonight]:
+    """Check everything that can be checked before the work, and heal what a dead run left behind.
+
+    What becomes of the run inside the `with` is kept, and told by `rnnrec status`.
+    """
     logs.set_up()
     cfg = load_config(config, overrides)
     day = nights.resolve(cfg, night, _scheduled_start())
     make_root(cfg)
-    registry.reach(cfg)
-    heal.heal(cfg)
-    log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
-    return Tonight(cfg, day, uuid.uuid4().hex[:12], delta.next_attempt(cfg, day), datetime.now(UTC))
+    run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
+    with attempts.recorded(cfg, day, run_id) as attempt:
+        registry.reach(cfg)
+        heal.heal(cfg)
+        log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
+        yield Tonight(cfg, day, run_id, attempt, started_at)
 
 
 def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:

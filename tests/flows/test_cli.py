@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,17 @@ import pytest
 
 from flows.cli import main
 from flows.template import COMMENTS, rnnrec_toml
+from tasks import attempts
 from tasks.config import Config, load_config
+from tasks.errors import SourceError
 
 ROOT = Path(__file__).parents[2]
+
+_spec = importlib.util.spec_from_file_location("night_driver", ROOT / "tests" / "tasks" / "night_driver.py")
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,6 +105,57 @@ def test_status_of_an_empty_warehouse_says_so(tmp_path: Path, capsys: Any) -> No
     (tmp_path / "my.toml").touch()
     main_quietly(["status", "--config", str(tmp_path / "my.toml")])
     assert "nothing has been published yet" in capsys.readouterr().out
+
+
+@pytest.fixture
+def two_failed(tmp_path: Path) -> Path:
+    """A configuration whose readers see one night, after which two runs of the next have failed."""
+    (tmp_path / "my.toml").touch()
+    cfg = load_config(tmp_path / "my.toml")
+    driver.publish_night(cfg, date(2026, 1, 2), users=4)
+    for _ in range(2):
+        with pytest.raises(SourceError), attempts.recorded(cfg, date(2026, 1, 3), "r"):
+            raise SourceError("events.sources: expected at least one file in " + "/a/long/folder" * 10)
+    return tmp_path / "my.toml"
+
+
+def test_status_fits_80_columns_and_names_what_failed(
+    two_failed: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    main_quietly(["status", "--config", str(two_failed)])
+    said = capsys.readouterr().out.replace(str(two_failed.parent), "")
+    assert "…" not in said
+    assert max(map(len, said.splitlines())) <= 80
+    rows = [line.split() for line in said.splitlines() if line.strip().startswith("2026-")]
+    assert rows[0][:3] == ["2026-01-03", "failed,", "4"]
+    assert rows[1][:5] == ["2026-01-02", "←", "done", "1", "fresh"]
+    assert said.count("events.sources: expected at least one file") == 1
+
+
+def test_status_check_ends_with_its_own_exit_code_and_a_sentence(two_failed: Path, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["status", "--config", str(two_failed), "--check", "--max-age", "26h"])
+    assert ended.value.code == 11
+    assert "2026-01-03 failed" in capsys.readouterr().err
+
+
+def test_status_check_of_a_fresh_night_ends_well(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "my.toml").touch()
+    driver.publish_night(load_config(tmp_path / "my.toml"), date(2026, 1, 2), users=4)
+    main_quietly(["status", "--config", str(tmp_path / "my.toml"), "--check"])
+    assert capsys.readouterr().out == "Readers see 2026-01-02, published 0.0 h ago.\n"
+
+
+def test_status_as_json_has_health_nights_and_runs(two_failed: Path, capsys: Any) -> None:
+    main_quietly(["status", "--config", str(two_failed), "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert (found["healthy"], found["readers_see"]) == (False, "2026-01-02")
+    assert [(night["night"], night["shown"]) for night in found["nights"]] == [
+        ("2026-01-03", False),
+        ("2026-01-02", True),
+    ]
+    assert found["nights"][0]["run"]["exit_code"] == 4
 
 
 def test_evaluate_writes_metrics_speeds_and_settings(tmp_path: Path) -> None:

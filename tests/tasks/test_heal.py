@@ -40,9 +40,9 @@ def test_a_night_begins_with_healing(config: Config, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(stages.registry, "reach", lambda _: None)
     settings = config.base / "rnnrec.toml"
     settings.touch()
-    tonight = stages.begin(str(settings), "2026-01-04", None)
-    assert driver.whole_night(config) == SATURDAY_SEEN
-    assert tonight.attempt == 3
+    with stages.begin(str(settings), "2026-01-04", None) as tonight:
+        assert driver.whole_night(config) == SATURDAY_SEEN
+        assert tonight.attempt == 3
 
 
 def test_before_the_first_publication_there_is_nothing_to_heal(config: Config) -> None:

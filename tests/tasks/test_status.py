@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib.util
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
-from tasks import status
+import pytest
+
+from tasks import attempts, status
 from tasks.config import Config, EventsConfig
+from tasks.errors import ConfigurationError, SourceError
 
 _spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).with_name("night_driver.py"))
 assert _spec is not None
@@ -47,3 +50,91 @@ def test_a_night_ages_from_the_end_of_its_local_day(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path, events=EventsConfig(timezone="Europe/Berlin"))
     driver.publish_night(cfg, SATURDAY, users=5)
     assert status.recent(cfg, 1, now=SUNDAY_NOON)[0]["age_hours"] == 13.0
+
+
+DAY = timedelta(hours=26)
+
+
+def fails(cfg: Config, night: date, message: str = "no logs") -> None:
+    """A run of the night that ends with exit code 4."""
+    with pytest.raises(SourceError), attempts.recorded(cfg, night, "r"):
+        raise SourceError(message)
+
+
+def test_a_night_that_only_failed_is_listed_with_what_it_said(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY)
+    saturday, friday = status.recent(cfg, 10)
+    assert (saturday["night"], saturday["published_at"], saturday["shown"]) == ("2026-01-03", None, False)
+    assert saturday["run"] is not None
+    assert (saturday["run"]["state"], saturday["run"]["message"]) == ("failed", "no logs")
+    assert (friday["shown"], friday["run"]) == (True, None)
+    assert status.told(friday) is None
+    assert "2026-01-03 failed" in (status.told(saturday) or "")
+
+
+def test_all_is_well_while_what_readers_see_is_young(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    now = datetime.now(UTC)
+    young, old = (status.health(cfg, DAY, now + timedelta(hours=h)) for h in (25.9, 26.1))
+    assert (young.healthy, young.readers_see) == (True, "2026-01-02")
+    assert not old.healthy
+    assert "more than 26 h" in old.sentence
+
+
+def test_two_failed_runs_after_the_night_that_readers_see_are_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY, "first")
+    fails(cfg, SATURDAY, "second")
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert "exit code 4: second" in found.sentence
+    assert "first" not in found.sentence
+
+
+def test_a_failed_run_is_forgiven_once_the_night_came_to_its_end(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    fails(cfg, SATURDAY)
+    with attempts.recorded(cfg, SATURDAY, "r"):
+        driver.publish_night(cfg, SATURDAY, users=4)
+    assert status.health(cfg, DAY).healthy
+
+
+def test_a_failed_night_before_the_one_that_readers_see_is_past(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    fails(cfg, FRIDAY)
+    driver.publish_night(cfg, SATURDAY, users=4)
+    assert status.health(cfg, DAY).healthy
+
+
+def test_a_run_that_goes_on_does_not_hide_that_the_one_before_failed(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY)
+    with attempts.recorded(cfg, SATURDAY, "r"):
+        assert not status.health(cfg, DAY).healthy
+        assert "goes on" in (status.told(status.recent(cfg)[0]) or "")
+
+
+def test_readers_who_see_nothing_are_not_well(tmp_path: Path) -> None:
+    found = status.health(Config(base=tmp_path), DAY)
+    assert (found.healthy, found.sentence) == (False, "Readers see nothing yet.")
+
+
+def test_whether_a_night_was_published_can_be_asked(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    assert [status.is_published(cfg, night) for night in (FRIDAY, SATURDAY)] == [True, False]
+
+
+def test_an_age_has_a_unit() -> None:
+    assert [status.age(text) for text in ("26h", "90m", "2d")] == [
+        DAY,
+        DAY - timedelta(hours=24.5),
+        2 * timedelta(days=1),
+    ]
+    with pytest.raises(ConfigurationError, match="as in 26h; got '26'"):
+        status.age("26")

@@ -1,0 +1,82 @@
+"""What became of a run is kept, whatever became of it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tasks import attempts
+from tasks.config import Config
+from tasks.errors import SourceError
+
+ROOT = Path(__file__).parents[2]
+FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
+
+
+def test_a_run_that_came_to_its_end_is_done(config: Config) -> None:
+    with attempts.recorded(config, FRIDAY, "r1") as number:
+        (during,) = attempts.every(config)
+    (after,) = attempts.every(config)
+    assert (number, during.state, during.ended_at, during.exit_code) == (1, "running", "", None)
+    assert (after.state, after.night, after.run_id, after.exit_code) == ("done", "2026-01-02", "r1", 0)
+    assert after.started_at <= after.ended_at
+
+
+def test_a_run_that_failed_keeps_its_exit_code_and_what_it_said(config: Config) -> None:
+    with pytest.raises(SourceError), attempts.recorded(config, FRIDAY, "r1"):
+        raise SourceError("logs/*.ndjson: no file there")
+    (found,) = attempts.every(config)
+    assert (found.state, found.exit_code, found.error) == ("failed", 4, "SourceError")
+    assert found.message == "logs/*.ndjson: no file there"
+
+
+def test_a_run_that_was_asked_to_end_is_stopped_not_failed(config: Config) -> None:
+    with pytest.raises(KeyboardInterrupt), attempts.recorded(config, FRIDAY, "r1"):
+        raise KeyboardInterrupt
+    assert [one.state for one in attempts.every(config)] == ["stopped"]
+
+
+def test_a_killed_run_is_told_from_one_that_goes_on(config: Config, tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from datetime import date; from pathlib import Path\n"
+        "from tasks import attempts; from tasks.config import Config\n"
+        f"with attempts.recorded(Config(base=Path({str(tmp_path)!r})), date(2026, 1, 2), 'r1'):\n"
+        "    print('begun', flush=True); time.sleep(600)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"begun\n"
+    alive = [one.state for one in attempts.every(config)]
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    assert (alive, [one.state for one in attempts.every(config)]) == (["running"], ["killed"])
+
+
+def test_a_record_that_cannot_be_read_hides_no_other(config: Config) -> None:
+    for _ in range(2):
+        with attempts.recorded(config, FRIDAY, "r"):
+            time.sleep(0)
+    (config.root / "attempts" / "1.json").write_text("{")
+    assert [one.number for one in attempts.every(config)] == [2]
+
+
+def test_a_disk_without_room_for_the_record_does_not_hide_why_the_run_failed(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fails() -> None:
+        monkeypatch.setattr(attempts, "_write", full)
+        raise SourceError("the cause")
+
+    with pytest.raises(SourceError, match="the cause"), attempts.recorded(config, FRIDAY, "r"):
+        fails()
