@@ -169,7 +169,8 @@ def evaluate(
     from tasks.evaluate import Question, evaluate_files
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
-    cfg = load_config(config, _overrides(settings)) if config else _defaults(_overrides(settings))
+    overrides = _overrides(settings)
+    cfg = load_config(config, overrides, for_a_night=False) if config else _defaults(overrides)
     question = Question(
         train, test, _listed(models), protocol, split_column, _listed(train_split), _listed(test_split)
     )
@@ -245,7 +246,8 @@ def _overrides(settings: Sequence[str] | None) -> dict[str, Any]:
     pairs = [setting.partition("=") for setting in settings or ()]
     wrong = [key for key, equals, _ in pairs if not equals]
     if wrong:
-        raise ConfigurationError(f"--set: expected KEY=VALUE, as in training.epochs=3; got {wrong[0]!r}")
+        came = "an address" if "://" in wrong[0] else repr(wrong[0])  # which may hold a secret
+        raise ConfigurationError(f"--set: expected KEY=VALUE, as in training.epochs=3; got {came}")
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
@@ -262,7 +264,7 @@ def _defaults(overrides: dict[str, Any]) -> Config:
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "defaults.toml"
         empty.touch()
-        return load_config(empty, overrides)
+        return load_config(empty, overrides, for_a_night=False)
 
 
 def _ready(config: Path, overrides: dict[str, Any]) -> Config:

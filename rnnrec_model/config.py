@@ -13,6 +13,9 @@ from rnnrec_model.errors import ConfigError
 Cell = Literal["gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"]
 LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max"]
 OptimizerName = Literal["adagrad", "adamw"]
+# Names alone, which cost nothing to import: settings are checked by them before the models are there.
+BaselineName = Literal["popularity", "session_popularity", "markov", "sequential_rules", "vsknn"]
+MetricName = Literal["recall", "mrr", "ndcg"]
 
 
 @dataclass(frozen=True, kw_only=True)

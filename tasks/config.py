@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_type_hints
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Literal, get_args, get_type_hints
 from zoneinfo import ZoneInfo
 
 from pydantic import (
@@ -23,8 +23,10 @@ from pydantic import (
     model_validator,
 )
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import BaselineName, MetricName, ModelConfig, TrainingConfig
+from tasks import addresses
 from tasks.errors import ConfigurationError
+from tasks.guesses import did_you_mean
 
 Days = Annotated[int, Field(ge=1, le=3660)]
 
@@ -51,10 +53,18 @@ def _checked(settings: type) -> BeforeValidator:
 class Columns(_Section):
     """Names of the source's columns; an empty session_id means: sessionize by inactivity gap."""
 
-    user_id: str = "user_id"
-    item_id: str = "item_id"
-    timestamp: str = "timestamp"
+    user_id: str = Field(default="user_id", min_length=1)
+    item_id: str = Field(default="item_id", min_length=1)
+    timestamp: str = Field(default="timestamp", min_length=1)
     session_id: str = ""
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> Columns:
+        names = [name for name in self.model_dump().values() if name]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"expected a column of its own for each key; {twice[0]!r} is named twice")
+        return self
 
 
 class EventsConfig(_Section):
@@ -66,6 +76,15 @@ class EventsConfig(_Section):
     timestamp_unit: Literal["auto", "s", "ms", "us", "iso"] = "auto"
     timezone: str = "UTC"
     max_reject_share: float = Field(default=0.05, ge=0, le=1)
+
+    @model_validator(mode="after")
+    def _files(self) -> EventsConfig:
+        # of the whole section, whose error does not show what came: an address may hold a secret
+        if any("://" in source for source in self.sources):
+            raise ValueError("sources: expected globs of local files; got an address: bring the files here")
+        if not all(source.strip() for source in self.sources):
+            raise ValueError("sources: expected globs of files, as in logs/*.ndjson; got an empty text")
+        return self
 
     @field_validator("timezone")
     @classmethod
@@ -99,7 +118,7 @@ class EvaluationConfig(_Section):
     """How challengers, champion and baselines are ranked on the holdout day."""
 
     cutoffs: tuple[int, ...] = Field(default=(5, 10, 20), min_length=1, strict=False)
-    baselines: tuple[str, ...] = Field(default=("popularity", "markov"), strict=False)
+    baselines: tuple[BaselineName, ...] = Field(default=("popularity", "markov"), strict=False)
     max_sessions: int = Field(default=20_000, ge=1)
 
     @field_validator("cutoffs")
@@ -142,13 +161,27 @@ class RegistryConfig(_Section):
     experiment: str = "rnnrec"
 
     @model_validator(mode="after")
-    def _no_password(self) -> RegistryConfig:
-        if urlsplit(self.tracking_uri).password:  # whole section: its error does not show what came
+    def _address(self) -> RegistryConfig:
+        # of the whole section, whose error does not show what came
+        secret = addresses.secret_in(self.tracking_uri)
+        if secret:
             raise ValueError(
-                "tracking_uri: expected no password, for settings are logged with every run; "
-                "use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (PostgreSQL: PGPASSWORD)"
+                f"tracking_uri: expected no secret, for settings are logged with every run; got {secret}; "
+                "use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN "
+                "(PostgreSQL: PGPASSWORD)"
+            )
+        if self.tracking_uri and "://" not in self.tracking_uri:
+            raise ValueError(
+                "tracking_uri: expected an address such as http://host:5000, or nothing for SQLite"
             )
         return self
+
+    @field_validator("model_name", "experiment")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[\w.-][\w. -]*", name):
+            raise ValueError("expected letters, digits, dots, dashes or spaces, which MLflow takes in a name")
+        return name
 
 
 class Config(_Section):
@@ -188,10 +221,13 @@ class Config(_Section):
         return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
 
 
-def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, *, for_a_night: bool = True
+) -> Config:
     """Read, override and check a configuration file.
 
-    overrides   dotted keys to values, as in {"training.epochs": 3}; strings are read as TOML values
+    overrides     dotted keys to values, as in {"training.epochs": 3}; strings are read as TOML values
+    for_a_night   check too that settings fit together that only a night uses together
     Raises ConfigurationError naming the key, what was expected and what came.
     """
     path = Path(path)
@@ -199,9 +235,13 @@ def load_config(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
     for key, value in (overrides or {}).items():
         _set(tree, key, _toml_value(value))
     try:
-        return Config(**tree, base=path.resolve().parent)
+        cfg = Config(**tree, base=path.resolve().parent)
     except ValidationError as error:
-        raise ConfigurationError(_explain(path, error)) from None
+        raise _refusal(path, _explain(error)) from None
+    wrong = _unfit(cfg) if for_a_night else []
+    if wrong:
+        raise _refusal(path, wrong)
+    return cfg
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -235,23 +275,60 @@ def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _explain(path: Path, error: ValidationError) -> str:
-    lines = [f"{path}: {error.error_count()} wrong setting(s)"]
+def _unfit(cfg: Config) -> list[str]:
+    """Settings that are right alone and cannot be used together."""
+    wrong, metric = [], cfg.gate.metric
+    metrics = [f"{name}_at_{k}" for k in cfg.evaluation.cutoffs for name in get_args(MetricName)]
+    if metric not in metrics:
+        wrong.append(
+            f"gate.metric: expected one of {', '.join(metrics)} (by evaluation.cutoffs); "
+            f"got {metric!r}{did_you_mean(metric, metrics)}"
+        )
+    days, most = cfg.recommendations.active_days, cfg.sessions.window_days
+    if "active_days" in cfg.recommendations.model_fields_set and days > most:
+        wrong.append(
+            f"recommendations.active_days: expected at most sessions.window_days = {most}, "
+            f"as a night knows no earlier events; got {days}"
+        )
+    return wrong
+
+
+def _refusal(path: Path, wrong: Sequence[str]) -> ConfigurationError:
+    return ConfigurationError("\n  ".join([f"{path}: {len(wrong)} wrong setting(s)", *wrong]))
+
+
+def _explain(error: ValidationError) -> list[str]:
+    """A line for each wrong setting."""
+    lines = []
     for problem in error.errors(include_url=False):
         key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"  {key}: unknown key; expected {_known_keys(problem['loc'])}")
+            known = _known_keys(problem["loc"])
+            guess = did_you_mean(str(problem["loc"][-1]), known)
+            lines.append(f"{key}: unknown key; expected one of {', '.join(known)}{guess}")
         elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
             # a whole section is no answer to what came: our own words say it
-            lines.append(f"  {key}: {problem['ctx']['error']}")
+            lines.append(f"{key}: {problem['ctx']['error']}")
+        elif _may_be_secret(problem["loc"], problem["input"]):
+            lines.append(f"{key}: {problem['msg']}; what came is not shown, as it may hold a secret")
         else:
-            lines.append(f"  {key}: {problem['msg']}; got {problem['input']!r}")
-    return "\n".join(lines)
+            guess = _choice_meant(problem["input"], problem.get("ctx", {}))
+            lines.append(f"{key}: {problem['msg']}; got {problem['input']!r}{guess}")
+    return lines
 
 
-def _known_keys(location: tuple[int | str, ...]) -> str:
+def _may_be_secret(location: tuple[int | str, ...], value: object) -> bool:
+    return location in (("registry",), ("registry", "tracking_uri")) or "://" in repr(value)
+
+
+def _choice_meant(value: object, context: Mapping[str, Any]) -> str:
+    choices = re.findall(r"'(\w+)'", str(context.get("expected", "")))
+    return did_you_mean(value, choices) if isinstance(value, str) else ""
+
+
+def _known_keys(location: tuple[int | str, ...]) -> list[str]:
     section: Any = Config()
     for part in location[:-1]:
         section = getattr(section, str(part), section)
     known = vars(section) if not isinstance(section, BaseModel) else type(section).model_fields
-    return "one of " + ", ".join(sorted(name for name in known if name != "base"))
+    return sorted(name for name in known if name != "base")

@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
+from tasks import addresses
 from tasks.config import Config
 from tasks.errors import RegistryError
 
@@ -184,8 +185,8 @@ def _client(cfg: Config) -> Iterator[MlflowClient]:
         if not _is_the_registrys(error):
             raise
         raise RegistryError(
-            f"registry {_shown(uri)}: expected a reachable MLflow server or SQLite file; "
-            f"{type(error).__name__}: {str(error).splitlines()[0][:300] if str(error) else 'no message'}. "
+            f"registry {addresses.shown(uri)}: expected a reachable MLflow server or SQLite file; "
+            f"{type(error).__name__}: {_first_line(error).replace(uri, addresses.shown(uri))}. "
             "Check registry.tracking_uri, then run the night again."
         ) from error
 
@@ -196,10 +197,8 @@ def _is_the_registrys(error: Exception) -> bool:
     return isinstance(error, OSError) or bool(modules & {"mlflow", "sqlalchemy", "requests", "urllib3"})
 
 
-def _shown(uri: str) -> str:
-    """The address without a password."""
-    parts = urlparse(uri)
-    return uri.replace(f":{parts.password}@", ":***@") if parts.password else uri
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else "no message"
 
 
 def _experiment(cfg: Config, client: MlflowClient) -> str:

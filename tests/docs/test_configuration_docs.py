@@ -14,7 +14,10 @@ from tasks.errors import ConfigurationError
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 RANGE = r"(?P<open>above )?(?P<low>-?[\d.,e-]+) to (?P<high>[\d.,e-]+)"
-TOGETHER = {"sessions.min_length": {"sessions.max_length": 100_000}}
+TOGETHER = {
+    "sessions.min_length": {"sessions.max_length": 100_000},
+    "recommendations.active_days": {"sessions.window_days": 3660},
+}
 
 
 def documented() -> dict[str, tuple[str, str]]:

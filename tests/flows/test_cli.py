@@ -94,6 +94,20 @@ def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]
     assert "KEY=VALUE" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["registry.tracking_uri=http://h:1/?token=hunter2", "http://me:hunter2@h"])
+def test_a_secret_is_refused_before_anything_is_written_or_said(
+    option: str, tmp_path: Path, capfd: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "my.toml").touch()
+    with pytest.raises(SystemExit) as ended:
+        main(["nightly", "--config", str(tmp_path / "my.toml"), "--set", option])
+    assert ended.value.code == 2
+    said = "".join(capfd.readouterr()) + caplog.text
+    assert "expected" in said
+    assert "hunter2" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["my.toml"]
+
+
 def test_a_dry_run_tells_the_window_and_writes_nothing(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "my.toml").write_text("[sessions]\nwindow_days = 3\n")
     main_quietly(["nightly", "--config", str(tmp_path / "my.toml"), "--night", "2017-10-10", "--dry-run"])

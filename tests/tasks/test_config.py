@@ -1,9 +1,13 @@
 """The configuration: what a wrong one is answered, and what a digest stands for."""
 
+import subprocess
+import sys
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from rnnrec_model.config import BaselineName, MetricName
 from tasks.config import Config, load_config
 from tasks.errors import ConfigurationError
 
@@ -33,7 +37,23 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[events]\ntimezone = 'Mars/Base'", r"events\.timezone: .*IANA time zone.*; got 'Mars/Base'"),
         ("[sessions]\nmin_length = 9\nmax_length = 3", r"sessions: .*max_length >= min_length; got 3 < 9"),
         ("[sessions]\nwindow_days = 1", r"window_days: expected at least 2"),
+        ("[training]\nepoch = 3", r"training\.epoch: .*; did you mean 'epochs'\?"),
+        ("[training]\nloss = 'cros_entropy'", r"got 'cros_entropy'; did you mean 'cross_entropy'\?"),
         ("training = 3", r"training: .*; got 3"),
+        (
+            "[gate]\nmetric = 'mrr@20'",
+            r"gate\.metric: .*got 'mrr@20'; did you mean 'mrr_at_20'\?",
+        ),
+        ("[gate]\nmetric = 'mrr_at_50'", r"gate\.metric: expected one of recall_at_5, .*got 'mrr_at_50'"),
+        ("[evaluation]\ncutoffs = [10]", r"gate\.metric: expected one of .*mrr_at_10.*got 'mrr_at_20'"),
+        ("[evaluation]\nbaselines = ['markof']", r"evaluation\.baselines\.0: .*; did you mean 'markov'\?"),
+        ("[recommendations]\nactive_days = 9", r"active_days: expected at most sessions\.window_days = 7"),
+        ("[events.columns]\nuser_id = ''", r"events\.columns\.user_id: .*; got ''"),
+        ("[events.columns]\nuser_id = 'item_id'", r"events\.columns: .*'item_id' is named twice"),
+        ("[events]\nsources = ['']", r"events: sources: expected globs of files"),
+        ("[events]\nsources = ['s3://me:hunter2@logs/*']", r"events: sources: .*bring the files here"),
+        ("[registry]\nmodel_name = 'a/b'", r"registry\.model_name: .*; got 'a/b'"),
+        ("[registry]\ntracking_uri = 'localhost:5000'", r"tracking_uri: expected an address such as http"),
         ("[training", "expected a TOML file"),
     ],
 )
@@ -42,11 +62,75 @@ def test_a_wrong_setting_is_named_with_what_was_expected_and_what_came(tmp_path,
         load_config(written(tmp_path, text))
 
 
-def test_a_password_in_the_registry_s_address_is_refused_and_not_repeated(tmp_path):
-    text = "[registry]\ntracking_uri = 'https://me:hunter2@host:5000'"
-    with pytest.raises(ConfigurationError, match=r"registry: .*MLFLOW_TRACKING_PASSWORD") as refused:
-        load_config(written(tmp_path, text))
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "tracking_uri = 'https://me:hunter2@host:5000'",
+        "tracking_uri = 'https://me:hunt/hunter2@host:5000'",
+        "tracking_uri = 'https://host:5000/?password=hunter2'",
+        "tracking_uri = 'https://host:5000/a?b=1&access_token=hunter2'",
+        "tracking_uri = 'https://host:5000/a#token=hunter2'",
+        "tracking_uri = 'https://host:5000/a;sig=hunter2'",
+        "tracking_uri = 'https://host:5000/?%70assword=hunter2'",
+        "tracking_uri = 'postgresql://me@host/db?sslmode=require&password=hunter2'",
+        "tracking_uri = ['https://me:hunter2@host']",
+        "experiment = ['https://me:hunter2@host']",
+        "tracking_url = 'https://me:hunter2@host'",
+    ],
+)
+def test_a_secret_in_the_registry_s_section_is_refused_and_not_repeated(tmp_path, setting):
+    with pytest.raises(ConfigurationError, match="registry") as refused:
+        load_config(written(tmp_path, f"[registry]\n{setting}"))
     assert "hunter2" not in str(refused.value)
+
+
+def test_a_whole_section_that_is_an_address_is_not_repeated(tmp_path):
+    with pytest.raises(ConfigurationError, match="registry") as refused:
+        load_config(written(tmp_path, "registry = 'https://me:hunter2@host'"))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:5000",
+        "http://[::1]:5000/mlflow",
+        "postgresql://me@host:5432/db?sslmode=require&sslkey=/etc/key.pem",
+        "sqlite:////srv/a:b@c/mlflow.db",
+    ],
+)
+def test_an_address_without_a_secret_is_taken(tmp_path, address):
+    assert (
+        load_config(written(tmp_path, f"[registry]\ntracking_uri = '{address}'")).registry.tracking_uri
+        == address
+    )
+
+
+def test_settings_that_only_a_night_uses_together_are_not_asked_of_others(tmp_path):
+    cfg = load_config(written(tmp_path, "[evaluation]\ncutoffs = [1]"), for_a_night=False)
+    assert cfg.evaluation.cutoffs == (1,)
+
+
+def test_active_days_that_are_left_out_are_as_many_as_the_window_allows(tmp_path):
+    assert load_config(written(tmp_path, "[sessions]\nwindow_days = 3")).sessions.window_days == 3
+
+
+def test_the_names_by_which_settings_are_checked_are_those_of_the_models_and_metrics():
+    from rnnrec_model.baselines import BASELINES
+    from rnnrec_model.metrics import METRICS
+
+    assert tuple(BASELINES) == get_args(BaselineName)
+    assert tuple(METRICS) == get_args(MetricName)
+
+
+def test_loading_a_configuration_imports_nothing_heavy():
+    code = (
+        "import sys, tasks.config; from pathlib import Path\n"
+        "tasks.config.load_config('rnnrec.toml')\n"
+        "heavy = {'torch', 'mlflow', 'prefect', 'duckdb', 'deltalake', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
 def test_every_wrong_setting_is_told_at_once(tmp_path):
