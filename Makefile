@@ -1,19 +1,25 @@
-# One command each. Python 3.11 or later and make are all it takes.
+# One command each. A Python of these versions and make are all it takes.
+#   PYTHON    which Python:                 make venv PYTHON=python3.12
+#   PIP_ARGS  more to say to pip, such as where to look for a smaller build of torch (README, Setting up)
+PYTHONS := 3.11 3.12
 PYTHON ?= python3
+PIP_ARGS ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PIP := $(BIN)/python -m pip
+PINNED := $(PIP) install --quiet --constraint constraints.txt $(PIP_ARGS)
 
 .PHONY: venv demo test slow lint serve clean
 
 venv: $(STAMP)
 
 $(STAMP): constraints.txt pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "expected Python 3.11 or later; got " + sys.version)'
+	@$(PYTHON) -c 'import sys; got = "%d.%d" % sys.version_info[:2]; sys.exit(None if got in "$(PYTHONS)".split() else "rnnrec: expected one of the Python versions it was tried with, $(PYTHONS); $(PYTHON) is " + got + ". Name another one: make venv PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-deps --requirement constraints.txt # every pin, nothing to resolve
-	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	$(BIN)/python -m pip check
+	$(PINNED) hatchling editables # the build backend, pinned too: an isolated build would take the newest
+	$(PINNED) --no-build-isolation --editable '.[dev]'
+	$(PIP) check
 	touch $(STAMP)
 
 demo: venv

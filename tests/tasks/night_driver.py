@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -234,4 +235,6 @@ def _wait(process: int) -> int:
 
 
 if __name__ == "__main__":
+    # said from Python 3.12 on; the threads that are there by then belong to no lock that a child takes
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
     main(Path(sys.argv[1]), int(sys.argv[2]))
