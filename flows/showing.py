@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MEASURES = {
     "predictions": "{:,}",
+    "unknown_targets": "{:,}",
+    "unknown_histories": "{:,}",
     "training_seconds": "{:.1f}",
     "events_per_second": "{:,.0f}",
     "evaluation_seconds": "{:.1f}",
@@ -30,6 +32,8 @@ def evaluation_table(found: dict[str, Any]) -> Table:
     for metric in next(iter(models.values()))["metrics"]:
         table.add_row(metric, *(f"{one['metrics'][metric]:.4f}" for one in models.values()))
     for key, form in MEASURES.items():
+        if key not in next(iter(models.values())):
+            continue
         table.add_row(key.replace("_", " "), *(form.format(one[key]) for one in models.values()))
     table.caption = f"{found['items']:,} items; peak memory {found['peak_memory_gb']:.2f} GB"
     return table

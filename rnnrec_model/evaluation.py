@@ -5,7 +5,8 @@ number of items that score at least as much, itself among them. A model that sco
 last, not first (Krichene & Rendle 2020 on why all items must be ranked).
 
 The count is `items - (scores < target)`, so that a score which is no number counts against the model too.
-`evaluate_last` is the other protocol, leave-one-out: one target per history, seen items removed.
+`evaluate_last` is the other protocol, leave-one-out: one target per history, seen items removed. Every
+history counts: a target that the scorer does not know, or a history of which it knows nothing, is a miss.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from rnnrec_model.vocabulary import Indices, Vocabulary
 CUTOFFS = (5, 10, 20)
 WORD = 8  # truth values that are added up at once, as the bytes of one integer
 WORDS_AT_ONCE = 128  # fewer than 256, so that no byte overflows
+UNKNOWN = -1  # the index of an item that is not in the vocabulary
+MISS = np.iinfo(np.int64).max  # a rank behind every cutoff, however few items there are
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class Evaluation:
     metrics       means over all predictions: recall_at_k, mrr_at_k, ndcg_at_k for every cutoff
     predictions   how many
     seconds       wall-clock time of scoring and counting
-    ranks         (predictions,) rank of the item that came, 1 is best
+    ranks         (predictions,) rank of the item that came, 1 is best; MISS where it could not be ranked
     session_of    (predictions,) position of its session
     slices        the same metrics by position, session length and popularity of the target
     """
@@ -92,21 +95,23 @@ def evaluate_last(
     targets: Indices,
     cutoffs: Sequence[int] = CUTOFFS,
     *,
-    remove_seen: bool = True,
+    hidden: int | None = None,
     max_bytes: int | None = None,
 ) -> Evaluation:
     """Rank one target after each whole history, by default without the history's other items.
 
-    targets (histories,) item indices. A target that is in its own history is ranked all the same.
+    targets   (histories,) item indices, UNKNOWN where the item is not in the vocabulary: a miss, as is the
+              target of an empty history. A target that is in its own history is ranked all the same.
+    hidden    so many of a history's newest events leave the ranking with their items; None for all of them
     """
     if len(targets) != len(histories):
         raise DataError(f"targets: expected one per history, {len(histories)}; got {len(targets)}")
+    known = np.flatnonzero((targets != UNKNOWN) & (histories.lengths > 0))
     _require_known(scorer.vocabulary, histories.items)
-    _require_known(scorer.vocabulary, targets)
+    _require_known(scorer.vocabulary, targets[targets != UNKNOWN])
     began = time.perf_counter()
-    hide = _hider(histories, targets) if remove_seen else None
-    blocks = last_blocks(scorer, histories, max_bytes=max_bytes)
-    ranks = _ranks(blocks, torch.tensor(targets), scorer, hide)
+    ranks = np.full(len(targets), MISS)
+    ranks[known] = _last_ranks(scorer, histories.take(known), targets[known], hidden, max_bytes)
     seconds = time.perf_counter() - began
     session_of = np.arange(len(histories))
     described = {
@@ -117,6 +122,14 @@ def evaluate_last(
 
 
 # ------------------------------------------------------------------------------------------- ranks
+
+
+def _last_ranks(
+    scorer: Scorer, histories: Sessions, targets: Indices, hidden: int | None, max_bytes: int | None
+) -> Indices:
+    seen = histories if hidden is None else histories.newest(hidden)
+    blocks = last_blocks(scorer, histories, max_bytes=max_bytes)
+    return _ranks(blocks, torch.tensor(targets), scorer, _hider(seen, targets))
 
 
 def _ranks(
@@ -167,11 +180,11 @@ class _Counter:
         return self._truth[: len(scores)]
 
 
-def _hider(histories: Sessions, targets: Indices) -> Callable[[ScoreBlock], None]:
+def _hider(seen: Sessions, targets: Indices) -> Callable[[ScoreBlock], None]:
     """Sets the score of every seen item but the target to -inf."""
 
     def hide(block: ScoreBlock) -> None:
-        some = histories.slice(block.start, block.start + block.rows)
+        some = seen.slice(block.start, block.start + block.rows)
         rows = np.repeat(np.arange(len(some)), some.lengths)
         others = some.items != targets[block.start + rows]
         device = block.buffer.device
@@ -207,7 +220,7 @@ def _described(sessions: Sessions, session_of: Indices, vocabulary: Vocabulary) 
 
 
 def _popularity(vocabulary: Vocabulary, targets: Indices) -> dict[str, list[str]]:
-    counts = vocabulary.counts[targets]
+    counts = np.where(targets == UNKNOWN, 0, vocabulary.counts[targets])
     return {
         "target events": _bucket(counts, COUNTS),
         "target": _bucket(np.minimum(counts, 1), {"new": 0, "known": 1}),

@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from rnnrec_model.errors import DataError
-from rnnrec_model.scorer import FactorScorer, Representation, Scorer, has_factors
+from rnnrec_model.scorer import EndScorer, FactorScorer, Representation, Scorer, has_factors
 from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices
 
 DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 MAX_BLOCK_ROWS = 1024
@@ -117,20 +117,21 @@ def _dense_steps(scorer: Scorer, sessions: Sessions, max_bytes: int | None) -> I
     for _, piece in sessions.chunks(rows):
         if len(piece.items) <= rows:
             yield scorer.score_steps(piece)
-        else:  # one session whose rows do not fit: score its beginnings, some at a time
-            yield from (scorer.score_last(some) for some in _by_count(_beginnings(piece.items), rows))
+        else:  # one session whose rows do not fit: some of its beginnings at a time
+            last = len(piece.items) - 1
+            for at in range(0, last, rows):
+                yield _ends(scorer, piece.items, at, min(at + rows, last))
+
+
+def _ends(scorer: Scorer, items: Indices, start: int, stop: int) -> Tensor:
+    if isinstance(scorer, EndScorer):
+        return scorer.score_ends(items, start, stop)
+    return scorer.score_last(Sessions.ends(items, start, stop, most=stop))
 
 
 def _dense_rows(scorer: Scorer, max_bytes: int | None) -> int:
     limit = DENSE_MAX_BYTES if max_bytes is None else max_bytes
     return block_rows(len(scorer.vocabulary), limit, "cpu", MAX_BLOCK_ROWS)
-
-
-def _beginnings(items: np.ndarray) -> Sessions:
-    """The sessions a, ab, abc, ... up to all items but the last."""
-    lengths = np.arange(1, len(items))
-    offsets = np.concatenate(([0], lengths.cumsum()))
-    return Sessions(items[np.arange(offsets[-1]) - np.repeat(offsets[:-1], lengths)], offsets)
 
 
 def _by_count(sessions: Sessions, count: int) -> Iterator[Sessions]:

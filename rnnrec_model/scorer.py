@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import getattr_static
 from typing import Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+FACTORS = ("item_matrix", "item_bias", "represent_steps", "represent_last")
 
 
 class Scorer(Protocol):
@@ -73,7 +76,6 @@ class Representation:
             scores[row, items] += by
 
 
-@runtime_checkable
 class FactorScorer(Scorer, Protocol):
     """A scorer with score = vector · item_matrix[item] + item_bias[item], and more for a few items."""
 
@@ -93,8 +95,16 @@ class FactorScorer(Scorer, Protocol):
 
 
 def has_factors(scorer: Scorer) -> TypeGuard[FactorScorer]:
-    """Does this scorer offer its factors?"""
-    return isinstance(scorer, FactorScorer)
+    """Does this scorer offer its factors? Asks whether they are there and makes none: that costs a pass."""
+    return all(getattr_static(scorer, name, None) is not None for name in FACTORS)
+
+
+@runtime_checkable
+class EndScorer(Protocol):
+    """A scorer that can go through one long session without beginning anew at each of its items."""
+
+    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32: scores after the first start + 1, start + 2, ... stop items."""
 
 
 def next_items(sessions: Sessions) -> Tensor:

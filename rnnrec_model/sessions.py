@@ -81,6 +81,22 @@ class Sessions:
         starts = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
         return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
 
+    @staticmethod
+    def ends(items: Indices, start: int, stop: int, most: int) -> Sessions:
+        """One session's beginnings of start + 1 to stop items, each as its newest items, `most` at most."""
+        stops = np.arange(start + 1, stop + 1)
+        lengths = np.minimum(stops, most)
+        offsets = np.concatenate(([0], lengths.cumsum()))
+        shift = np.repeat(stops - lengths - offsets[:-1], lengths)
+        return Sessions(items[np.arange(offsets[-1]) + shift], offsets)
+
+    def newest(self, events: int) -> Sessions:
+        """The last so many events of each session; a shorter one whole."""
+        lengths = np.minimum(self.lengths, events)
+        offsets = np.concatenate(([0], lengths.cumsum()))
+        starts = np.repeat(self.offsets[1:] - lengths - offsets[:-1], lengths)
+        return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
+
     def recent(self, inputs: Indices, lags: int, last_only: bool) -> tuple[Indices, NDArray[np.bool_]]:
         """Items at the last positions, newest first, and which there are; both (rows, lags).
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRU = "gru"
+HIDDEN = {"": 200, "_whole_history_hidden": None}  # published numbers of long sequences hide the newest 200
 
 
 @dataclass(frozen=True)
@@ -145,18 +146,36 @@ def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> d
 
 
 def _last_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
-    """Rank only the last item of each sequence; what came before it is the input and leaves the ranking."""
-    from rnnrec_model.evaluation import evaluate_last
+    """Rank only the last item of each sequence; what came before it is the input and leaves the ranking.
+
+    Each sequence of two items or more counts: what the model does not know is a miss, never another target.
+    """
+    from rnnrec_model.evaluation import UNKNOWN, evaluate_last
     from rnnrec_model.sessions import Sessions
 
-    sessions = Sessions.from_arrow(test_lists, scorer.vocabulary, min_length=2)
-    is_last = np.zeros(len(sessions.items), dtype=bool)
-    is_last[sessions.offsets[1:] - 1] = True
-    offsets = sessions.offsets - np.arange(len(sessions) + 1)
-    histories = Sessions(sessions.items[~is_last], offsets)
-    found = evaluate_last(scorer, histories, sessions.items[is_last], cutoffs=cfg.evaluation.cutoffs)
-    metrics = {name: float(value) for name, value in found.metrics.items()}
-    return _result(metrics, found.predictions, found.seconds)
+    before, last = _last_apart(test_lists)
+    histories = Sessions.from_arrow(before, scorer.vocabulary, min_length=0)
+    targets = scorer.vocabulary.encode(last)
+    metrics: dict[str, float] = {}
+    for suffix, hidden in HIDDEN.items():
+        found = evaluate_last(scorer, histories, targets, cfg.evaluation.cutoffs, hidden=hidden)
+        metrics |= {name + suffix: float(value) for name, value in found.metrics.items()}
+    return _result(metrics, found.predictions, found.seconds) | {
+        "unknown_targets": int((targets == UNKNOWN).sum()),
+        "unknown_histories": int((histories.lengths == 0).sum()),
+    }
+
+
+def _last_apart(lists: pa.ListArray) -> tuple[pa.ListArray, pa.Array]:
+    """(the sequences of two items or more without their last item, those last items)."""
+    lists = lists.filter(compute.greater_equal(lists.value_lengths(), 2))
+    lengths = lists.value_lengths().to_numpy()
+    items = lists.flatten()
+    is_last = np.zeros(len(items), dtype=bool)
+    is_last[lengths.cumsum() - 1] = True
+    offsets = np.concatenate(([0], (lengths - 1).cumsum()))
+    before = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.filter(pa.array(~is_last)))
+    return before, items.filter(pa.array(is_last))
 
 
 PROTOCOLS: dict[str, Callable[[Config, Scorer, pa.ListArray], dict[str, Any]]] = {

@@ -34,6 +34,10 @@ class RulesFromLastItem:
         """(sessions, items) float32."""
         return self.rows.added_to(self.share, last_items(sessions))
 
+    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32."""
+        return self.rows.added_to(self.share, items[start:stop])
+
 
 def fit(sessions: Sessions, vocabulary: Vocabulary) -> RulesFromLastItem:
     """Count the pairs of neighbours."""

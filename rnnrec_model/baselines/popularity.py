@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rnnrec_model.baselines.counts import counted
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.vocabulary import Indices, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,10 @@ class Popularity:
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32."""
         return self.events.expand(len(sessions), -1)
+
+    def score_ends(self, _: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32."""
+        return self.events.expand(stop - start, -1)
 
 
 def fit(sessions: Sessions, vocabulary: Vocabulary) -> Popularity:

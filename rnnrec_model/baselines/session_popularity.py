@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rnnrec_model.baselines.counts import owners_of, popularity_share, steps
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.vocabulary import Indices, Vocabulary
 
 
 @dataclass(frozen=True)
@@ -29,9 +30,17 @@ class SessionPopularity:
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32."""
-        scores = self.share.repeat(len(sessions), 1)
+        counts = torch.zeros(len(sessions), len(self.vocabulary))
         where = torch.tensor(owners_of(sessions)), torch.tensor(sessions.items)
-        return scores.index_put_(where, torch.ones(len(sessions.items)), accumulate=True)
+        counts.index_put_(where, torch.ones(len(sessions.items)), accumulate=True)
+        return counts.add_(self.share)
+
+    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32: one more event a row, on top of those before."""
+        counts = torch.zeros(stop - start, len(self.vocabulary))
+        counts[torch.arange(stop - start), torch.tensor(items[start:stop])] = 1.0
+        counts[0] += torch.tensor(np.bincount(items[:start], minlength=len(self.vocabulary)))
+        return counts.cumsum_(0).add_(self.share)
 
 
 def fit(sessions: Sessions, vocabulary: Vocabulary) -> SessionPopularity:

@@ -89,6 +89,10 @@ class SessionNeighbours:
             scores[start : start + len(some)] = torch.from_numpy(self._score(some))
         return scores
 
+    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32; items further back than TENTHS weigh nothing."""
+        return self.score_last(Sessions.ends(items, start, stop, most=TENTHS))
+
     def _affordable(self, sessions: Sessions) -> Iterator[tuple[int, Sessions]]:
         pairs = np.concatenate(([0], self.sessions_of.lengths[sessions.items].cumsum()))[sessions.offsets]
         start = 0

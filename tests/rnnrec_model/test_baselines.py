@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rnnrec_model.baselines import BASELINES, vsknn
 from rnnrec_model.evaluation import evaluate
+from rnnrec_model.scorer import EndScorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -119,6 +120,45 @@ def test_a_step_scores_like_the_session_that_ends_there(
     assert by_step.shape == (len(beginnings), 8)
     for row, beginning in enumerate(beginnings):
         np.testing.assert_array_equal(by_step[row], scorer.score_last(Sessions.of([beginning]))[0])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+@settings(max_examples=25, deadline=None)
+@given(log=lists, asked=st.lists(st.integers(0, 7), min_size=2, max_size=40), rows=st.integers(1, 9))
+def test_a_long_session_scores_the_same_some_ends_at_a_time(
+    name: str, log: list[list[int]], asked: list[int], rows: int
+) -> None:
+    past = Sessions.of(log)
+    scorer = BASELINES[name](past, vocabulary_of(past))
+    assert isinstance(scorer, EndScorer)
+    for start in range(0, len(asked) - 1, rows):
+        stop = min(start + rows, len(asked) - 1)
+        ends = scorer.score_ends(np.array(asked), start, stop)
+        for row, end in enumerate(range(start + 1, stop + 1)):
+            np.testing.assert_array_equal(ends[row], scorer.score_last(Sessions.of([asked[:end]]))[0])
+
+
+@pytest.mark.parametrize("name", BASELINES)
+def test_ranking_a_session_reads_a_number_of_events_that_grows_with_its_length_only(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = []
+    make = Sessions.__post_init__
+
+    def watch(self: Sessions) -> None:
+        events.append(len(self.items))
+        make(self)
+
+    read = {}
+    for length in (4_000, 8_000):
+        session = Sessions.of([(np.arange(length) * 7 % 30).tolist()])
+        scorer = BASELINES[name](session, vocabulary_of(session, 30))
+        with monkeypatch.context() as patch:
+            patch.setattr(Sessions, "__post_init__", watch)
+            evaluate(scorer, session, max_bytes=64 * 4 * 30)
+        read[length] = sum(events)
+        events.clear()
+    assert read[8_000] <= 2.1 * read[4_000]
 
 
 @pytest.mark.parametrize("name", BASELINES)

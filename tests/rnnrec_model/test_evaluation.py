@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnnrec_model.errors import DataError
-from rnnrec_model.evaluation import evaluate, evaluate_last
+from rnnrec_model.evaluation import MISS, UNKNOWN, evaluate, evaluate_last
 from rnnrec_model.scorer import Representation, has_factors, next_items
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -143,13 +143,45 @@ def test_leave_one_out_removes_what_was_seen(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[9.0, 8.0, 7.0, 6.0, 5.0]] * 5))
     histories, targets = Sessions.of([[0, 1], [3], [4, 4]]), np.array([3, 4, 0])
     assert evaluate_last(scorer, histories, targets).ranks.tolist() == [2, 4, 1]
-    assert evaluate_last(scorer, histories, targets, remove_seen=False).ranks.tolist() == [4, 5, 1]
+    assert evaluate_last(scorer, histories, targets, hidden=0).ranks.tolist() == [4, 5, 1]
 
 
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_leave_one_out_ranks_a_target_that_was_seen_before(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[9.0, 8.0, 7.0]] * 3))
     assert evaluate_last(scorer, Sessions.of([[0, 1]]), np.array([1])).ranks.tolist() == [1]
+
+
+@pytest.mark.parametrize("kind", [Rows, Factors])
+def test_leave_one_out_can_hide_the_newest_events_of_a_history_only(kind: type[Rows]) -> None:
+    scorer = kind(torch.tensor([[9.0, 8.0, 7.0, 6.0, 5.0]] * 5))
+    histories, targets = Sessions.of([[0, 1, 2], [2, 0, 0], [1]]), np.array([3, 4, 0])
+    assert evaluate_last(scorer, histories, targets, hidden=2).ranks.tolist() == [2, 4, 1]
+    assert evaluate_last(scorer, histories, targets, hidden=1).ranks.tolist() == [3, 4, 1]
+    assert evaluate_last(scorer, histories, targets).ranks.tolist() == [1, 3, 1]
+
+
+@pytest.mark.parametrize("kind", [Rows, Factors])
+def test_leave_one_out_counts_what_is_unknown_as_a_miss_and_no_other_item_instead(kind: type[Rows]) -> None:
+    scorer = kind(torch.tensor([[9.0, 8.0, 7.0]] * 3))
+    histories, targets = Sessions.of([[1], [2], [], [2]]), np.array([0, UNKNOWN, 0, 1])
+    found = evaluate_last(scorer, histories, targets, cutoffs=(5,))  # more than there are items
+    assert found.ranks.tolist() == [1, MISS, MISS, 2]
+    assert found.predictions == 4
+    assert found.metrics == pytest.approx(
+        {"recall_at_5": 2 / 4, "mrr_at_5": (1 + 1 / 2) / 4, "ndcg_at_5": (1 + 1 / np.log2(3)) / 4}
+    )
+    assert found.slices["target new"].predictions == 1
+
+
+def test_leave_one_out_with_nothing_known_at_all_is_all_misses() -> None:
+    found = evaluate_last(Rows(torch.ones(3, 3)), Sessions.of([[], [1]]), np.array([1, UNKNOWN]))
+    assert found.ranks.tolist() == [MISS, MISS]
+
+
+def test_leave_one_out_refuses_an_index_that_is_no_item() -> None:
+    with pytest.raises(DataError, match="expected indices from 0 to 2"):
+        evaluate_last(Rows(torch.ones(3, 3)), Sessions.of([[0]]), np.array([3]))
 
 
 def test_leave_one_out_wants_a_target_for_every_history() -> None:
@@ -187,6 +219,15 @@ def test_slices_tell_position_length_and_popularity() -> None:
 def test_only_a_scorer_with_both_factors_is_taken_for_one() -> None:
     assert has_factors(Factors(torch.ones(2, 2)))
     assert not has_factors(Rows(torch.ones(2, 2)))
+
+
+def test_asking_for_factors_does_not_make_them() -> None:
+    class Costly(Factors):
+        @property
+        def item_matrix(self) -> Tensor:
+            raise AssertionError("made without being needed")
+
+    assert has_factors(Costly(torch.ones(2, 2)))
 
 
 def test_next_items_are_all_but_the_first_of_each_session() -> None:
