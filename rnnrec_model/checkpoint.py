@@ -1,6 +1,6 @@
 """The state of an unfinished training on disk: a killed training goes on to the same weights.
 
-A checkpoint is one safetensors file (weights, optimizer state, generator state, best weights so far) with
+A checkpoint is one safetensors file (weights, optimizer state, generator state, the best epoch's so far) with
 its progress as metadata, written beside and renamed, so that a kill leaves the old one or the new one.
 It is only taken up by a training of the same settings and data.
 """
@@ -33,16 +33,15 @@ class Progress:
     batch: int = 0
     best_epoch: int = 0
     best_value: float = -1.0
-    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[EpochReport] = field(default_factory=list)
 
 
 def write(folder: Path, trainer: Trainer, progress: Progress) -> None:
     """Replace the folder's checkpoint by the present state."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {f"weight.{name}": weight for name, weight in trainer.network.state_dict().items()}
-    tensors |= {f"optimizer.{name}": state for name, state in trainer.optimizer.state.items()}
-    tensors |= {f"best.{name}": weight for name, weight in progress.best_weights.items()}
+    tensors = trainer.state()
+    tensors |= {f"best.{name}": weight for name, weight in progress.best_state.items()}
     tensors["random"] = trainer.random.get_state()
     tensors |= {"total_loss": trainer.total_loss, "total_events": trainer.total_events}
     facts = {
@@ -73,9 +72,7 @@ def restore(folder: Path, trainer: Trainer) -> Progress | None:
         if facts["identity"] != trainer.identity():
             return None
         tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    trainer.network.load_state_dict(_under(tensors, "weight."))
-    for name, state in _under(tensors, "optimizer.").items():
-        trainer.optimizer.state[name].copy_(state)
+    trainer.load_state(tensors)
     trainer.random.set_state(tensors["random"].cpu())
     trainer.total_loss.copy_(tensors["total_loss"])
     trainer.total_events.copy_(tensors["total_events"])
@@ -85,7 +82,7 @@ def restore(folder: Path, trainer: Trainer) -> Progress | None:
         batch=facts["batch"],
         best_epoch=facts["best_epoch"],
         best_value=facts["best_value"],
-        best_weights=_under(tensors, "best."),
+        best_state=_under(tensors, "best."),
         history=[EpochReport(**report) for report in facts["history"]],
     )
 

@@ -99,10 +99,11 @@ class TrainingConfig:
     momentum         adagrad only: Polyak momentum of dense weights and item rows
     weight_decay     decoupled weight decay (adamw only)
     clip_norm        largest gradient norm of the dense weights; 0 does not clip
-    precision        of the products of scores: float32 | bfloat16 | auto (bfloat16 where the machine has
-                     it in hardware); weights and sums are float32 always
+    precision        of the products of inputs and scores: float32 | bfloat16 | auto (bfloat16 where the
+                     machine has it in hardware); weights and sums are float32 always
     patience         stop after this many epochs without a better MRR@20 on validation sessions, and return
-                     the best epoch's weights; 0 runs all epochs. Where none are given, the newest 5 % serve
+                     the best epoch's weights; 0 runs all epochs. Where none are given, the newest 5 % serve;
+                     a night's refit then trains on all sessions for as many epochs
     seed             of weights, order of sessions, negatives and dropout
     threads          CPU threads of training: one is nearly as fast as two at 100 units, does not suffer on a
                      busy machine, and gives the same bits on any; 0 leaves it to torch, for wide layers

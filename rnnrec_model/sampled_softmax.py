@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rnnrec_model.losses import ABSENT
+from rnnrec_model.network import product
 from rnnrec_model.workspace import Workspace
 
 EVENTS_MULTIPLE, CANDIDATES_MULTIPLE = 64, 128
@@ -56,6 +58,19 @@ def factors(
         right[len(matrix) :] = 0.0
         right[len(matrix) :, units] = ABSENT
     return left, right
+
+
+def scores_of(hidden: Tensor, matrix: Tensor, precision: torch.dtype) -> Tensor:
+    """(events, candidates) hidden @ matrix.T, multiplied in `precision`; its gradients are too.
+
+    For the losses that need the scores themselves; in bfloat16 in shapes that come back, as in `factors`.
+    """
+    if precision != torch.bfloat16:
+        return hidden @ matrix.t()
+    rows = _round_up(len(hidden), EVENTS_MULTIPLE, 8) - len(hidden)
+    columns = _round_up(len(matrix), CANDIDATES_MULTIPLE, 32) - len(matrix)
+    wide = F.pad(hidden, (0, 0, 0, rows)), F.pad(matrix, (0, 0, 0, columns))
+    return product(wide[0], wide[1].t(), precision)[: len(hidden), : len(matrix)]
 
 
 def _round_up(size: int, least: int, parts: int) -> int:

@@ -30,7 +30,7 @@ from rnnrec_model.network import Network
 from rnnrec_model.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.recommender import Recommender
 from rnnrec_model.replay import ReplayedSteps
-from rnnrec_model.sampled_softmax import Places, SampledSoftmax
+from rnnrec_model.sampled_softmax import Places, SampledSoftmax, scores_of
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.warm_start import warm_network
@@ -57,10 +57,11 @@ class EpochReport:
 
 @dataclass(frozen=True)
 class Trained:
-    """The model, and what each epoch reported."""
+    """The model, what each epoch reported, and how many of them the model has seen: all, or to the best."""
 
     recommender: Recommender
     history: list[EpochReport]
+    epochs: int
 
 
 def train(
@@ -73,53 +74,55 @@ def train(
     warm_start: Recommender | None = None,
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochReport], None] | None = None,
+    stop_after: int | None = None,
 ) -> Trained:
     """Fit a network.
 
     sessions     item indices into `vocabulary`; sessions shorter than 2 teach nothing and are left out
     validation   sessions to rank after every epoch; with `patience` the best epoch's weights are returned,
                  and without sessions for it the last 5 % of `sessions` are kept out of training to serve
+    stop_after   end after so many epochs of the schedule's `epochs` and look for no best one: all sessions
+                 are trained on, as long as an earlier training found best (its `Trained.epochs`)
     warm_start   a model to start from: known items keep rows and optimizer state, new ones are drawn afresh
     checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
     Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
     """
-    if training_config.patience and validation is None:
+    patience = training_config.patience if stop_after is None else 0
+    if patience and validation is None:
         sessions, validation = _newest_apart(sessions)
     with _threads(training_config.threads):
-        return _train(
-            sessions, vocabulary, model_config, training_config, validation, warm_start, checkpoint, on_epoch
-        )
+        trainer = Trainer(sessions, vocabulary, model_config, training_config, warm_start)
+        last = training_config.epochs if stop_after is None else stop_after
+        return _train(trainer, last, patience, validation, checkpoint, on_epoch)
 
 
 def _train(
-    sessions: Sessions,
-    vocabulary: Vocabulary,
-    model_config: ModelConfig,
-    training_config: TrainingConfig,
+    trainer: Trainer,
+    last: int,
+    patience: int,
     validation: Sessions | None,
-    warm_start: Recommender | None,
     checkpoint: Path | None,
     on_epoch: Callable[[EpochReport], None] | None,
 ) -> Trained:
-    trainer = Trainer(sessions, vocabulary, model_config, training_config, warm_start)
     progress = checkpoints.Progress()
     if checkpoint is not None:
         progress = checkpoints.restore(checkpoint, trainer) or progress
-    for epoch in range(progress.epoch, training_config.epochs):
+    for epoch in range(progress.epoch, last):
         report = _run_epoch(trainer, epoch, progress, checkpoint)
         if validation is not None:
-            report = _validated(report, trainer, validation, progress)
+            report = _validated(report, trainer, validation, progress, keep=patience > 0)
         progress.history.append(report)
         if on_epoch is not None:
             on_epoch(report)
         progress.batch, progress.epoch = 0, epoch + 1
-        if training_config.patience and epoch - progress.best_epoch >= training_config.patience:
+        if patience and epoch - progress.best_epoch >= patience:
             break
-    if progress.best_weights:
-        trainer.network.load_state_dict(progress.best_weights)
+    if progress.best_state:
+        trainer.load_state(progress.best_state)
     if checkpoint is not None:
         checkpoints.remove(checkpoint)
-    return Trained(trainer.recommender(), progress.history)
+    epochs = progress.best_epoch + 1 if progress.best_state else progress.epoch
+    return Trained(trainer.recommender(), progress.history, epochs)
 
 
 @contextmanager
@@ -162,14 +165,13 @@ def _run_epoch(
 
 
 def _validated(
-    report: EpochReport, trainer: Trainer, validation: Sessions, progress: checkpoints.Progress
+    report: EpochReport, trainer: Trainer, validation: Sessions, progress: checkpoints.Progress, keep: bool
 ) -> EpochReport:
     metrics = evaluate(trainer.recommender(), validation, cutoffs=(20,)).metrics
     if metrics["mrr_at_20"] > progress.best_value:
         progress.best_value, progress.best_epoch = metrics["mrr_at_20"], report.epoch - 1
-        if trainer.config.patience:
-            state = trainer.network.state_dict()
-            progress.best_weights = {name: weight.clone() for name, weight in state.items()}
+        if keep:
+            progress.best_state = {name: tensor.clone() for name, tensor in trainer.state().items()}
     return EpochReport(report.epoch, report.loss, report.events, report.seconds, metrics)
 
 
@@ -265,6 +267,16 @@ class Trainer:
         """The model as it stands."""
         return Recommender(self.network, self.vocabulary, self.config, self.optimizer.state)
 
+    def state(self) -> dict[str, Tensor]:
+        """Weights and optimizer state by name, as they stand: not copies."""
+        weights = {f"weight.{name}": weight for name, weight in self.network.state_dict().items()}
+        return weights | {f"optimizer.{name}": one for name, one in self.optimizer.state.items()}
+
+    def load_state(self, state: dict[str, Tensor]) -> None:
+        """Go back to what `state` said earlier: weights and the optimizer state that belongs to them."""
+        for name, tensor in self.state().items():
+            tensor.copy_(state[name])
+
     def identity(self) -> str:
         """Digest of everything that decides the outcome: settings, vocabulary and data."""
         settings = self.network.config.as_dict(), self.config.as_dict()
@@ -324,7 +336,7 @@ class Trainer:
                 hidden, matrix, offset, raises, places, scale, self._precision, self._workspace
             )
             return loss
-        scores = hidden @ self.network.output_of(matrix).t() + offset.t()
+        scores = scores_of(hidden, self.network.output_of(matrix), self._precision) + offset.t()
         scores = scores.scatter_add(1, recent, raises)
         scores = scores if banned is None else scores.masked_fill(banned, ABSENT)
         return LOSSES[self.config.loss](scores, found.targets, self.config)

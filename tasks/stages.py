@@ -167,7 +167,7 @@ def judge(tonight: Tonight, challenger: TrainedModel) -> Verdict:
 @stage("refit")
 def refit(tonight: Tonight, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
     """A crowned challenger learns the holdout day too, before it is published."""
-    return training.refit(tonight.cfg, tonight.night) if verdict.crowned else challenger
+    return training.refit(tonight.cfg, tonight.night, challenger.epochs) if verdict.crowned else challenger
 
 
 @stage("register", retries=1)

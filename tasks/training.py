@@ -32,6 +32,7 @@ class TrainedModel:
     files     sha256 of each file of the model
     history   one mapping an epoch: epoch, loss, events, seconds, events_per_second, validation
     days      which days it has seen, in words
+    epochs    how many of `training.epochs` the model has seen; fewer where `training.patience` found the best
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class TrainedModel:
     seconds: float
     history: tuple[dict[str, Any], ...]
     days: str
+    epochs: int
 
 
 def train_challenger(cfg: Config, night: date) -> TrainedModel:
@@ -49,9 +51,10 @@ def train_challenger(cfg: Config, night: date) -> TrainedModel:
     return _fit(cfg, night, split.train_sessions(cfg, night), "challenger", "the days before the holdout")
 
 
-def refit(cfg: Config, night: date) -> TrainedModel:
-    """Fit on all days of the window: what is published once a challenger is crowned."""
-    return _fit(cfg, night, split.all_sessions(cfg, night), "refit", "all days, holdout included")
+def refit(cfg: Config, night: date, epochs: int) -> TrainedModel:
+    """Fit on all sessions of the window, for as many epochs as the challenger has: what is published."""
+    days = "all days, holdout included"
+    return _fit(cfg, night, split.all_sessions(cfg, night), "refit", days, stop_after=epochs)
 
 
 def work_folder(cfg: Config, night: date) -> Path:
@@ -59,7 +62,9 @@ def work_folder(cfg: Config, night: date) -> Path:
     return cfg.root / "work" / night.isoformat()
 
 
-def _fit(cfg: Config, night: date, rows: pa.Table, name: str, days: str) -> TrainedModel:
+def _fit(
+    cfg: Config, night: date, rows: pa.Table, name: str, days: str, stop_after: int | None = None
+) -> TrainedModel:
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.training import train
@@ -77,6 +82,7 @@ def _fit(cfg: Config, night: date, rows: pa.Table, name: str, days: str) -> Trai
         trained = train(
             sessions, vocabulary, cfg.model, cfg.training,
             checkpoint=work_folder(cfg, night) / f"{name}-checkpoint", on_epoch=_progress(name, cfg),
+            stop_after=stop_after,
         )  # fmt: skip
     folder = _fresh_folder(work_folder(cfg, night) / name)
     files = save(trained.recommender, folder)
@@ -85,7 +91,7 @@ def _fit(cfg: Config, night: date, rows: pa.Table, name: str, days: str) -> Trai
     )
     seconds = time.perf_counter() - started
     events, items = int(sessions.lengths.sum()), len(vocabulary)
-    return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days)
+    return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, trained.epochs)
 
 
 def _progress(name: str, cfg: Config) -> Any:

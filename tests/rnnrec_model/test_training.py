@@ -1,6 +1,7 @@
 """What training must do, and each fault that other implementations of this model are known for."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pyarrow as pa
@@ -186,6 +187,35 @@ def test_early_stopping_returns_the_best_epoch():
     assert same(weights_of(trained), weights_of(train(sessions, vocabulary(12), MODEL, stopped)))
 
 
+@pytest.mark.parametrize("optimizer", ["adagrad", "adamw"])
+def test_early_stopping_returns_the_optimizer_state_of_the_best_epoch(optimizer):
+    sessions, validation = random_sessions(), random_sessions(seed=9)
+    patient = dataclasses.replace(TRAINING, optimizer=optimizer, epochs=12, patience=2)
+    trained = train(sessions, vocabulary(12), MODEL, patient, validation=validation)
+    assert trained.epochs < len(trained.history)
+    stopped = train(
+        sessions, vocabulary(12), MODEL, dataclasses.replace(patient, epochs=trained.epochs, patience=0)
+    )
+    assert same(stopped.recommender.optimizer_state, trained.recommender.optimizer_state)
+    assert stopped.epochs == trained.epochs
+
+
+def test_a_refit_as_long_as_patience_found_trains_on_all_sessions_at_the_same_rates():
+    sessions = random_sessions()
+    falling = dataclasses.replace(TRAINING, epochs=12, schedule="linear", learning_rate=0.02, threads=0)
+    patient = dataclasses.replace(falling, patience=2)
+    found = train(sessions, vocabulary(12), MODEL, patient).epochs
+    assert 1 < found < 12
+    again = train(sessions, vocabulary(12), MODEL, patient, stop_after=found)
+    assert [report.events for report in again.history] == [len(sessions.items) - len(sessions)] * found
+    assert again.epochs == found
+    trainer = Trainer(sessions, vocabulary(12), MODEL, falling)  # twelve epochs' rates, ended after `found`
+    for epoch in range(found):
+        for batch in trainer.epoch(epoch):
+            trainer.step(batch)
+    assert same(weights_of(again), trainer.network.state_dict())
+
+
 def test_early_stopping_without_validation_keeps_the_newest_sessions_apart():
     patient = dataclasses.replace(TRAINING, epochs=12, patience=2)
     sessions = random_sessions(count=40)
@@ -243,6 +273,26 @@ def test_products_are_bfloat16_where_the_cpu_has_it_in_hardware(monkeypatch, abl
     assert choose_precision("auto", cpu) == chosen
     assert choose_precision("float32", cpu) == torch.float32
     assert choose_precision("bfloat16", cpu) == torch.bfloat16
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss_multiplies_scores_in_the_precision_that_is_asked_for(loss):
+    weights = {}
+    for precision in ("float32", "bfloat16"):
+        config = dataclasses.replace(TRAINING, loss=loss, precision=precision, epochs=1)
+        trainer = Trainer(random_sessions(), vocabulary(12), MODEL, config)
+        in_float32 = functools.partial(_forward_in_float32, trainer.network.forward)
+        trainer.network.forward = in_float32  # so that only the product of the scores can be rounded
+        for batch in trainer.epoch(0):
+            trainer.step(batch)
+        weights[precision] = trainer.network.state_dict()
+    assert not same(weights["float32"], weights["bfloat16"])
+    for name, weight in weights["float32"].items():
+        torch.testing.assert_close(weights["bfloat16"][name], weight, atol=0.05, rtol=0.1)
+
+
+def _forward_in_float32(forward, x, states, random, _):
+    return forward(x, states, random, torch.float32)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")

@@ -1,0 +1,34 @@
+"""What the night's two trainings learn from."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from tasks import split, training
+from tasks.config import Config
+
+NIGHT = date(2026, 1, 2)
+
+
+def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger(
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    draw = random.Random(7)
+    lists = [[draw.randrange(12) for _ in range(5)] for _ in range(60)]
+    cfg = make_config(
+        model={"units": 8},
+        training={"epochs": 12, "patience": 1, "batch_events": 16, "negatives": 4, "device": "cpu"},
+    )
+    monkeypatch.setattr(split, "train_sessions", lambda *_: pa.table({"items": lists[:40]}))
+    monkeypatch.setattr(split, "all_sessions", lambda *_: pa.table({"items": lists}))
+    challenger = training.train_challenger(cfg, NIGHT)
+    refit = training.refit(cfg, NIGHT, challenger.epochs)
+    assert challenger.epochs == len(challenger.history) - 1  # one epoch without a better one ended it
+    assert {epoch["events"] for epoch in challenger.history} == {38 * 4}  # the newest 5 % validate
+    assert [epoch["events"] for epoch in refit.history] == [60 * 4] * challenger.epochs
+    assert refit.epochs == challenger.epochs
