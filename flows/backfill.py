@@ -11,13 +11,16 @@ from typing import Any
 from prefect import flow
 
 from flows.hooks import say_what_broke
+from flows.naming import NIGHT, backfill_name, tag
 from flows.nightly import run_night
+from flows.outcomes import all_completed, failed
 from tasks import nights, stages
+from tasks.errors import PipelineError
 
 
 @flow(
     name="backfill",
-    flow_run_name="backfill-{first}-{last}",
+    flow_run_name=backfill_name,
     on_failure=[say_what_broke],
     on_crashed=[say_what_broke],
     validate_parameters=False,
@@ -30,13 +33,21 @@ def backfill(
     overrides: dict[str, Any] | None = None,
     promote: bool = False,
     move_latest: bool = False,
-) -> list[dict[str, Any]]:
+) -> Any:  # a state, of which Prefect gives the caller run_night's results
     """Run every night from first to last, oldest first; stops at the first that fails.
 
     promote       let crowned challengers take the champion alias
     move_latest   let serve.duckdb and the latest files show these nights; without it, only where nothing was
                   ever shown before the backfill began
     """
-    days = nights.between(nights.parse(first), nights.parse(last))
-    moves = True if move_latest else stages.moves_new_readers(config, overrides)
-    return [run_night(config, day.isoformat(), overrides, promote, moves) for day in days]
+    night, results = f"{first} to {last}", []
+    try:
+        days = nights.between(nights.parse(first), nights.parse(last))
+        moves = True if move_latest else stages.moves_new_readers(config, overrides)
+        for day in days:
+            night = day.isoformat()
+            tag(f"{NIGHT}{night}")
+            results.append(run_night(config, night, overrides, promote, moves))
+    except PipelineError as error:
+        return failed(night, error)
+    return all_completed(results)

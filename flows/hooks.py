@@ -8,36 +8,23 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
-from tasks import errors
+from flows.naming import tagged_night
+from flows.outcomes import failure
+from tasks.errors import PipelineError
 
 log = logging.getLogger(__name__)
 
-NEXT: dict[str, str] = {
-    "ConfigurationError": "correct rnnrec.toml or the override",
-    "NightError": "give a day that is over, written YYYY-MM-DD",
-    "SourceError": "bring the logs to where [events] looks for them, or correct [events]",
-    "EmptyNightError": "check that the day's logs have arrived and are complete",
-    "RegistryError": "bring the registry back, or correct [registry]",
-    "WarehouseError": "check the disk and permissions of the warehouse",
-    "AuditError": "look at the rows that the check names; the staged tables broke a rule",
-    "FencedError": "nothing if a newer run of this night has published; if it was a neighbouring night's, "
-    "run this night again once that one has ended",
-    "ModelFailure": "look at the training log; change [training] or [model]",
-}
-CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
 
-
-def say_what_broke(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:
+def say_what_broke(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Prefect hook for failed and crashed runs."""
-    name, message = _what(state)
-    night = (flow_run.parameters or {}).get("night") or "yesterday"
-    log.error("%s of %s %s. %s", flow.name, night, "crashed" if state.is_crashed() else "failed", message)
-    log.error("The publications before it are untouched. Next: %s.", NEXT.get(name, CRASHED))
+    log.error(what_broke(flow_run, state))
 
 
-def _what(state: State[Any]) -> tuple[str, str]:
-    """(class of the error, its message)."""
+def what_broke(flow_run: FlowRun, state: State[Any]) -> str:
+    """The state's own message, if a night ended in an error of ours; else the same for whatever came."""
     error = state.result(raise_on_failure=False) if state.data is not None else None
-    if isinstance(error, errors.PipelineError):
-        return type(error).__name__, str(error)
-    return type(error).__name__, state.message or repr(error)
+    if isinstance(error, PipelineError):
+        return state.message or str(error)
+    verb = "crashed" if state.is_crashed() else "failed"
+    what = f"{verb}. {state.message or repr(error)}"
+    return failure(tagged_night(flow_run), what, type(error).__name__)

@@ -7,12 +7,15 @@ from typing import Any
 from prefect import flow
 
 from flows.hooks import say_what_broke
+from flows.naming import NIGHT, night_of, nightly_name, tag
+from flows.outcomes import completed, failed
 from tasks import stages
+from tasks.errors import PipelineError
 
 
 @flow(
     name="nightly",
-    flow_run_name="nightly-{night}",
+    flow_run_name=nightly_name,
     on_failure=[say_what_broke],
     on_crashed=[say_what_broke],
     validate_parameters=False,  # our own messages name the key and what to do
@@ -24,7 +27,7 @@ def nightly(
     overrides: dict[str, Any] | None = None,
     promote: bool = True,
     move_latest: bool | None = None,
-) -> dict[str, Any]:
+) -> Any:  # a state, of which Prefect gives the caller run_night's result
     """Run one night; running it again from the same inputs publishes nothing new.
 
     config        path of the configuration file
@@ -33,7 +36,12 @@ def nightly(
     promote       may the champion alias move
     move_latest   shall readers of the latest night see this one; none: unless a later one is published
     """
-    return run_night(config, night, overrides, promote, move_latest)
+    day = night_of({"config": config, "night": night, "overrides": overrides})
+    tag(f"{NIGHT}{day}")
+    try:
+        return completed(run_night(config, night, overrides, promote, move_latest))
+    except PipelineError as error:
+        return failed(day, error)
 
 
 def run_night(

@@ -74,7 +74,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     """
     logs.set_up()
     cfg = load_config(config, overrides)
-    day = nights.resolve(cfg, night, _scheduled_start())
+    day = nights.resolve(cfg, night, scheduled_start())
     make_root(cfg)
     run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
     with attempts.recorded(cfg, day, run_id) as attempt:
@@ -90,7 +90,7 @@ def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool 
     return None if shown is None else False
 
 
-def _scheduled_start() -> datetime | None:
+def scheduled_start() -> datetime | None:
     """When this run was due, so that a run that starts late still means the same night."""
     context = FlowRunContext.get()
     run = context.flow_run if context else None
@@ -258,12 +258,11 @@ def report(
     """Keep the page where people look, tidy up, and say in one sentence what happened."""
     page = _page(tonight, chosen, verdict)
     columns, rows = reporting.verdict_table(tonight.cfg, verdict)
-    key = f"night-{tonight.night}"
-    create_markdown_artifact(page, key=key, description=f"Night {tonight.night}")
+    create_markdown_artifact(page, key="nightly-report", description=f"Night {tonight.night}")
     create_table_artifact(
         [dict(zip(columns, row, strict=True)) for row in rows],
-        key=f"{key}-verdict",
-        description=verdict.reason,
+        key="nightly-verdict",
+        description=f"Night {tonight.night}: {verdict.reason}",
     )
     registry.log_report(tonight.cfg, chosen.run_id, page)
     shutil.rmtree(_work(tonight), ignore_errors=True)

@@ -143,16 +143,6 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     assert kept == {"config.json", "learning_curve.png", "model", "report.md"}
 
 
-def test_prefect_shows_the_report_and_the_verdict(first_night: Any) -> None:  # noqa: ARG001
-    from prefect.artifacts import Artifact
-
-    report, verdict = Artifact.get("night-2026-03-03"), Artifact.get("night-2026-03-03-verdict")
-    assert report is not None
-    assert verdict is not None
-    assert "Who won" in str(report.data)
-    assert "challenger" in str(verdict.data)
-
-
 ELSEWHERE = """
 import json, sys
 sys.path[:] = [place for place in sys.path if place not in ("", sys.argv[1])]

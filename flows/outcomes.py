@@ -1,0 +1,53 @@
+"""The state a run ends in says what happened: the verdict of a good night; what broke, and what to do next.
+
+These are Prefect states, which a flow returns in place of its result; its caller still gets the result, or
+the error raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect.states import Completed, Failed
+
+from flows.naming import tag
+from tasks.errors import PipelineError
+
+NEXT: dict[str, str] = {
+    "ConfigurationError": "correct rnnrec.toml or the override",
+    "NightError": "give a day that is over, written YYYY-MM-DD",
+    "SourceError": "bring the logs to where [events] looks for them, or correct [events]",
+    "EmptyNightError": "check that the day's logs have arrived and are complete",
+    "RegistryError": "bring the registry back, or correct [registry]",
+    "WarehouseError": "check the disk and permissions of the warehouse",
+    "AuditError": "look at the rows that the check names; the staged tables broke a rule",
+    "FencedError": "nothing if a newer run of this night has published; if it was a neighbouring night's, "
+    "run this night again once that one has ended",
+    "ModelFailure": "look at the training log; change [training] or [model]",
+}
+CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
+
+
+def completed(result: dict[str, Any]) -> Any:
+    """A night's result in a state whose message is its sentence; the run gets tags to be found by."""
+    tag("crowned" if result["crowned"] else "champion-stays", f"model-version:{result['model_version']}")
+    return Completed(data=result, message=result["sentence"])
+
+
+def all_completed(results: Sequence[dict[str, Any]]) -> Any:
+    """The same for several nights: how many they were, and the last one's sentence."""
+    crowned = sum(result["crowned"] for result in results)
+    told = f"{len(results)} night(s), {crowned} crowned. {results[-1]['sentence']}"
+    return Completed(data=list(results), message=told)
+
+
+def failed(night: str, error: PipelineError) -> Any:
+    """The error in a state whose message says all there is to say."""
+    return Failed(data=error, message=failure(f"night {night}", f"failed. {error}", type(error).__name__))
+
+
+def failure(who: str, what: str, error: str) -> str:
+    """What broke, that nothing was harmed, and what to do next, which `error`, a class's name, decides."""
+    after = f"The publications before it are untouched. Next: {NEXT.get(error, CRASHED)}."
+    return f"{who[0].upper()}{who[1:]} {what}\n{after}"
