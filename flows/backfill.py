@@ -33,7 +33,7 @@ def backfill(
     overrides: dict[str, Any] | None = None,
     promote: bool = False,
     move_latest: bool = False,
-) -> Any:  # a state, of which Prefect gives the caller run_night's results
+) -> list[dict[str, Any]]:
     """Run every night from first to last, oldest first; stops at the first that fails.
 
     promote       let crowned challengers take the champion alias
@@ -49,5 +49,5 @@ def backfill(
             tag(f"{NIGHT}{night}")
             results.append(run_night(config, night, overrides, promote, moves))
     except PipelineError as error:
-        return failed(night, error)
+        return failed(night, error)  # type: ignore[no-any-return]
     return all_completed(results)

@@ -1,13 +1,13 @@
 """The state a run ends in says what happened: the verdict of a good night; what broke, and what to do next.
 
-These are Prefect states, which a flow returns in place of its result; its caller still gets the result, or
-the error raised.
+Flows return these states in place of results, and Prefect unwraps them: the caller gets the result, or the
+error raised. The types say what the caller gets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from prefect.states import Completed, Failed
 
@@ -29,22 +29,23 @@ NEXT: dict[str, str] = {
 CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
 
 
-def completed(result: dict[str, Any]) -> Any:
+def completed(result: dict[str, Any]) -> dict[str, Any]:
     """A night's result in a state whose message is its sentence; the run gets tags to be found by."""
     tag("crowned" if result["crowned"] else "champion-stays", f"model-version:{result['model_version']}")
-    return Completed(data=result, message=result["sentence"])
+    return cast("dict[str, Any]", Completed(data=result, message=result["sentence"]))
 
 
-def all_completed(results: Sequence[dict[str, Any]]) -> Any:
+def all_completed(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same for several nights: how many they were, and the last one's sentence."""
     crowned = sum(result["crowned"] for result in results)
     told = f"{len(results)} night(s), {crowned} crowned. {results[-1]['sentence']}"
-    return Completed(data=list(results), message=told)
+    return cast("list[dict[str, Any]]", Completed(data=list(results), message=told))
 
 
 def failed(night: str, error: PipelineError) -> Any:
     """The error in a state whose message says all there is to say."""
-    return Failed(data=error, message=failure(f"night {night}", f"failed. {error}", type(error).__name__))
+    message = failure(f"night {night}", f"failed. {error}", type(error).__name__)
+    return Failed(data=error, message=message)
 
 
 def failure(who: str, what: str, error: str) -> str:
