@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
-from zoneinfo import ZoneInfo
 
 from pydantic import (
     BaseModel,
@@ -24,7 +23,7 @@ from pydantic import (
 )
 
 from rnnrec_model.config import BaselineName, MetricName, ModelConfig, TrainingConfig
-from tasks import addresses
+from tasks import addresses, zones
 from tasks.errors import ConfigurationError
 from tasks.guesses import did_you_mean
 
@@ -89,10 +88,7 @@ class EventsConfig(_Section):
     @field_validator("timezone")
     @classmethod
     def _known_zone(cls, name: str) -> str:
-        try:
-            ZoneInfo(name)
-        except Exception:
-            raise ValueError("expected an IANA time zone such as Europe/Berlin") from None
+        zones.zone(name)
         return name
 
 

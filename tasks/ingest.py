@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks import delta, duck, sources
 from tasks.config import Config
-from tasks.days import lead_in, window
+from tasks.days import clock, lead_in, window
 from tasks.errors import EmptyNightError, SourceError
 from tasks.sources import Source
 
@@ -63,6 +63,7 @@ def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
     found = sources.find(cfg)
     with duck.connect(cfg, reads=[source.path for source in found]) as con:
         _create_tables(con, sources.id_types(con, found, cfg.events.columns))
+        con.register("clock", clock(cfg, _written_days(cfg, night)))
         tally = _Tally()
         for source in found:
             _read(con, cfg, night, source, tally)
@@ -109,7 +110,6 @@ def _take(con: duck.Connection, cfg: Config, night: date, source: Source, tally:
 def _typing(cfg: Config) -> dict[str, Any]:
     return {
         "unit": cfg.events.timestamp_unit,
-        "zone": cfg.events.timezone,
         "sessions_given": bool(cfg.events.columns.session_id),
         "earliest": EARLIEST,
         "latest": LATEST,

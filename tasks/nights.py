@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from zoneinfo import ZoneInfo
 
+from tasks import zones
 from tasks.config import Config
 from tasks.errors import NightError
 
@@ -15,7 +15,7 @@ def resolve(cfg: Config, night: str | date | None, now: datetime | None = None) 
 
     Raises NightError for what is no date, and for a day that is not over.
     """
-    zone = ZoneInfo(cfg.events.timezone)
+    zone = zones.zone(cfg.events.timezone)
     today = (now or datetime.now(UTC)).astimezone(zone).date()
     if night is None:
         return today - timedelta(days=1)

@@ -15,7 +15,7 @@ from typing import Any
 
 from tasks import delta, duck
 from tasks.config import Config
-from tasks.days import lead_in, window
+from tasks.days import clock, lead_in, window
 from tasks.errors import EmptyNightError
 
 EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
@@ -52,6 +52,7 @@ def find(con: duck.Connection, cfg: Config, night: date, min_length: int) -> Non
     """Put sessions of at least min_length before DuckDB as the table `found`, those of the lead-in too."""
     files = event_files(cfg, night) + delta.files(cfg, "events", partitions=lead_in(cfg, night))
     duck.view_files(con, "events_to_cut", files)
+    con.register("clock", clock(cfg, [*lead_in(cfg, night), *window(cfg, night)]))
     buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
     settings = _settings(cfg, min_length) | {"buckets": buckets}
     duck.keep(con, "found", "found_sessions", bucket=0, **settings)
@@ -82,5 +83,4 @@ def _settings(cfg: Config, min_length: int) -> dict[str, Any]:
         "collapse": cfg.sessions.repeats == "collapse",
         "min_length": min_length,
         "max_length": cfg.sessions.max_length,
-        "zone": cfg.events.timezone,
     }

@@ -3,9 +3,8 @@
 -- dropped after cutting, so neither moves a start; of sessions longer than $max_length the newest items are
 -- kept. A derived id is the md5 of start and user: the same whatever the order in which events arrived.
 -- grain: session (user_id, session_id)
--- reads: events_to_cut
--- parameters: $gap_microseconds, $sessions_given, $collapse, $min_length, $max_length, $zone, $bucket of
--- $buckets
+-- reads: events_to_cut, clock(since, until, ahead): how far local time is ahead of UTC
+-- parameters: $gap_microseconds, $sessions_given, $collapse, $min_length, $max_length, $bucket of $buckets
 with events as (
     select
         user_id,
@@ -71,6 +70,7 @@ select
     ended_at,
     items[greatest(1, len(items) - $max_length + 1):] as items,
     times[greatest(1, len(times) - $max_length + 1):] as times,
-    cast(timezone($zone, timezone('UTC', started_at)) as date) as session_day
+    cast(started_at + ahead as date) as session_day
 from grouped
+left join clock on started_at >= since and started_at < until
 where len(items) >= $min_length

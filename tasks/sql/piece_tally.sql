@@ -5,5 +5,7 @@
 select
     count(*) as lines,
     count(*) filter (where reason is not null) as rejected,
-    count(*) filter (where reason is null and event_day not between $first_day and $last_day) as outside
+    count(*) filter (
+        where reason is null and (event_day is null or event_day not between $first_day and $last_day)
+    ) as outside
 from piece

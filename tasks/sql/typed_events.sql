@@ -1,9 +1,10 @@
 -- Parsed lines as typed events with their local day, or with the reason why they are refused.
 -- Numbers are told apart by size when the unit is auto: seconds below 1e11 (year 5138), milliseconds below
--- 1e14, microseconds above. Text without an offset is UTC.
+-- 1e14, microseconds above. Text without an offset is UTC; a zone's name in a text is refused, as its rules
+-- would be DuckDB's own. An event outside of the clock has no local day.
 -- grain: line
--- reads: parsed
--- parameters: $unit (auto, s, ms, us, iso), $zone, $earliest and $latest (the times we believe),
+-- reads: parsed, clock(since, until, ahead): how far local time is ahead of UTC, over the days that are wanted
+-- parameters: $unit (auto, s, ms, us, iso), $earliest and $latest (the times we believe),
 -- $sessions_given
 with amounts as (
     select
@@ -35,8 +36,11 @@ timed as (
             when
                 microseconds is null
                 and $unit in ('auto', 'iso')
-                and regexp_matches(moment_text, '^\s*\d{4}-\d{2}-\d{2}([T ]|\s*$)')
-                then timezone('UTC', try_cast(moment_text as timestamptz))
+                and regexp_matches(
+                    moment_text,
+                    '^\s*\d{4}-\d{2}-\d{2}([T ][\d:.]+\s*([zZ]|UTC|GMT|[+-][\d:]+)?)?\s*$'
+                )
+                then make_timestamp(epoch_us(try_cast(moment_text as timestamptz)))
         end as event_time
     from scaled
 ),
@@ -64,7 +68,8 @@ select
     item_id,
     event_time,
     case when $sessions_given then session_id end as session_id,
-    case when reason is null then cast(timezone($zone, timezone('UTC', event_time)) as date) end as event_day,
+    case when reason is null then cast(event_time + ahead as date) end as event_day,
     reason,
     case when reason is not null then rtrim(left(raw, 1000), e'\r\n') end as raw
 from judged
+left join clock on event_time >= since and event_time < until

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tasks import delta, duck, sessionize
 from tasks.config import Config
-from tasks.days import lead_in, window
+from tasks.days import clock, lead_in, window
 from tasks.errors import EmptyNightError, FencedError
 
 NIGHT = date(2026, 1, 5)
@@ -44,6 +44,7 @@ def found(cfg: Config, events: pa.Table, buckets: int = 1) -> list[dict[str, Any
     settings = sessionize._settings(cfg, cfg.sessions.min_length) | {"buckets": buckets}
     with duck.reader() as con:
         con.register("events_to_cut", events)
+        con.register("clock", clock(cfg, [NIGHT - timedelta(days=10), NIGHT]))
         rows = [
             row
             for bucket in range(buckets)
@@ -298,5 +299,6 @@ def test_the_gap_rule_finds_the_known_number_of_sessions(
     settings = sessionize._settings(cfg, 1) | {"buckets": 1, "bucket": 0}
     with duck.reader() as con:
         con.register("events_to_cut", clicks)
+        con.register("clock", clock(cfg, [date(2017, 1, 1), date(2018, 1, 1)]))
         assert duck.keep(con, "found", "found_sessions", **settings) == 1_113_035
         assert duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1)))[1] == 2_988_181
