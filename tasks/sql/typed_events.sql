@@ -60,6 +60,14 @@ judged as (
                 then 'timestamp out of range'
         end as reason
     from timed
+),
+
+placed as (
+    select
+        judged.*,
+        cast(judged.event_time + clock.ahead as date) as local_day
+    from judged
+    left join clock on judged.event_time >= clock.since and judged.event_time < clock.until
 )
 
 select
@@ -68,8 +76,7 @@ select
     item_id,
     event_time,
     case when $sessions_given then session_id end as session_id,
-    case when reason is null then cast(event_time + ahead as date) end as event_day,
+    case when reason is null then local_day end as event_day,
     reason,
     case when reason is not null then rtrim(left(raw, 1000), e'\r\n') end as raw
-from judged
-left join clock on event_time >= since and event_time < until
+from placed
