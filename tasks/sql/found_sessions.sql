@@ -61,18 +61,22 @@ grouped as (
         list(event_time order by place) filter (where is_kept) as times
     from numbered
     group by user_id, given_id, number_of_user
+),
+
+long_enough as (
+    select
+        coalesce(given_id, md5(concat_ws(' ', epoch_us(started_at), user_id))) as session_id,
+        user_id,
+        started_at,
+        ended_at,
+        items[greatest(1, len(items) - $max_length + 1):] as items,
+        times[greatest(1, len(times) - $max_length + 1):] as times
+    from grouped
+    where len(items) >= $min_length
 )
 
 select
-    coalesce(
-        grouped.given_id, md5(concat_ws(' ', epoch_us(grouped.started_at), grouped.user_id))
-    ) as session_id,
-    grouped.user_id,
-    grouped.started_at,
-    grouped.ended_at,
-    grouped.items[greatest(1, len(grouped.items) - $max_length + 1):] as items,
-    grouped.times[greatest(1, len(grouped.times) - $max_length + 1):] as times,
-    cast(grouped.started_at + clock.ahead as date) as session_day
-from grouped
-left join clock on grouped.started_at >= clock.since and grouped.started_at < clock.until
-where len(grouped.items) >= $min_length
+    long_enough.*,
+    cast(long_enough.started_at + clock.ahead as date) as session_day
+from long_enough
+left join clock on long_enough.started_at >= clock.since and long_enough.started_at < clock.until

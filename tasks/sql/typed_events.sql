@@ -3,7 +3,7 @@
 -- 1e14, microseconds above. Text without an offset is UTC; a zone's name in a text is refused, as its rules
 -- would be DuckDB's own. An event outside of the clock has no local day.
 -- grain: line
--- reads: parsed, clock(since, until, ahead): how far local time is ahead of UTC, over the days that are wanted
+-- reads: parsed, clock(since, until, ahead): how far local time is ahead of UTC, over the wanted days
 -- parameters: $unit (auto, s, ms, us, iso), $earliest and $latest (the times we believe),
 -- $sessions_given
 with amounts as (
