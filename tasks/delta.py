@@ -200,8 +200,8 @@ def _same_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
 def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
     """Make the staged files the whole content of their partition, in one step; returns the table's version.
 
-    A partition that already holds the same bytes stays as it is: no new version, the staged files go.
-    Raises FencedError when a run that started later has already written this partition.
+    A partition that already holds the same bytes keeps its files: only the fence moves, the staged files go.
+    Raises FencedError when a run that started later has already written other bytes to this partition.
     """
     day = _partition_day(staged.table, staged.partition)
     assert day is not None, "a table without partitions is written with append"
@@ -209,17 +209,16 @@ def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
     fence = f"{staged.table}/{_partition_path(staged.partition)}"
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(cfg, staged)
-        present = _paths(cfg, staged.table, table, [day])
-        if _holds(present, staged):
-            _drop_duplicate(table, staged, present, fence, attempt)
-            return int(table.version())
-        _check_fence(table, fence, attempt)
-        version = _transact(cfg, table, staged, filters, "overwrite", {fence: attempt}, run_id)
+        if _holds(_paths(cfg, staged.table, table, [day]), staged):
+            version = _fence_same(cfg, table, staged, fence, attempt, run_id)
+        else:
+            _check_fence(table, fence, attempt)
+            files = [_add_action(cfg, staged, Path(file)) for file in staged.files]
+            token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
+            version = _transact(cfg, staged.table, table, files, filters, {fence: attempt}, token)
         if version is not None:
             return version
-    raise WarehouseError(
-        f"table {staged.table}: {COMMIT_TRIES} commits met another writer's; run the night again"
-    )
+    raise _crowded(staged.table)
 
 
 def append(cfg: Config, staged: Staged, fences: Mapping[str, int], run_id: str) -> int:
@@ -232,11 +231,32 @@ def append(cfg: Config, staged: Staged, fences: Mapping[str, int], run_id: str) 
         table = _opened_or_created(cfg, staged)
         for fence, number in fences.items():
             _check_fence(table, fence, number)
-        version = _transact(cfg, table, staged, None, "append", fences, run_id)
+        files = [_add_action(cfg, staged, Path(file)) for file in staged.files]
+        token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
+        version = _transact(cfg, staged.table, table, files, None, fences, token)
         if version is not None:
             return version
-    raise WarehouseError(
-        f"table {staged.table}: {COMMIT_TRIES} commits met another writer's; run the night again"
+    raise _crowded(staged.table)
+
+
+def check_fence(cfg: Config, name: str, fence: str, number: int) -> None:
+    """Raises FencedError when this number or a higher one was committed under the fence's name."""
+    table = _open(cfg, name)
+    if table is not None:
+        _check_fence(table, fence, number)
+
+
+def move_fence(cfg: Config, name: str, fence: str, number: int, run_id: str, seen: int | None) -> bool:
+    """Commit a number and change no row: whoever has a lower one is fenced from now on.
+
+    seen   the version that was looked at; False when a writer under the same fence came after it
+    Raises FencedError when that version has this number or a higher one.
+    """
+    table = _existing(cfg, name, seen)
+    _check_fence(table, fence, number)
+    return (
+        _transact(cfg, name, table, [_same_file(table)], None, {fence: number}, {"run_id": run_id})
+        is not None
     )
 
 
@@ -252,11 +272,26 @@ def replace_partition(
     return commit(cfg, stage(cfg, name, rows, partition, run_id), attempt, run_id)
 
 
-def _crowded(staged: Staged) -> WarehouseError:
+def _crowded(name: str) -> WarehouseError:
     return WarehouseError(
-        f"table {staged.table}: expected a moment without another writer; {COMMIT_TRIES} commits met one; "
+        f"table {name}: expected a moment without another writer; {COMMIT_TRIES} commits met one; "
         "run the night again"
     )
+
+
+def _fence_same(
+    cfg: Config, table: DeltaTable, staged: Staged, fence: str, attempt: int, run_id: str
+) -> int | None:
+    """Fence older runs out of a partition that already has our bytes; None when another was quicker."""
+    if (table.transaction_version(fence) or 0) >= attempt:  # ours, or a newer run's with the same bytes
+        return int(table.version())
+    day = next(iter(staged.partition.values()))
+    token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
+    version = _transact(cfg, staged.table, table, [_same_file(table, day)], None, {fence: attempt}, token)
+    if version is not None:
+        for file in staged.files:  # never committed: this run had not written the partition before
+            Path(file).unlink(missing_ok=True)
+    return version
 
 
 def _check_fence(table: DeltaTable, fence: str, number: int) -> None:
@@ -270,31 +305,35 @@ def _check_fence(table: DeltaTable, fence: str, number: int) -> None:
 
 def _transact(
     cfg: Config,
+    name: str,
     table: DeltaTable,
-    staged: Staged,
-    filters: list[tuple[str, str, str]] | None,
-    mode: str,
+    files: list[AddAction],
+    replaced: list[tuple[str, str, str]] | None,
     fences: Mapping[str, int],
-    run_id: str,
+    token: Mapping[str, object],
 ) -> int | None:
-    """One commit on exactly the handle whose fences were read; None when another writer came in between."""
-    token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows, **fences}
+    """One commit on exactly the handle whose fences were read; None when another writer came in between.
+
+    replaced   the partition whose files go; None when all stay
+    token      what tells our log entry from others'
+    """
+    column, token = tables.table(name).partition, {**token, **fences}
     properties = CommitProperties(
         custom_metadata=token,
         app_transactions=[Transaction(fence, number) for fence, number in fences.items()],
     )
     try:
         table.create_write_transaction(
-            [_add_action(cfg, staged, Path(file)) for file in staged.files],
-            mode,
+            [*files],
+            "overwrite" if replaced else "append",
             table.schema(),
-            list(staged.partition),
-            filters,
+            [column] if column else [],
+            replaced,
             commit_properties=properties,
         )
     except CommitFailedError:
         return None
-    return _sync_log(cfg, staged.table, table.version(), token)
+    return _sync_log(cfg, name, table.version(), token)
 
 
 def _add_action(cfg: Config, staged: Staged, file: Path) -> AddAction:
@@ -303,6 +342,20 @@ def _add_action(cfg: Config, staged: Staged, file: Path) -> AddAction:
     stats = json.dumps({"numRecords": pq.read_metadata(file).num_rows})
     path = str(file.relative_to(_folder(cfg, staged.table)))
     return AddAction(path, facts.st_size, values, int(facts.st_mtime * 1000), True, stats)
+
+
+def _same_file(table: DeltaTable, day: date | None = None) -> AddAction:
+    """A file the table already has, as its log tells of it: to name it once more changes nothing.
+
+    A commit without any file would write nothing at all, no fence either.
+    """
+    column = table.metadata().partition_columns
+    for one in pa.table(table.get_add_actions()).to_pylist():
+        values = {name: one["partition"][name].isoformat() for name in column}
+        if day is None or list(values.values()) == [day.isoformat()]:
+            stats = json.dumps({"numRecords": one["num_records"]})
+            return AddAction(one["path"], one["size_bytes"], values, one["modification_time"], False, stats)
+    raise AssertionError("only a table that has files is fenced without a change")
 
 
 def _sync_log(cfg: Config, name: str, before: int, token: Mapping[str, object]) -> int:
@@ -347,13 +400,6 @@ def _holds(present: list[str], staged: Staged) -> bool:
         return bool(present) and sizes[0] == sizes[1] and parquet.digest(present) == staged.digest
     except FileNotFoundError:
         return False
-
-
-def _drop_duplicate(table: DeltaTable, staged: Staged, present: list[str], fence: str, attempt: int) -> None:
-    """Delete staged files that are not needed, if this run has never committed them."""
-    if (table.transaction_version(fence) or 0) < attempt:
-        for file in set(staged.files) - set(present):
-            Path(file).unlink(missing_ok=True)
 
 
 # ---------------------------------------------------------------------------------------------- reading

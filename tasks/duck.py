@@ -30,22 +30,28 @@ Relation = duckdb.DuckDBPyRelation
 READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
 SCRATCH, LOCK = "duckdb-", "lock"
+BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 UNLOCKED_SECONDS = 3600  # a younger folder without a lock may be about to get it
 
 
 @contextmanager
-def connect(cfg: Config, *, writable: Path | None = None, reads: Sequence[Path] = ()) -> Iterator[Connection]:
+def connect(
+    cfg: Config, *, writable: Path | None = None, present: Path | None = None, reads: Sequence[Path] = ()
+) -> Iterator[Connection]:
     """A configured connection, closed at the end of the `with`.
 
-    writable   a database file to create or change, in a version every DuckDB 1.x reads; else in memory
+    writable   a database file to create or change, in a version every DuckDB 1.x reads
+    present    a database file to read; with neither, the database is in memory
     reads      source files outside the warehouse that may be read
-    Raises WarehouseError when a path cannot be written, or memory and disk do not suffice.
+    Raises WarehouseError when a file cannot be written or read, or memory and disk do not suffice.
     """
     with _speaking(cfg), _scratch_folder(cfg) as scratch:
-        con = _opened(writable)
+        con = _opened(writable, present)
         try:
             _configure(con, cfg, scratch, [cfg.root, *([writable.parent] if writable else [])], reads)
             yield con
+            if writable:
+                con.execute("checkpoint")  # closing would swallow its failure and leave all in a .wal
         finally:
             con.close()
 
@@ -115,6 +121,14 @@ def count(con: Connection, table: str) -> int:
     return int(row(con.sql(f"select count(*) from {table}"))[0])
 
 
+def has(con: Connection, name: str) -> bool:
+    """Is there a table or view of this name?"""
+    named = con.sql(
+        "select table_name from information_schema.tables where table_name = $name", params={"name": name}
+    )
+    return bool(named.fetchall())
+
+
 def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> Relation:
     """The relation under other names: new name → (old name, type); a column without an old name is null."""
     return relation.select(
@@ -144,11 +158,13 @@ def batches(relation: Relation) -> pa.RecordBatchReader:
     return relation.to_arrow_reader()
 
 
-def _opened(writable: Path | None) -> Connection:
+def _opened(writable: Path | None, present: Path | None = None) -> Connection:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
     }
+    if present is not None:
+        return duckdb.connect(str(present), read_only=True, config=settings)
     if writable is None:
         return duckdb.connect(config=settings)
     writable.parent.mkdir(parents=True, exist_ok=True)
@@ -219,9 +235,15 @@ def _speaking(cfg: Config) -> Iterator[None]:
             f"{cfg.root}: {cfg.warehouse.memory_gb} GB of memory and the free disk did not suffice; "
             f"raise warehouse.memory_gb or free disk space ({_first_line(error)})"
         ) from error
-    except duckdb.IOException as error:
+    except BROKEN_FILES as error:
         raise WarehouseError(
             f"{cfg.root}: expected files that can be read and written; {_first_line(error)}"
+        ) from error
+    except duckdb.InvalidInputException as error:
+        if "parquet" not in str(error).lower():
+            raise
+        raise WarehouseError(
+            f"{cfg.root}: expected a readable Parquet file; {_first_line(error)}; restore it from a backup"
         ) from error
 
 

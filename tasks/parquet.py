@@ -14,6 +14,8 @@ from typing import BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.errors import WarehouseError
+
 ROW_GROUP = 122_880  # DuckDB's own: one thread reads one
 
 
@@ -35,6 +37,14 @@ def write(file: BinaryIO, rows: pa.Table | pa.RecordBatchReader, schema: pa.Sche
 def read(files: Sequence[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of files that have one schema, in their order."""
     return pa.concat_tables([pq.ParquetFile(file).read(columns=columns) for file in files])
+
+
+def rows_in(file: str | Path) -> int:
+    """Rows of a file, as its footer says. Raises WarehouseError when it cannot be read."""
+    try:
+        return int(pq.read_metadata(file).num_rows)
+    except (pa.ArrowException, OSError) as error:
+        raise WarehouseError(f"{file}; it is no readable Parquet file: {error}") from error
 
 
 def digest(files: Sequence[str | Path]) -> str:

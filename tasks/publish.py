@@ -149,9 +149,12 @@ def _content_digest(pinned: Mapping[str, Row]) -> str:
 def _append(cfg: Config, facts: Row, move_latest: bool | None, run_id: str) -> Publication:
     night, attempt = facts["night"], facts["attempt"]
     for _ in range(PUBLISH_TRIES):
-        past = publications(cfg)
+        version = delta.version(cfg, "publications")
+        past = publications(cfg, version)
         newest = newest_of(past, night)
         if newest is not None and _says_the_same(cfg, facts, newest, past, move_latest):
+            if not delta.move_fence(cfg, "publications", _fence(night), attempt, run_id, version):
+                continue  # somebody published this night just now
             log.info("night %s: the same content is published already; nothing new", night)
             return _publication(newest, published=False)
         row = facts | {
@@ -163,19 +166,26 @@ def _append(cfg: Config, facts: Row, move_latest: bool | None, run_id: str) -> P
             _append_row(cfg, row, run_id)
             return _publication(row, published=True)
         except FencedError:
-            newest = newest_of(publications(cfg), night)
-            if newest is not None and newest["attempt"] >= attempt:
-                raise
+            check_not_overtaken(cfg, night, attempt)  # else another night took our sequence number
     raise WarehouseError(
         f"night {night}: {PUBLISH_TRIES} publications met another run's; run the night again"
     )
+
+
+def check_not_overtaken(cfg: Config, night: date, attempt: int) -> None:
+    """Raises FencedError when a run of this night that started later has come to its publication."""
+    delta.check_fence(cfg, "publications", _fence(night), attempt)
+
+
+def _fence(night: date) -> str:
+    return f"night={night}"
 
 
 def _append_row(cfg: Config, row: Row, run_id: str) -> None:
     types = tables.table("publications").columns
     rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
     staged = delta.stage(cfg, "publications", rows, {}, run_id)
-    fences = {f"night={row['night']}": row["attempt"], "sequence": row["sequence"]}
+    fences = {_fence(row["night"]): row["attempt"], "sequence": row["sequence"]}
     delta.append(cfg, staged, fences, run_id)
 
 

@@ -7,6 +7,7 @@ Running again heals what a crash left: everything here is derived from the publi
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import shutil
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from tasks import delta, duck, durable, publish, tables
+from tasks import delta, duck, durable, parquet, publish, tables
 from tasks.config import Config
 from tasks.errors import WarehouseError
 from tasks.publish import Row
@@ -43,18 +44,27 @@ class Served:
 def refresh(cfg: Config) -> Served:
     """Rebuild serve.duckdb and `latest`; safe at any time, also while other runs publish and refresh.
 
-    Raises WarehouseError when a pinned file is missing or the place cannot be written.
+    Raises WarehouseError when a file of the shown night is missing or damaged, or the place cannot be
+    written, as on a full disk; readers have then what they had.
     """
-    for pattern in (f".{DATABASE}-*", ".latest-*", "published/.*"):
-        _remove_dead(cfg.root.glob(pattern))
+    try:
+        for pattern in (f".{DATABASE}-*", ".latest-*", "published/.*"):
+            _remove_dead(cfg.root.glob(pattern))
+        return _refreshed(cfg)
+    except OSError as error:
+        raise WarehouseError(
+            f"{cfg.root}: what readers open could not be rebuilt, and is as it was; {error}; "
+            "free some space or mend the folder's permissions, then `rnnrec refresh`"
+        ) from error
+
+
+def _refreshed(cfg: Config) -> Served:
     for _ in range(REFRESH_TRIES):
         version = delta.version(cfg, "publications")
         rows = publish.publications(cfg, version)
         shown = publish.latest(rows)
         if rows:
-            _replace_database(cfg, version, rows, shown)
-        if shown is not None:
-            _replace_latest(cfg, shown)
+            _show(cfg, version, rows, shown)
         if delta.version(cfg, "publications") == version:  # else a newer night must not be hidden by ours
             return _served(rows, shown)
     raise WarehouseError(
@@ -69,49 +79,93 @@ def _served(rows: Sequence[Row], shown: Row | None) -> Served:
     return Served(shown["night"], shown["attempt"], shown["sequence"], nights)
 
 
-def _readable(cfg: Config, rows: Sequence[Row], shown: Row | None) -> list[Row]:
-    """Publications with all their files: one lost file must not keep tonight's tables from readers."""
-    readable = []
-    for row in rows:
-        missing = [f for files in publish.pinned_files(cfg, row).values() for f in files if not f.is_file()]
-        if not missing:
-            readable.append(row)
-        elif shown is not None and row["sequence"] == shown["sequence"]:
-            raise WarehouseError(
-                f"night {row['night']}: expected the published file {missing[0]}; it is gone; "
-                "restore it from a backup, or run the night again"
+def _show(cfg: Config, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
+    """Make all beside first, so that a full disk is met before readers are moved; then rename."""
+    history = _history(cfg, rows, shown)
+    database, link = (cfg.root / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
+    try:
+        _build(cfg, database, version, history, shown)
+        _ask(cfg, database, len(rows), history, shown)
+        if shown is not None:
+            _link_night(cfg, shown, link)
+        (cfg.root / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
+        durable.replace(database, cfg.root / DATABASE)
+        if shown is not None:
+            durable.replace(link, cfg.root / "latest")
+    finally:
+        for path in (database, database.with_name(f"{database.name}.wal"), link):
+            path.unlink(missing_ok=True)
+
+
+def _history(cfg: Config, rows: Sequence[Row], shown: Row | None) -> list[Row]:
+    """The newest publication of each night, if its files are whole: one lost file must not hide tonight.
+
+    Raises WarehouseError when it is the night to be shown whose file is not.
+    """
+    if shown is not None and (fault := _fault(cfg, shown)):
+        raise WarehouseError(
+            f"night {shown['night']}: expected the published file {fault}; readers keep what they have; "
+            "restore it from a backup, or run the night again"
+        )
+    whole = []
+    for row in {row["night"]: row for row in rows}.values():  # oldest first: the last of a night stays
+        if fault := _fault(cfg, row):
+            log.warning(
+                "night %s is left out of the history: %s; restore it from a backup", row["night"], fault
             )
         else:
-            log.warning("night %s is left out of the history: %s is gone", row["night"], missing[0])
-    return readable
+            whole.append(row)
+    return whole
 
 
-def _replace_database(cfg: Config, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
-    new = cfg.root / f".{DATABASE}-{uuid.uuid4().hex}"
-    try:
-        _build(cfg, new, version, rows, shown)
-        (cfg.root / f"{DATABASE}.wal").unlink(
-            missing_ok=True
-        )  # of somebody who opened it for writing and died
-        durable.replace(new, cfg.root / DATABASE)
-    finally:
-        new.unlink(missing_ok=True)
+def _fault(cfg: Config, row: Row) -> str:
+    """The first file of a publication that is gone or damaged, and how; an empty text when all are whole."""
+    pins = json.loads(row["tables"])
+    for name, files in publish.pinned_files(cfg, row).items():
+        for file in files:
+            if not file.is_file():
+                return f"{file}; it is gone"
+        try:
+            found = sum(parquet.rows_in(file) for file in files)
+        except WarehouseError as error:
+            return str(error)
+        if found != pins[name]["rows"]:
+            return f"{files[0]}; it has {found} rows, not {pins[name]['rows']}"
+    return ""
 
 
-def _build(cfg: Config, path: Path, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
-    newest = {
-        row["night"]: row for row in _readable(cfg, rows, shown)
-    }  # rows come oldest first: the last of a night stays
+def _build(cfg: Config, path: Path, version: int | None, history: Sequence[Row], shown: Row | None) -> None:
     with duck.connect(cfg, writable=path) as con:
         files = delta.files(cfg, "publications", version)
         con.execute(f"create table publications as select * from {_parquet(files)} order by sequence")
         for name in tables.OUTPUTS:
-            history = [file for row in newest.values() for file in publish.pinned_files(cfg, row)[name]]
-            if history:
-                con.execute(f"create view {name}_history as select * from {_parquet(history, PRUNED)}")
+            pinned = [file for row in history for file in publish.pinned_files(cfg, row)[name]]
+            if pinned:
+                con.execute(f"create view {name}_history as select * from {_parquet(pinned, PRUNED)}")
             if shown is not None:
                 pinned = publish.pinned_files(cfg, shown)[name]
                 con.execute(f"create view {name} as select * from {_parquet(pinned)}")
+
+
+def _ask(cfg: Config, path: Path, publications: int, history: Sequence[Row], shown: Row | None) -> None:
+    """Open what was written as a reader does, and count every table and view. Raises WarehouseError."""
+    expected = {"publications": publications}
+    for name in tables.OUTPUTS:
+        if history:
+            expected[f"{name}_history"] = sum(_rows(row, name) for row in history)
+        if shown is not None:
+            expected[name] = _rows(shown, name)
+    durable.sync(path)
+    if path.with_name(f"{path.name}.wal").exists():
+        raise OSError(f"{path}: its content is still in a .wal beside it")
+    with duck.connect(cfg, present=path) as con:
+        found = {name: duck.count(con, name) if duck.has(con, name) else None for name in expected}
+    if found != expected:
+        raise OSError(f"{path}: expected the rows {expected}; got {found}")
+
+
+def _rows(row: Row, name: str) -> int:
+    return int(json.loads(row["tables"])[name]["rows"])
 
 
 def _parquet(files: Sequence[str | Path], options: str = "hive_partitioning = false") -> str:
@@ -120,35 +174,33 @@ def _parquet(files: Sequence[str | Path], options: str = "hive_partitioning = fa
     return f"read_parquet([{paths}], {options})"
 
 
-def _replace_latest(cfg: Config, shown: Row) -> None:
-    """Point the link at this publication's folder, which is made beside and then named, whole."""
+def _link_night(cfg: Config, shown: Row, link: Path) -> None:
+    """A link to this publication's folder, which is made beside and then named, whole."""
+    old = cfg.root / "latest"
+    if old.exists() and not old.is_symlink():
+        raise WarehouseError(f"{old}: expected a link made by us; got a folder or file; move it away")
     name = f"{shown['night']}-{shown['attempt']}"
     folder = cfg.root / "published" / name
     durable.make_folder(folder.parent)
     if not folder.is_dir():
         _link_files(cfg, shown, folder)
-    link, new = cfg.root / "latest", cfg.root / f".latest-{uuid.uuid4().hex}"
-    if link.exists() and not link.is_symlink():
-        raise WarehouseError(f"{link}: expected a link made by us; got a folder or file; move it away")
-    if link.is_symlink() and link.readlink() == Path("published") / name:
-        return
-    new.symlink_to(Path("published") / name)
-    durable.replace(new, link)
+    link.symlink_to(Path("published") / name)
 
 
 def _link_files(cfg: Config, shown: Row, folder: Path) -> None:
     new = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
-    new.mkdir()
-    for name, files in publish.pinned_files(cfg, shown).items():
-        assert len(files) == 1, f"{name}: a partition is staged as one file"
-        _link(files[0], new / f"{name}.parquet")
-    durable.sync(new)
     try:
+        new.mkdir()
+        for name, files in publish.pinned_files(cfg, shown).items():
+            assert len(files) == 1, f"{name}: a partition is staged as one file"
+            _link(files[0], new / f"{name}.parquet")
+        durable.sync(new)
         durable.replace(new, folder)
-    except OSError:  # another refresh was quicker: the same files
-        shutil.rmtree(new)
+    except OSError:  # another refresh was quicker, with the same files; or the disk is full
         if not folder.is_dir():
             raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
 def _link(file: Path, link: Path) -> None:

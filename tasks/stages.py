@@ -204,8 +204,13 @@ def _work(tonight: Tonight) -> Path:
     return training.work_folder(tonight.cfg, tonight.night)
 
 
+def _check_not_overtaken(tonight: Tonight) -> None:
+    publishing.check_not_overtaken(tonight.cfg, tonight.night, tonight.attempt)
+
+
 @stage("audit")
 def audit(tonight: Tonight, staged: list[delta.Staged]) -> None:
+    _check_not_overtaken(tonight)  # else the newer run's events would be held against our tables
     audits.audit(tonight.cfg, tonight.night, staged)
 
 
@@ -216,6 +221,7 @@ def promote(tonight: Tonight, chosen: Chosen) -> None:
     if later:
         log.info("champion stays: %s is published already", max(later))
         return
+    _check_not_overtaken(tonight)
     registry.promote(tonight.cfg, tonight.night, chosen.version)
 
 

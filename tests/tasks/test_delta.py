@@ -72,11 +72,93 @@ def test_an_older_version_still_has_its_rows(cfg: Config) -> None:
     assert items(cfg, FRIDAY, old) == ["a"]
 
 
-def test_the_same_rows_again_make_no_version_and_leave_no_file(cfg: Config) -> None:
-    first = put(cfg, FRIDAY, 1, "a", "b")
-    before = parquet_files(cfg)
-    assert put(cfg, FRIDAY, 2, "a", "b") == first
-    assert parquet_files(cfg) == before == {"part-run1-0000.parquet"}
+def test_the_same_rows_again_leave_the_files_as_they_are(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a", "b")
+    put(cfg, SATURDAY, 1, "c")
+    files = delta.files(cfg, "popular_items")
+    again = put(cfg, FRIDAY, 2, "a", "b")
+    assert delta.files(cfg, "popular_items", again) == files
+    assert parquet_files(cfg) == {"part-run1-0000.parquet"}
+    assert items(cfg, FRIDAY) == ["a", "b"]
+
+
+def test_a_newer_run_that_changes_nothing_fences_an_older_one(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "whole")
+    put(cfg, FRIDAY, 3, "whole")
+    with pytest.raises(FencedError, match="expected to be the newest run, number 2; run number 3"):
+        put(cfg, FRIDAY, 2, "half")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_an_older_run_with_the_same_rows_as_a_newer_one_has_nothing_to_overwrite(cfg: Config) -> None:
+    newer = put(cfg, FRIDAY, 2, "a")
+    assert put(cfg, FRIDAY, 1, "a") == newer
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "b", run_id="late")
+
+
+def test_an_empty_partition_is_fenced_too(cfg: Config) -> None:
+    empty = popular("a").slice(0, 0)
+    for attempt in (1, 3):
+        delta.replace_partition(cfg, "popular_items", empty, {"night": FRIDAY}, f"run{attempt}", attempt)
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "a")
+
+
+def test_a_fence_without_a_change_survives_a_checkpoint_of_the_log(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    put(cfg, FRIDAY, 3, "a")
+    DeltaTable(cfg.root / "tables/popular_items").create_checkpoint()
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "b")
+    assert items(cfg, FRIDAY) == ["a"]
+
+
+def test_a_run_overtaken_by_one_that_changes_nothing_between_its_check_and_its_commit_is_fenced(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cfg, FRIDAY, 1, "whole")
+    check, overtaken = delta._check_fence, []
+
+    def check_then_be_overtaken(table: DeltaTable, fence: str, number: int) -> None:
+        check(table, fence, number)
+        if not overtaken:
+            overtaken.append(fence)
+            put(cfg, FRIDAY, 3, "whole")
+
+    monkeypatch.setattr(delta, "_check_fence", check_then_be_overtaken)
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "half")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_a_change_between_the_look_at_the_same_rows_and_their_fence_is_replaced(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run 3 finds its rows there; before it fences, run 2 replaces them: run 3 has to write its rows."""
+    put(cfg, FRIDAY, 1, "whole")
+    fence_same, late = delta._fence_same, []
+
+    def after_a_change(*args: object) -> int | None:
+        if not late:
+            late.append(put(cfg, FRIDAY, 2, "half"))
+        return fence_same(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(delta, "_fence_same", after_a_change)
+    put(cfg, FRIDAY, 3, "whole")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_fencing_many_partitions_at_once_loses_no_row(cfg: Config) -> None:
+    nights = [date(2026, 1, day) for day in range(1, 9)]
+    for night in nights:
+        put(cfg, night, 1, str(night))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda night: put(cfg, night, 5, str(night)), nights * 2))
+    assert [items(cfg, night) for night in nights] == [[str(night)] for night in nights]
+    for night in nights:
+        with pytest.raises(FencedError):
+            put(cfg, night, 4, "older")
 
 
 def test_committing_the_same_staged_files_twice_keeps_them(cfg: Config) -> None:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,65 @@ def test_a_run_that_is_overtaken_between_its_tables_and_its_row_is_fenced(
     with pytest.raises(FencedError):
         driver.publish_night(cfg, FRIDAY, users=4, attempt=3)
     assert [row["attempt"] for row in publish.publications(cfg)] == [9]
+
+
+def test_a_newer_run_that_publishes_nothing_new_fences_an_older_one(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    older, newer = delta.next_attempt(cfg, FRIDAY), delta.next_attempt(cfg, FRIDAY)
+    assert not driver.publish_night(cfg, FRIDAY, users=4, attempt=newer).published
+    with pytest.raises(FencedError, match=f"number {older}; run number {newer}"):
+        driver.publish_night(cfg, FRIDAY, users=3, attempt=older)
+    with pytest.raises(FencedError):
+        publish.check_not_overtaken(cfg, FRIDAY, older)
+    assert [row["attempt"] for row in publish.publications(cfg)] == [1]
+    assert shown_night(cfg) == FRIDAY
+    assert driver.whole_night(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
+
+
+def test_an_older_run_that_sleeps_between_its_tables_and_its_row_is_fenced_by_one_with_nothing_new(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    append_row, overtaken = publish._append_row, []
+
+    def be_overtaken_first(cfg: Config, row: publish.Row, run_id: str) -> None:
+        if not overtaken:
+            overtaken.append(row)
+            assert not driver.publish_night(cfg, FRIDAY, users=4, attempt=9).published
+        append_row(cfg, row, run_id)
+
+    monkeypatch.setattr(publish, "_append_row", be_overtaken_first)
+    with pytest.raises(FencedError):
+        driver.publish_night(cfg, FRIDAY, users=3, attempt=3)
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
+
+
+def test_a_publication_between_the_look_and_the_fence_is_replaced_by_the_newer_run(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run 9 finds nothing new; before it says so, run 3 publishes fewer users: run 9 publishes its own."""
+    driver.publish_night(cfg, FRIDAY, users=4)
+    says_the_same, late = publish._says_the_same, []
+
+    def after_another_publication(*args: Any) -> bool:
+        same = says_the_same(*args)
+        if not late:
+            late.append(args)
+            pinned = publish.publications(cfg)[-1] | {"content_digest": "half", "attempt": 3, "sequence": 2}
+            publish._append_row(cfg, pinned, "run3")
+        return same
+
+    monkeypatch.setattr(publish, "_says_the_same", after_another_publication)
+    assert driver.publish_night(cfg, FRIDAY, users=4, attempt=9).published
+    assert [row["attempt"] for row in publish.publications(cfg)] == [1, 3, 9]
+
+
+def test_a_run_that_publishes_nothing_new_leaves_other_nights_free(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, FRIDAY, users=4, attempt=9)
+    driver.publish_night(cfg, SATURDAY, users=5, attempt=3)
+    assert [row["sequence"] for row in publish.publications(cfg)] == [1, 2]
 
 
 def test_nights_published_at_once_get_one_order_and_the_newest_is_shown(cfg: Config) -> None:

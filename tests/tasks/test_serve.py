@@ -116,14 +116,14 @@ def test_a_publication_during_a_refresh_is_shown_by_that_refresh(
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    replace, late = serve._replace_database, []
+    build, late = serve._build, []
 
     def publish_meanwhile(*args: Any) -> None:
         if not late:
             late.append(driver.publish_night(cfg, SATURDAY, users=5))
-        replace(*args)
+        build(*args)
 
-    monkeypatch.setattr(serve, "_replace_database", publish_meanwhile)
+    monkeypatch.setattr(serve, "_build", publish_meanwhile)
     assert serve.refresh(cfg).night == SATURDAY
     assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
 
