@@ -25,6 +25,13 @@ _spec.loader.exec_module(driver)
 
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4, "2026-01-02", 4], ["2026-01-03", 5, "2026-01-03", 5]
 PAGE = 4096
+REFRESH = """
+import sys
+from pathlib import Path
+from tasks import serve
+from tasks.config import Config
+serve.refresh(Config(base=Path(sys.argv[1])))
+"""
 
 
 def saturday_unseen(cfg: Config) -> None:
@@ -40,10 +47,9 @@ def left_behind(cfg: Config) -> list[str]:
 
 def refresh_with_files_of_at_most(cfg: Config, size: int) -> int:
     """Exit status of a process that refreshes and can write no file further than so many bytes."""
-    work = f"from tasks import serve; from tasks.config import Config; serve.refresh(Config(base={str(cfg.base)!r}))"
     done = subprocess.run(
-        [sys.executable, "-c", work],
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),  # noqa: PLW1509
+        [sys.executable, "-c", REFRESH, str(cfg.base)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size)),
         capture_output=True,
         text=True,
         check=False,
