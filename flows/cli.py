@@ -161,7 +161,7 @@ def evaluate(
 
     sessions: every next item of every test session, all items ranked; items unknown to training are dropped.
     leave-one-out: only the last item of each test sequence; items of the newest 200 events before it leave
-    the ranking, then those of all (whole_history_hidden). An item that training does not know is a miss.
+    the ranking, then those of all (hiding_all). An item that training does not know is a miss.
     Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
     test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
     """

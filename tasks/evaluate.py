@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GRU = "gru"
-HIDDEN = {"": 200, "_whole_history_hidden": None}  # published numbers of long sequences hide the newest 200
+HIDDEN = {"": 200, "_hiding_all": None}  # published numbers of long sequences hide the newest 200
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,203 @@
+"""benchmarks/README.md: a table says what its raw results say, and calls untuned what was not tuned."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "benchmarks" / "README.md").read_text(encoding="utf-8")
+RESULTS = {
+    path.stem: json.loads(path.read_text(encoding="utf-8"))
+    for path in sorted((ROOT / "benchmarks" / "results").glob("*.json"))
+}
+BASELINES = {
+    "VS-kNN": "vsknn",
+    "Markov": "markov",
+    "first-order Markov": "markov",
+    "sequential rules": "sequential_rules",
+    "session popularity": "session_popularity",
+    "popularity": "popularity",
+}
+METRICS = {
+    "Recall@20": "recall_at_20",
+    "MRR@20": "mrr_at_20",
+    "HR@10": "recall_at_10",
+    "NDCG@10": "ndcg_at_10",
+}
+NOT_KEPT = "not kept"
+
+
+def tables() -> list[list[dict[str, str]]]:
+    """Every table of the page: a row is its column's head to its cell, without emphasis."""
+    found = []
+    for block in re.findall(r"(?:^\|.*\n)+", PAGE, flags=re.MULTILINE):
+        lines = [
+            [cell.strip().replace("**", "") for cell in line[1:-1].split("|")] for line in block.splitlines()
+        ]
+        found.append([dict(zip(lines[0], line, strict=True)) for line in lines[2:]])
+    return found
+
+
+def rows_with(*heads: str) -> list[dict[str, str]]:
+    """Rows of the tables that have these columns and a raw result."""
+    rows = [row for table in tables() for row in table if set(heads) <= row.keys()]
+    assert rows
+    return [row for row in rows if row.get("raw") != NOT_KEPT]
+
+
+def number(cell: str) -> float:
+    """The first number of a cell."""
+    found = re.match(r"[\d,]*\.?\d+", cell)
+    assert found, cell
+    return float(found[0].replace(",", ""))
+
+
+def said(value: float, digits: int) -> float:
+    return pytest.approx(value, abs=0.50001 * 10**-digits)
+
+
+def test_every_row_names_its_raw_result_or_says_that_none_was_kept() -> None:
+    named: set[str] = set()
+    for table in tables():
+        for row in table:
+            if "raw" in row:
+                files = re.findall(r"`(\w+)`", row["raw"])
+                assert files or row["raw"] == NOT_KEPT, row
+                named |= set(files)
+            else:
+                assert "events an update" in row, row  # the text above these tables names their files
+    named |= set(re.findall(r"`results/(\w+)\.json`", PAGE))
+    assert named == set(RESULTS)
+
+
+def test_accuracy_is_what_the_raw_results_say() -> None:
+    hidden_whole = "_hiding_all"
+    checked = 0
+    for table in tables():
+        for row in table:
+            label = next(iter(row.values()))
+            files = re.findall(r"`(\w+)`", row.get("raw", ""))
+            for head, metric in METRICS.items():
+                if head not in row or not files or "models" not in RESULTS[files[0]]:
+                    continue
+                model = BASELINES.get(label.removesuffix(", untuned").partition(" (")[0], "gru")
+                values = []
+                for file in files:
+                    metrics = RESULTS[file]["models"][model]["metrics"]
+                    whole = "model, whole history hidden" in row
+                    values.append(
+                        metrics[metric + hidden_whole]
+                        if whole and metric + hidden_whole in metrics
+                        else metrics[metric]
+                    )
+                assert number(row[head]) == said(fmean(values), 4), (label, head)
+                spread = re.search(r"\((\S+) to (\S+)\)", row[head])
+                if spread:
+                    assert [float(one) for one in spread.groups()] == [
+                        said(min(values), 4),
+                        said(max(values), 4),
+                    ]
+                checked += 1
+    assert checked > 40
+
+
+def test_unseen_data_is_what_the_raw_results_say() -> None:
+    rows = rows_with("GRU", "VS-kNN")
+    metrics = [row[""] for row in rows]
+    assert metrics == ["Recall@20", "MRR@20"] * (len(rows) // 2)
+    for row in rows:
+        models = RESULTS[row["raw"].strip("`")]["models"]
+        for head, model in {
+            "GRU": "gru",
+            "VS-kNN": "vsknn",
+            "Markov": "markov",
+            "popularity": "popularity",
+        }.items():
+            assert number(row[head]) == said(models[model]["metrics"][METRICS[row[""]]], 4), row
+
+
+def test_warm_starts_are_what_the_raw_results_say() -> None:
+    raw = RESULTS["warm_start"]["results"]["models"]
+    for row, one in zip(rows_with("tonight's model"), raw, strict=True):
+        assert row["tonight's model"].removesuffix(", untuned") == one["model"]
+        assert int(row["epochs"]) == one["epochs"]
+        assert float(row["seconds"]) == one["seconds"]
+        assert [float(row["Recall@20"]), float(row["MRR@20"])] == [one["recall_at_20"], one["mrr_at_20"]]
+
+
+def test_growth_is_what_the_raw_results_say() -> None:
+    for row, one in zip(rows_with("recommending"), RESULTS["growth"]["results"], strict=True):
+        assert [number(row[head]) for head in ("events", "sessions", "training", "events/s")] == [
+            one["events"], one["sessions"], one["training_seconds"], one["events_per_second"]
+        ]  # fmt: skip
+        assert (
+            row["recommending"]
+            == f"{one['recommending_seconds']} s for {one['sessions_answered']:,} sessions"
+        )
+        assert number(row["memory of the process alone"]) == one["own_memory_mb"]
+
+
+def test_ranking_is_what_the_raw_results_say() -> None:
+    for row in rows_with("by best times"):
+        one = RESULTS[row["raw"].strip("`")]["results"]
+        assert number(row["share, by median times"]) == said(one["share_of_product"], 2)
+        assert number(row["by best times"]) == said(one["share_of_product_best_times"], 2)
+
+
+def test_speed_is_what_the_raw_results_say() -> None:
+    counts = {shape(one): one for one in RESULTS["training_counts"]["results"]}
+    raw = RESULTS["training"]["results"]
+    rows = rows_with("batch events", "columns executed", "items")
+    assert len(rows) == len(raw) // 2
+    for row, plain, low in zip(rows, raw[::2], raw[1::2], strict=True):
+        count = counts[shape(plain)]
+        assert [number(row[head]) for head in ("units", "batch events", "negatives", "items")] == [
+            *shape(plain)
+        ]
+        assert number(row["events an update"]) == said(count["events_per_update"], 0)
+        assert number(row["columns by formula"]) == plain["negatives"] + plain["batch_events"]
+        assert number(row["columns executed"]) == count["columns"]
+        cells = list(row.values())[7:]
+        for one, (speed, ratio, formula, executed) in ((plain, cells[:4]), (low, cells[4:8])):
+            assert number(speed) == one["events_per_second"]
+            assert number(ratio) == said(one["ratio_to_plain"], 2)
+            assert number(formula) == said(one["model_flop_utilisation"], 2)
+            assert number(executed) == said(share(one, count["columns"]), 2)
+
+
+def shape(one: dict[str, Any]) -> tuple[int, int, int, int]:
+    return one["units"], one["batch_events"], one["negatives"], one["items"]
+
+
+def share(one: dict[str, Any], columns: int) -> float:
+    """Of the float32 peak, with so many columns: a GRU's and the scores' products, three times each."""
+    flops = 6 * (6 * one["units"] ** 2 + columns * one["units"])
+    return float(one["events_per_second"] * flops / (one["float32_gflops"] * 1e9))
+
+
+def test_what_was_not_tuned_is_called_that() -> None:
+    """Every line of accuracy but the tuned ones, what was tuned on the way, and what has nothing to tune."""
+    exempt = (
+        "popularity",
+        "session popularity",
+        "first-order Markov",
+        "the same, seed 1",
+        "from nothing",
+        "GRU, one layer of 192",
+    )
+    for table in tables():
+        for row in table:
+            label = next(iter(row.values()))
+            if (
+                not {"Recall@20", "HR@10", "valid"} & row.keys()
+                or label in ("minGRU",)
+                or label.startswith(exempt)
+            ):
+                continue
+            assert "tuned" in label or "untuned" in next(iter(row)), label
