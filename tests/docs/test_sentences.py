@@ -1,0 +1,292 @@
+"""Sentences of the documents that name a number, a file or a rule of the code say what the code says."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import json
+import re
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import typer
+import yaml
+
+from flows import serving
+from flows.cli import app
+from rnnrec_model.baselines import BASELINES
+from rnnrec_model.cells import CELLS
+from rnnrec_model.losses import LOSSES
+from rnnrec_model.training import VALIDATION_SHARE
+from tasks import audit, delta, judge, parquet, publish, serve, stages, tables
+from tasks.config import Config, load_config
+from tasks.errors import ConfigurationError
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    path.stem.lower(): path.read_text(encoding="utf-8")
+    for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
+}
+FLAT = {name: " ".join(text.split()) for name, text in PAGES.items()}
+PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
+PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+SQL = sorted((ROOT / "tasks" / "sql").glob("*.sql"))
+
+_spec = importlib.util.spec_from_file_location("night_driver", ROOT / "tests" / "tasks" / "night_driver.py")
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+
+def default(command: str, option: str) -> Any:
+    """What an option of the command line is when nobody gives it."""
+    group: Any = typer.main.get_command(app)
+    (found,) = [one for one in group.commands[command].params if option in one.opts]
+    return found.default
+
+
+def constant(path: str, name: str) -> str:
+    """A module's constant as it is written, without importing what it needs."""
+    module = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+    (found,) = [
+        ast.unparse(node.value)
+        for node in module.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name
+    ]
+    return found
+
+
+STALE_HOURS = round(inspect.signature(delta.clean_stale).parameters["older_than_hours"].default)
+RETRY_SECONDS = re.findall(r"retry_delay_seconds=(\d+)", inspect.getsource(stages))[0]
+WORDS = ("no", "one", "two", "three", "four", "five")
+PORT = default("serve", "--port")
+HOME = inspect.signature(serving.serve).parameters["home"].default
+
+
+@pytest.mark.parametrize(
+    ("page", "sentence"),
+    [
+        ("runbook", f"starts the Prefect server on loopback (port {PORT};"),
+        ("runbook", f"The server's memory is `{HOME}`"),
+        ("runbook", f"the process pool `{serving.POOL}`"),
+        ("runbook", f"prefect worker start --pool {serving.POOL} --type process"),
+        ("runbook", f"the stage was tried again after {RETRY_SECONDS} seconds"),
+        ("runbook", f"once they are {STALE_HOURS} hours old"),
+        ("runbook", f"the staged tables, {STALE_HOURS} hours"),
+        ("runbook", f"the check ends {audit.COMPARED_DAYS} days after the last publication"),
+        ("runbook", {0.5: "with less than half the rows of the one before"}[audit.MIN_SHARE]),
+        ("runbook", f'set_registered_model_alias("{Config().registry.model_name}", "champion"'),
+        ("data", f"Staged files of dead runs are deleted after {STALE_HOURS} hours"),
+        ("data", f"row groups of {parquet.ROW_GROUP:,} rows"),
+        ("data", f"over the digests of the {WORDS[len(tables.OUTPUTS)]} output tables"),
+        ("data", f"JSON: {', '.join(one.name for one in fields(judge.Verdict))} |"),
+        ("configuration", f"on the newest {100 * VALIDATION_SHARE:.0f} % of the sessions"),
+    ],
+)
+def test_a_sentence_with_a_number_of_the_code_has_that_number(page: str, sentence: str) -> None:
+    assert sentence in FLAT[page]
+
+
+@pytest.mark.parametrize(
+    ("challenger", "champion", "least", "crowned"),
+    [(0.3, 0.2, 0.0, True), (0.2, 0.2, 0.0, False), (0.3, 0.2, 0.1, False), (1.0, 0.0, 1.0, False)],
+)
+def test_a_challenger_becomes_the_champion_only_above_the_champion_and_what_it_has_to_be_better_by(
+    challenger: float, champion: float, least: float, crowned: bool
+) -> None:
+    assert (
+        "is above popularity's, and above the champion's plus `min_improvement`: as much is not"
+        in (FLAT["configuration"])
+    )
+    assert "1 keeps the champion whatever comes" in FLAT["configuration"]
+    cfg = Config.model_validate({"gate": {"min_improvement": least}})
+    scores = {"challenger": challenger, "champion": champion, "popularity": -1.0}
+    metrics = {name: {"mrr_at_20": value} for name, value in scores.items()}
+    assert judge.decide(cfg, metrics)[0] is crowned
+
+
+def test_a_challenger_that_is_no_better_than_popularity_is_not_crowned_without_a_champion_either() -> None:
+    metrics = {name: {"mrr_at_20": 0.1} for name in ("challenger", "popularity")}
+    assert not judge.decide(Config(), metrics)[0]
+
+
+def test_only_evaluate_needs_no_configuration_file() -> None:
+    assert "Only `rnnrec evaluate` needs no file" in FLAT["configuration"]
+    group: Any = typer.main.get_command(app)
+    defaults = {
+        name: one.default
+        for name, command in group.commands.items()
+        for one in command.params
+        if "--config" in one.opts
+    }
+    assert {name for name, value in defaults.items() if value is None} == {"evaluate"}
+    assert {str(value) for value in defaults.values() if value is not None} == {"rnnrec.toml"}
+
+
+def test_an_override_is_read_as_toml_and_as_text_where_it_is_none(tmp_path: Path) -> None:
+    assert '`lstm` is text, `3` a number, `"3"` text again' in FLAT["configuration"]
+    path = tmp_path / "rnnrec.toml"
+    path.touch()
+    cfg = load_config(path, {"model.cell": "lstm", "training.epochs": "3", "evaluation.cutoffs": "[10, 20]"})
+    assert (cfg.model.cell, cfg.training.epochs, cfg.evaluation.cutoffs) == ("lstm", 3, (10, 20))
+    with pytest.raises(ConfigurationError):
+        load_config(path, {"training.epochs": '"3"'})
+
+
+def test_relative_paths_start_at_the_file_s_own_folder_and_no_folder_is_in_the_digest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "start at the **file's own folder**, wherever the command is called" in FLAT["configuration"]
+    assert "is the sha256 of the settings after overrides, as JSON with sorted keys" in FLAT["configuration"]
+    found = []
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "rnnrec.toml").touch()
+        monkeypatch.chdir(tmp_path)
+        found.append(load_config(f"{name}/rnnrec.toml", {"warehouse.threads": 1}))
+    assert [cfg.root for cfg in found] == [tmp_path / "one" / "warehouse", tmp_path / "other" / "warehouse"]
+    settings = json.dumps(found[0].as_dict(), sort_keys=True)
+    assert {cfg.digest() for cfg in found} == {hashlib.sha256(settings.encode()).hexdigest()}
+    assert found[0].digest() != Config().digest()  # every key counts
+
+
+def test_the_readme_names_every_cell_loss_and_baseline() -> None:
+    spelt = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "mingru": "minGRU", "top1_max": "TOP1-max"}
+    spelt |= {"cross_entropy": "cross-entropy", "full_cross_entropy": "cross-entropy", "bpr_max": "BPR-max"}
+    spelt |= {"sequential_rules": "sequential rules", "vsknn": "VS-kNN", "markov": "Markov"}
+    spelt |= {"session_popularity": "popularity", "popularity": "popularity"}
+    (sentence,) = re.findall(r"`rnnrec_model`: (RNN, .*?) beside them", FLAT["readme"])
+    for name in (*CELLS, *LOSSES, *BASELINES):
+        assert spelt.get(name, name.upper()) in sentence, name
+
+
+def test_the_model_library_imports_what_the_documents_say() -> None:
+    assert "torch, numpy, pyarrow, safetensors" in FLAT["readme"]
+    assert "torch, numpy, pyarrow, safetensors" in FLAT["architecture"]
+    names: set[str] = set()
+    for path in (ROOT / "rnnrec_model").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                names |= {one.name.partition(".")[0] for one in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                names.add(node.module.partition(".")[0])
+    ours = {"flows", "tasks", "rnnrec_model"}
+    assert names - ours - set(sys.stdlib_module_names) == {"torch", "numpy", "pyarrow", "safetensors"}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_that_a_page_names_exist(page: str) -> None:
+    sections = Config().as_dict()
+    for name, key in re.findall(rf"`({'|'.join(sections)})\.([a-z_.]+)(?:=[^`]*)?`", PAGES[page]):
+        if key == "py":
+            continue  # a module, as in `training.py`
+        values: Any = sections[name]
+        for part in key.split("."):
+            assert part in values, f"{name}.{key}"
+            values = values[part]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_that_a_page_names_and_links_to_exist(page: str) -> None:
+    base = ROOT if (ROOT / f"{page.upper()}.md").exists() else ROOT / "docs"
+    named = re.findall(r"`((?:flows|tasks|rnnrec_model|tests|docs|benchmarks)/[\w/*]+\.\w+)`", PAGES[page])
+    assert [path for path in named if not list(ROOT.glob(path))] == []
+    linked = re.findall(r"\]\(([\w./-]+)\)", PAGES[page])
+    there = [base / path for path in linked if not path.startswith("http")]
+    assert [path for path in there if not path.exists() and not path.with_suffix(".md").exists()] == []
+
+
+def test_targets_of_make_that_a_page_names_exist() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    named = {
+        name
+        for text in PAGES.values()
+        for name in re.findall(r"(?:^    |`|&& )make (\w+)", text, flags=re.MULTILINE)
+    }
+    assert {"demo", "test", "venv", "slow", "lint", "serve"} <= named
+    assert named - targets == set()
+
+
+def test_the_night_is_drawn_with_its_stages_in_their_order() -> None:
+    module = ast.parse((ROOT / "flows" / "nightly.py").read_text(encoding="utf-8"))
+    (flow,) = [one for one in module.body if isinstance(one, ast.FunctionDef) and one.name == "_stages"]
+    calls = [
+        node.func.attr
+        for node in ast.walk(flow)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+    ]
+    order = sorted(set(calls), key=lambda name: ast.unparse(flow).index(f"stages.{name}("))
+    drawn = PAGES["architecture"].partition("## The night, as data travels")[2].partition("Stages hand on")[0]
+    words = [{"score": "recommend"}.get(name, name) for name in order]
+    places = [drawn.find(word) for word in words]
+    assert places == sorted(places)
+    assert -1 not in places
+
+
+def test_pins_that_the_documents_explain_are_explained_in_the_project_file() -> None:
+    assert "which bounds are there for a reason (fastapi, sqlalchemy)" in FLAT["runbook"]
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    for name in ("fastapi", "sqlalchemy"):
+        assert re.search(rf'"{name}[^"]*<[^"]*", +# \w', project), name
+    assert f"prefect=={PREFECT['prefect-version']}" in PINS
+
+
+def test_a_query_s_header_says_meaning_grain_what_it_reads_and_its_parameters() -> None:
+    for path in SQL:
+        text = path.read_text(encoding="utf-8")
+        header = "".join(re.findall(r"\A(?:--.*\n)+", text))
+        body = text.removeprefix(header)
+        assert re.match(r"-- \S", header), path.name
+        assert re.search(r"^-- (grain|check|guards against)", header, flags=re.MULTILINE), path.name
+        assert "-- reads:" in header, path.name
+        for name in set(re.findall(r"\$([a-z_]\w*)", body)):
+            assert f"${name}" in header, (path.name, name)
+        assert len(re.findall(r";\s*$", body, flags=re.MULTILINE)) <= 1, path.name
+
+
+def test_reasons_of_refused_lines_that_the_documents_name_are_those_of_the_queries() -> None:
+    (cell,) = re.findall(r"\| reason \| varchar \| such as (.*) \|", PAGES["data"])
+    queries = "".join(path.read_text(encoding="utf-8") for path in SQL)
+    for reason in re.findall(r"`([^`]+)`", cell):
+        assert f"'{reason}'" in queries
+    assert "the line, cut to 1,000 characters" in FLAT["data"]
+    assert "left(raw, 1000)" in queries
+
+
+def test_the_audits_that_the_documents_name_exist() -> None:
+    named = set(re.findall(r"audit `(\w+)`", FLAT["runbook"]))
+    assert named
+    assert [name for name in named if not (ROOT / "tasks" / "sql" / f"audit_{name}.sql").exists()] == []
+
+
+def test_states_of_a_publication_are_all_named() -> None:
+    (cell,) = re.findall(r"\| state \| varchar \| (.*) \|", PAGES["data"])
+    assert set(get_args(publish.State)) <= set(re.findall(r"`(\w+)`", cell))
+
+
+def test_a_published_night_lies_where_the_data_page_says_with_the_digests_it_says(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, driver.FRIDAY, users=2)
+    serve.refresh(cfg)
+    drawn = re.findall(
+        r"^    ([\w.]+)(/?)\S*  +\S", PAGES["data"].partition("## Words")[0], flags=re.MULTILINE
+    )
+    folders = {name for name, slash in drawn if slash or "." in name}
+    assert {path.name for path in cfg.root.iterdir()} <= folders
+    (row,) = publish.publications(cfg)
+    pins = json.loads(row["tables"])
+    assert set(pins) == set(tables.OUTPUTS)
+    assert all(set(one) == {"version", "rows", "digest", "files"} for one in pins.values())
+    for one in pins.values():
+        assert (
+            one["digest"]
+            == hashlib.sha256(b"".join((cfg.root / f).read_bytes() for f in one["files"])).hexdigest()
+        )
+    lines = "".join(f"{name} {pins[name]['digest']}\n" for name in sorted(pins))
+    assert row["content_digest"] == hashlib.sha256(lines.encode()).hexdigest()
