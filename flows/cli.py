@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -53,10 +54,10 @@ def nightly(
 
         Console().print(describe(cfg, night))
         return
-    _before_prefect(cfg)
-    from flows.nightly import nightly as flow
+    with _before_prefect(cfg):
+        from flows.nightly import nightly as flow
 
-    _say(flow(str(config), night, overrides))
+        _say(flow(str(config), night, overrides))
 
 
 @app.command()
@@ -71,11 +72,11 @@ def backfill(
     """Run past nights; neither the champion nor readers who see a night already move unless asked."""
     overrides = _overrides(settings)
     cfg = _ready(config, overrides)
-    _before_prefect(cfg)
-    from flows.backfill import backfill as flow
+    with _before_prefect(cfg):
+        from flows.backfill import backfill as flow
 
-    for one in flow(first, last, str(config), overrides, promote, move_latest):
-        _say(one)
+        for one in flow(first, last, str(config), overrides, promote, move_latest):
+            _say(one)
 
 
 @app.command()
@@ -190,8 +191,10 @@ def demo(
 ) -> None:
     """Three consecutive nights of the real pipeline on the logs of a small generated shop."""
     from flows.demo import run
+    from tasks import stopping
 
-    run(folder, Console())
+    with stopping.watched():
+        run(folder, Console())
 
 
 @app.command()
@@ -222,8 +225,10 @@ def serve(
 ) -> None:
     """Start server, process pool and worker on loopback, and deploy; Ctrl-C stops all of them."""
     from flows.serving import serve as work
+    from tasks import stopping
 
-    work(port)
+    with stopping.watched(grace=9.0):  # it stops its worker and its server first
+        work(port)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -289,13 +294,17 @@ def _with_nights(config: Path) -> Config:
     return cfg
 
 
-def _before_prefect(cfg: Config) -> None:
-    """Fail for an unwritable folder before Prefect does, with our own words."""
-    from flows.surroundings import prepare
+@contextmanager
+def _before_prefect(cfg: Config) -> Iterator[None]:
+    """A writable folder, a server, and an end within seconds when a signal asks for it."""
+    from flows.temporary import have_a_server
+    from tasks import stopping
     from tasks.warehouse import make_root
 
-    make_root(cfg)
-    prepare(cfg.root / "prefect")
+    with stopping.watched():
+        make_root(cfg)
+        have_a_server(cfg.root / "prefect")
+        yield
 
 
 def _say(result: dict[str, Any]) -> None:

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from flows.surroundings import prepare
 from flows.template import rnnrec_toml
+from flows.temporary import have_a_server
 
 FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
 USERS, SEED = 1500, 1
@@ -33,7 +33,7 @@ def run(folder: Path, console: Console) -> None:
     started = time.perf_counter()
     days = [FIRST_DAY + timedelta(days=n) for n in range(DAYS)]
     config = _shop(folder, days, console)
-    prepare(folder / "prefect")
+    have_a_server(folder / "prefect")
     from flows.nightly import nightly
 
     results = []

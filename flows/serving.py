@@ -4,43 +4,53 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.error import URLError
-from urllib.request import urlopen
 
+from flows import processes
 from flows.surroundings import prepare
+from tasks import stopping
 from tasks.errors import PipelineError
 
 POOL = "rnnrec"
-STARTUP_SECONDS = 120
-PREFECT = (sys.executable, "-m", "prefect")
 
 
 def serve(port: int, home: Path = Path("var/prefect")) -> None:
-    """Run everything until interrupted or terminated."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # so that server and worker are stopped too
+    """Run everything until interrupted or terminated, which is its ordinary end."""
     with running(port, home) as worker:
         print(f"Prefect UI: http://127.0.0.1:{port} (Ctrl-C stops server and worker)", flush=True)
-        with contextlib.suppress(KeyboardInterrupt):
-            worker.wait()
+        with contextlib.suppress(stopping.Stopped):
+            while worker.poll() is None:
+                stopping.look("an order for the worker")
+                time.sleep(0.2)
 
 
 @contextlib.contextmanager
-def running(port: int, home: Path) -> Iterator[subprocess.Popen[bytes]]:
+def running(port: int, home: Path) -> Iterator[processes.Process]:
     """Server, pool, deployments and worker; yields the worker, and stops all of it at the end."""
     prepare(home)
     home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(PREFECT_API_URL=f"http://127.0.0.1:{port}/api", PREFECT_HOME=str(home.resolve()))
-    with _process("server", "start", "--host", "127.0.0.1", "--port", str(port)) as server:
-        _wait(f"http://127.0.0.1:{port}/api/health", server)
+    os.environ.update(PREFECT_HOME=str(home.resolve()))
+    os.environ.pop("PREFECT_API_URL", None)  # that of another server
+    server, address = processes.start_server(port)
+    os.environ.update(PREFECT_API_URL=address)
+    with _stopped(server):
+        processes.wait_for(address, server)
         deploy()
-        with _process("worker", "start", "--pool", POOL, "--type", "process") as worker:
+        with _stopped(
+            processes.start("prefect", "worker", "start", "--pool", POOL, "--type", "process")
+        ) as worker:
             yield worker
+
+
+@contextlib.contextmanager
+def _stopped(process: processes.Process) -> Iterator[processes.Process]:
+    """The process, which is stopped at the end."""
+    try:
+        yield process
+    finally:
+        processes.stop(process)
 
 
 def deploy() -> None:
@@ -57,36 +67,9 @@ def deploy() -> None:
 
 
 def _prefect(*arguments: str) -> None:
-    done = subprocess.run([*PREFECT, *arguments], capture_output=True, text=True, check=False)
-    if done.returncode:
+    code, said = processes.run("prefect", *arguments)
+    if code:
         raise PipelineError(
             f"prefect {' '.join(arguments)}: expected it to succeed; it said:\n"
-            f"{(done.stderr or done.stdout).strip()[-2000:]}\nIs the server of PREFECT_API_URL running?"
+            f"{said.strip()[-2000:]}\nIs the server of PREFECT_API_URL running?"
         )
-
-
-@contextlib.contextmanager
-def _process(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
-    process = subprocess.Popen([*PREFECT, *arguments])
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=30)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    """Until the server answers. Raises PipelineError when it ends or takes too long."""
-    deadline = time.monotonic() + STARTUP_SECONDS
-    while time.monotonic() < deadline and server.poll() is None:
-        with contextlib.suppress(URLError, OSError), urlopen(url, timeout=2) as answer:
-            if answer.status == 200:
-                return
-        time.sleep(0.5)
-    raise PipelineError(
-        f"{url}: expected the Prefect server to answer within {STARTUP_SECONDS} s; is the port taken?"
-    )

@@ -18,6 +18,13 @@ DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
+# What the servers that we start are told beside the above; each may be set in the environment instead.
+SERVER = {
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # seconds; a writer on SQLite waits for its turn
+    "PREFECT_SERVER_DATABASE_CONNECTION_TIMEOUT": "60",  # seconds; 5 are too few on a busy machine
+    "PREFECT_SERVER_LOG_RETRYABLE_ERRORS": "true",  # a request refused all the same says why in the log
+}
+
 
 def settle() -> None:
     """Set what is not set."""

@@ -21,10 +21,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
+from prefect.states import Cancelled, Crashed
 
-from tasks import attempts, delta, heal, logs, nights, recommend, registry, training
+from tasks import attempts, delta, heal, logs, nights, recommend, registry, stopping, training
 from tasks import audit as audits
 from tasks import ingest as ingesting
 from tasks import judge as judging
@@ -77,7 +79,9 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     day = nights.resolve(cfg, night, scheduled_start())
     make_root(cfg)
     run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
-    with attempts.recorded(cfg, day, run_id) as attempt:
+    with stopping.bounded(), attempts.recorded(cfg, day, run_id) as attempt:
+        stopping.look(f"the beginning of night {day}")
+        stopping.when_ended(_tells_the_server())
         registry.reach(cfg)
         heal.heal(cfg)
         log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
@@ -95,6 +99,22 @@ def scheduled_start() -> datetime | None:
     context = FlowRunContext.get()
     run = context.flow_run if context else None
     return run.expected_start_time if run else None
+
+
+def _tells_the_server() -> Callable[[], None]:
+    """What says on the server that this run is over, where the process has to end in the middle of it."""
+    context = FlowRunContext.get()
+    run = context.flow_run if context else None
+
+    def tell() -> None:
+        if run is None:
+            return
+        with get_client(sync_client=True) as client:
+            state = client.read_flow_run(run.id).state
+            ended = Cancelled if state and state.is_cancelling() else Crashed
+            client.set_flow_run_state(run.id, ended(message=stopping.sentence()), force=True)
+
+    return tell
 
 
 def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
@@ -117,6 +137,7 @@ def stage(
         )(work)
 
         def timed(tonight: Tonight, /, *args: P.args, **kwargs: P.kwargs) -> R:
+            stopping.look(f"stage {name} of night {tonight.night}")
             started = time.perf_counter()
             result: R = as_task(tonight, *args, **kwargs)
             tonight.durations[name] = round(time.perf_counter() - started, 3)

@@ -19,6 +19,13 @@ ROOT = Path(__file__).parents[2]
 PATIENCE_SECONDS = 180.0
 
 
+def asked(api: httpx.Client, method: str, path: str, **json: Any) -> Any:
+    """What the server answers; an answer that is not a success fails the test with its body."""
+    answer = api.request(method, path, json=json or ({} if method == "POST" else None))
+    assert answer.is_success, f"{method} {path}: {answer.status_code}, {answer.text[:2000]}"
+    return answer.json()
+
+
 def a_free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -81,12 +88,11 @@ def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> 
     assert len(scheduled) >= 3
     assert {run["state_type"] for run in scheduled} == {"SCHEDULED"}
 
-    names = {one["name"] for one in api.post("/automations/filter", json={}).json()}
+    names = {one["name"] for one in asked(api, "POST", "/automations/filter")}
     assert "rnnrec: mark silent runs as crashed" in names
 
-    run = api.post(
-        f"/deployments/{nightly['id']}/create_flow_run", json={"parameters": {"night": "2026-03-03"}}
-    ).json()
+    trigger = f"/deployments/{nightly['id']}/create_flow_run"
+    run = asked(api, "POST", trigger, parameters={"night": "2026-03-03"})
     final = eventually("the end of the run", lambda: _ended(api, run["id"]))
     assert final == "COMPLETED"
     assert (place / "warehouse" / "serve.duckdb").exists()
@@ -94,18 +100,19 @@ def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> 
 
 def _both(api: httpx.Client) -> dict[str, Any] | None:
     try:
-        found = {one["name"]: one for one in api.post("/deployments/filter", json={}).json()}
-    except (httpx.TransportError, ValueError):
+        api.get("/health")
+    except httpx.TransportError:
         return None
-    return found if len(found) == 2 and api.post("/automations/filter", json={}).json() else None
+    found = {one["name"]: one for one in asked(api, "POST", "/deployments/filter")}
+    return found if len(found) == 2 and asked(api, "POST", "/automations/filter") else None
 
 
 def _runs(api: httpx.Client, deployment: str) -> list[dict[str, Any]]:
-    asked = {"flow_runs": {"deployment_id": {"any_": [deployment]}}}
-    found: list[dict[str, Any]] = api.post("/flow_runs/filter", json=asked).json()
+    wanted = {"deployment_id": {"any_": [deployment]}}
+    found: list[dict[str, Any]] = asked(api, "POST", "/flow_runs/filter", flow_runs=wanted)
     return found
 
 
 def _ended(api: httpx.Client, run: str) -> str | None:
-    state = str(api.get(f"/flow_runs/{run}").json()["state_type"])
+    state = str(asked(api, "GET", f"/flow_runs/{run}")["state_type"])
     return state if state in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED") else None
