@@ -53,6 +53,17 @@ class Candidates:
         brought = torch.where(self.strips.present[:, lane], self.columns[:, lane], self.targets)
         return brought.t()
 
+    @property
+    def others(self) -> Tensor:
+        """() how many items the batch's other sessions brought, on average over what the sessions brought.
+
+        Each session's items count once each: all it brought, less its own, weighed by its own.
+        """
+        held = self.columns.sort(dim=0).values  # absent cells repeat an item of their lane
+        distinct = ((held[1:] != held[:-1]).sum(0) + 1) * self.strips.real[0]
+        brought = distinct.float()
+        return brought.sum() - brought.square().sum() / brought.sum()
+
     def recent(self, lags: int) -> tuple[Tensor, Tensor]:
         """(events, lags) columns of the items at the last positions, newest first, and which there are."""
         lanes = self.columns.shape[1]

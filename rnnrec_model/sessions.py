@@ -19,6 +19,7 @@ from rnnrec_model.errors import DataError
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
 ITEMS, OFFSETS = "items.npy", "offsets.npy"
+EVENTS_AT_ONCE = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,15 @@ class Sessions:
         owners = np.repeat(np.arange(len(column)), lengths)
         indices = vocabulary.encode(column.flatten())
         return _grouped(indices, owners, len(column), min_length)
+
+    def holding(self, items: int) -> Indices:
+        """(items,) in how many of the sessions of two items and more each item stands."""
+        counts = np.zeros(items, dtype=np.int64)
+        for _, some in self.chunks(EVENTS_AT_ONCE):
+            owners = np.repeat(np.arange(len(some)), some.lengths)
+            pairs = np.unique((owners * items + some.items)[some.lengths[owners] >= 2])
+            counts += np.bincount(pairs % items, minlength=items)
+        return counts
 
     def take(self, rows: Indices) -> Sessions:
         """The sessions at these positions, in this order."""

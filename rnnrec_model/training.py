@@ -25,7 +25,7 @@ from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
 from rnnrec_model.evaluation import evaluate
 from rnnrec_model.losses import ABSENT, LOSSES
-from rnnrec_model.negatives import NegativeSampler
+from rnnrec_model.negatives import Inclusion, NegativeSampler
 from rnnrec_model.network import Network
 from rnnrec_model.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.recommender import Recommender
@@ -205,7 +205,7 @@ class Trainer:
         self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
         counts = torch.as_tensor(vocabulary.counts.copy(), device=self.device)
         self._sampler = NegativeSampler(counts, config.negative_alpha, self.random)
-        self._correction = self._log_inclusion()
+        self._inclusion = self._inclusion_of_others()
         self._states: list[Tensor] = []
         self._workspace = Workspace()
         self._rate = torch.zeros((), device=self.device)
@@ -306,11 +306,12 @@ class Trainer:
             return fixed(self._items, where, drawn, self._scratch)
         return compact(self._items, where, drawn)
 
-    def _log_inclusion(self) -> Tensor | None:
+    def _inclusion_of_others(self) -> Inclusion | None:
         config = self.config
         if config.loss != "cross_entropy" or config.logq == 0.0:
             return None
-        return config.logq * self._sampler.log_inclusion(config.negatives, 2 * config.batch_events)
+        holding = torch.as_tensor(self._sessions.holding(len(self.vocabulary)), device=self.device)
+        return Inclusion(self._sampler.chance, holding, config.negatives)
 
     def _loss(self, hidden: Tensor, rows: dict[str, Tensor], found: Candidates) -> Tensor:
         """(events,) loss of hidden states (events, units) against all gathered rows."""
@@ -321,8 +322,8 @@ class Trainer:
         raises = raises * there
         banned = found.seen(len(matrix), self._workspace) if self.config.exclude_seen else None
         own = own_offset = None
-        if self._correction is not None and found.items is not None:
-            correction = self._correction[found.items]
+        if self._inclusion is not None and found.items is not None:
+            correction = self.config.logq * self._inclusion.log_chance(found.items, found.others)
             offset = offset - correction[:, None]
             own = found.own
             own_offset = correction[own]

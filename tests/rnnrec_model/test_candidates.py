@@ -56,6 +56,20 @@ def second_piece(request):
     return found, len(found.items)
 
 
+@pytest.mark.parametrize("draw", ["compact", "fixed"])
+def test_the_other_sessions_items_are_counted_once_a_session(draw):
+    """7 3 7, 5 9 3 and an empty lane: to two items the other session brings three, to three two."""
+    lanes = strips(torch.tensor([0, 3, 0]), torch.tensor([2, 2, 0]), steps=2, before=0)
+    scratch = (torch.zeros(10, dtype=torch.int64),) if draw == "fixed" else ()
+    found = (fixed if draw == "fixed" else compact)(torch.tensor([7, 3, 7, 5, 9, 3]), lanes, DRAWN, *scratch)
+    assert found.others.item() == pytest.approx((2 * 3 + 3 * 2) / 5)
+
+
+def test_a_session_alone_has_no_others(second_piece):
+    found, _ = second_piece
+    assert found.others.item() == 0
+
+
 def ids(found, columns):
     return (columns if found.items is None else found.items[columns]).tolist()
 
