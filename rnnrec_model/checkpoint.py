@@ -2,27 +2,33 @@
 
 A checkpoint is one safetensors file (weights, optimizer state, generator state, the best epoch's so far) with
 its progress as metadata, written beside and renamed, so that a kill leaves the old one or the new one.
-It is only taken up by a training of the same settings and data.
+It is only taken up by the very training that wrote it (`Trainer.identity`), and only while all its numbers
+are finite: a NaN would be carried on for ever.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 if TYPE_CHECKING:
     from rnnrec_model.training import EpochReport, Trainer
 
+log = logging.getLogger(__name__)
+
 NAME = "checkpoint.safetensors"
+FORMAT = 2  # goes up when the same settings and data come to train to other weights
 
 
 @dataclass
@@ -37,15 +43,16 @@ class Progress:
     history: list[EpochReport] = field(default_factory=list)
 
 
-def write(folder: Path, trainer: Trainer, progress: Progress) -> None:
-    """Replace the folder's checkpoint by the present state."""
+def write(folder: Path, identity: str, trainer: Trainer, progress: Progress) -> None:
+    """Replace the folder's checkpoint by the present state. Raises TrainingError when that is no number."""
+    trainer.require_finite()
     folder.mkdir(parents=True, exist_ok=True)
     tensors = trainer.state()
     tensors |= {f"best.{name}": weight for name, weight in progress.best_state.items()}
     tensors["random"] = trainer.random.get_state()
     tensors |= {"total_loss": trainer.total_loss, "total_events": trainer.total_events}
     facts = {
-        "identity": trainer.identity(),
+        "identity": identity,
         "epoch": progress.epoch,
         "batch": progress.batch,
         "best_epoch": progress.best_epoch,
@@ -60,18 +67,22 @@ def write(folder: Path, trainer: Trainer, progress: Progress) -> None:
     beside.replace(folder / NAME)
 
 
-def restore(folder: Path, trainer: Trainer) -> Progress | None:
-    """Put the trainer where the folder's checkpoint left off; None when there is none for this training."""
+def restore(folder: Path, identity: str, trainer: Trainer) -> Progress | None:
+    """Put the trainer where the folder's checkpoint left off.
+
+    None when there is none; None, and a line in the log that says why, when the one there is another
+    training's, holds a number that is not finite, or cannot be read.
+    """
     from rnnrec_model.training import EpochReport
 
     path = folder / NAME
     if not path.exists():
         return None
-    with safe_open(path, framework="pt", device=str(trainer.device)) as file:
-        facts = json.loads(file.metadata()["facts"])
-        if facts["identity"] != trainer.identity():
-            return None
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        facts, tensors = _read(path, identity, str(trainer.device))
+    except _OfNoUse as why:
+        log.warning("%s: expected a checkpoint of this training; %s. Training starts anew", path, why)
+        return None
     trainer.load_state(tensors)
     trainer.random.set_state(tensors["random"].cpu())
     trainer.total_loss.copy_(tensors["total_loss"])
@@ -85,6 +96,29 @@ def restore(folder: Path, trainer: Trainer) -> Progress | None:
         best_state=_under(tensors, "best."),
         history=[EpochReport(**report) for report in facts["history"]],
     )
+
+
+class _OfNoUse(Exception):
+    """Why a checkpoint is not gone on from."""
+
+
+def _read(path: Path, identity: str, device: str) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    try:
+        with safe_open(path, framework="pt", device=device) as file:
+            facts = json.loads(file.metadata()["facts"])
+            if facts["identity"] != identity:
+                raise _OfNoUse("got one of other settings, data, earlier model or device")
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise _OfNoUse(f"it cannot be read ({error})") from None
+    if not finite(tensors.values()):
+        raise _OfNoUse("got one that holds NaN or infinite numbers")
+    return facts, tensors
+
+
+def finite(tensors: Iterable[Tensor]) -> bool:
+    """Is every number finite?"""
+    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def remove(folder: Path) -> None:

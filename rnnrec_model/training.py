@@ -37,6 +37,7 @@ from rnnrec_model.warm_start import warm_network
 from rnnrec_model.workspace import Workspace
 
 VALIDATION_SHARE = 0.05
+LOOK_STEPS = 1000  # between two looks at the loss, each of which waits for the device
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,8 @@ def train(
     with _threads(training_config.threads):
         trainer = Trainer(sessions, vocabulary, model_config, training_config, warm_start)
         last = training_config.epochs if stop_after is None else stop_after
-        return _train(trainer, last, patience, validation, checkpoint, on_epoch)
+        identity = "" if checkpoint is None else trainer.identity(validation, patience)
+        return _train(trainer, last, patience, validation, checkpoint, identity, on_epoch)
 
 
 def _train(
@@ -102,13 +104,14 @@ def _train(
     patience: int,
     validation: Sessions | None,
     checkpoint: Path | None,
+    identity: str,
     on_epoch: Callable[[EpochReport], None] | None,
 ) -> Trained:
     progress = checkpoints.Progress()
     if checkpoint is not None:
-        progress = checkpoints.restore(checkpoint, trainer) or progress
+        progress = checkpoints.restore(checkpoint, identity, trainer) or progress
     for epoch in range(progress.epoch, last):
-        report = _run_epoch(trainer, epoch, progress, checkpoint)
+        report = _run_epoch(trainer, epoch, progress, checkpoint, identity)
         if validation is not None:
             report = _validated(report, trainer, validation, progress, keep=patience > 0)
         progress.history.append(report)
@@ -143,7 +146,7 @@ def _newest_apart(sessions: Sessions) -> tuple[Sessions, Sessions]:
 
 
 def _run_epoch(
-    trainer: Trainer, epoch: int, progress: checkpoints.Progress, folder: Path | None
+    trainer: Trainer, epoch: int, progress: checkpoints.Progress, folder: Path | None, identity: str
 ) -> EpochReport:
     began, saved = time.perf_counter(), time.monotonic()
     interval = trainer.config.checkpoint_minutes * 60
@@ -151,16 +154,14 @@ def _run_epoch(
         if number < progress.batch:
             continue
         trainer.step(batch)
+        if trainer.steps_done % LOOK_STEPS == 0:
+            trainer.require_finite_loss()
         if folder is not None and interval and batch.last and time.monotonic() - saved >= interval:
             progress.epoch, progress.batch = epoch, number + 1
-            checkpoints.write(folder, trainer, progress)
+            checkpoints.write(folder, identity, trainer, progress)
             saved = time.monotonic()
+    trainer.require_finite()
     loss, events = trainer.take_loss()
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"training: expected a finite loss; got {loss} in epoch {epoch + 1}. Lower "
-            f"training.learning_rate (now {trainer.config.learning_rate}) or set training.clip_norm"
-        )
     return EpochReport(epoch + 1, loss, events, time.perf_counter() - began)
 
 
@@ -201,7 +202,7 @@ class Trainer:
             config,
         )
         if warm_start is not None:
-            warm_network(self.network, self.optimizer.state, vocabulary, warm_start)
+            warm_network(self.network, self.optimizer.state, vocabulary, config.optimizer, warm_start)
         self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
         counts = torch.as_tensor(vocabulary.counts.copy(), device=self.device)
         self._sampler = NegativeSampler(counts, config.negative_alpha, self.random)
@@ -277,12 +278,39 @@ class Trainer:
         for name, tensor in self.state().items():
             tensor.copy_(state[name])
 
-    def identity(self) -> str:
-        """Digest of everything that decides the outcome: settings, vocabulary and data."""
-        settings = self.network.config.as_dict(), self.config.as_dict()
+    def identity(self, validation: Sessions | None = None, patience: int = 0) -> str:
+        """Digest of everything that decides the outcome, of a trainer that has not done a step yet.
+
+        Settings as they come out on this machine (device, precision, torch), vocabulary, sessions to train
+        on and to validate on, and the state that training starts from: drawn, or an earlier model's.
+        """
+        settings = self.network.config.as_dict(), self.config.as_dict(), patience
+        machine = self.device.type, str(self._precision), self._fixed_shapes, torch.__version__
+        arrays = [self.vocabulary.counts, self._sessions.items, self._sessions.offsets]
+        arrays += [tensor.cpu().numpy() for tensor in self.state().values()]
+        arrays += [] if validation is None else [validation.items, validation.offsets]
+        words = repr((checkpoints.FORMAT, settings, machine, [array.shape for array in arrays]))
         ids = repr(self.vocabulary.ids.to_pylist())
-        data = (self._sessions.items, self._sessions.offsets)
-        return checkpoints.digest(repr(settings), ids, *(np.ascontiguousarray(array).data for array in data))
+        return checkpoints.digest(words, ids, *(np.ascontiguousarray(array).data for array in arrays))
+
+    def require_finite_loss(self) -> None:
+        """Raises TrainingError when the loss since `take_loss` is not finite. Waits for the device."""
+        if not math.isfinite(float(self.total_loss)):
+            raise self._not_finite(f"a loss of {float(self.total_loss)}")
+
+    def require_finite(self) -> None:
+        """As `require_finite_loss`, and of weights and optimizer state: the last update is in no loss yet."""
+        self.require_finite_loss()
+        for name, tensor in self.state().items():
+            if not checkpoints.finite([tensor]):
+                raise self._not_finite(f"NaN or infinite numbers in {name}")
+
+    def _not_finite(self, what: str) -> TrainingError:
+        return TrainingError(
+            f"training: expected a finite loss and finite weights; got {what} by step {self.steps_done:,} of "
+            f"{self.steps_in_all:,}. Lower training.learning_rate (now {self.config.learning_rate}) or set "
+            "training.clip_norm"
+        )
 
     def take_loss(self) -> tuple[float, int]:
         """Mean loss per event since the last call, and the events."""

@@ -1,10 +1,13 @@
 """Starting from an earlier model whose vocabulary was another one.
 
 Known items keep their rows and optimizer state, new ones keep the fresh initialisation, vanished ones are
-dropped. Dense weights and their optimizer state carry over whole.
+dropped. Dense weights and their optimizer state carry over whole. What an optimizer kept is of use to the
+same optimizer only: after a change of it the weights are taken and its state begins afresh.
 """
 
 from __future__ import annotations
+
+import logging
 
 import torch
 from torch import Tensor
@@ -14,9 +17,15 @@ from rnnrec_model.network import Network
 from rnnrec_model.recommender import Recommender
 from rnnrec_model.vocabulary import Vocabulary
 
+log = logging.getLogger(__name__)
+
 
 def warm_network(
-    network: Network, optimizer_state: dict[str, Tensor], vocabulary: Vocabulary, earlier: Recommender
+    network: Network,
+    optimizer_state: dict[str, Tensor],
+    vocabulary: Vocabulary,
+    optimizer: str,
+    earlier: Recommender,
 ) -> None:
     """Overwrite what `earlier` knows. Raises ConfigError when the networks have different shapes."""
     if earlier.model_config != network.config:
@@ -32,10 +41,24 @@ def warm_network(
         for name, weight in network.named_parameters():
             old = earlier.network.get_parameter(name).to(device)
             _carry(weight.data, old, name in tables, known, old_rows)
+        if not _of_use(earlier, optimizer, optimizer_state):
+            return
         for name, state in optimizer_state.items():
             if name in earlier.optimizer_state:
                 is_table = name.rsplit(".", 1)[0] in tables
                 _carry(state, earlier.optimizer_state[name].to(device), is_table, known, old_rows)
+
+
+def _of_use(earlier: Recommender, optimizer: str, state: dict[str, Tensor]) -> bool:
+    """Is the earlier optimizer's state what this one would have kept? Says so in the log when it is not."""
+    before, kept = earlier.training_config.optimizer, earlier.optimizer_state
+    fits = all(kept[name].shape[1:] == state[name].shape[1:] for name in kept.keys() & state.keys())
+    if before == optimizer and kept and fits:
+        return True
+    saved = f"of {before}" if kept else "that was not saved"
+    log.info("warm start: weights are the earlier model's; state %s is of no use: %s begins afresh",
+             saved, optimizer)  # fmt: skip
+    return False
 
 
 def _carry(new: Tensor, old: Tensor, is_table: bool, known: Tensor, old_rows: Tensor) -> None:
