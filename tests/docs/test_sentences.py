@@ -11,19 +11,21 @@ import re
 import sys
 from dataclasses import fields
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import Any, get_args
 
 import pytest
 import typer
 import yaml
+from prefect.settings.models.flows import FlowsSettings
 
-from flows import serving
+from flows import processes, serving, surroundings
 from flows.cli import app
 from rnnrec_model.baselines import BASELINES
 from rnnrec_model.cells import CELLS
 from rnnrec_model.losses import LOSSES
 from rnnrec_model.training import VALIDATION_SHARE
-from tasks import audit, delta, judge, parquet, publish, serve, stages, tables
+from tasks import audit, delta, judge, parquet, publish, serve, stages, stopping, tables
 from tasks.config import Config, load_config
 from tasks.errors import ConfigurationError
 
@@ -65,6 +67,7 @@ def constant(path: str, name: str) -> str:
 STALE_HOURS = round(inspect.signature(delta.clean_stale).parameters["older_than_hours"].default)
 RETRY_SECONDS = re.findall(r"retry_delay_seconds=(\d+)", inspect.getsource(stages))[0]
 WORDS = ("no", "one", "two", "three", "four", "five")
+WAIT_SECONDS = surroundings.SERVER["PREFECT_SERVER_DATABASE_TIMEOUT"]
 PORT = default("serve", "--port")
 HOME = inspect.signature(serving.serve).parameters["home"].default
 
@@ -81,6 +84,13 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
         ("runbook", f"the staged tables, {STALE_HOURS} hours"),
         ("runbook", f"the check ends {audit.COMPARED_DAYS} days after the last publication"),
         ("runbook", {0.5: "with less than half the rows of the one before"}[audit.MIN_SHARE]),
+        ("runbook", f"a heartbeat every {FlowsSettings().heartbeat_frequency} seconds"),
+        ("runbook", f"({default('status', '--max-age').replace('h', ' hours')} if not given)"),
+        ("runbook", f"or {stopping.GRACE_SECONDS:.0f} seconds later in the middle of one"),
+        ("runbook", f"is not waited for longer than {stopping.TELL_SECONDS:.0f} seconds"),
+        ("runbook", f"ended after {processes.STOP_SECONDS:.0f} seconds each"),
+        ("runbook", f"The exit code is {128 + SIGTERM} for SIGTERM and {128 + SIGINT} for SIGINT"),
+        ("runbook", f"they wait for each other, up to {WAIT_SECONDS} seconds"),
         ("runbook", f'set_registered_model_alias("{Config().registry.model_name}", "champion"'),
         ("data", f"Staged files of dead runs are deleted after {STALE_HOURS} hours"),
         ("data", f"row groups of {parquet.ROW_GROUP:,} rows"),
@@ -263,6 +273,27 @@ def test_the_audits_that_the_documents_name_exist() -> None:
     named = set(re.findall(r"audit `(\w+)`", FLAT["runbook"]))
     assert named
     assert [name for name in named if not (ROOT / "tasks" / "sql" / f"audit_{name}.sql").exists()] == []
+
+
+def test_the_tags_and_artifacts_that_the_runbook_names_are_those_of_the_code() -> None:
+    code = "".join(
+        (ROOT / path).read_text(encoding="utf-8") for path in ("tasks/stages.py", "flows/outcomes.py")
+    )
+    for name in ("nightly-report", "nightly-verdict", "crowned", "champion-stays", "model-version:"):
+        assert f"`{name}" in FLAT["runbook"]
+        assert f'"{name}' in code, name
+
+
+def test_each_deployment_has_one_slot_in_which_a_second_run_waits() -> None:
+    assert "Each has one slot: a second run waits for the first." in FLAT["runbook"]
+    limits = [one["concurrency_limit"] for one in PREFECT["deployments"]]
+    assert limits == [{"limit": 1, "collision_strategy": "ENQUEUE"}] * len(limits)
+
+
+def test_no_setting_is_read_from_the_environment() -> None:
+    assert "No setting is read from the environment." in FLAT["configuration"]
+    for path in ("tasks/config.py", "rnnrec_model/config.py"):
+        assert "environ" not in (ROOT / path).read_text(encoding="utf-8")
 
 
 def test_states_of_a_publication_are_all_named() -> None:
