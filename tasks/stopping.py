@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-GRACE_SECONDS = 5.0
+GRACE_SECONDS = 4.0
 TELL_SECONDS = 2.0  # for what is told to a server that may not answer any more
 ONE_REQUEST_SECONDS = 1.0  # `timeout` signals the process, then its group: that is one request, not two
 SIGNALS = (signal.SIGTERM, signal.SIGINT)

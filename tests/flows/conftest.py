@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -52,6 +55,17 @@ def prefect_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     torch.set_num_threads(1)
     with prefect_test_harness(server_startup_timeout=120):
         yield str(PREFECT_API_URL.value())
+
+
+@pytest.fixture(scope="session")
+def driver() -> ModuleType:
+    """stopped_run.py, which is a program too."""
+    made = importlib.util.spec_from_file_location("stopped_run", Path(__file__).with_name("stopped_run.py"))
+    assert made
+    assert made.loader
+    module = sys.modules["stopped_run"] = importlib.util.module_from_spec(made)
+    made.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope="session")

@@ -125,10 +125,10 @@ def alone(mark: str) -> list[str]:
     return list(left.values())
 
 
-def faults(ending: Ending, number: signal.Signals) -> list[str]:
-    """What an ending may not be."""
+def faults(ending: Ending, number: signal.Signals, bound: float = BOUND_SECONDS) -> list[str]:
+    """What an ending may not be; it was killed after twice the bound in any case."""
     found = [f"left {one}" for one in ending.orphans]
-    if ending.seconds > BOUND_SECONDS:
+    if ending.seconds > bound:
         found.append(f"took {ending.seconds:.1f} s")
     if ending.early and ending.code not in (128 + number, 0):
         found.append(f"code {ending.code}")
@@ -143,7 +143,9 @@ def faults(ending: Ending, number: signal.Signals) -> list[str]:
 def a_server(home: Path) -> Iterator[str]:
     """A Prefect server that is there for all tries; yields its API's address."""
     from flows import processes
+    from flows.surroundings import settle
 
+    settle()
     os.environ["PREFECT_HOME"] = str(home)
     server, api = processes.start_server()
     try:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -46,14 +47,17 @@ def eventually(what: str, look: Callable[[], Any]) -> Any:
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
-    shop: Any, tmp_path: Path
+    shop: Any, tmp_path: Path, driver: Any
 ) -> None:
     place = Path(shutil.copytree(shop.folder, tmp_path / "place"))
     shutil.copy(ROOT / "prefect.yaml", place)
     for package in ("flows", "tasks", "rnnrec_model"):
         (place / package).symlink_to(ROOT / package)
     port = a_free_port()
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    mark = uuid.uuid4().hex
+    clean = {driver.MARK: mark} | {
+        name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
+    }
     log = (tmp_path / "serve.log").open("w")
     command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
     serving = subprocess.Popen(
@@ -67,8 +71,10 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
         raise
     finally:
         serving.terminate()
-        serving.wait(timeout=60)
+        code = serving.wait(timeout=60)
         log.close()
+    assert code == 0, (tmp_path / "serve.log").read_text()[-3000:]
+    assert driver.alone(mark) == []
 
 
 def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> None:
@@ -96,6 +102,13 @@ def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> 
     final = eventually("the end of the run", lambda: _ended(api, run["id"]))
     assert final == "COMPLETED"
     assert (place / "warehouse" / "serve.duckdb").exists()
+
+    run = asked(api, "POST", trigger, parameters={"night": "2026-03-04"})
+    eventually(
+        "the run to begin", lambda: asked(api, "GET", f"/flow_runs/{run['id']}")["state_type"] == "RUNNING"
+    )
+    asked(api, "POST", f"/flow_runs/{run['id']}/set_state", state={"type": "CANCELLING"})
+    assert eventually("the end of the cancelled run", lambda: _ended(api, run["id"])) == "CANCELLED"
 
 
 def _both(api: httpx.Client) -> dict[str, Any] | None:
