@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-import logging
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,7 +15,8 @@ import typer
 from rich.console import Console
 
 from flows.surroundings import settle
-from tasks.errors import ConfigurationError, PipelineError, StaleError, WarehouseError
+from tasks import logs
+from tasks.errors import ConfigurationError, PipelineError, StaleError, WarehouseError, release
 
 if TYPE_CHECKING:
     from tasks.config import Config
@@ -23,16 +24,37 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="rnnrec",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     help="Every night: raw event logs in, recommendations out, published only when they earned it.",
 )
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only how it ended.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every epoch, rule and state.")]
+LogFormat = Annotated[
+    logs.Form | None, typer.Option(help="text, or json: an object a line.", envvar=logs.FORM)
+]
 Settings = Annotated[
     list[str] | None, typer.Option("--set", "-s", metavar="KEY=VALUE", help="Override a setting; repeatable.")
 ]
 DEFAULT = Path("rnnrec.toml")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(f"rnnrec {version('rnnrec')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version and end.")
+    ] = False,
+) -> None:
+    """Every night: raw event logs in, recommendations out, published only when they earned it."""
 
 
 @app.command()
@@ -45,8 +67,12 @@ def nightly(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Run one night. A second run of the same night publishes nothing new."""
+    logs.speak(quiet, verbose, log_format)
     overrides = _overrides(settings)
     cfg = _ready(config, overrides)
     if dry_run:
@@ -57,6 +83,7 @@ def nightly(
     with _before_prefect(cfg):
         from flows.nightly import nightly as flow
 
+        logs.set_up()
         _say(flow(str(config), night, overrides))
 
 
@@ -68,13 +95,18 @@ def backfill(
     settings: Settings = None,
     promote: Annotated[bool, typer.Option("--promote", help="Let winners become the champion.")] = False,
     move_latest: Annotated[bool, typer.Option("--move-latest", help="Show these nights to readers.")] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    log_format: LogFormat = None,
 ) -> None:
     """Run past nights; neither the champion nor readers who see a night already move unless asked."""
+    logs.speak(quiet, verbose, log_format)
     overrides = _overrides(settings)
     cfg = _ready(config, overrides)
     with _before_prefect(cfg):
         from flows.backfill import backfill as flow
 
+        logs.set_up()
         for one in flow(first, last, str(config), overrides, promote, move_latest):
             _say(one)
 
@@ -170,7 +202,7 @@ def evaluate(
     from tasks.config import load_config
     from tasks.evaluate import Question, evaluate_files
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logs.set_up()
     overrides = _overrides(settings)
     cfg = load_config(config, overrides, for_a_night=False) if config else _defaults(overrides)
     question = Question(
@@ -232,20 +264,29 @@ def serve(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script: the pipeline's own errors become a message and an exit code."""
+    """The console script: whatever fails becomes a message, once and last, and an exit code."""
     settle()
     try:
-        app(args=None if arguments is None else list(arguments), prog_name="rnnrec")
+        with logs.at_the_door():
+            app(args=None if arguments is None else list(arguments), prog_name="rnnrec")
     except PipelineError as error:
-        Console(stderr=True, soft_wrap=True).print(str(error), style="red", markup=False, highlight=False)
-        sys.exit(error.exit_code)
+        _fail(error, str(error), error.exit_code)
     except OSError as error:
-        say = Console(stderr=True, soft_wrap=True).print
-        say(
-            f"{error}; is the disk full, or the folder not ours? Readers still have the night before.",
-            style="red",
-        )
-        sys.exit(WarehouseError.exit_code)
+        sentence = f"{error}; is the disk full, or the folder not ours? Readers still have the night before."
+        _fail(error, sentence, WarehouseError.exit_code)
+    except Exception as error:
+        traceback.print_exc()
+        _fail(error, f"{error!r}: a fault in rnnrec; please report the lines above.", PipelineError.exit_code)
+
+
+def _fail(error: BaseException, sentence: str, code: int) -> None:
+    release(error)
+    if logs.CONSOLE.form == "json":
+        print(logs.as_json("ERROR", "rnnrec", sentence, exit_code=code), file=sys.stderr)
+    else:
+        console = Console(stderr=True, soft_wrap=True)
+        console.print(sentence, style="red", markup=False, highlight=False)
+    sys.exit(code)
 
 
 def _overrides(settings: Sequence[str] | None) -> dict[str, Any]:
@@ -308,7 +349,10 @@ def _before_prefect(cfg: Config) -> Iterator[None]:
 
 
 def _say(result: dict[str, Any]) -> None:
-    Console(soft_wrap=True).print(result["sentence"], highlight=False, markup=False)
+    if logs.CONSOLE.form == "json":
+        print(json.dumps(result))
+    else:
+        Console(soft_wrap=True).print(result["sentence"], highlight=False, markup=False)
 
 
 if __name__ == "__main__":

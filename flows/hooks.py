@@ -10,19 +10,21 @@ from prefect.client.schemas.objects import FlowRun, State
 
 from flows.naming import tagged_night
 from flows.outcomes import failure
-from tasks.errors import PipelineError
+from tasks.errors import PipelineError, release
 
 log = logging.getLogger(__name__)
 
 
 def say_what_broke(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
-    """Prefect hook for failed and crashed runs."""
+    """Prefect hook for failed and crashed runs; what broke is said once, and last."""
     log.error(what_broke(flow_run, state))
 
 
 def what_broke(flow_run: FlowRun, state: State[Any]) -> str:
     """The state's own message, if a night ended in an error of ours; else the same for whatever came."""
     error = state.result(raise_on_failure=False) if state.data is not None else None
+    if isinstance(error, BaseException):
+        release(error)
     if isinstance(error, PipelineError):
         return state.message or str(error)
     verb = "crashed" if state.is_crashed() else "failed"

@@ -117,7 +117,7 @@ def _findings(con: duck.Connection, name: str, params: Mapping[str, Any]) -> str
     duck.keep(con, "findings", f"{PREFIX}{name}", **params)
     count = duck.count(con, "findings")
     if not count:
-        log.info("audit %s: no offending row", name)
+        log.debug("audit %s: no offending row", name)
         return ""
     sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
     shown = "; ".join(", ".join(f"{key}={value}" for key, value in row.items()) for row in sample)

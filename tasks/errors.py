@@ -15,6 +15,8 @@
 Each message says what was expected, what came, and what to do next.
 """
 
+from traceback import clear_frames
+
 
 class PipelineError(Exception):
     """Anything a night refuses; `exit_code` is what the command line ends with."""
@@ -60,3 +62,16 @@ class ModelFailure(PipelineError):
 
 class StaleError(PipelineError):
     exit_code = 11
+
+
+def release(error: BaseException) -> None:
+    """Let go of what the ended frames of a failure hold: connections that nobody can close any more.
+
+    Prefect keeps errors until the process ends, which is too late for DuckDB to part from its own.
+    """
+    known: list[BaseException] = []
+    following: BaseException | None = error
+    while following is not None and following not in known:
+        clear_frames(following.__traceback__)
+        known.append(following)
+        following = following.__cause__ or following.__context__

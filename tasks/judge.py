@@ -106,7 +106,7 @@ def _measure(
         return {}
     found = evaluate(scorer, sessions, cutoffs=cfg.evaluation.cutoffs)
     share = found.predictions / predictions  # what it was not able to be asked for is a miss
-    log.info(
+    log.debug(
         "%s: %d predictions (%.1f %% of all) in %.1f s", name, found.predictions, 100 * share, found.seconds
     )
     return {metric: float(value) * share for metric, value in found.metrics.items()}

@@ -67,7 +67,7 @@ def _user_rows(
             f"night {night}: expected users active in {cfg.recommendations.active_days} days; found none. "
             "Raise recommendations.active_days, or check the sources."
         )
-    log.info("%d active users to score", users.num_rows)
+    log.debug("%d active users to score", users.num_rows)
     return _reader(_answers(cfg, night, scorer, serving, users, model_version, "user_id", "item_id", False))
 
 
@@ -114,7 +114,7 @@ def _answers(
             }
         )
         yield from table.combine_chunks().to_batches()
-        log.info("%s: %d of %d scored", key, min(start + CHUNK, asked.num_rows), asked.num_rows)
+        log.debug("%s: %d of %d scored", key, min(start + CHUNK, asked.num_rows), asked.num_rows)
 
 
 def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:

@@ -42,6 +42,8 @@ from tasks.warehouse import make_root
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 5
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -118,7 +120,10 @@ def _tells_the_server() -> Callable[[], None]:
 
 
 def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
-    return isinstance(state.data, RegistryError) or "RegistryError" in (state.message or "")
+    curable = isinstance(state.data, RegistryError) or "RegistryError" in (state.message or "")
+    if curable:
+        log.warning("the registry did not answer; once more in %d s", RETRY_SECONDS)
+    return curable
 
 
 def stage(
@@ -130,7 +135,7 @@ def stage(
         as_task = task(
             name=name,
             retries=retries,
-            retry_delay_seconds=5,
+            retry_delay_seconds=RETRY_SECONDS,
             retry_condition_fn=_curable if retries else None,
             cache_policy=NO_CACHE,
             persist_result=False,
@@ -139,7 +144,8 @@ def stage(
         def timed(tonight: Tonight, /, *args: P.args, **kwargs: P.kwargs) -> R:
             stopping.look(f"stage {name} of night {tonight.night}")
             started = time.perf_counter()
-            result: R = as_task(tonight, *args, **kwargs)
+            with logs.going_on(name):
+                result: R = as_task(tonight, *args, **kwargs)
             tonight.durations[name] = round(time.perf_counter() - started, 3)
             tonight.counts[name] = _numbers(result)
             said = ", ".join(f"{value:,} {what}" for what, value in tonight.counts[name].items()) or "done"

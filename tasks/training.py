@@ -96,7 +96,7 @@ def _fit(
 
 def _progress(name: str, cfg: Config) -> Any:
     def say(report: EpochReport) -> None:
-        log.info(
+        log.debug(
             "%s: epoch %d of %d, loss %.4f, %.0f events/s",
             name, report.epoch, cfg.training.epochs, report.loss, report.events_per_second,
         )  # fmt: skip

@@ -65,7 +65,7 @@ def constant(path: str, name: str) -> str:
 
 
 STALE_HOURS = round(inspect.signature(delta.clean_stale).parameters["older_than_hours"].default)
-RETRY_SECONDS = re.findall(r"retry_delay_seconds=(\d+)", inspect.getsource(stages))[0]
+RETRY_SECONDS = str(stages.RETRY_SECONDS)
 WORDS = ("no", "one", "two", "three", "four", "five")
 WAIT_SECONDS = surroundings.SERVER["PREFECT_SERVER_DATABASE_TIMEOUT"]
 PORT = default("serve", "--port")
