@@ -17,18 +17,27 @@ POOL = "rnnrec"
 
 
 def serve(port: int, home: Path = Path("var/prefect")) -> None:
-    """Run everything until interrupted or terminated, which is its ordinary end."""
-    with running(port, home) as worker:
+    """Run everything until interrupted or terminated, which is its ordinary end.
+
+    Raises PipelineError when server or worker ends by itself.
+    """
+    with running(port, home) as children:
         print(f"Prefect UI: http://127.0.0.1:{port} (Ctrl-C stops server and worker)", flush=True)
         with contextlib.suppress(stopping.Stopped):
-            while worker.poll() is None:
-                stopping.look("an order for the worker")
+            while all(child.poll() is None for child in children.values()):
+                stopping.look("anything ended by itself")
                 time.sleep(0.2)
+            ended = ", ".join(f"the {name} has ended with code {child.returncode}"
+                              for name, child in children.items() if child.poll() is not None)  # fmt: skip
+            raise PipelineError(
+                f"serve: expected server and worker to go on until a signal; {ended}; why stands above. "
+                "Start again; a night that was on can be run again."
+            )
 
 
 @contextlib.contextmanager
-def running(port: int, home: Path) -> Iterator[processes.Process]:
-    """Server, pool, deployments and worker; yields the worker, and stops all of it at the end."""
+def running(port: int, home: Path) -> Iterator[dict[str, processes.Process]]:
+    """Server, pool, deployments and worker; yields the processes, and stops them at the end."""
     prepare(home)
     home.mkdir(parents=True, exist_ok=True)
     os.environ.update(PREFECT_HOME=str(home.resolve()))
@@ -41,7 +50,7 @@ def running(port: int, home: Path) -> Iterator[processes.Process]:
         with _stopped(
             processes.start("prefect", "worker", "start", "--pool", POOL, "--type", "process")
         ) as worker:
-            yield worker
+            yield {"server": server, "worker": worker}
 
 
 @contextlib.contextmanager

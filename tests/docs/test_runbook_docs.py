@@ -13,8 +13,9 @@ import pytest
 import typer
 import yaml
 
+from flows import processes
 from flows.cli import app
-from tasks import delta, errors
+from tasks import delta, errors, stopping
 from tasks.config import Config
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,15 @@ def test_the_automation_is_named_with_its_patience() -> None:
     assert f"`{ast.literal_eval(values['NAME'])}`" in RUNBOOK
     assert values["SILENCE"] == "timedelta(seconds=600)"
     assert "600 seconds" in RUNBOOK
+
+
+def test_the_runbook_says_how_long_a_stopped_run_goes_on() -> None:
+    section = RUNBOOK.partition("## Stopping a run\n")[2].partition("\n## ")[0]
+    assert f"{stopping.GRACE_SECONDS:.0f} seconds later in the middle of one" in section
+    assert f"not waited for longer than {stopping.TELL_SECONDS:.0f} seconds" in " ".join(section.split())
+    assert f"ended after {processes.STOP_SECONDS:.0f} seconds each" in " ".join(section.split())
+    for number in stopping.SIGNALS:
+        assert f"{128 + number} for {number.name}" in section
 
 
 def known() -> dict[str, set[str]]:

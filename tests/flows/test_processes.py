@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
-from flows import prefect_server, processes
+from flows import prefect_server, processes, serving
 from tasks.errors import PipelineError
 
 PARENT = """
@@ -110,6 +111,19 @@ def test_a_server_that_ends_is_not_waited_for() -> None:
     ended.wait()
     with pytest.raises(PipelineError, match="it ended with code 3"):
         processes.wait_for("http://127.0.0.1:9/api", ended)
+
+
+@pytest.mark.parametrize("dead", ["server", "worker"])
+def test_serving_does_not_go_on_without_its_server_or_its_worker(
+    dead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
+    ended.wait()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
+        children = {"server": alive, "worker": alive} | {dead: ended}
+        monkeypatch.setattr(serving, "running", lambda *_: contextlib.nullcontext(children))
+        with pytest.raises(PipelineError, match=f"the {dead} has ended with code 3"):
+            serving.serve(4200)
 
 
 @pytest.fixture
