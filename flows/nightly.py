@@ -11,6 +11,7 @@ from flows.naming import NIGHT, night_of, nightly_name, tag
 from flows.outcomes import completed, failed
 from tasks import stages
 from tasks.errors import PipelineError
+from tasks.pins import Reads
 
 
 @flow(
@@ -55,15 +56,16 @@ def run_night(
 def _stages(tonight: stages.Tonight, promote: bool, move_latest: bool | None) -> dict[str, Any]:
     """The stages in their order; each is a task of whichever flow calls."""
     ingested = stages.ingest(tonight)
-    stages.sessionize(tonight)
-    challenger = stages.train(tonight)
-    verdict = stages.judge(tonight, challenger)
-    model = stages.refit(tonight, challenger, verdict)
-    chosen = stages.register(tonight, model, verdict, ingested.data_digest)
-    staged = stages.score(tonight, chosen, verdict)
-    stages.audit(tonight, staged)
+    sessions = stages.sessionize(tonight, ingested.events)
+    reads = Reads(ingested.events, sessions.pinned)
+    challenger = stages.train(tonight, reads)
+    verdict = stages.judge(tonight, reads, challenger)
+    model = stages.refit(tonight, reads, challenger, verdict)
+    chosen = stages.register(tonight, reads, model, verdict, ingested.data_digest)
+    staged = stages.score(tonight, reads, chosen, verdict)
+    stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen)
-    publication = stages.publish(tonight, chosen, verdict, staged, ingested.data_digest, move_latest)
+    publication = stages.publish(tonight, reads, chosen, verdict, staged, ingested.data_digest, move_latest)
     stages.serve(tonight)
     return stages.report(tonight, chosen, verdict, publication)

@@ -21,6 +21,7 @@ from tasks.config import Config
 from tasks.days import window
 from tasks.delta import Staged
 from tasks.errors import AuditError
+from tasks.pins import Reads
 from tasks.publish import Row
 
 log = logging.getLogger(__name__)
@@ -50,14 +51,17 @@ class Audited:
     rows: int
 
 
-def audit(cfg: Config, night: date, staged: Sequence[Staged]) -> Audited:
-    """Run every check; raises AuditError that lists each broken rule, how many rows break it, and some."""
+def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> Audited:
+    """Run every check against what this run has read.
+
+    Raises AuditError that lists each broken rule, how many rows break it, and some.
+    """
     params: dict[str, dict[str, Any]] = {
         "row_counts": {"k": cfg.recommendations.k, "may_be_withheld": _withheld(cfg)},
         "shrunken_tables": {"min_share": MIN_SHARE},
     }
     with duck.connect(cfg) as con:
-        _prepare(con, cfg, night, staged)
+        _prepare(con, cfg, night, staged, reads)
         findings = {name: _findings(con, name, params.get(name, {})) for name in checks()}
     broken = [text for text in findings.values() if text]
     if broken:
@@ -73,13 +77,13 @@ def checks() -> list[str]:
     return [name.removeprefix(PREFIX) for name in sql.names() if name.startswith(PREFIX)]
 
 
-def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged]) -> None:
+def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> None:
     """The views that checks read."""
     for one in staged:
         duck.view_files(con, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
     duck.view_files(con, "events", delta.files(cfg, "events"))
-    duck.view_files(con, "active_events", delta.files(cfg, "events", partitions=days))
+    duck.view_files(con, "active_events", reads.events.files(cfg, days))
     con.register("staged_tables", _sizes(cfg, night, staged))
     duck.view(con, "audited_recommendations", "audited_recommendations")
     duck.view(con, "audited_catalogue", "audited_catalogue")

@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from deltalake import CommitProperties, DeltaTable, Transaction
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
@@ -206,7 +206,7 @@ def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
     day = _partition_day(staged.table, staged.partition)
     assert day is not None, "a table without partitions is written with append"
     filters = [(column, "=", value.isoformat()) for column, value in staged.partition.items()]
-    fence = f"{staged.table}/{_partition_path(staged.partition)}"
+    fence = _fence(staged.table, staged.partition)
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(cfg, staged)
         if _holds(_paths(cfg, staged.table, table, [day]), staged):
@@ -294,6 +294,10 @@ def _fence_same(
     return version
 
 
+def _fence(name: str, partition: Mapping[str, date]) -> str:
+    return f"{name}/{_partition_path(partition)}"
+
+
 def _check_fence(table: DeltaTable, fence: str, number: int) -> None:
     committed = table.transaction_version(fence)
     if committed is not None and committed >= number:
@@ -375,7 +379,28 @@ def _opened_or_created(cfg: Config, staged: Staged) -> DeltaTable:
     schema = tables.schema_for(staged.table, pq.read_schema(staged.files[0]))
     table = _open(cfg, staged.table) or _create(cfg, staged.table, schema)
     _same_types(staged.table, _arrow_schema(table), schema)
-    return table
+    return _with_columns(cfg, staged.table, table, schema)
+
+
+def _with_columns(cfg: Config, name: str, table: DeltaTable, wanted: pa.Schema) -> DeltaTable:
+    """A table made by an older version of ours gets the columns it lacks; in its old rows they are null."""
+    present = _arrow_schema(table).names
+    missing = pa.schema([field for field in wanted if field.name not in present])
+    if not len(missing):
+        return table
+    try:
+        table.alter.add_columns(Schema.from_arrow(missing).fields)
+    except DeltaError:
+        if not set(missing.names) <= set(_arrow_schema(_existing(cfg, name)).names):
+            raise  # else another run has added them at the same time
+    _sync_entries(cfg, name)
+    return _existing(cfg, name)
+
+
+def _sync_entries(cfg: Config, name: str) -> None:
+    log = _folder(cfg, name) / "_delta_log"
+    for entry in (max(log.glob("*.json")), log):
+        durable.sync(entry)
 
 
 def _create(cfg: Config, name: str, schema: pa.Schema) -> DeltaTable:
@@ -400,6 +425,14 @@ def _holds(present: list[str], staged: Staged) -> bool:
         return bool(present) and sizes[0] == sizes[1] and parquet.digest(present) == staged.digest
     except FileNotFoundError:
         return False
+
+
+def writer(cfg: Config, name: str, partition: Mapping[str, date]) -> int:
+    """The highest run number that has written this partition; 0 for none."""
+    table = _open(cfg, name)
+    if table is None:
+        return 0
+    return int(table.transaction_version(_fence(name, partition)) or 0)
 
 
 # ---------------------------------------------------------------------------------------------- reading

@@ -7,11 +7,9 @@ own under the warehouse, which goes when the connection closes; a lock in it tel
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +18,7 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from tasks import sql
+from tasks import scratch, sql
 from tasks.config import Config
 from tasks.errors import SourceError, WarehouseError
 
@@ -29,9 +27,8 @@ Relation = duckdb.DuckDBPyRelation
 
 READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
-SCRATCH, LOCK = "duckdb-", "lock"
+SCRATCH = "duckdb-"
 BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
-UNLOCKED_SECONDS = 3600  # a younger folder without a lock may be about to get it
 
 
 @contextmanager
@@ -45,10 +42,10 @@ def connect(
     reads      source files outside the warehouse that may be read
     Raises WarehouseError when a file cannot be written or read, or memory and disk do not suffice.
     """
-    with _speaking(cfg), _scratch_folder(cfg) as scratch:
+    with _speaking(cfg), _scratch_folder(cfg) as spill:
         con = _opened(writable, present)
         try:
-            _configure(con, cfg, scratch, [cfg.root, *([writable.parent] if writable else [])], reads)
+            _configure(con, cfg, spill, [cfg.root, *([writable.parent] if writable else [])], reads)
             yield con
             if writable:
                 con.execute("checkpoint")  # closing would swallow its failure and leave all in a .wal
@@ -69,10 +66,7 @@ def reader(*reads: Path) -> Iterator[Connection]:
 
 def remove_dead_scratch(cfg: Config) -> list[Path]:
     """Remove the scratch folders whose connection's process has died; returns them."""
-    dead = [folder for folder in (cfg.root / "work").glob(f"{SCRATCH}*") if _is_dead(folder)]
-    for folder in dead:
-        shutil.rmtree(folder, ignore_errors=True)
-    return dead
+    return scratch.remove_dead((cfg.root / "work").glob(f"{SCRATCH}*"))
 
 
 @contextmanager
@@ -174,13 +168,13 @@ def _opened(writable: Path | None, present: Path | None = None) -> Connection:
 
 
 def _configure(
-    con: Connection, cfg: Config, scratch: Path, folders: Sequence[Path], reads: Sequence[Path]
+    con: Connection, cfg: Config, spill: Path, folders: Sequence[Path], reads: Sequence[Path]
 ) -> None:
-    spill = int(shutil.disk_usage(scratch).free * SPILL_SHARE_OF_FREE_DISK)
+    size = int(shutil.disk_usage(spill).free * SPILL_SHARE_OF_FREE_DISK)
     con.execute("set threads = $n", {"n": cfg.warehouse.threads or len(os.sched_getaffinity(0))})
     con.execute("set memory_limit = $size", {"size": f"{cfg.warehouse.memory_gb}GB"})
-    con.execute("set temp_directory = $folder", {"folder": str(scratch)})
-    con.execute("set max_temp_directory_size = $size", {"size": f"{spill}B"})
+    con.execute("set temp_directory = $folder", {"folder": str(spill)})
+    con.execute("set max_temp_directory_size = $size", {"size": f"{size}B"})
     _confine(con, folders, reads)
 
 
@@ -206,24 +200,9 @@ def _scratch_folder(cfg: Config) -> Iterator[Path]:
             f"{work}: expected a folder that can be written; {error.strerror}; "
             "fix its permissions or change warehouse.root"
         ) from error
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=work, ignore_cleanup_errors=True) as folder:
-        new = Path(folder) / f"{LOCK}.new"
-        with new.open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            new.rename(Path(folder) / LOCK)  # only now it can be seen: there is no moment without the lock
-            yield Path(folder)
-
-
-def _is_dead(folder: Path) -> bool:
-    """Has the process that made the folder ended? The kernel lets go of a lock however its owner dies."""
-    try:
-        with (folder / LOCK).open("r+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-    except BlockingIOError:
-        return False
-    except FileNotFoundError:
-        return folder.is_dir() and time.time() - folder.stat().st_mtime > UNLOCKED_SECONDS
+    made = tempfile.TemporaryDirectory(prefix=SCRATCH, dir=work, ignore_cleanup_errors=True)
+    with made as folder, scratch.hold(Path(folder)) as held:
+        yield held
 
 
 @contextmanager

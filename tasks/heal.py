@@ -1,15 +1,15 @@
 """What dead runs left behind, put right before a night begins.
 
 A run that died between its publication and the refresh left readers on the night before; one that died
-earlier left staged files that no table names, and scratch folders. Nothing here is needed for correctness of
-the night that begins, so what cannot be healed is said and does not stop it: the night may be the cure.
+earlier left staged files that no table names, and folders it worked in. Nothing here is needed for the night
+that begins to be right, so what cannot be healed is said and does not stop it: the night may be the cure.
 """
 
 from __future__ import annotations
 
 import logging
 
-from tasks import delta, duck, publish, serve
+from tasks import delta, duck, publish, serve, workplace
 from tasks.config import Config
 from tasks.errors import WarehouseError
 
@@ -23,6 +23,6 @@ def heal(cfg: Config) -> None:
             serve.refresh(cfg)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)
-    staged, scratch = delta.clean_stale(cfg), duck.remove_dead_scratch(cfg)
+    staged, scratch = delta.clean_stale(cfg), [*duck.remove_dead_scratch(cfg), *workplace.remove_dead(cfg)]
     if staged or scratch:
         log.info("removed %d staged file(s) and %d scratch folder(s) of dead runs", len(staged), len(scratch))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from tasks import delta, duck, sources
+from tasks import delta, duck, pins, sources
 from tasks.config import Config
 from tasks.days import clock, lead_in, window
 from tasks.errors import EmptyNightError, SourceError
@@ -33,6 +33,7 @@ class Ingested:
     outside      good events of days before the lead-in or after the window
     days         days of lead-in and window that have events
     data_digest  sha256 over the contents of these days' events
+    events       these days' files: what the night learns from, whatever another run writes into them later
     """
 
     lines: int
@@ -42,6 +43,7 @@ class Ingested:
     outside: int
     days: int
     data_digest: str
+    events: pins.Days
 
 
 @dataclass
@@ -133,23 +135,22 @@ def _write_rejects(con: duck.Connection, cfg: Config, night: date, run_id: str, 
 def _write_events(
     con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int, tally: _Tally
 ) -> Ingested:
-    accepted, days, digest = 0, 0, hashlib.sha256()
-    candidates = duck.count(con, "candidates")
+    written: dict[date, pins.Pin] = {}
     for day in _written_days(cfg, night):
         rows = duck.batches(duck.query(con, "events", day=day))
         staged = delta.stage(cfg, "events", rows, {"event_day": day}, run_id)
-        delta.commit(cfg, staged, attempt, run_id)
-        digest.update(f"{day} {staged.digest}\n".encode())
-        accepted += staged.rows
-        days += staged.rows > 0
+        written[day] = pins.commit(cfg, staged, attempt, run_id)
+    events = pins.Days("events", written)
+    contents = "".join(f"{day} {pin.digest}\n" for day, pin in written.items())
     return Ingested(
         lines=tally.lines,
-        accepted=accepted,
+        accepted=events.rows,
         rejected=tally.rejected,
-        duplicates=candidates - accepted,
+        duplicates=duck.count(con, "candidates") - events.rows,
         outside=tally.outside,
-        days=days,
-        data_digest=digest.hexdigest(),
+        days=sum(pin.rows > 0 for pin in written.values()),
+        data_digest=hashlib.sha256(contents.encode()).hexdigest(),
+        events=events,
     )
 
 

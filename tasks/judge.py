@@ -18,6 +18,7 @@ import pyarrow as pa
 from tasks import split
 from tasks.config import Config
 from tasks.errors import EmptyNightError
+from tasks.pins import Reads
 from tasks.training import model_failures
 
 if TYPE_CHECKING:
@@ -51,7 +52,12 @@ class Verdict:
 
 
 def judge(
-    cfg: Config, night: date, challenger: Path, champion: Path | None, champion_version: int | None
+    cfg: Config,
+    night: date,
+    reads: Reads,
+    challenger: Path,
+    champion: Path | None,
+    champion_version: int | None,
 ) -> Verdict:
     """Rank challenger, champion and baselines on the holdout day and decide.
 
@@ -64,25 +70,29 @@ def judge(
         if champion is not None:
             scorers["champion"] = load(champion)
         vocabulary = scorers["challenger"].vocabulary
-        scorers |= _baselines(cfg, night, vocabulary)
-        return _verdict(cfg, night, scorers, champion_version)
+        scorers |= _baselines(cfg, night, reads, vocabulary)
+        return _verdict(cfg, night, reads, scorers, champion_version)
 
 
-def _baselines(cfg: Config, night: date, vocabulary: Vocabulary) -> dict[str, Scorer]:
+def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -> dict[str, Scorer]:
     """The baselines of the configuration, fitted on what the challenger was trained on."""
     from rnnrec_model.baselines import BASELINES
     from rnnrec_model.sessions import Sessions
 
     names = dict.fromkeys(("popularity", *cfg.evaluation.baselines))  # the gate always needs popularity
-    sessions = Sessions.from_arrow(split.train_sessions(cfg, night)["items"], vocabulary, min_length=2)
+    rows = split.train_sessions(cfg, night, reads)
+    sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
     return {name: BASELINES[name](sessions, vocabulary) for name in names}
 
 
-def _verdict(cfg: Config, night: date, scorers: dict[str, Scorer], champion_version: int | None) -> Verdict:
+def _verdict(
+    cfg: Config, night: date, reads: Reads, scorers: dict[str, Scorer], champion_version: int | None
+) -> Verdict:
     from rnnrec_model.sessions import Sessions
 
     vocabulary = scorers["challenger"].vocabulary
-    known = Sessions.from_arrow(split.holdout_sessions(cfg, night)["items"], vocabulary, min_length=2)
+    rows = split.holdout_sessions(cfg, night, reads)
+    known = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
     predictions = len(known.items) - len(known)
     if predictions == 0:
         raise EmptyNightError(

@@ -35,8 +35,9 @@ def write(file: BinaryIO, rows: pa.Table | pa.RecordBatchReader, schema: pa.Sche
 
 
 def read(files: Sequence[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of files that have one schema, in their order."""
-    return pa.concat_tables([pq.ParquetFile(file).read(columns=columns) for file in files])
+    """The rows of files, in their order; a column that some files lack is null there."""
+    parts = [pq.ParquetFile(file).read(columns=columns) for file in files]
+    return pa.concat_tables(parts, promote_options="default")
 
 
 def rows_in(file: str | Path) -> int:

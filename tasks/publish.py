@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from tasks import delta, parquet, tables
+from tasks import delta, parquet, pins, tables
 from tasks.config import Config
 from tasks.delta import Staged
 from tasks.errors import FencedError, NightError, WarehouseError
@@ -48,47 +48,39 @@ class Publication:
     rows: Mapping[str, int]
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a night's publication says besides its tables.
+
+    reads        the files that the run has read, and nothing else
+    started_at   with a zone
+    """
+
+    run_id: str
+    attempt: int
+    state: State
+    model: pins.Model
+    reads: pins.Reads
+    config_digest: str
+    data_digest: str
+    started_at: datetime
+    durations: Mapping[str, float]
+    verdict: Mapping[str, Any]
+    report: str
+
+
 def publish(
-    cfg: Config,
-    night: date,
-    staged: Sequence[Staged],
-    *,
-    run_id: str,
-    attempt: int,
-    state: State,
-    model_version: int,
-    config_digest: str,
-    data_digest: str,
-    started_at: datetime,
-    durations: Mapping[str, float],
-    verdict: Mapping[str, Any],
-    report: str,
-    move_latest: bool | None = None,
+    cfg: Config, night: date, staged: Sequence[Staged], facts: Facts, move_latest: bool | None = None
 ) -> Publication:
     """Commit the staged tables and publish them together; the same content again publishes nothing.
 
-    started_at    with a zone
     move_latest   show this night to readers of the latest one: True always, False never, None unless a later
                   night was published before (a backfill leaves readers where they are)
     Raises FencedError when a run of this night that started later has already written.
     """
     _check_whole(night, staged)
-    pinned = {one.table: _commit_and_pin(cfg, night, one, attempt, run_id) for one in staged}
-    facts = {
-        "night": night,
-        "attempt": attempt,
-        "state": state,
-        "model_version": model_version,
-        "config_digest": config_digest,
-        "data_digest": data_digest,
-        "content_digest": _content_digest(pinned),
-        "tables": json.dumps(pinned, sort_keys=True),
-        "started_at": _naive(started_at),
-        "durations": json.dumps(dict(durations)),
-        "verdict": json.dumps(dict(verdict)),
-        "report": report,
-    }
-    return _append(cfg, facts, move_latest, run_id)
+    pinned = {one.table: pins.commit(cfg, one, facts.attempt, facts.run_id) for one in staged}
+    return _append(cfg, _row(night, pinned, facts), move_latest, facts.run_id)
 
 
 def show_again(cfg: Config, night: date, *, run_id: str, attempt: int) -> Publication:
@@ -100,9 +92,10 @@ def show_again(cfg: Config, night: date, *, run_id: str, attempt: int) -> Public
 
 
 def publications(cfg: Config, version: int | None = None) -> list[Row]:
-    """Every publication, oldest first; `tables`, `durations` and `verdict` are still JSON text."""
+    """Every publication, oldest first; JSON is still text, and what older rows did not keep is None."""
     rows = delta.rows(cfg, "publications", version)
-    return [] if rows is None else rows.sort_by("sequence").to_pylist()
+    blank = dict.fromkeys(tables.table("publications").columns)
+    return [] if rows is None else [blank | row for row in rows.sort_by("sequence").to_pylist()]
 
 
 def newest_of(rows: Sequence[Row], night: date) -> Row | None:
@@ -133,16 +126,28 @@ def _check_whole(night: date, staged: Sequence[Staged]) -> None:
             )
 
 
-def _commit_and_pin(cfg: Config, night: date, staged: Staged, attempt: int, run_id: str) -> Row:
-    version = delta.commit(cfg, staged, attempt, run_id)
-    files = [
-        str(Path(file).relative_to(cfg.root)) for file in delta.files(cfg, staged.table, version, [night])
-    ]
-    return {"version": version, "rows": staged.rows, "digest": staged.digest, "files": files}
+def _row(night: date, pinned: Mapping[str, pins.Pin], facts: Facts) -> Row:
+    """What is known before the row's place among the others is."""
+    return {
+        "night": night,
+        "attempt": facts.attempt,
+        "state": facts.state,
+        "model_version": facts.model.version,
+        "config_digest": facts.config_digest,
+        "data_digest": facts.data_digest,
+        "content_digest": _content_digest(pinned),
+        "tables": json.dumps({name: pin.as_dict() for name, pin in pinned.items()}, sort_keys=True),
+        "started_at": _naive(facts.started_at),
+        "durations": json.dumps(dict(facts.durations)),
+        "verdict": json.dumps(dict(facts.verdict)),
+        "report": facts.report,
+        "reads": facts.reads.as_json(),
+        "model": facts.model.as_json(),
+    }
 
 
-def _content_digest(pinned: Mapping[str, Row]) -> str:
-    lines = "".join(f"{name} {pinned[name]['digest']}\n" for name in sorted(pinned))
+def _content_digest(pinned: Mapping[str, pins.Pin]) -> str:
+    lines = "".join(f"{name} {pinned[name].digest}\n" for name in sorted(pinned))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 

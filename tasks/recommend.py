@@ -14,6 +14,7 @@ from tasks import delta, split
 from tasks.config import Config
 from tasks.errors import EmptyNightError
 from tasks.judge import Verdict, evaluation_rows
+from tasks.pins import Reads
 from tasks.training import model_failures
 
 if TYPE_CHECKING:
@@ -26,11 +27,11 @@ ALL = 2**31 - 1
 CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
 
 
-def save_serving(cfg: Config, night: date, folder: Path) -> dict[str, str]:
+def save_serving(cfg: Config, night: date, reads: Reads, folder: Path) -> dict[str, str]:
     """Write beside a model how it answers: its popularity is the whole ranking of tonight's window."""
     from rnnrec_model.answers import Serving, save_serving
 
-    ranking = split.popular_items(cfg, night, ALL).sort_by("rank")
+    ranking = split.popular_items(cfg, night, reads, ALL).sort_by("rank")
     serving = Serving(
         popular=ranking.select(["item_id", "score"]),
         k=cfg.recommendations.k,
@@ -41,7 +42,7 @@ def save_serving(cfg: Config, night: date, folder: Path) -> dict[str, str]:
 
 
 def stage_tables(
-    cfg: Config, night: date, run_id: str, model: Path, model_version: int, verdict: Verdict
+    cfg: Config, night: date, reads: Reads, run_id: str, model: Path, model_version: int, verdict: Verdict
 ) -> list[delta.Staged]:
     """Stage tonight's four output tables with the model in a folder; returns what was written where."""
     from rnnrec_model.answers import load_serving
@@ -50,18 +51,18 @@ def stage_tables(
     with model_failures("scoring tonight's users"):
         scorer, serving = load(model), load_serving(model)
         tables: dict[str, pa.Table | pa.RecordBatchReader] = {
-            "user_recommendations": _user_rows(cfg, night, scorer, serving, model_version),
-            "item_recommendations": _item_rows(cfg, night, scorer, serving, model_version),
-            "popular_items": _popular_rows(cfg, night),
+            "user_recommendations": _user_rows(cfg, night, reads, scorer, serving, model_version),
+            "item_recommendations": _item_rows(cfg, night, reads, scorer, serving, model_version),
+            "popular_items": _popular_rows(cfg, night, reads),
             "evaluations": evaluation_rows(night, verdict),
         }
         return [delta.stage(cfg, name, rows, {"night": night}, run_id) for name, rows in tables.items()]
 
 
 def _user_rows(
-    cfg: Config, night: date, scorer: Scorer, serving: Serving, model_version: int
+    cfg: Config, night: date, reads: Reads, scorer: Scorer, serving: Serving, model_version: int
 ) -> pa.RecordBatchReader:
-    users = split.active_users(cfg, night).combine_chunks()
+    users = split.active_users(cfg, night, reads).combine_chunks()
     if users.num_rows == 0:
         raise EmptyNightError(
             f"night {night}: expected users active in {cfg.recommendations.active_days} days; found none. "
@@ -72,10 +73,10 @@ def _user_rows(
 
 
 def _item_rows(
-    cfg: Config, night: date, scorer: Scorer, serving: Serving, model_version: int
+    cfg: Config, night: date, reads: Reads, scorer: Scorer, serving: Serving, model_version: int
 ) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
-    ids = split.popular_items(cfg, night, ALL)["item_id"].combine_chunks().sort()
+    ids = split.popular_items(cfg, night, reads, ALL)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
     return _reader(
@@ -127,8 +128,8 @@ def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(first.schema, chained())
 
 
-def _popular_rows(cfg: Config, night: date) -> pa.Table:
-    rows = split.popular_items(cfg, night, cfg.recommendations.popular_items).sort_by("rank")
+def _popular_rows(cfg: Config, night: date, reads: Reads) -> pa.Table:
+    rows = split.popular_items(cfg, night, reads, cfg.recommendations.popular_items).sort_by("rank")
     return pa.table(
         {
             "rank": rows["rank"].cast(pa.int32()),

@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from tasks import addresses
+from tasks import addresses, pins
 from tasks.config import Config
 from tasks.errors import RegistryError
 
@@ -123,6 +123,11 @@ def register(cfg: Config, night: date, folder: Path, files: dict[str, str], fact
         version = _new_version(cfg, client, night, run_id, files, facts)
         client.set_registered_model_alias(cfg.registry.model_name, CHALLENGER, str(version.number))
         return version
+
+
+def pin(cfg: Config, version: Version) -> pins.Model:
+    """What a publication keeps of the model behind its tables."""
+    return pins.Model(cfg.registry.model_name, version.number, version.run_id, version.files)
 
 
 def promote(cfg: Config, night: date, version: Version) -> bool:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 DATABASE = "serve.duckdb"
 REFRESH_TRIES = 20
+ANY_COLUMNS = "hive_partitioning = false, union_by_name = true"  # rows of older versions of ours have fewer
 PRUNED = "hive_partitioning = true, hive_types = {'night': date}"  # a night is found by its path alone
 
 
@@ -137,7 +138,9 @@ def _fault(cfg: Config, row: Row) -> str:
 def _build(cfg: Config, path: Path, version: int | None, history: Sequence[Row], shown: Row | None) -> None:
     with duck.connect(cfg, writable=path) as con:
         files = delta.files(cfg, "publications", version)
-        con.execute(f"create table publications as select * from {_parquet(files)} order by sequence")
+        con.execute(
+            f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
+        )
         for name in tables.OUTPUTS:
             pinned = [file for row in history for file in publish.pinned_files(cfg, row)[name]]
             if pinned:

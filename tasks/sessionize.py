@@ -9,50 +9,56 @@ comes back after a pause longer than the lead-in begins a second session.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from tasks import delta, duck
+from tasks import delta, duck, pins
 from tasks.config import Config
-from tasks.days import clock, lead_in, window
-from tasks.errors import EmptyNightError
+from tasks.days import clock, window
 
 EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
 
 
 @dataclass(frozen=True)
 class Sessionized:
-    """What was written: sessions, events in them, users that have one; first and last day they start on."""
+    """What was written: sessions, events in them, users that have one; first and last day they start on.
+
+    pinned   the files of these days: what the stages after this one read
+    """
 
     sessions: int
     events: int
     users: int
     first_day: date
     last_day: date
+    pinned: pins.Days
 
 
-def sessionize(cfg: Config, night: date, run_id: str, attempt: int) -> Sessionized:
+def sessionize(cfg: Config, night: date, run_id: str, attempt: int, events: pins.Days) -> Sessionized:
     """Write the sessions that start in the window, each day's partition as a whole.
 
     attempt   the run's own number, taken once when it began
+    events    of lead-in and window, as this run has ingested them
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
     days = window(cfg, night)
     with duck.connect(cfg) as con:
-        find(con, cfg, night, cfg.sessions.min_length)
-        sessions, events, users = duck.row(duck.query(con, "sessions_tally", first_day=days[0]))
+        find(con, cfg, events, cfg.sessions.min_length)
+        sessions, items, users = duck.row(duck.query(con, "sessions_tally", first_day=days[0]))
+        written: dict[date, pins.Pin] = {}
         for day in days:
             rows = duck.batches(duck.query(con, "sessions", day=day))
-            delta.replace_partition(cfg, "sessions", rows, {"session_day": day}, run_id, attempt)
-    return Sessionized(sessions, events, users, days[0], days[-1])
+            staged = delta.stage(cfg, "sessions", rows, {"session_day": day}, run_id)
+            written[day] = pins.commit(cfg, staged, attempt, run_id)
+    return Sessionized(sessions, items, users, days[0], days[-1], pins.Days("sessions", written))
 
 
-def find(con: duck.Connection, cfg: Config, night: date, min_length: int) -> None:
+def find(con: duck.Connection, cfg: Config, events: pins.Days, min_length: int) -> None:
     """Put sessions of at least min_length before DuckDB as the table `found`, those of the lead-in too."""
-    files = event_files(cfg, night) + delta.files(cfg, "events", partitions=lead_in(cfg, night))
-    duck.view_files(con, "events_to_cut", files)
-    con.register("clock", clock(cfg, [*lead_in(cfg, night), *window(cfg, night)]))
+    duck.view_files(con, "events_to_cut", events.files(cfg))
+    con.register("clock", clock(cfg, list(events.pins)))
     buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
     settings = _settings(cfg, min_length) | {"buckets": buckets}
     duck.keep(con, "found", "found_sessions", bucket=0, **settings)
@@ -60,20 +66,9 @@ def find(con: duck.Connection, cfg: Config, night: date, min_length: int) -> Non
         duck.append(con, "found", "found_sessions", bucket=bucket, **settings)
 
 
-def view_events(con: duck.Connection, cfg: Config, night: date) -> None:
-    """Put the window's events before DuckDB as `window_events`."""
-    duck.view_files(con, "window_events", event_files(cfg, night))
-
-
-def event_files(cfg: Config, night: date) -> list[str]:
-    """The committed files that hold the window's events. Raises EmptyNightError when there is none."""
-    days = window(cfg, night)
-    files = delta.files(cfg, "events", partitions=days)
-    if not files:
-        raise EmptyNightError(
-            f"events: expected some from {days[0]} to {days[-1]}; got none; run ingest first"
-        )
-    return files
+def view_events(con: duck.Connection, cfg: Config, events: pins.Days, days: Sequence[date]) -> None:
+    """Put the events of these days before DuckDB as `window_events`."""
+    duck.view_files(con, "window_events", events.files(cfg, days))
 
 
 def _settings(cfg: Config, min_length: int) -> dict[str, Any]:

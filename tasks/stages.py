@@ -26,7 +26,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Crashed
 
-from tasks import attempts, delta, heal, logs, nights, recommend, registry, stopping, training
+from tasks import attempts, delta, heal, logs, nights, pins, recommend, registry, stopping, training
 from tasks import audit as audits
 from tasks import ingest as ingesting
 from tasks import judge as judging
@@ -35,10 +35,11 @@ from tasks import report as reporting
 from tasks import serve as serving
 from tasks import sessionize as sessionizing
 from tasks.config import Config, load_config
-from tasks.errors import ModelFailure, RegistryError
+from tasks.errors import FencedError, ModelFailure, RegistryError
 from tasks.judge import Verdict
 from tasks.training import TrainedModel
 from tasks.warehouse import make_root
+from tasks.workplace import workplace
 
 log = logging.getLogger(__name__)
 
@@ -50,13 +51,17 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Tonight:
-    """What every stage is told; `durations` and `counts` fill up as the stages end."""
+    """What every stage is told; `durations` and `counts` fill up as the stages end.
+
+    work   the attempt's own folder
+    """
 
     cfg: Config
     night: date
     run_id: str
     attempt: int
     started_at: datetime
+    work: Path
     durations: dict[str, float] = field(default_factory=dict)
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
 
@@ -87,7 +92,8 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
         registry.reach(cfg)
         heal.heal(cfg)
         log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
-        yield Tonight(cfg, day, run_id, attempt, started_at)
+        with workplace(cfg, day, attempt) as work:
+            yield Tonight(cfg, day, run_id, attempt, started_at, work)
 
 
 def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:
@@ -126,10 +132,24 @@ def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
     return curable
 
 
+def _stop_if_overtaken(tonight: Tonight) -> None:
+    """A newer run of the night that has begun to write will end it: two would waste the work, or mix it."""
+    publishing.check_not_overtaken(tonight.cfg, tonight.night, tonight.attempt)
+    newest = delta.writer(tonight.cfg, "rejects", {"night": tonight.night})  # the first that a run writes
+    if newest > tonight.attempt:
+        raise FencedError(
+            f"night {tonight.night}: expected to be its newest run, number {tonight.attempt}; run number "
+            f"{newest} has begun to write it, and goes on; nothing to do unless that one fails"
+        )
+
+
 def stage(
-    name: str, retries: int = 0
+    name: str, retries: int = 0, overtakable: bool = True
 ) -> Callable[[Callable[Concatenate[Tonight, P], R]], Callable[Concatenate[Tonight, P], R]]:
-    """A Prefect task that is timed, logged, and never cached."""
+    """A Prefect task that is timed, logged, and never cached.
+
+    overtakable   does it end before it begins when a newer run of the same night has begun to write?
+    """
 
     def shell(work: Callable[Concatenate[Tonight, P], R]) -> Callable[Concatenate[Tonight, P], R]:
         as_task = task(
@@ -143,6 +163,8 @@ def stage(
 
         def timed(tonight: Tonight, /, *args: P.args, **kwargs: P.kwargs) -> R:
             stopping.look(f"stage {name} of night {tonight.night}")
+            if overtakable:
+                _stop_if_overtaken(tonight)
             started = time.perf_counter()
             with logs.going_on(name):
                 result: R = as_task(tonight, *args, **kwargs)
@@ -172,35 +194,39 @@ def ingest(tonight: Tonight) -> ingesting.Ingested:
 
 
 @stage("sessionize")
-def sessionize(tonight: Tonight) -> sessionizing.Sessionized:
-    return sessionizing.sessionize(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt)
+def sessionize(tonight: Tonight, events: pins.Days) -> sessionizing.Sessionized:
+    return sessionizing.sessionize(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events)
 
 
 @stage("train")
-def train(tonight: Tonight) -> TrainedModel:
-    return training.train_challenger(tonight.cfg, tonight.night)
+def train(tonight: Tonight, reads: pins.Reads) -> TrainedModel:
+    return training.train_challenger(tonight.cfg, tonight.night, reads, tonight.work)
 
 
 @stage("judge", retries=1)
-def judge(tonight: Tonight, challenger: TrainedModel) -> Verdict:
+def judge(tonight: Tonight, reads: pins.Reads, challenger: TrainedModel) -> Verdict:
     champion = registry.champion_before(tonight.cfg, tonight.night)
-    folder = None if champion is None else registry.fetch(tonight.cfg, champion, _work(tonight) / "champion")
+    folder = None if champion is None else registry.fetch(tonight.cfg, champion, tonight.work / "champion")
     number = None if champion is None else champion.number
-    verdict = judging.judge(tonight.cfg, tonight.night, challenger.folder, folder, number)
+    verdict = judging.judge(tonight.cfg, tonight.night, reads, challenger.folder, folder, number)
     log.info("%s: %s", "crowned" if verdict.crowned else "not crowned", verdict.reason)
     return verdict
 
 
 @stage("refit")
-def refit(tonight: Tonight, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
+def refit(tonight: Tonight, reads: pins.Reads, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
     """A crowned challenger learns the holdout day too, before it is published."""
-    return training.refit(tonight.cfg, tonight.night, challenger.epochs) if verdict.crowned else challenger
+    if not verdict.crowned:
+        return challenger
+    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, challenger.epochs)
 
 
 @stage("register", retries=1)
-def register(tonight: Tonight, model: TrainedModel, verdict: Verdict, data_digest: str) -> Chosen:
+def register(
+    tonight: Tonight, reads: pins.Reads, model: TrainedModel, verdict: Verdict, data_digest: str
+) -> Chosen:
     cfg, night = tonight.cfg, tonight.night
-    files = model.files | recommend.save_serving(cfg, night, model.folder)
+    files = model.files | recommend.save_serving(cfg, night, reads, model.folder)
     facts = registry.Facts(
         verdict.crowned, verdict.champion, model.days, data_digest,
         cfg.as_dict(), cfg.digest(), verdict.metrics, model.history,
@@ -215,30 +241,21 @@ def register(tonight: Tonight, model: TrainedModel, verdict: Verdict, data_diges
             f"Give it more days or epochs, or lower the bar in [gate]; the model is version {version.number}."
         )
     champion = registry.get(cfg, verdict.champion)
-    return Chosen(champion, _work(tonight) / "champion", version.run_id)
+    return Chosen(champion, tonight.work / "champion", version.run_id)
 
 
 @stage("recommend")
-def score(tonight: Tonight, chosen: Chosen, verdict: Verdict) -> list[delta.Staged]:
+def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen, verdict: Verdict) -> list[delta.Staged]:
     staged = recommend.stage_tables(
-        tonight.cfg, tonight.night, tonight.run_id, chosen.folder, chosen.version.number, verdict
+        tonight.cfg, tonight.night, reads, tonight.run_id, chosen.folder, chosen.version.number, verdict
     )
     tonight.counts["tables"] = {one.table: one.rows for one in staged}
     return staged
 
 
-def _work(tonight: Tonight) -> Path:
-    return training.work_folder(tonight.cfg, tonight.night)
-
-
-def _check_not_overtaken(tonight: Tonight) -> None:
-    publishing.check_not_overtaken(tonight.cfg, tonight.night, tonight.attempt)
-
-
 @stage("audit")
-def audit(tonight: Tonight, staged: list[delta.Staged]) -> None:
-    _check_not_overtaken(tonight)  # else the newer run's events would be held against our tables
-    audits.audit(tonight.cfg, tonight.night, staged)
+def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> None:
+    audits.audit(tonight.cfg, tonight.night, staged, reads)
 
 
 @stage("promote", retries=1)
@@ -248,43 +265,41 @@ def promote(tonight: Tonight, chosen: Chosen) -> None:
     if later:
         log.info("champion stays: %s is published already", max(later))
         return
-    _check_not_overtaken(tonight)
     registry.promote(tonight.cfg, tonight.night, chosen.version)
 
 
 @stage("publish")
 def publish(
     tonight: Tonight,
+    reads: pins.Reads,
     chosen: Chosen,
     verdict: Verdict,
     staged: list[delta.Staged],
     data_digest: str,
     move_latest: bool | None,
 ) -> publishing.Publication:
-    return publishing.publish(
-        tonight.cfg,
-        tonight.night,
-        staged,
+    facts = publishing.Facts(
         run_id=tonight.run_id,
         attempt=tonight.attempt,
         state="fresh" if verdict.crowned else "champion",
-        model_version=chosen.version.number,
+        model=registry.pin(tonight.cfg, chosen.version),
+        reads=reads,
         config_digest=tonight.cfg.digest(),
         data_digest=data_digest,
         started_at=tonight.started_at,
         durations=tonight.durations,
         verdict=verdict.as_dict(),
         report=_page(tonight, chosen, verdict),
-        move_latest=move_latest,
     )
+    return publishing.publish(tonight.cfg, tonight.night, staged, facts, move_latest)
 
 
-@stage("serve")
+@stage("serve", overtakable=False)
 def serve(tonight: Tonight) -> None:
     serving.refresh(tonight.cfg)
 
 
-@stage("report", retries=1)
+@stage("report", retries=1, overtakable=False)
 def report(
     tonight: Tonight, chosen: Chosen, verdict: Verdict, publication: publishing.Publication
 ) -> dict[str, Any]:
@@ -298,7 +313,7 @@ def report(
         description=f"Night {tonight.night}: {verdict.reason}",
     )
     registry.log_report(tonight.cfg, chosen.run_id, page)
-    shutil.rmtree(_work(tonight), ignore_errors=True)
+    shutil.rmtree(tonight.work, ignore_errors=True)
     return reporting.summary(
         tonight.night,
         verdict,

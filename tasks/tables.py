@@ -116,6 +116,8 @@ TABLES: dict[str, Table] = {
             "durations": TEXT,
             "verdict": TEXT,
             "report": TEXT,
+            "reads": TEXT,
+            "model": TEXT,
         },
         partition=None,
         order=("sequence",),

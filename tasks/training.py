@@ -18,11 +18,14 @@ from rnnrec_model.errors import ModelError
 from tasks import split
 from tasks.config import Config
 from tasks.errors import EmptyNightError, ModelFailure
+from tasks.pins import Reads
 
 if TYPE_CHECKING:
     from rnnrec_model.training import EpochReport
 
 log = logging.getLogger(__name__)
+
+CHECKPOINT = "-checkpoint"
 
 
 @dataclass(frozen=True)
@@ -46,24 +49,26 @@ class TrainedModel:
     epochs: int
 
 
-def train_challenger(cfg: Config, night: date) -> TrainedModel:
+def train_challenger(cfg: Config, night: date, reads: Reads, work: Path) -> TrainedModel:
     """Fit on the sessions that start before the night's day. Raises EmptyNightError without any."""
-    return _fit(cfg, night, split.train_sessions(cfg, night), "challenger", "the days before the holdout")
+    rows = split.train_sessions(cfg, night, reads)
+    return _fit(cfg, night, rows, work, "challenger", "the days before the holdout")
 
 
-def refit(cfg: Config, night: date, epochs: int) -> TrainedModel:
+def refit(cfg: Config, night: date, reads: Reads, work: Path, epochs: int) -> TrainedModel:
     """Fit on all sessions of the window, for as many epochs as the challenger has: what is published."""
     days = "all days, holdout included"
-    return _fit(cfg, night, split.all_sessions(cfg, night), "refit", days, stop_after=epochs)
-
-
-def work_folder(cfg: Config, night: date) -> Path:
-    """The night's scratch folder, removed after success."""
-    return cfg.root / "work" / night.isoformat()
+    return _fit(cfg, night, split.all_sessions(cfg, reads), work, "refit", days, stop_after=epochs)
 
 
 def _fit(
-    cfg: Config, night: date, rows: pa.Table, name: str, days: str, stop_after: int | None = None
+    cfg: Config,
+    night: date,
+    rows: pa.Table,
+    work: Path,
+    name: str,
+    days: str,
+    stop_after: int | None = None,
 ) -> TrainedModel:
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
@@ -81,10 +86,10 @@ def _fit(
         sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
         trained = train(
             sessions, vocabulary, cfg.model, cfg.training,
-            checkpoint=work_folder(cfg, night) / f"{name}-checkpoint", on_epoch=_progress(name, cfg),
+            checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg),
             stop_after=stop_after,
         )  # fmt: skip
-    folder = _fresh_folder(work_folder(cfg, night) / name)
+    folder = _fresh_folder(work / name)
     files = save(trained.recommender, folder)
     history = tuple(
         asdict(report) | {"events_per_second": report.events_per_second} for report in trained.history

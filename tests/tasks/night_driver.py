@@ -24,14 +24,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from tasks import delta, publish, serve
+from tasks import delta, pins, publish, serve
 from tasks.config import Config
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
 K = 3
 FACTS: dict[str, Any] = {
     "state": "fresh",
-    "model_version": 1,
     "config_digest": "c",
     "data_digest": "d",
     "started_at": datetime(2026, 1, 4, 1, tzinfo=UTC),
@@ -39,6 +38,16 @@ FACTS: dict[str, Any] = {
     "verdict": {"crowned": True},
     "report": "# A night",
 }
+
+
+def model(version: int) -> pins.Model:
+    return pins.Model("rnnrec", version, f"mlflow-run-{version}", {"weights.safetensors": "5ha"})
+
+
+def facts(cfg: Config, night: date, run_id: str, attempt: int, **others: Any) -> publish.Facts:
+    """What a night says of itself; `others` replace some of it."""
+    told = FACTS | {"model": model(1), "reads": pins.newest(cfg, night)} | others
+    return publish.Facts(run_id=run_id, attempt=attempt, **told)
 
 
 def output_rows(users: int, items: int = 6) -> dict[str, pa.Table]:
@@ -78,13 +87,21 @@ def stage_all(cfg: Config, night: date, rows: dict[str, pa.Table], run_id: str) 
 
 
 def publish_night(
-    cfg: Config, night: date, users: int, *, attempt: int | None = None, **facts: Any
+    cfg: Config,
+    night: date,
+    users: int,
+    *,
+    attempt: int | None = None,
+    model_version: int = 1,
+    move_latest: bool | None = None,
+    **others: Any,
 ) -> publish.Publication:
     """One night from staging to publication; `users` tells nights apart."""
     attempt = attempt or delta.next_attempt(cfg, night)
     run_id = f"run{attempt}"
     staged = stage_all(cfg, night, output_rows(users), run_id)
-    return publish.publish(cfg, night, staged, run_id=run_id, attempt=attempt, **(FACTS | facts))
+    told = facts(cfg, night, run_id, attempt, model=model(model_version), **others)
+    return publish.publish(cfg, night, staged, told, move_latest)
 
 
 def whole_night(cfg: Config) -> list[Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasks import audit, delta, publish
+from tasks import audit, delta, pins, publish
 from tasks.config import Config, RecommendationsConfig, SessionsConfig
 from tasks.errors import AuditError
 
@@ -56,7 +56,8 @@ def put_events(cfg: Config, day: date, users: int, items: int) -> None:
 
 
 def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY) -> audit.Audited:
-    return audit.audit(cfg, night, driver.stage_all(cfg, night, rows, "run1"))
+    staged = driver.stage_all(cfg, night, rows, "run1")
+    return audit.audit(cfg, night, staged, pins.newest(cfg, night))
 
 
 def broken(cfg: Config, rows: Rows, night: date = FRIDAY) -> set[str]:

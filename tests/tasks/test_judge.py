@@ -12,11 +12,12 @@ import pytest
 from rnnrec_model.baselines import BASELINES
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
-from tasks import judge, split
+from tasks import judge, pins, split
 from tasks.config import Config
 from tasks.errors import EmptyNightError
 
 NIGHT = date(2026, 1, 2)
+NOTHING = pins.Reads(pins.Days("events", {}), pins.Days("sessions", {}))
 
 GATE = [
     # challenger, champion, popularity, min_improvement → crowned
@@ -68,7 +69,7 @@ def test_a_target_the_champion_does_not_know_is_a_miss_of_the_champion(
         "champion": scorer([[1, 2, 3]], [1, 2, 3]),
         "popularity": scorer([[4, 3]], [1, 2, 3, 4]),
     }
-    verdict = judge._verdict(config, NIGHT, scorers, champion_version=7)
+    verdict = judge._verdict(config, NIGHT, NOTHING, scorers, champion_version=7)
     assert (verdict.predictions, verdict.sessions, verdict.champion) == (4, 2, 7)
     assert verdict.metrics["challenger"]["recall_at_5"] == 1.0
     assert verdict.metrics["champion"]["recall_at_5"] == 0.75  # 1→2, 2→3 and 1→2, but never 3→4
@@ -79,7 +80,7 @@ def test_a_holdout_without_known_items_is_an_empty_night(
 ) -> None:
     holdout(monkeypatch, [[98, 99]])
     with pytest.raises(EmptyNightError, match="two items known before it"):
-        judge._verdict(config, NIGHT, {"challenger": scorer([[1, 2]], [1, 2])}, None)
+        judge._verdict(config, NIGHT, NOTHING, {"challenger": scorer([[1, 2]], [1, 2])}, None)
 
 
 def test_evaluation_rows_are_in_the_tables_order() -> None:

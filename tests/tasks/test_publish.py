@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tasks import delta, publish, serve
+from tasks import delta, publish, serve, tables
 from tasks.config import Config
 from tasks.errors import FencedError, NightError, WarehouseError
 
@@ -227,12 +227,47 @@ def test_half_a_set_of_tables_is_not_published(cfg: Config) -> None:
     rows = driver.output_rows(4)
     staged = driver.stage_all(cfg, FRIDAY, rows, "run1")[:3]
     with pytest.raises(WarehouseError, match="expected user_recommendations, item_recommendations, "):
-        publish.publish(cfg, FRIDAY, staged, run_id="run1", attempt=1, **driver.FACTS)
+        publish.publish(cfg, FRIDAY, staged, driver.facts(cfg, FRIDAY, "run1", 1))
     assert publish.publications(cfg) == []
 
 
 def test_tables_of_another_night_are_not_published(cfg: Config) -> None:
     staged = driver.stage_all(cfg, FRIDAY, driver.output_rows(4), "run1")
     with pytest.raises(WarehouseError, match="of 2026-01-03: expected user_recommendations of that"):
-        publish.publish(cfg, SATURDAY, staged, run_id="run1", attempt=1, **driver.FACTS)
+        publish.publish(cfg, SATURDAY, staged, driver.facts(cfg, SATURDAY, "run1", 1))
     assert delta.files(cfg, "user_recommendations") == []
+
+
+def as_an_older_version_left_it(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Friday, published into a table that lacks the columns `reads` and `model`."""
+    definition = tables.TABLES["publications"]
+    columns = {name: kind for name, kind in definition.columns.items() if name not in ("reads", "model")}
+    with monkeypatch.context() as older:
+        older.setitem(tables.TABLES, "publications", tables.Table(columns, None, definition.order))
+        driver.publish_night(cfg, FRIDAY, users=4)
+    assert "reads" not in delta.rows(cfg, "publications").column_names
+
+
+def test_a_warehouse_of_an_older_version_is_read_and_goes_on(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_an_older_version_left_it(cfg, monkeypatch)
+    [row] = publish.publications(cfg)
+    assert (row["night"], row["reads"], row["model"]) == (FRIDAY, None, None)
+    assert not driver.publish_night(cfg, FRIDAY, users=4).published
+    driver.publish_night(cfg, SATURDAY, users=5)
+    old, new = publish.publications(cfg)
+    assert (old["night"], old["reads"]) == (FRIDAY, None)
+    assert (new["night"], json.loads(new["model"])["version"]) == (SATURDAY, 1)
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
+
+
+def test_two_runs_that_bring_an_older_warehouse_up_to_date_at_once_both_publish(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    as_an_older_version_left_it(cfg, monkeypatch)
+    nights = [date(2026, 1, day) for day in (3, 4, 5)]
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(lambda night: driver.publish_night(cfg, night, users=night.day), nights))
+    assert sorted(row["night"] for row in publish.publications(cfg)) == [FRIDAY, *nights]

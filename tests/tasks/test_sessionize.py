@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks import delta, duck, sessionize
+from tasks import delta, duck, pins, sessionize
 from tasks.config import Config
 from tasks.days import clock, lead_in, window
 from tasks.errors import EmptyNightError, FencedError
@@ -189,11 +189,11 @@ def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
 def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(config: Config) -> None:
     old = NOON - timedelta(days=2)
     write_events(config, table([("u", old, "a"), ("u", old, "b"), ("u", at(0), "c"), ("u", at(1), "d")]))
-    first = sessionize.sessionize(config, NIGHT, "run-1", 1)
+    first = sessionize.sessionize(config, NIGHT, "run-1", 1, pins.newest(config, NIGHT).events)
     version = delta.version(config, "sessions")
     assert (first.sessions, first.events, first.users) == (2, 4, 1)
     assert (first.first_day, first.last_day) == (date(2025, 12, 30), NIGHT)
-    assert sessionize.sessionize(config, NIGHT, "run-2", 2) == first
+    assert sessionize.sessionize(config, NIGHT, "run-2", 2, pins.newest(config, NIGHT).events) == first
     assert delta.version(config, "sessions") == version
     written = pq.ParquetFile(delta.files(config, "sessions", partitions=[NIGHT])[0]).read().to_pylist()
     assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
@@ -204,7 +204,7 @@ def write_night(cfg: Config, events: list[Event], night: date) -> None:
     number = 1 + (night - date(2026, 1, 1)).days
     known = [event for event in events if event[1].date() <= night]
     write_events(cfg, table(sorted(set(known))), number)
-    sessionize.sessionize(cfg, night, f"night-{number}", number)
+    sessionize.sessionize(cfg, night, f"night-{number}", number, pins.newest(cfg, night).events)
 
 
 def sessions_of(cfg: Config, days: list[date]) -> list[dict[str, Any]]:
@@ -231,7 +231,7 @@ def test_the_tally_leaves_out_sessions_that_began_before_the_window(make_config:
     cfg = make_config(sessions={"window_days": 2})
     events = [("u", NOON + timedelta(days=day, minutes=n), "a") for day in (-2, -1, 0) for n in (0, 1)]
     write_events(cfg, table(events))
-    tally = sessionize.sessionize(cfg, NIGHT, "run", 1)
+    tally = sessionize.sessionize(cfg, NIGHT, "run", 1, pins.newest(cfg, NIGHT).events)
     assert (tally.sessions, tally.events, tally.users) == (2, 4, 1)
 
 
@@ -276,15 +276,15 @@ def test_a_night_sees_the_sessions_that_all_events_ever_would_give(
 
 def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
     write_events(config, table([("u", at(0), "a"), ("u", at(1), "b")]), attempt=1)
-    sessionize.sessionize(config, NIGHT, "newer", 3)
+    sessionize.sessionize(config, NIGHT, "newer", 3, pins.newest(config, NIGHT).events)
     write_events(config, table([("u", at(0), "a")]), attempt=2)
     with pytest.raises(FencedError, match="run number 3 has already written it"):
-        sessionize.sessionize(config, NIGHT, "older", 2)
+        sessionize.sessionize(config, NIGHT, "older", 2, pins.newest(config, NIGHT).events)
 
 
 def test_without_events_there_is_nothing_to_sessionize(config: Config) -> None:
     with pytest.raises(EmptyNightError, match="run ingest first"):
-        sessionize.sessionize(config, NIGHT, "run", 1)
+        sessionize.sessionize(config, NIGHT, "run", 1, pins.newest(config, NIGHT).events)
 
 
 @pytest.mark.data

@@ -11,6 +11,7 @@ import pytest
 from tasks import shop, split
 from tasks.config import Config
 from tasks.ingest import ingest
+from tasks.pins import Reads
 from tasks.sessionize import sessionize
 
 DAYS = [date(2026, 1, 5) + timedelta(days=n) for n in range(3)]
@@ -58,10 +59,10 @@ def test_the_last_two_items_say_more_than_the_last_one_and_that_more_than_popula
 ) -> None:
     base, _ = logs
     cfg = Config(base=base)
-    ingest(cfg, DAYS[-1], "run", 1)
-    sessionize(cfg, DAYS[-1], "run", 1)
-    train = split.train_sessions(cfg, DAYS[-1])["items"].to_pylist()
-    test = split.holdout_sessions(cfg, DAYS[-1])["items"].to_pylist()
+    events = ingest(cfg, DAYS[-1], "run", 1).events
+    reads = Reads(events, sessionize(cfg, DAYS[-1], "run", 1, events).pinned)
+    train = split.train_sessions(cfg, DAYS[-1], reads)["items"].to_pylist()
+    test = split.holdout_sessions(cfg, DAYS[-1], reads)["items"].to_pylist()
     hits = [_recall_at_one(train, test, order) for order in (0, 1, 2)]
     assert hits[0] + 0.1 < hits[1]
     assert hits[1] + 0.1 < hits[2]

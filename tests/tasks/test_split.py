@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from tasks import delta, sessionize, split
+from tasks import delta, pins, sessionize, split
 from tasks.config import Config
 from tasks.days import start, window
 from tasks.errors import EmptyNightError
@@ -48,7 +48,7 @@ def week(make_config: MakeConfig) -> Callable[..., Config]:
         for day in window(cfg, NIGHT):
             rows = [line for line in lines if line[1].startswith(str(day))]
             delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "run", 1)
-        sessionize.sessionize(cfg, NIGHT, "run", 1)
+        sessionize.sessionize(cfg, NIGHT, "run", 1, pins.newest(cfg, NIGHT).events)
         return cfg
 
     return written
@@ -67,27 +67,35 @@ def _events(rows: list[list[str]]) -> pa.Table:
     )
 
 
+def asked(cfg: Config) -> tuple[Config, date, pins.Reads]:
+    return cfg, NIGHT, pins.newest(cfg, NIGHT)
+
+
+def asked_all(cfg: Config) -> tuple[Config, pins.Reads]:
+    return cfg, pins.newest(cfg, NIGHT)
+
+
 def lists(table: pa.Table) -> list[tuple[str, str]]:
     return [(row["user_id"], "".join(row["items"])) for row in table.to_pylist()]
 
 
 def test_train_sessions_start_before_the_night_and_are_cut_off_where_it_begins(week: Any) -> None:
-    assert lists(split.train_sessions(week(), NIGHT)) == [("ann", "abc"), ("bob", "aa"), ("cat", "bc")]
+    assert lists(split.train_sessions(*asked(week()))) == [("ann", "abc"), ("bob", "aa"), ("cat", "bc")]
 
 
 def test_holdout_sessions_start_on_the_night_itself(week: Any) -> None:
-    assert lists(split.holdout_sessions(week(), NIGHT)) == [("eve", "eb"), ("eve", "af")]
+    assert lists(split.holdout_sessions(*asked(week()))) == [("eve", "eb"), ("eve", "af")]
 
 
 def test_at_most_max_sessions_are_held_out_and_always_the_same(week: Any) -> None:
     cfg = week(evaluation={"max_sessions": 1})
-    first = split.holdout_sessions(cfg, NIGHT)
+    first = split.holdout_sessions(*asked(cfg))
     assert len(first) == 1
-    assert first.equals(split.holdout_sessions(cfg, NIGHT))
+    assert first.equals(split.holdout_sessions(*asked(cfg)))
 
 
 def test_all_sessions_are_whole_and_in_order_of_time(week: Any) -> None:
-    assert lists(split.all_sessions(week(), NIGHT)) == [
+    assert lists(split.all_sessions(*asked_all(week()))) == [
         ("ann", "abc"),
         ("bob", "aa"),
         ("cat", "bcae"),
@@ -99,12 +107,12 @@ def test_all_sessions_are_whole_and_in_order_of_time(week: Any) -> None:
 
 def test_train_and_holdout_share_no_session(week: Any) -> None:
     cfg = week()
-    train = set(split.train_sessions(cfg, NIGHT)["session_id"].to_pylist())
-    assert not train & set(split.holdout_sessions(cfg, NIGHT)["session_id"].to_pylist())
+    train = set(split.train_sessions(*asked(cfg))["session_id"].to_pylist())
+    assert not train & set(split.holdout_sessions(*asked(cfg))["session_id"].to_pylist())
 
 
 def test_active_users_are_asked_about_their_last_session_even_of_one_event(week: Any) -> None:
-    assert lists(split.active_users(week(), NIGHT)) == [
+    assert lists(split.active_users(*asked(week()))) == [
         ("ann", "d"),
         ("bob", "aa"),
         ("cat", "bcae"),
@@ -115,7 +123,7 @@ def test_active_users_are_asked_about_their_last_session_even_of_one_event(week:
 
 def test_users_without_an_event_in_the_last_active_days_are_not_active(week: Any) -> None:
     cfg = week(recommendations={"active_days": 2})
-    assert [user for user, _ in lists(split.active_users(cfg, NIGHT))] == ["ann", "cat", "dan", "eve"]
+    assert [user for user, _ in lists(split.active_users(*asked(cfg)))] == ["ann", "cat", "dan", "eve"]
 
 
 def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: Any) -> None:
@@ -128,7 +136,7 @@ def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: An
     for day in (date(2026, 1, 3), date(2026, 1, 4)):
         rows = [line for line in more if line[1].startswith(str(day))]
         delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "late", 2)
-    assert lists(split.active_users(cfg, NIGHT)) == [
+    assert lists(split.active_users(*asked(cfg))) == [
         ("ann", "d"),
         ("cat", "ae"),
         ("dan", "a"),
@@ -141,22 +149,22 @@ def test_what_comes_before_the_window_is_neither_active_nor_seen_nor_popular(wee
     cfg = week(sessions={"window_days": 2})
     lead = [["fay", f"2026-01-03T10:0{n}", "z"] for n in range(9)]
     delta.replace_partition(cfg, "events", _events(lead), {"event_day": date(2026, 1, 3)}, "more", 2)
-    sessionize.sessionize(cfg, NIGHT, "again", 2)
-    told = [split.active_users(cfg, NIGHT), split.seen_items(cfg, NIGHT)]
+    sessionize.sessionize(cfg, NIGHT, "again", 2, pins.newest(cfg, NIGHT).events)
+    told = [split.active_users(*asked(cfg)), split.seen_items(*asked(cfg))]
     assert [[user for user, _ in lists(table)] for table in told] == [["ann", "cat", "dan", "eve"]] * 2
-    assert "z" not in split.popular_items(cfg, NIGHT, 99)["item_id"].to_pylist()
-    assert "fay" not in split.all_sessions(cfg, NIGHT)["user_id"].to_pylist()
+    assert "z" not in split.popular_items(*asked(cfg), 99)["item_id"].to_pylist()
+    assert "fay" not in split.all_sessions(*asked_all(cfg))["user_id"].to_pylist()
 
 
 def test_seen_items_have_the_rows_of_the_active_users(week: Any) -> None:
     cfg = week(recommendations={"active_days": 2})
-    seen = split.seen_items(cfg, NIGHT)
+    seen = split.seen_items(*asked(cfg))
     assert lists(seen) == [("ann", "abcd"), ("cat", "abce"), ("dan", "ac"), ("eve", "abef")]
-    assert seen["user_id"].equals(split.active_users(cfg, NIGHT)["user_id"])
+    assert seen["user_id"].equals(split.active_users(*asked(cfg))["user_id"])
 
 
 def test_popular_items_are_counted_in_events_and_tied_by_id(week: Any) -> None:
-    assert split.popular_items(week(), NIGHT, 4).to_pylist() == [
+    assert split.popular_items(*asked(week()), 4).to_pylist() == [
         {"rank": 1, "item_id": "a", "score": 6.0},
         {"rank": 2, "item_id": "b", "score": 3.0},
         {"rank": 3, "item_id": "c", "score": 3.0},
@@ -166,7 +174,7 @@ def test_popular_items_are_counted_in_events_and_tied_by_id(week: Any) -> None:
 
 def test_without_sessions_there_is_nothing_to_split(config: Config) -> None:
     with pytest.raises(EmptyNightError, match="run sessionize first"):
-        split.train_sessions(config, NIGHT)
+        split.train_sessions(*asked(config))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,51 @@
+"""Folders that tell whether their owner lives: each has a lock, which the kernel opens however he dies."""
+
+from __future__ import annotations
+
+import fcntl
+import shutil
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOCK = "lock"
+UNLOCKED_SECONDS = 3600  # a younger folder without a lock may be about to get it
+
+
+@contextmanager
+def hold(folder: Path) -> Iterator[Path]:
+    """Lock a folder of ours for the `with`."""
+    new = folder / f"{LOCK}.new"
+    with new.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        new.rename(folder / LOCK)  # only now it can be seen: there is no moment without the lock
+        yield folder
+
+
+@contextmanager
+def hold_of_dead(folder: Path) -> Iterator[bool]:
+    """Has the process that held the folder ended? If so, nobody else takes the folder during the `with`."""
+    try:
+        lock = (folder / LOCK).open("r+")
+    except (FileNotFoundError, NotADirectoryError):
+        yield folder.is_dir() and time.time() - folder.stat().st_mtime > UNLOCKED_SECONDS
+        return
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield folder.is_dir()
+
+
+def remove_dead(folders: Iterable[Path]) -> list[Path]:
+    """Remove the folders whose owner has died; returns them."""
+    removed = []
+    for folder in folders:
+        with hold_of_dead(folder) as dead:
+            if dead:
+                shutil.rmtree(folder, ignore_errors=True)
+                removed.append(folder)
+    return removed
