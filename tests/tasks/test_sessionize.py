@@ -190,11 +190,11 @@ def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(con
     old = NOON - timedelta(days=2)
     write_events(config, table([("u", old, "a"), ("u", old, "b"), ("u", at(0), "c"), ("u", at(1), "d")]))
     first = sessionize.sessionize(config, NIGHT, "run-1", 1, pins.newest(config, NIGHT).events)
-    version = delta.version(config, "sessions")
+    files = delta.files(config, "sessions")
     assert (first.sessions, first.events, first.users) == (2, 4, 1)
     assert (first.first_day, first.last_day) == (date(2025, 12, 30), NIGHT)
     assert sessionize.sessionize(config, NIGHT, "run-2", 2, pins.newest(config, NIGHT).events) == first
-    assert delta.version(config, "sessions") == version
+    assert delta.files(config, "sessions") == files
     written = pq.ParquetFile(delta.files(config, "sessions", partitions=[NIGHT])[0]).read().to_pylist()
     assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
 
