@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import hashlib
 import json
 import re
@@ -202,7 +203,8 @@ class Config(_Section):
     @property
     def sources(self) -> tuple[str, ...]:
         """Absolute source globs."""
-        return tuple(str(self.base.resolve() / source) for source in self.events.sources)
+        base = Path(glob.escape(str(self.base.resolve())))  # only what was configured is a glob
+        return tuple(str(base / source) for source in self.events.sources)
 
     def as_dict(self) -> dict[str, Any]:
         """The resolved settings as plain JSON values, without any path of the machine."""

@@ -85,13 +85,13 @@ def records(source: Iterable[bytes], delimiter: str, width: int | None = None) -
         while fields is None and len(taken) < LONGEST_RECORD_LINES and (more := ahead.pull()) is not None:
             taken.append(more)
             if b'"' in more:
-                fields, fault = _fields(b"\n".join(taken), delimiter)
+                fields, fault = _fields(b"".join(taken), delimiter)
         if fields is None or (len(taken) > 1 and _is_odd(fields, fault, width)):
             ahead.give_back(taken[1:])
             taken, fields, fault = taken[:1], [], "unclosed quote"
         if fault is None and width is not None and len(fields) != width:
             fault = "wrong number of fields"
-        yield Record(number, len(taken), b"\n".join(taken), fields, fault)
+        yield Record(number, len(taken), b"".join(taken), fields, fault)
 
 
 def _is_odd(fields: list[str], fault: str | None, width: int | None) -> bool:
@@ -119,7 +119,7 @@ class _Ahead:
 
 def _fields(raw: bytes, delimiter: str) -> tuple[list[str] | None, str | None]:
     """(fields, fault); no fields when a quote is still open."""
-    raw = raw.removesuffix(b"\r")
+    raw = raw.removesuffix(b"\n").removesuffix(b"\r")
     if not raw.strip():
         return [], "blank line"
     text = raw.decode("utf-8", errors="surrogateescape")
@@ -142,7 +142,7 @@ def _encodable(text: str) -> bool:
 
 def _lines(path: Path) -> Iterator[bytes]:
     for block in lines.blocks(path):
-        yield from block.removesuffix(b"\n").split(b"\n")
+        yield from block.splitlines(keepends=True)
 
 
 def _body(path: Path, head: Header) -> Iterator[Record]:

@@ -452,6 +452,12 @@ def version(cfg: Config, name: str) -> int | None:
     return None if table is None else int(table.version())
 
 
+def schema(cfg: Config, name: str) -> pa.Schema | None:
+    """The columns of a table with the types its first rows gave them; None when there is no table yet."""
+    table = _open(cfg, name)
+    return None if table is None else _arrow_schema(table)
+
+
 def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
     """All rows of a small table, in no order; None when there is no table or no row yet."""
     found = files(cfg, name, version)

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 
-from tasks import delta, duck, pins, sources
+from tasks import delta, duck, pins, settled, sources
 from tasks.config import Config
 from tasks.days import clock, lead_in, window
 from tasks.errors import EmptyNightError, SourceError
@@ -22,6 +22,7 @@ from tasks.sources import Source
 EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
 LATEST = datetime(2100, 1, 1)
 TOP_REASONS = 5
+TOP_NAMES = 5
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,8 @@ class _Tally:
     lines: int = 0
     rejected: int = 0
     outside: int = 0
+    spoilt: int = 0  # refused, and not because they are blank
+    unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
 
 
 def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
@@ -58,20 +61,23 @@ def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
 
     attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
 
-    Raises SourceError when a source is missing, unreadable, lacks a column, or has too many refused lines
-    (which are kept in `rejects`); EmptyNightError when the night's own day has no event; FencedError when a
-    newer run was here.
+    Raises SourceError when a source is missing, unreadable, lacks a column, has lines but not one that is
+    usable, or when too many are refused (all of which are kept in `rejects`); ConfigurationError or
+    WarehouseError when the warehouse was begun with another zone or other types of ids; EmptyNightError when
+    the night's own day has no event; FencedError when a newer run was here.
     """
     found = sources.find(cfg)
-    with duck.connect(cfg, reads=[source.path for source in found]) as con:
-        _create_tables(con, sources.id_types(con, found, cfg.events.columns))
+    types = sources.id_types(found, cfg.events.columns)
+    settled.settle(cfg, types)
+    with duck.connect(cfg) as con:
+        _create_tables(con, types)
         con.register("clock", clock(cfg, _written_days(cfg, night)))
         tally = _Tally()
         for source in found:
             _read(con, cfg, night, source, tally)
         _write_rejects(con, cfg, night, run_id, attempt)
-        _check_columns(con, cfg, found, tally)
-        _check_rejects(con, cfg, tally)
+        _check_unusable(con, cfg, tally)
+        _check_rejects(con, cfg, found, tally)
         _check_night(con, cfg, night, tally)
         return _write_events(con, cfg, night, run_id, attempt, tally)
 
@@ -85,28 +91,37 @@ def _create_tables(con: duck.Connection, types: dict[str, str]) -> None:
 
 
 def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
+    before, file = replace(tally), sources.identity(source)
     expected, taken = sources.lines_of(source), 0
-    for lines in sources.pieces(con, source, cfg.events.columns):
+    for piece in sources.pieces(con, source, cfg.events.columns):
         with duck.reading(source.path):
-            _take(con, cfg, night, source, tally)
-        taken += lines
-    if taken != expected:
-        raise SourceError(
-            f"{source.name}: counted {expected} lines but read {taken}; "
-            "is it still being written? run again when it is complete"
+            _take(con, cfg, night, source, piece.records, tally)
+        taken += piece.lines
+    if taken != expected or sources.identity(source) != file:
+        what = (
+            f"counted {expected} lines but read {taken}"
+            if taken != expected
+            else "replaced while it was read"
         )
+        raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
+    if tally.spoilt > before.spoilt and tally.lines - before.lines == tally.rejected - before.rejected:
+        tally.unusable.append(source)
 
 
-def _take(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
+def _take(
+    con: duck.Connection, cfg: Config, night: date, source: Source, records: int, tally: _Tally
+) -> None:
     """Sort the lines of `parsed` into candidates, refused and outside."""
     days = _days(cfg, night)
     duck.keep(con, "piece", "typed_events", **_typing(cfg))
     duck.append(con, "candidates", "accepted_events", source_file=source.name, **days)
     duck.append(con, "refused", "refused_lines", source_file=source.name)
-    lines, rejected, outside = duck.row(duck.query(con, "piece_tally", **days))
+    lines, rejected, outside, spoilt = duck.row(duck.query(con, "piece_tally", **days))
+    assert lines == records, f"{source.name}: expected {records} records in a piece; got {lines}"
     tally.lines += lines
     tally.rejected += rejected
     tally.outside += outside
+    tally.spoilt += spoilt
 
 
 def _typing(cfg: Config) -> dict[str, Any]:
@@ -154,26 +169,46 @@ def _write_events(
     )
 
 
-def _check_columns(con: duck.Connection, cfg: Config, found: Sequence[Source], tally: _Tally) -> None:
+def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
+    """A file that lost every line is lost, however small its share: it is named."""
+    for source in tally.unusable:
+        _check_keys(con, cfg, source)
+    if tally.unusable:
+        names = [source.name for source in tally.unusable]
+        raise SourceError(
+            f"{_some(names)}: expected a usable line in every file that has lines; got none: "
+            f"{_reasons(con, names)}; repair the file (table rejects has every line), or move it out of "
+            "events.sources to go on without it"
+        )
+
+
+def _check_keys(con: duck.Connection, cfg: Config, source: Source) -> None:
     """NDJSON has no header: a column is unknown when no line was usable and no line has its key."""
-    if tally.rejected < tally.lines or not tally.lines:
-        return
-    keys = sources.keys_seen(con, found)
+    keys = sources.keys_seen(con, source)
     for key, name in cfg.events.columns.model_dump().items():
         if keys and name and name not in keys:
-            raise sources.unknown(", ".join(cfg.events.sources), name, key, keys)
+            raise sources.unknown(source.name, name, key, keys)
 
 
-def _check_rejects(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
+def _check_rejects(con: duck.Connection, cfg: Config, found: Sequence[Source], tally: _Tally) -> None:
     if tally.rejected <= cfg.events.max_reject_share * tally.lines:
         return
-    reasons = duck.query(con, "reject_reasons").fetchall()[:TOP_REASONS]
-    named = "; ".join(f"{reason}: {lines} (first in {example})" for reason, lines, example in reasons)
     raise SourceError(
         f"{tally.rejected} of {tally.lines} lines are refused, more than events.max_reject_share = "
-        f"{cfg.events.max_reject_share}: {named}; repair the source (table rejects has every line) "
-        "or raise the share"
+        f"{cfg.events.max_reject_share}: {_reasons(con, [source.name for source in found])}; "
+        "repair the source (table rejects has every line) or raise the share"
     )
+
+
+def _reasons(con: duck.Connection, files: Sequence[str]) -> str:
+    """Why lines of these files are refused, the most frequent first."""
+    reasons = duck.query(con, "reject_reasons", files=list(files)).fetchall()[:TOP_REASONS]
+    return "; ".join(f"{reason}: {lines} (first in {example})" for reason, lines, example in reasons)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - TOP_NAMES} more" if len(names) > TOP_NAMES else ""
+    return ", ".join(names[:TOP_NAMES]) + more
 
 
 def _check_night(con: duck.Connection, cfg: Config, night: date, tally: _Tally) -> None:

@@ -2,7 +2,8 @@
 
 Bulk readers drop what they cannot decode. Here every byte belongs to a line, every line has a number, and
 `count_lines` counts them on another way, so that the caller can prove that none went missing.
-A line ends at "\\n"; a last line without one counts; a byte order mark is not part of the first line.
+A line ends at "\\n", "\\r\\n" or "\\r"; a last line without an end counts; a byte order mark is not part of
+the first line. A file is gzip if it begins as gzip does, whatever its name.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,33 +23,43 @@ import pyarrow as pa
 from tasks.errors import SourceError
 
 BLOCK_BYTES = 16 * 2**20
+GZIP = b"\x1f\x8b"
 LONGEST_LINE_BYTES = 16 * 2**20  # what a longer line has beyond is dropped: such a line is refused anyway
 
 
 def count_lines(path: Path) -> int:
-    """Lines of a file, by counting newlines only."""
+    """Lines of a file, by counting line ends only."""
     lines, last = 0, b""
     with _opened(path) as stream:
         while block := stream.read(BLOCK_BYTES):
-            lines += block.count(b"\n")
-            last = block
-    return lines + (len(last) > 0 and not last.endswith(b"\n"))
+            lines += block.count(b"\n") + block.count(b"\r") - block.count(b"\r\n")
+            lines -= last == b"\r" and block.startswith(b"\n")
+            last = block[-1:]
+    return lines + (last not in b"\r\n")
 
 
 def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
-    """The file in pieces of whole lines; every piece but the last ends with a newline."""
+    """The file in pieces of whole lines; every piece but the last ends with a line end."""
     with _opened(path) as stream:
-        block = stream.read(block_bytes)
-        rest = block
-        while block:
-            whole, newline, rest = rest.rpartition(b"\n")
-            if newline:
-                yield whole + newline
-            rest = rest[:LONGEST_LINE_BYTES]
-            block = stream.read(block_bytes)
+        rest = b""
+        while block := stream.read(block_bytes):
             rest += block
+            end = _last_end(rest)
+            if end:
+                yield rest[:end]
+            rest = _bounded(rest[end:])
     if rest:
         yield rest
+
+
+def _last_end(block: bytes) -> int:
+    """Where the last whole line ends; a "\\r" in the last place may be half of a line end."""
+    return max(block.rfind(b"\n"), block.rfind(b"\r", 0, len(block) - 1)) + 1
+
+
+def _bounded(line: bytes) -> bytes:
+    """An unfinished line without its middle, if it is too long."""
+    return line if len(line) <= LONGEST_LINE_BYTES else line[: LONGEST_LINE_BYTES - 1] + line[-1:]
 
 
 def numbered(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
@@ -60,21 +72,35 @@ def numbered(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
 
 
 def _split(block: bytes) -> pa.Array:
-    """The lines of a block as a binary array; each keeps its newline, which JSON reads as a blank."""
-    ends = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == ord("\n")) + 1
-    if not block.endswith(b"\n"):
-        ends = np.append(ends, len(block))
+    """The lines of a block as a binary array; each keeps its line end, which JSON reads as a blank."""
+    signs = np.frombuffer(block, dtype=np.uint8)
+    is_end = signs == ord("\n")
+    if b"\r" in block:
+        is_end[:-1] |= (signs[:-1] == ord("\r")) & ~is_end[1:]
+    is_end[-1] = True
+    ends = np.flatnonzero(is_end) + 1
     offsets = np.concatenate(([0], ends)).astype(np.int32)
     buffers = [None, pa.py_buffer(offsets), pa.py_buffer(block)]
     return pa.Array.from_buffers(pa.binary(), len(ends), buffers)
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[gzip.GzipFile | BufferedReader]:
+def _opened(path: Path) -> Iterator[BufferedReader[Any]]:
     try:
-        with gzip.GzipFile(path) if path.suffix == ".gz" else path.open("rb") as stream:
-            if stream.peek(3)[:3] == codecs.BOM_UTF8:
-                stream.read(3)
-            yield stream
+        with path.open("rb") as file:
+            packed = file.peek(2).startswith(GZIP)
+            stream: BufferedReader[Any] = BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
+            with stream:
+                _skip_mark(path, stream)
+                yield stream
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read: {error}; repair or remove the file") from error
+
+
+def _skip_mark(path: Path, stream: BufferedReader[Any]) -> None:
+    """Past the byte order mark of UTF-8; that of UTF-16 or UTF-32 is refused."""
+    start = stream.peek(3)[:3]
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(f"{path}: expected UTF-8; got UTF-16; convert it, as with iconv -f utf-16 -t utf-8")
+    if start == codecs.BOM_UTF8:
+        stream.read(3)

@@ -1,21 +1,23 @@
 """The raw logs: which files they are, and how a file of each format becomes the relation `parsed`.
 
 Every reader yields once for each piece it has put before DuckDB as `parsed` (line, raw, user_id, item_id,
-moment_number, moment_text, moment_time, session_id, fault), and says how many lines of the file the piece
-took. `lines_of` counts the file's lines independently of it.
+moment_number, moment_text, moment_time, session_id, fault), and says how many records it has, and how many
+lines of the file they took. `lines_of` counts the file's lines independently of it. DuckDB opens no file.
 """
 
 from __future__ import annotations
 
-import glob
+import logging
 import os
+import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-import pyarrow.parquet as pq
+import pyarrow as pa
 
-from tasks import delimited, duck, lines
+from tasks import columnar, delimited, duck, globs, lines
 from tasks.config import Columns, Config
 from tasks.errors import SourceError
 
@@ -29,10 +31,15 @@ FORMATS = {
     ".json": "ndjson",
     ".log": "ndjson",
 }
-INTEGERS = ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT")
-NUMBERS = (*INTEGERS, "FLOAT", "DOUBLE")
-TIMES = ("TIMESTAMP", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS", "TIMESTAMP WITH TIME ZONE", "DATE")
+SPECIAL = {
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
 SAMPLED_LINES = 1_000
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -44,43 +51,74 @@ class Source:
     format: str
 
 
+class Piece(NamedTuple):
+    """What a reader has put before DuckDB: records, and the lines of the file they take."""
+
+    records: int
+    lines: int
+
+
 def find(cfg: Config) -> list[Source]:
-    """Every source file, in a fixed order. Raises SourceError for a glob that matches nothing."""
-    files = {Path(file).resolve() for pattern in cfg.sources for file in _matches(pattern)}
+    """Every source file, each once, in a fixed order.
+
+    Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
+    one, and for a link that leads out of the globs' folders.
+    """
+    base = cfg.base.resolve()
+    inside = [globs.fixed_folder(base, pattern).resolve() for pattern in cfg.events.sources]
+    files: set[Path] = set()
+    folders: set[Path] = set()
+    for pattern in cfg.events.sources:
+        matched = _matched(base, pattern)
+        found = [path for path in matched if _is_file(path)]
+        if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
+            for path in matched:
+                _check_inside(path, inside)
+        if not found:
+            raise _nothing(base, pattern)
+        files.update(path.resolve() for path in found)
+        folders.update(path for path in matched if path not in found)
+    _check_folders(folders, files)
     return sorted((_source(cfg, file) for file in files), key=lambda source: source.name)
 
 
 def lines_of(source: Source) -> int:
     """Lines (rows of Parquet) of a file, counted without parsing them."""
-    if source.format != "parquet":
-        return lines.count_lines(source.path)
-    with _parquet(source) as file:
-        return int(file.metadata.num_rows)
+    count = columnar.count_rows if source.format == "parquet" else lines.count_lines
+    return count(source.path)
 
 
-def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[int]:
-    """Put the file before DuckDB as `parsed`, piece by piece; yields how many lines each piece took."""
+def identity(source: Source) -> tuple[int, int]:
+    """Which file the name stands for; another one when it was replaced."""
+    try:
+        facts = source.path.stat()
+    except OSError as error:
+        raise _unreadable(error) from None
+    return facts.st_dev, facts.st_ino
+
+
+def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    """Put the file before DuckDB as `parsed`, piece by piece."""
     return READERS[source.format](con, source, columns)
 
 
-def id_types(con: duck.Connection, found: Sequence[Source], columns: Columns) -> dict[str, str]:
+def id_types(found: Sequence[Source], columns: Columns) -> dict[str, str]:
     """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
-    kinds = {"user_id": {"BIGINT"}, "item_id": {"BIGINT"}}
+    kinds: dict[str, set[bool]] = {"user_id": set(), "item_id": set()}
     for source in found:
-        types = _parquet_types(con, source) if source.format == "parquet" else {}
+        schema = columnar.schema(source.path) if source.format == "parquet" else pa.schema([])
         for name, seen in kinds.items():
-            seen.add("BIGINT" if types.get(getattr(columns, name)) in INTEGERS else "VARCHAR")
-    return {name: "BIGINT" if seen == {"BIGINT"} else "VARCHAR" for name, seen in kinds.items()}
+            place = schema.get_field_index(getattr(columns, name))
+            seen.add(place >= 0 and columnar.is_integer(schema.field(place).type))
+    return {name: "BIGINT" if seen == {True} else "VARCHAR" for name, seen in kinds.items()}
 
 
-def keys_seen(con: duck.Connection, found: Sequence[Source]) -> list[str]:
-    """The keys of the first lines of the NDJSON sources."""
-    seen: set[str] = set()
-    for source in found:
-        if source.format == "ndjson" and (table := next(lines.numbered(source.path), None)) is not None:
-            con.register("chunk", table.slice(0, SAMPLED_LINES))
-            seen.update(key for (key,) in duck.query(con, "ndjson_keys").fetchall())
-    return sorted(seen)
+def keys_seen(con: duck.Connection, source: Source) -> list[str]:
+    """The keys of the first lines of a source of NDJSON; none for other formats."""
+    if source.format != "ndjson" or (table := next(lines.numbered(source.path), None)) is None:
+        return []
+    con.register("chunk", table.slice(0, SAMPLED_LINES))
+    return sorted(key for (key,) in duck.query(con, "ndjson_keys").fetchall())
 
 
 def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceError:
@@ -91,40 +129,85 @@ def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceErr
     )
 
 
-def _matches(pattern: str) -> list[str]:
-    found = glob.iglob(pattern, recursive=True)  # noqa: PTH207 - as a shell does it, without hidden files
-    files = [file for file in found if Path(file).is_file()]
-    if not files:
-        folder, name = _fixed_folder(pattern)
-        state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
-        raise SourceError(f"events.sources: expected at least one file in {folder}; {state} (glob {pattern})")
-    return files
+def _matched(base: Path, pattern: str) -> list[Path]:
+    try:
+        return globs.matches(base, pattern)
+    except OSError as error:
+        raise _unreadable(error) from None
 
 
-def _fixed_folder(pattern: str) -> tuple[Path, str]:
-    parts = Path(pattern).parts
-    fixed = next((i for i, part in enumerate(parts) if glob.has_magic(part)), len(parts) - 1)
-    return Path(*parts[:fixed]), str(Path(*parts[fixed:]))
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(
+        f"{error.filename}: cannot be read: {error.strerror}; "
+        "make it readable, or take it out of events.sources"
+    )
+
+
+def _nothing(base: Path, pattern: str) -> SourceError:
+    folder = globs.fixed_folder(base, pattern)
+    name = (base / pattern).relative_to(folder)
+    state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
+    return SourceError(f"events.sources: expected at least one file in {folder}; {state} (glob {pattern})")
+
+
+def _is_file(path: Path) -> bool:
+    """A file, or a folder; anything else that a glob finds would be lost, or would block who opens it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        what = "a link that leads nowhere" if path.is_symlink() else error.strerror
+        raise SourceError(f"{path}: expected a file; got {what}; repair or remove it") from None
+    for is_it, what in SPECIAL.items():
+        if is_it(mode):
+            raise SourceError(f"{path}: expected a file; got {what}; remove it, or let the glob not match it")
+    return stat.S_ISREG(mode)
+
+
+def _check_inside(path: Path, folders: Sequence[Path]) -> None:
+    real = path.resolve()
+    if not any(folder in (real, *real.parents) for folder in folders):
+        raise SourceError(
+            f"{path}: expected a file in {' or '.join(map(str, folders))}; got a link to {real}; "
+            "name its folder in events.sources if it is a log, else remove the link"
+        )
+
+
+def _check_folders(folders: set[Path], files: set[Path]) -> None:
+    """A folder of which nothing is read is named; one that is called like a log is an error."""
+    read = {parent for file in files for parent in file.parents}
+    for folder in sorted(folder for folder in folders if folder.resolve() not in read):
+        if _format(folder) is not None:
+            raise SourceError(
+                f"{folder}: expected a file; got a folder, of which nothing would be read; "
+                f"add {folder.name}/* to events.sources, or remove it"
+            )
+        log.warning("%s: a folder, nothing in it is read; events.sources with ** would go into it", folder)
 
 
 def _source(cfg: Config, path: Path) -> Source:
-    suffixes = [suffix.lower() for suffix in path.suffixes]
-    plain = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
-    kind = FORMATS.get(plain[0] if plain else "") if cfg.events.format == "auto" else cfg.events.format
+    kind = _format(path) if cfg.events.format == "auto" else cfg.events.format
     if kind is None:
         raise SourceError(
             f"{path}: cannot tell its format by its name; expected one of {', '.join(FORMATS)} "
             "(.gz after it for text), or set events.format"
         )
     # Seen from the configuration file: tables hold no path of the machine for what lies beside it.
-    return Source(path, Path(os.path.relpath(path, cfg.base.resolve())).as_posix(), kind)
+    name = os.fsencode(os.path.relpath(path, cfg.base.resolve())).decode("utf-8", "backslashreplace")
+    return Source(path, name, kind)
 
 
-def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[int]:
+def _format(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    plain = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
+    return FORMATS.get(plain[0] if plain else "")
+
+
+def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    names = [name for name in columns.model_dump().values() if name]
     for table in lines.numbered(source.path):
         con.register("chunk", table)
-        duck.view(con, "parsed", "parsed_ndjson", **_pointers(columns))
-        yield len(table)
+        duck.view(con, "parsed", "parsed_ndjson", names=names, **_pointers(columns))
+        yield Piece(len(table), len(table))
 
 
 def _pointers(columns: Columns) -> dict[str, str]:
@@ -134,7 +217,7 @@ def _pointers(columns: Columns) -> dict[str, str]:
     return pointers | {"session": f"/{session}" if session else ""}
 
 
-def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[int]:
+def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
     head = delimited.header(source.path)
     if head is None:
         return
@@ -144,69 +227,50 @@ def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[int
     for table, taken in delimited.chunks(source.path, head, wanted):
         con.register("chunk", table)
         duck.view(con, "parsed", "parsed_csv")
-        yield taken + extra
+        yield Piece(len(table), taken + extra)
         extra = 0
 
 
-def _parquet_rows(con: duck.Connection, source: Source, columns: Columns) -> Iterator[int]:
-    types = _parquet_types(con, source)
-    _check_names(source, columns, list(types))
-    picked = {
-        "row_number": ("file_row_number", "BIGINT"),
-        "user_id": (columns.user_id, _id_type(source, columns.user_id, types)),
-        "item_id": (columns.item_id, _id_type(source, columns.item_id, types)),
-        "session_id": (columns.session_id or None, "VARCHAR"),
-        **_moment(source, columns.timestamp, types),
-    }
-    with duck.reading(source.path):
-        rows = con.read_parquet(str(source.path), file_row_number=True)
-        duck.pick(rows, picked).create_view("picked", replace=True)
+def _parquet(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    schema = columnar.schema(source.path)
+    _check_names(source, columns, schema.names)
+    for name in (columns.user_id, columns.item_id):
+        _check_id(source, name, schema.field(name).type)
+    moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
+    picked = {"user_id": columns.user_id, "item_id": columns.item_id, "session_id": columns.session_id}
+    for table in columnar.pieces(source.path, picked | moment):
+        con.register("picked", table)
         duck.view(con, "parsed", "parsed_parquet")
-    yield lines_of(source)
-
-
-def _parquet_types(con: duck.Connection, source: Source) -> dict[str, str]:
-    with duck.reading(source.path):
-        rows = con.read_parquet(str(source.path))
-        return dict(zip(rows.columns, map(str, rows.types), strict=True))
+        yield Piece(len(table), len(table))
 
 
 def _check_names(source: Source, columns: Columns, known: Sequence[str]) -> None:
     for key, name in columns.model_dump().items():
         if name and name not in known:
             raise unknown(source.name, name, key, known)
+        if known.count(name) > 1:
+            raise SourceError(
+                f"{source.name}: expected one column {name!r} (events.columns.{key}); "
+                f"got {known.count(name)}; rename all but one"
+            )
 
 
-def _id_type(source: Source, name: str, types: dict[str, str]) -> str:
-    if types[name] in INTEGERS:
-        return "BIGINT"
-    if types[name] in ("VARCHAR", "UUID"):
-        return "VARCHAR"
-    raise SourceError(
-        f"{source.name}: expected {name!r} to be integer or text; got {types[name]}; convert it"
-    )
+def _check_id(source: Source, name: str, kind: pa.DataType) -> None:
+    if not columnar.is_id(kind):
+        raise SourceError(f"{source.name}: expected {name!r} to be integer or text; got {kind}; convert it")
 
 
-def _moment(source: Source, name: str, types: dict[str, str]) -> dict[str, tuple[str | None, str]]:
-    kinds = {"moment_number": NUMBERS, "moment_text": ("VARCHAR",), "moment_time": TIMES}
-    if not any(types[name] in kind for kind in kinds.values()):
+def _moment(source: Source, name: str, kind: pa.DataType) -> dict[str, str]:
+    column = columnar.moment_kind(kind)
+    if column is None:
         raise SourceError(
-            f"{source.name}: expected {name!r} to be a timestamp, number or text; got {types[name]}; "
-            "convert it"
+            f"{source.name}: expected {name!r} to be a timestamp, number or text; got {kind}; convert it"
         )
-    into = {"moment_number": "DOUBLE", "moment_text": "VARCHAR", "moment_time": "TIMESTAMP"}
-    return {new: (name if types[name] in kinds[new] else None, kind) for new, kind in into.items()}
+    return {"moment_number": "", "moment_text": "", "moment_time": ""} | {column: name}
 
 
-def _parquet(source: Source) -> pq.ParquetFile:
-    try:
-        return pq.ParquetFile(source.path)
-    except (OSError, ValueError) as error:
-        raise SourceError(f"{source.path}: cannot be read: {error}; repair or remove the file") from error
-
-
-READERS: dict[str, Callable[[duck.Connection, Source, Columns], Iterator[int]]] = {
+READERS: dict[str, Callable[[duck.Connection, Source, Columns], Iterator[Piece]]] = {
     "ndjson": _ndjson,
     "csv": _csv,
-    "parquet": _parquet_rows,
+    "parquet": _parquet,
 }

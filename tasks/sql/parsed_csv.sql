@@ -4,7 +4,9 @@
 -- parameters: none
 select
     line,
-    coalesce(try(decode(raw)), regexp_replace(left(cast(raw as varchar), 1000), '(\\x0D)?\\x0A$', '')) as raw,
+    coalesce(
+        try(decode(raw)), regexp_replace(left(cast(raw as varchar), 1000), '(\\x0D)?(\\x0A)?$', '')
+    ) as raw,
     user_id,
     item_id,
     cast(null as double) as moment_number,

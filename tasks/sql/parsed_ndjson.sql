@@ -1,7 +1,8 @@
 -- One row for each line of a chunk of NDJSON, its fields taken out or the fault named.
 -- grain: line
 -- reads: chunk(line, raw blob)
--- parameters: $user, $item, $moment, $session: JSON pointers ('' where there are no given sessions)
+-- parameters: $user, $item, $moment, $session: JSON pointers ('' where there are no given sessions);
+-- $names: the keys they point to
 with decoded as (
     select
         line,
@@ -14,7 +15,9 @@ checked as (
     select
         line,
         line_text,
-        coalesce(line_text, regexp_replace(left(cast(raw as varchar), 1000), '(\\x0D)?\\x0A$', '')) as raw,
+        coalesce(
+            line_text, regexp_replace(left(cast(raw as varchar), 1000), '(\\x0D)?(\\x0A)?$', '')
+        ) as raw,
         case
             when line_text is null then 'invalid utf-8'
             when trim(line_text, e' \t\r\n') = '' then 'blank line'
@@ -31,7 +34,10 @@ fields as (
         fault,
         case
             when fault is null then json_extract(line_text, [$user, $item, $moment, $session])
-        end as field
+        end as field,
+        case
+            when fault is null then list_filter(json_keys(line_text), lambda key: list_contains($names, key))
+        end as keys
     from checked
 ),
 
@@ -40,6 +46,7 @@ typed as (
         line,
         raw,
         fault,
+        len(keys) > len(list_distinct(keys)) as is_ambiguous,
         json_type(field[1]) as user_kind,
         json_type(field[2]) as item_kind,
         json_type(field[3]) as moment_kind,
@@ -62,6 +69,7 @@ select
     case when $session <> '' then session_id end as session_id,
     case
         when fault is not null then fault
+        when is_ambiguous then 'repeated key'
         when user_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL') then 'user is neither text nor integer'
         when item_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL') then 'item is neither text nor integer'
         when moment_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE', 'NULL') then 'bad timestamp'

@@ -9,16 +9,16 @@ select
             'user': user_id,
             'item': item_id,
             'timestamp': coalesce(
-                cast(moment_number as varchar), moment_text, cast(moment_time as varchar)
+                cast(moment_number as varchar), cast(moment_text as varchar), cast(moment_time as varchar)
             ),
-            'session': session_id
+            'session': cast(session_id as varchar)
         } as varchar
     ) as raw,
     user_id,
     item_id,
-    moment_number,
-    moment_text,
-    moment_time,
-    session_id,
+    cast(moment_number as double) as moment_number,
+    cast(moment_text as varchar) as moment_text,
+    cast(moment_time as timestamp) as moment_time,
+    cast(session_id as varchar) as session_id,
     cast(null as varchar) as fault
 from picked

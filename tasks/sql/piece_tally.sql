@@ -7,5 +7,6 @@ select
     count(*) filter (where reason is not null) as rejected,
     count(*) filter (
         where reason is null and (event_day is null or event_day not between $first_day and $last_day)
-    ) as outside
+    ) as outside,
+    count(*) filter (where reason is not null and reason <> 'blank line') as spoilt
 from piece

@@ -6,8 +6,10 @@ import gzip
 import json
 from collections.abc import Callable
 from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,9 +17,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks import delta, lines, sources
+from tasks import columnar, delta, lines, sources
 from tasks.config import Config
-from tasks.errors import EmptyNightError, FencedError, SourceError
+from tasks.errors import ConfigurationError, EmptyNightError, FencedError, SourceError, WarehouseError
 from tasks.ingest import Ingested, ingest
 
 NIGHT = date(2026, 1, 5)
@@ -349,11 +351,11 @@ def test_integer_and_text_sources_together_have_text_ids(lenient: Config) -> Non
 @pytest.mark.parametrize(
     ("column", "values", "message"),
     [
-        ("user_id", pa.array([1.5, 2.5]), "expected 'user_id' to be integer or text; got DOUBLE"),
+        ("user_id", pa.array([1.5, 2.5]), "expected 'user_id' to be integer or text; got double"),
         (
             "timestamp",
             pa.array([True, False]),
-            "expected 'timestamp' to be a timestamp, number or text; got BOOL",
+            "expected 'timestamp' to be a timestamp, number or text; got bool",
         ),
     ],
 )
@@ -379,15 +381,290 @@ def test_lines_that_appear_while_reading_are_noticed(config: Config, monkeypatch
         ingest(config, NIGHT, "run", 1)
 
 
+def numbered(path: Path, size: int) -> list[tuple[int, bytes]]:
+    tables = list(lines.numbered(path, block_bytes=size))
+    return [(n, raw) for table in tables for n, raw in zip(*table.to_pydict().values(), strict=True)]
+
+
 def test_blocks_of_any_size_give_the_same_lines(tmp_path: Path) -> None:
     path = tmp_path / "a.ndjson"
-    path.write_bytes(b"one\n\nthree is long\nfour")
-    for size in range(1, 24):
-        tables = list(lines.numbered(path, block_bytes=size))
-        found = [
-            (n, raw.rstrip(b"\n")) for t in tables for n, raw in zip(*t.to_pydict().values(), strict=True)
+    path.write_bytes(b"one\n\nthree is long\r\nfour\rfive")
+    expected = [(1, b"one\n"), (2, b"\n"), (3, b"three is long\r\n"), (4, b"four\r"), (5, b"five")]
+    for size in range(1, 32):
+        assert numbered(path, size) == expected
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.lists(st.sampled_from([b"\n", b"\r", b"a", b"bc"])).map(b"".join), size=st.integers(1, 9))
+def test_lines_end_where_any_system_ends_them(tmp_path: Path, content: bytes, size: int) -> None:
+    path = tmp_path / "a.ndjson"
+    path.write_bytes(content)
+    expected = content.splitlines(keepends=True)
+    assert [raw for _, raw in numbered(path, size)] == expected
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lines, "BLOCK_BYTES", size)
+        assert lines.count_lines(path) == len(expected)
+
+
+def test_no_line_is_lost_whatever_ends_it(lenient: Config) -> None:
+    for number, end in enumerate([b"\n", b"\r\n", b"\r"]):
+        ndjson = [
+            b'{"user_id":"%d.%d","item_id":"i","timestamp":1767607200}' % (number, n) for n in range(999)
         ]
-        assert found == [(1, b"one"), (2, b""), (3, b"three is long"), (4, b"four")]
+        csv = [b"user_id,item_id,timestamp", *[b"u%d.%d,i,1767607200" % (number, n) for n in range(999)]]
+        log(lenient, end.join(ndjson) + end, name=f"logs/{number}.ndjson")
+        log(lenient, end.join(csv) + end, name=f"logs/{number}.csv")
+    result = ingest(lenient, NIGHT, "run", 1)
+    assert (result.lines, result.accepted) == (6 * 999, 6 * 999)
+
+
+def test_a_quoted_field_keeps_its_own_line_ends(lenient: Config) -> None:
+    log(lenient, b'user_id,item_id,timestamp\ru,"a\rb\r\nc",1767607200\rv,d,1767607201\r', name="logs/a.csv")
+    result = ingest(lenient, NIGHT, "run", 1)
+    assert [event["item_id"] for event in rows(lenient, "events")] == ["a\rb\r\nc", "d"]
+    assert result.lines == 2
+
+
+def test_a_file_is_gzip_if_it_begins_as_gzip_does(lenient: Config) -> None:
+    for name in ("a.ndjson.gz", "b.ndjson.GZ", "c.NDJSON.Gz", "d.ndjson"):
+        log(lenient, gzip.compress(json.dumps({**GOOD, "user_id": name}).encode()), name=f"logs/{name}")
+    log(lenient, GOOD, name="logs/e.ndjson.gz")
+    assert ingest(lenient, NIGHT, "run", 1).accepted == 5
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
+def test_another_encoding_is_refused_by_the_files_name(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "a.csv"
+    text = ("\ufeff" if encoding == "utf-16-be" else "") + "user_id,item_id,timestamp\nu,i,1767607200\n"
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(SourceError, match=r"a\.csv: expected UTF-8; got UTF-16; convert it"):
+        lines.count_lines(path)
+
+
+def test_a_key_that_stands_twice_refuses_its_line(lenient: Config) -> None:
+    log(
+        lenient,
+        GOOD,
+        b'{"user_id": "u", "user_id": "v", "item_id": "i", "timestamp": 1767607200}',
+        b'{"user_id": "u", "item_id": "i", "timestamp": 1767607200, "item\\u005fid": "i"}',
+        b'{"timestamp": 0, "user_id": "u", "item_id": "i", "timestamp": 1767607200}',
+    )
+    ingest(lenient, NIGHT, "run", 1)
+    assert [(one["line"], one["reason"]) for one in rows(lenient, "rejects")] == [
+        (line, "repeated key") for line in (2, 3, 4)
+    ]
+
+
+def test_a_key_of_no_column_may_stand_twice_and_deeper_ones_are_others(lenient: Config) -> None:
+    log(
+        lenient,
+        b'{"user_id": "u", "item_id": "i", "timestamp": 1767607200, "x": 1, "x": {"user_id": "v"}}',
+    )
+    assert ingest(lenient, NIGHT, "run", 1).accepted == 1
+
+
+def test_two_columns_of_one_name_are_refused_by_the_files_name(lenient: Config) -> None:
+    log(lenient, b"user_id,item_id,timestamp,x,x, user_id\nu,i,1767607200,1,2,v\n", name="logs/a.csv")
+    with pytest.raises(SourceError, match=r"logs/a\.csv: expected one column 'user_id' .* got 2; rename"):
+        ingest(lenient, NIGHT, "run", 1)
+    (lenient.base / "logs/a.csv").unlink()
+    names = ["user_id", "item_id", "timestamp", "item_id"]
+    pq.write_table(
+        pa.table([pa.array([1]), pa.array([2]), MOMENT[:1], pa.array([3])], names),
+        lenient.base / "logs/a.parquet",
+    )
+    with pytest.raises(SourceError, match=r"logs/a\.parquet: expected one column 'item_id' .* got 2; rename"):
+        ingest(lenient, NIGHT, "run", 1)
+
+
+def test_two_columns_of_one_name_that_nobody_asks_for_are_read_past(lenient: Config) -> None:
+    log(lenient, b"user_id,item_id,timestamp,x,x\nu,i,1767607200,1,2\n", name="logs/a.csv")
+    assert ingest(lenient, NIGHT, "run", 1).accepted == 1
+
+
+def test_a_file_without_a_usable_line_stops_the_night_by_name(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"sources": ("logs/*",)})
+    log(cfg, *[{**GOOD, "item_id": str(n)} for n in range(1_000)])
+    log(cfg, b"\x28\xb5\x2f\xfd packed in another way", b"\x00", name="logs/b.ndjson")
+    with pytest.raises(
+        SourceError,
+        match=r"logs/b\.ndjson: expected a usable line .* got none: invalid utf-8: 1 .* move it out",
+    ):
+        ingest(cfg, NIGHT, "run", 1)
+    assert [one["source_file"] for one in rows(cfg, "rejects")] == ["logs/b.ndjson"] * 2
+    assert not rows(cfg, "events")
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n"])
+def test_an_hour_without_an_event_is_no_error(lenient: Config, content: bytes) -> None:
+    log(lenient, GOOD)
+    log(lenient, content, name="logs/b.ndjson")
+    assert ingest(lenient, NIGHT, "run", 1).accepted == 1
+
+
+def test_lines_of_another_day_or_seen_before_are_usable(lenient: Config) -> None:
+    log(lenient, GOOD)
+    log(lenient, GOOD, {**GOOD, "timestamp": "2020-01-01T00:00:00Z"}, name="logs/b.ndjson")
+    result = ingest(lenient, NIGHT, "run", 1)
+    assert (result.accepted, result.duplicates, result.outside) == (1, 1, 1)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(config, GOOD, GOOD)
+    identities = iter([(1, 1), (1, 2)])
+    monkeypatch.setattr(sources, "identity", lambda _: next(identities))
+    with pytest.raises(SourceError, match=r"a\.ndjson: replaced while it was read"):
+        ingest(config, NIGHT, "run", 1)
+
+
+def test_rows_of_parquet_are_counted_against_the_footer(
+    lenient: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parquet(lenient, {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT})
+    whole = columnar.pieces
+    monkeypatch.setattr(columnar, "pieces", lambda *args: (table.slice(1) for table in whole(*args)))
+    with pytest.raises(SourceError, match=r"a\.parquet: counted 2 lines but read 1"):
+        ingest(lenient, NIGHT, "run", 1)
+
+
+TEN = datetime(2026, 1, 5, 10)
+
+
+def test_times_of_every_parquet_type(lenient: Config) -> None:
+    times = [
+        pa.array([TEN], pa.timestamp("ns", "Europe/Berlin")),  # as pandas writes it
+        pa.array([TEN], pa.timestamp("us", "UTC")),
+        pa.array([TEN], pa.timestamp("ms", "America/Vancouver")),
+        pa.array([TEN], pa.timestamp("ns")),
+        pa.array([1767607200]),
+        pa.array([1767607200.0], pa.float64()),
+        pa.array([Decimal("1767607200.000")], pa.decimal128(20, 3)),
+        pa.array(["2026-01-05T10:00:00Z"]).dictionary_encode(),
+        pa.array(["2026-01-05T11:00:00+01:00"], pa.large_string()),
+    ]
+    for user, moments in enumerate(times):
+        columns = {"user_id": pa.array([user]), "item_id": pa.array([7]), "timestamp": moments}
+        parquet(lenient, columns, name=f"logs/{user}.parquet")
+    ingest(lenient, NIGHT, "run", 1)
+    found = {event["user_id"]: event["event_time"] for event in rows(lenient, "events")}
+    assert found == dict.fromkeys(range(len(times)), TEN)
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (
+            [
+                pa.array(["u"]).dictionary_encode(),
+                pa.array(["v"], pa.large_string()),
+                pa.array(["w"], pa.string_view()),
+                pa.array([UUID(int=7).bytes], pa.uuid()),
+            ],
+            {"u", "v", "w", "00000000-0000-0000-0000-000000000007"},
+        ),
+        ([pa.array([7], pa.uint32()), pa.array([Decimal(8)], pa.decimal128(20, 0))], {7, 8}),
+    ],
+    ids=["text", "integers"],
+)
+def test_ids_of_every_parquet_type(lenient: Config, ids: list[pa.Array], expected: set[object]) -> None:
+    for number, one in enumerate(ids):
+        columns = {"user_id": one, "item_id": one, "timestamp": pa.array([TEN], pa.timestamp("us"))}
+        parquet(lenient, columns, name=f"logs/{number}.parquet")
+    ingest(lenient, NIGHT, "run", 1)
+    assert {event["user_id"] for event in rows(lenient, "events")} == expected
+    assert {event["item_id"] for event in rows(lenient, "events")} == expected
+
+
+def test_a_parquet_time_too_far_away_is_out_of_range(lenient: Config) -> None:
+    moments = pa.array([1767607200000, 2**62, -(2**62)], pa.int64()).cast(pa.timestamp("ms"))
+    ids = pa.array([1, 2, 3])
+    parquet(lenient, {"user_id": ids, "item_id": ids, "timestamp": moments})
+    ingest(lenient, NIGHT, "run", 1)
+    refused = [(one["line"], one["reason"]) for one in rows(lenient, "rejects")]
+    assert refused == [(2, "timestamp out of range"), (3, "timestamp out of range")]
+
+
+@pytest.mark.parametrize(
+    ("ids", "message"),
+    [
+        (pa.array([2**64 - 1], pa.uint64()), "a.parquet: cannot be read"),
+        (pa.array([Decimal(10**30)], pa.decimal128(38, 0)), "a.parquet: cannot be read"),
+        (pa.array([b"\xff"]).view(pa.string()), "a.parquet: cannot be read: .*UTF8"),
+    ],
+)
+def test_ids_that_do_not_fit_are_refused_by_the_files_name(
+    lenient: Config, ids: pa.Array, message: str
+) -> None:
+    moments = pa.array([TEN], pa.timestamp("us"))
+    parquet(lenient, {"user_id": ids, "item_id": pa.array([1]), "timestamp": moments})
+    with pytest.raises(SourceError, match=message):
+        ingest(lenient, NIGHT, "run", 1)
+
+
+def test_a_page_that_is_not_what_its_checksum_says_is_refused(lenient: Config) -> None:
+    path = lenient.base / "logs/a.parquet"
+    path.parent.mkdir()
+    ids = pa.array(range(1_000))
+    moments = pa.array([TEN] * 1_000, pa.timestamp("us"))
+    table = pa.table({"user_id": ids, "item_id": ids, "timestamp": moments})
+    pq.write_table(
+        table,
+        path,
+        compression="none",
+        use_dictionary=False,
+        write_page_checksum=True,
+        write_statistics=False,
+    )
+    content = bytearray(path.read_bytes())
+    place = content.index((500).to_bytes(8, "little"))
+    content[place] ^= 1  # user 500 would be user 501
+    path.write_bytes(content)
+    with pytest.raises(SourceError, match=r"a\.parquet: cannot be read: .*CRC"):
+        ingest(lenient, NIGHT, "run", 1)
+
+
+def test_another_type_of_ids_is_refused_before_anything_is_written(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"sources": ("logs/*",)})
+    log(cfg, GOOD)
+    ingest(cfg, NIGHT, "run", 1)
+    (cfg.base / "logs/a.ndjson").unlink()
+    parquet(cfg, {"user_id": pa.array([1, 2]), "item_id": pa.array(["i", "j"]), "timestamp": MOMENT})
+    before = delta.version(cfg, "rejects")
+    with pytest.raises(
+        WarehouseError, match=r"user_id: expected VARCHAR, .* have BIGINT .* new warehouse\.root"
+    ):
+        ingest(cfg, NIGHT, "run", 2)
+    assert delta.version(cfg, "rejects") == before
+
+
+def test_another_zone_is_refused_before_anything_is_written(make_config: MakeConfig) -> None:
+    berlin, london = (make_config(events={"timezone": zone}) for zone in ("Europe/Berlin", "Europe/London"))
+    log(berlin, GOOD)
+    ingest(berlin, NIGHT, "run", 1)
+    before = delta.version(berlin, "rejects")
+    with pytest.raises(
+        ConfigurationError, match=r"events\.timezone: expected 'Europe/Berlin', .* set it back"
+    ):
+        ingest(london, NIGHT, "run", 2)
+    assert delta.version(berlin, "rejects") == before
+    assert ingest(berlin, NIGHT, "run", 3).accepted == 1
+
+
+def test_another_name_of_the_same_zone_is_the_same_zone(make_config: MakeConfig) -> None:
+    log(make_config(), GOOD)
+    ingest(make_config(), NIGHT, "run", 1)
+    assert ingest(make_config(events={"timezone": "Etc/UTC"}), NIGHT, "run", 2).accepted == 1
+
+
+def test_a_warehouse_without_a_zone_takes_that_of_the_next_night(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"timezone": "Europe/Berlin"})
+    log(cfg, GOOD)
+    ingest(cfg, NIGHT, "run", 1)
+    (cfg.root / "timezone").unlink()
+    ingest(cfg, NIGHT, "run", 2)
+    assert (cfg.root / "timezone").read_text() == "Europe/Berlin\n"
 
 
 PIECES = st.sampled_from(
@@ -421,11 +698,11 @@ def test_whatever_the_bytes_every_line_is_accounted_for(
         update={"base": base}
     )
     log(cfg, json.dumps(GOOD).encode() + b"\n" + ndjson)
-    log(cfg, b"user_id,item_id,timestamp\n" + csv, name="logs/b.csv")
+    log(cfg, b"user_id,item_id,timestamp\nu,i,1767607200\n" + csv, name="logs/b.csv")
     result = ingest(cfg, NIGHT, "run", 1)
     whole = (cfg.base / "logs/a.ndjson").read_bytes()
-    ndjson_lines = whole.count(b"\n") + (not whole.endswith(b"\n"))
-    csv_lines = csv.count(b"\n") + (csv != b"" and not csv.endswith(b"\n"))
+    ndjson_lines = len(whole.splitlines())
+    csv_lines = 1 + len(csv.splitlines())
     assert result.lines == accounted(result)
     assert ndjson_lines <= result.lines <= ndjson_lines + csv_lines
     assert len(rows(cfg, "rejects")) == result.rejected

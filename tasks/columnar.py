@@ -1,0 +1,112 @@
+"""Parquet logs as pieces of rows in columns of ours; every page with a checksum is checked.
+
+Files are read through Arrow: a path is a path there, whatever letters it has, and the rows that come out of
+the pages can be counted against the number that the file's footer names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.errors import SourceError
+
+PIECE_ROWS = 1_000_000
+FARTHEST_US = 2**61  # microseconds; a time beyond is out of range whatever it is, and this is 73,000 years
+PER_UNIT = {"date32[day]": 86_400_000_000, "date64[ms]": 1_000, "s": 1_000_000, "ms": 1_000, "us": 1}
+UUID = "arrow.uuid"
+
+
+def count_rows(path: Path) -> int:
+    """Rows of a file, as its footer has them."""
+    with _opened(path) as file:
+        return int(file.metadata.num_rows)
+
+
+def schema(path: Path) -> pa.Schema:
+    """Names and types of the columns; a dictionary's is that of its values."""
+    with _opened(path) as file:
+        fields = [(field.name, _plain(field.type)) for field in file.schema_arrow]
+    return pa.schema(fields)
+
+
+def pieces(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
+    """Tables (row_number from 0, and the columns under our names) of whole files, piece by piece.
+
+    columns   our name to the file's, each a whole column; "" for a column of nulls
+    """
+    wanted = [name for name in columns.values() if name]
+    first = 0
+    with _opened(path) as file:
+        for batch in file.iter_batches(PIECE_ROWS, columns=wanted):
+            numbers = pa.array(range(first, first + len(batch)), pa.int64())
+            arrays = [_column(batch, name) for name in columns.values()]
+            yield pa.table([numbers, *arrays], names=["row_number", *columns])
+            first += len(batch)
+
+
+def is_id(kind: pa.DataType) -> bool:
+    """Can it name a user or an item?"""
+    return is_integer(kind) or pa.types.is_string(kind) or getattr(kind, "extension_name", "") == UUID
+
+
+def is_integer(kind: pa.DataType) -> bool:
+    """Integers, and decimals without a fraction; what a bigint cannot hold is found when it is read."""
+    return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
+
+
+def moment_kind(kind: pa.DataType) -> str | None:
+    """Which of our columns a time of this type goes into: a number, a text or a time; None for neither."""
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return "moment_time"
+    if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+        return "moment_number"
+    return "moment_text" if pa.types.is_string(kind) else None
+
+
+def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+    if not name:
+        return pa.nulls(len(batch))
+    column = batch.column(name)
+    column.validate(full=True)  # text that is no UTF-8 would be taken for text
+    kind = _plain(column.type)
+    column = column if column.type == kind else column.cast(kind)
+    if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
+        return _microseconds(column)
+    if pa.types.is_decimal(kind):
+        return column.cast(pa.int64() if is_integer(kind) else pa.float64())
+    return column.cast(pa.float64()) if pa.types.is_floating(kind) else column
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    """What a dictionary holds; one type of text."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return pa.string() if pa.types.is_large_string(kind) or pa.types.is_string_view(kind) else kind
+
+
+def _microseconds(column: pa.Array) -> pa.Array:
+    """UTC without a zone; finer times are cut, those too far away for microseconds are put at their end."""
+    unit = str(column.type) if pa.types.is_date(column.type) else column.type.unit
+    if unit == "ns":
+        return column.cast(pa.timestamp("us", column.type.tz), safe=False).cast(pa.timestamp("us"))
+    most = FARTHEST_US // PER_UNIT[unit]
+    bounds = pc.ElementWiseAggregateOptions(skip_nulls=False)
+    numbers = column.cast(pa.int32() if unit.startswith("date32") else pa.int64()).cast(pa.int64())
+    bounded = pc.max_element_wise(pc.min_element_wise(numbers, most, options=bounds), -most, options=bounds)
+    return pc.multiply(bounded, PER_UNIT[unit]).cast(pa.timestamp("us"))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+    try:
+        with path.open("rb") as stream:
+            yield pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
+    except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
+        what = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise SourceError(f"{path}: cannot be read: {what}; repair or remove the file") from error
