@@ -189,7 +189,6 @@ def test_what_was_not_tuned_is_called_that() -> None:
         "first-order Markov",
         "the same, seed 1",
         "from nothing",
-        "GRU, one layer of 192",
     )
     for table in tables():
         for row in table:
