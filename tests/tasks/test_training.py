@@ -5,18 +5,20 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from tasks import split, training
 from tasks.config import Config
+from tasks.pins import Reads
 
 NIGHT = date(2026, 1, 2)
 
 
 def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger(
-    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     draw = random.Random(7)
     lists = [[draw.randrange(12) for _ in range(5)] for _ in range(60)]
@@ -26,8 +28,8 @@ def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger
     )
     monkeypatch.setattr(split, "train_sessions", lambda *_: pa.table({"items": lists[:40]}))
     monkeypatch.setattr(split, "all_sessions", lambda *_: pa.table({"items": lists}))
-    challenger = training.train_challenger(cfg, NIGHT)
-    refit = training.refit(cfg, NIGHT, challenger.epochs)
+    challenger = training.train_challenger(cfg, NIGHT, Reads({}, {}), tmp_path / "work")
+    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", challenger.epochs)
     assert challenger.epochs == len(challenger.history) - 1  # one epoch without a better one ended it
     assert {epoch["events"] for epoch in challenger.history} == {38 * 4}  # the newest 5 % validate
     assert [epoch["events"] for epoch in refit.history] == [60 * 4] * challenger.epochs
