@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +21,7 @@ from tasks import delta, duck, publish, sql
 from tasks.config import Config
 from tasks.days import window
 from tasks.delta import Staged
-from tasks.errors import AuditError
+from tasks.errors import AuditError, SourceError
 from tasks.pins import Reads
 from tasks.publish import Row
 
@@ -61,7 +62,7 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
         "shrunken_tables": {"min_share": MIN_SHARE},
     }
     with duck.connect(cfg) as con:
-        _prepare(con, cfg, night, staged, reads)
+        params["unknown_items"] = {"all_days_read": _prepare(con, cfg, night, staged, reads)}
         findings = {name: _findings(con, name, params.get(name, {})) for name in checks()}
     broken = [text for text in findings.values() if text]
     if broken:
@@ -77,16 +78,52 @@ def checks() -> list[str]:
     return [name.removeprefix(PREFIX) for name in sql.names() if name.startswith(PREFIX)]
 
 
-def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> None:
-    """The views that checks read."""
+def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> bool:
+    """The views that checks read; False when an item may be unknown only because an old day is lost."""
     for one in staged:
         duck.view_files(con, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
-    duck.view_files(con, "events", delta.files(cfg, "events"))
     duck.view_files(con, "active_events", reads.events.files(cfg, days))
     con.register("staged_tables", _sizes(cfg, night, staged))
     duck.view(con, "audited_recommendations", "audited_recommendations")
-    duck.view(con, "audited_catalogue", "audited_catalogue")
+    return _gather_catalogue(con, cfg, night, reads)
+
+
+def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> bool:
+    """Items of the window's events; older days are read, newest first, while one of them could be missing.
+
+    A champion of last week may recommend what the window no longer has. An old day that cannot be read must
+    not stop tonight: returns False then, if there are items that only it could know.
+    """
+    days = window(cfg, night)
+    recent = reads.events.files(cfg, days)
+    duck.view_files(con, "events", recent)
+    duck.keep(con, "audited_catalogue", "audited_catalogue")
+    lost = []
+    for file in _older_events(cfg, days[0]):
+        if not _unknown(con):
+            return True
+        try:
+            with duck.reading(Path(file)):
+                duck.view_files(con, "events", [file])
+                duck.append(con, "audited_catalogue", "audited_catalogue")
+        except SourceError as error:
+            lost.append(str(error))
+    if lost and (unknown := _unknown(con)):
+        log.warning(
+            "%d recommended item(s) that only a lost day can know pass unchecked: %s", unknown, lost[0]
+        )
+    return not lost
+
+
+def _older_events(cfg: Config, first: date) -> list[str]:
+    """Files of days before this one, the newest day first."""
+    newest_first = reversed(delta.files(cfg, "events"))
+    return [file for file in newest_first if Path(file).parent.name < f"event_day={first}"]
+
+
+def _unknown(con: duck.Connection) -> int:
+    return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
 def _sizes(cfg: Config, night: date, staged: Sequence[Staged]) -> pa.Table:

@@ -10,6 +10,7 @@ Left out: other stores than a local folder, and deleting what was ever committed
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import time
@@ -28,6 +29,8 @@ from deltalake.transaction import AddAction
 from tasks import durable, parquet, tables
 from tasks.config import Config
 from tasks.errors import FencedError, WarehouseError
+
+log = logging.getLogger(__name__)
 
 KEEP_FOREVER = "interval 36500 days"
 SETTINGS: dict[str, str | None] = {
@@ -364,15 +367,17 @@ def _same_file(table: DeltaTable, day: date | None = None) -> AddAction:
 
 def _sync_log(cfg: Config, name: str, before: int, token: Mapping[str, object]) -> int:
     """fsync the new log entries (the library does not); returns the version that carries our token."""
-    log = _folder(cfg, name) / "_delta_log"
+    folder = _folder(cfg, name) / "_delta_log"
     for version in range(before + 1, _existing(cfg, name).version() + 1):
-        entry = log / f"{version:020d}.json"
+        entry = folder / f"{version:020d}.json"
         infos = [action["commitInfo"] for action in _actions(entry) if "commitInfo" in action]
         if any(all(info.get(key) == value for key, value in token.items()) for info in infos):
             durable.sync(entry)
-            durable.sync(log)
+            durable.sync(folder)
             return version
-    raise WarehouseError(f"table {name}: expected our commit in {log}; it is not there; run the night again")
+    raise WarehouseError(
+        f"table {name}: expected our commit in {folder}; it is not there; run the night again"
+    )
 
 
 def _opened_or_created(cfg: Config, staged: Staged) -> DeltaTable:
@@ -459,8 +464,13 @@ def schema(cfg: Config, name: str) -> pa.Schema | None:
 
 
 def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
-    """All rows of a small table, in no order; None when there is no table or no row yet."""
+    """All rows of a small table, in no order; None when there is no table or no row yet.
+
+    Raises WarehouseError that names a file which is gone or damaged.
+    """
     found = files(cfg, name, version)
+    for file in found:
+        parquet.rows_in(file)
     return parquet.read(found) if found else None
 
 
@@ -482,14 +492,45 @@ def _open(cfg: Config, name: str, version: int | None = None) -> DeltaTable | No
 
 
 def _existing(cfg: Config, name: str, version: int | None = None) -> DeltaTable:
+    """The table as its log has it. Raises WarehouseError that names the entries which cannot be read."""
+    folder = _folder(cfg, name) / "_delta_log"
+    entries = [entry for entry in os.scandir(folder) if _is_entry(entry)]
+    empty, newest = (
+        [entry for entry in entries if not entry.stat().st_size],
+        max(entries, key=_name, default=None),
+    )
+    for entry in [*empty, *([newest] if newest else [])]:
+        _actions(Path(entry.path))  # the library takes a torn entry for a commit of less, or of nothing
     try:
         return DeltaTable(_folder(cfg, name), version=version)
-    except DeltaError as error:
-        what = "the newest version" if version is None else f"version {version}"
-        raise WarehouseError(
-            f"table {name}: expected a readable {what} in {_folder(cfg, name)}; {error}; "
-            "restore its _delta_log from a backup"
-        ) from error
+    except (DeltaError, OSError, ValueError) as error:
+        raise _torn(name, _unreadable(folder) or [folder], str(error)) from error
+
+
+def _is_entry(file: os.DirEntry[str]) -> bool:
+    return file.name.endswith(".json") and file.name.removesuffix(".json").isdigit()
+
+
+def _name(file: os.DirEntry[str]) -> str:
+    return file.name
+
+
+def _unreadable(folder: Path) -> list[Path]:
+    torn = []
+    for entry in sorted(folder.glob("*.json")):
+        try:
+            _actions(entry)
+        except WarehouseError:
+            torn.append(entry)
+    return torn
+
+
+def _torn(name: str, entries: Sequence[Path], what: str) -> WarehouseError:
+    named = ", ".join(str(entry) for entry in entries)
+    return WarehouseError(
+        f"table {name}: expected a readable log; got {named}: {what}; restore it from a backup "
+        "(docs/runbook.md, damaged files)"
+    )
 
 
 def _arrow_schema(table: DeltaTable) -> pa.Schema:
@@ -497,7 +538,23 @@ def _arrow_schema(table: DeltaTable) -> pa.Schema:
 
 
 def _actions(entry: Path) -> list[dict[str, dict[str, Any]]]:
-    return [json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line.strip()]
+    """What a log entry says. Raises WarehouseError for one that was torn."""
+    try:
+        actions = [
+            json.loads(line) for line in entry.read_text(encoding="utf-8").splitlines() if line.strip()
+        ]
+    except (ValueError, OSError) as error:
+        raise _torn(entry.parent.parent.name, [entry], str(error)) from error
+    if not actions or not all(_is_action(one) for one in actions):
+        raise _torn(entry.parent.parent.name, [entry], "it is empty, or no list of Delta's actions")
+    ours = any("run_id" in action.get("commitInfo", {}) for action in actions)
+    if ours and not {"add", "txn"} <= {kind for action in actions for kind in action}:
+        raise _torn(entry.parent.parent.name, [entry], "it was cut short")
+    return actions
+
+
+def _is_action(one: object) -> bool:
+    return isinstance(one, dict) and all(isinstance(value, dict) for value in one.values())
 
 
 def _folder(cfg: Config, name: str) -> Path:
@@ -532,12 +589,17 @@ def clean_stale(cfg: Config, older_than_hours: float = 48.0) -> list[str]:
     """Delete staged files of dead runs: those that no log entry, old or new, has ever named.
 
     older_than_hours   longer than any run takes; younger files may still be committed
+    A table whose log cannot be read as a whole keeps all of its files, with a warning.
     """
     limit = time.time() - older_than_hours * 3600
     removed = []
     for name in tables.TABLES:
         folder = _folder(cfg, name)
-        named = _ever_named(folder)
+        try:
+            named = _ever_named(folder)
+        except WarehouseError as error:
+            log.warning("staged files of dead runs stay: %s", error)
+            continue
         for file in sorted(folder.rglob("part-*.parquet")):
             if str(file.relative_to(folder)) not in named and file.stat().st_mtime < limit:
                 file.unlink(missing_ok=True)
@@ -552,6 +614,7 @@ def _ever_named(folder: Path) -> set[str]:
         for action in _actions(entry):
             named |= {str(action[kind]["path"]) for kind in ("add", "remove") if kind in action}
     for checkpoint in (folder / "_delta_log").glob("*.checkpoint*.parquet"):
+        parquet.rows_in(checkpoint)
         for row in pq.ParquetFile(checkpoint).read(columns=["add.path", "remove.path"]).to_pylist():
             named |= {action["path"] for action in row.values() if action and action["path"]}
     return named

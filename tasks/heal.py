@@ -3,6 +3,7 @@
 A run that died between its publication and the refresh left readers on the night before; one that died
 earlier left staged files that no table names, and folders it worked in. Nothing here is needed for the night
 that begins to be right, so what cannot be healed is said and does not stop it: the night may be the cure.
+For the publications it is none: where they cannot be read, no night could end, so none begins.
 """
 
 from __future__ import annotations
@@ -17,9 +18,13 @@ log = logging.getLogger(__name__)
 
 
 def heal(cfg: Config) -> None:
-    """Show readers what is published, and delete what no living run can still need."""
+    """Show readers what is published, and delete what no living run can still need.
+
+    Raises WarehouseError when the publications cannot be read.
+    """
+    published = publish.publications(cfg)
     try:
-        if publish.publications(cfg):
+        if published:
             serve.refresh(cfg)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)

@@ -187,6 +187,7 @@ def _link_night(cfg: Config, shown: Row, link: Path) -> None:
     durable.make_folder(folder.parent)
     if not folder.is_dir():
         _link_files(cfg, shown, folder)
+    _mend_files(cfg, shown, folder)
     link.symlink_to(Path("published") / name)
 
 
@@ -204,6 +205,18 @@ def _link_files(cfg: Config, shown: Row, folder: Path) -> None:
             raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
+
+
+def _mend_files(cfg: Config, shown: Row, folder: Path) -> None:
+    """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
+    for name, (file, *_) in publish.pinned_files(cfg, shown).items():
+        link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
+        if not link.is_file() or link.stat().st_size != file.stat().st_size:
+            try:
+                _link(file, new)
+                durable.replace(new, link)
+            finally:
+                new.unlink(missing_ok=True)
 
 
 def _link(file: Path, link: Path) -> None:

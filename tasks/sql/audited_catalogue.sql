@@ -1,5 +1,5 @@
--- Every item that ever had an event: a champion of last week may recommend what nobody looked at today.
+-- Items that had an event.
 -- grain: item
--- reads: events (all days)
+-- reads: events (of the window, or of one older day)
 select distinct cast(item_id as varchar) as item
 from events

@@ -256,3 +256,28 @@ def test_a_refused_night_leaves_nothing_published(cfg: Config) -> None:
     broken(cfg, without(driver.output_rows(4), "user_recommendations", 2))
     assert publish.publications(cfg) == []
     assert delta.files(cfg, "user_recommendations") == []
+
+
+def test_a_lost_events_file_of_a_day_out_of_the_window_does_not_matter(cfg: Config) -> None:
+    put_events(cfg, date(2025, 6, 1), users=9, items=9)
+    Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0]).unlink()
+    audit_rows(cfg, driver.output_rows(4))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"noise"])
+def test_an_item_that_only_a_lost_day_can_know_is_named_and_passes(
+    cfg: Config, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_events(cfg, date(2025, 6, 1), users=9, items=9)
+    lost = Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0])
+    lost.unlink() if content is None else lost.write_bytes(content)
+    audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
+    assert f"1 recommended item(s) that only a lost day can know pass unchecked: {lost}" in caplog.text
+
+
+def test_an_item_that_a_day_before_the_lost_one_knows_is_known(cfg: Config, caplog: Any) -> None:
+    put_events(cfg, date(2025, 5, 1), users=9, items=9)
+    put_events(cfg, date(2025, 6, 1), users=9, items=9)
+    Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0]).unlink()
+    audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
+    assert "pass unchecked" not in caplog.text

@@ -1,0 +1,223 @@
+"""A damaged file: what does not need it goes on, what does names it, and the night may be the cure."""
+
+from __future__ import annotations
+
+import importlib.util
+import shutil
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from tasks import delta, heal, publish, serve
+from tasks.config import Config
+from tasks.errors import WarehouseError
+
+_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).with_name("night_driver.py"))
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+FRIDAY, SATURDAY, SUNDAY = driver.FRIDAY, driver.SATURDAY, date(2026, 1, 4)
+SATURDAY_SEEN, SUNDAY_SEEN = ["2026-01-03", 5] * 2, ["2026-01-04", 6] * 2
+
+
+@pytest.fixture
+def cfg(config: Config) -> Config:
+    """Friday and Saturday are published; readers see Saturday."""
+    driver.publish_night(config, FRIDAY, users=4)
+    driver.publish_night(config, SATURDAY, users=5)
+    serve.refresh(config)
+    return config
+
+
+def pinned(cfg: Config, night: date, table: str = "user_recommendations") -> Path:
+    row = publish.newest_of(publish.publications(cfg), night)
+    assert row is not None
+    return publish.pinned_files(cfg, row)[table][0]
+
+
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def fill_with_noise(file: Path) -> None:
+    file.write_bytes(b"noise" * (file.stat().st_size // 5))
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def history(cfg: Config) -> list[Any]:
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+        found = con.execute("select night, count(*) from user_recommendations_history group by 1 order by 1")
+        return found.fetchall()
+
+
+@pytest.mark.parametrize("damage", [cut, fill_with_noise, empty, Path.unlink])
+def test_a_damaged_file_of_an_old_night_is_named_and_only_its_night_leaves_the_history(
+    cfg: Config, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = pinned(cfg, FRIDAY)
+    damage(file)
+    driver.publish_night(cfg, SUNDAY, users=6)
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == SUNDAY_SEEN
+    assert history(cfg) == [(SATURDAY, 15), (SUNDAY, 18)]
+    assert f"night 2026-01-02 is left out of the history: {file}" in caplog.text
+
+
+def test_an_older_run_of_a_night_does_not_stand_in_for_its_damaged_newest_one(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=7)
+    cut(pinned(cfg, FRIDAY))
+    serve.refresh(cfg)
+    assert history(cfg) == [(SATURDAY, 15)]
+
+
+@pytest.mark.parametrize("damage", [cut, empty])
+def test_a_damaged_file_of_the_shown_night_is_named_and_the_next_night_is_the_cure(
+    cfg: Config, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = pinned(cfg, SATURDAY, "popular_items")
+    before = (cfg.root / "serve.duckdb").read_bytes()
+    damage(file)
+    with pytest.raises(WarehouseError, match=f"night 2026-01-03: expected the published file {file}"):
+        serve.refresh(cfg)
+    assert (cfg.root / "serve.duckdb").read_bytes() == before
+    heal.heal(cfg)
+    assert str(file) in caplog.text
+    driver.publish_night(cfg, SUNDAY, users=6)
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == SUNDAY_SEEN
+
+
+def test_the_shown_night_run_again_replaces_its_damaged_file(cfg: Config) -> None:
+    cut(pinned(cfg, SATURDAY))
+    assert driver.publish_night(cfg, SATURDAY, users=5).published
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_a_file_lost_from_the_latest_folder_is_linked_anew(cfg: Config) -> None:
+    (cfg.root / "latest" / "evaluations.parquet").unlink()
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_a_damaged_copy_in_the_latest_folder_is_replaced(cfg: Config) -> None:
+    copy = cfg.root / "latest" / "evaluations.parquet"
+    copy.unlink()
+    shutil.copyfile(pinned(cfg, SATURDAY, "evaluations"), copy)
+    cut(copy)
+    serve.refresh(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_damaged_publications_are_named_before_a_night_begins(cfg: Config) -> None:
+    file = Path(delta.files(cfg, "publications")[0])
+    cut(file)
+    for work in (heal.heal, serve.refresh, publish.publications):
+        with pytest.raises(WarehouseError, match=f"{file}.*no readable Parquet file"):
+            work(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+# ---------------------------------------------------------------------------------------------- torn logs
+
+
+def cut_after_a_line(entry: Path) -> None:
+    entry.write_text(entry.read_text().splitlines(keepends=True)[0])
+
+
+TORN = (cut, fill_with_noise, empty, cut_after_a_line)
+
+
+def newest_entry(cfg: Config, table: str) -> Path:
+    return max((cfg.root / "tables" / table / "_delta_log").glob("*.json"))
+
+
+@pytest.mark.parametrize("damage", TORN)
+def test_a_torn_log_entry_is_named_with_what_to_do(cfg: Config, damage: Any) -> None:
+    entry = newest_entry(cfg, "popular_items")
+    damage(entry)
+    shutil.rmtree(cfg.root / "attempts")
+    rows = driver.output_rows(6)["popular_items"]
+    for work in (
+        lambda: delta.files(cfg, "popular_items"),
+        lambda: delta.replace_partition(cfg, "popular_items", rows, {"night": SUNDAY}, "run9", 9),
+        lambda: delta.next_attempt(cfg, SUNDAY),
+    ):
+        with pytest.raises(WarehouseError, match=f"table popular_items: .* {entry}: .* from a backup"):
+            work()
+
+
+@pytest.mark.parametrize("damage", [cut, empty])
+def test_a_torn_entry_in_the_middle_of_the_publications_log_is_named(cfg: Config, damage: Any) -> None:
+    entry = sorted((cfg.root / "tables" / "publications" / "_delta_log").glob("*.json"))[1]
+    damage(entry)
+    with pytest.raises(WarehouseError, match=f"table publications: .* {entry}"):
+        serve.refresh(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+@pytest.mark.parametrize("damage", [cut_after_a_line, empty])
+def test_cleaning_keeps_all_files_of_a_table_whose_log_is_torn_and_cleans_the_others(
+    cfg: Config, damage: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = driver.output_rows(6)
+    kept, gone = (
+        delta.stage(cfg, name, rows[name], {"night": SUNDAY}, "dead").files[0]
+        for name in ("popular_items", "evaluations")
+    )
+    entry = sorted((cfg.root / "tables" / "popular_items" / "_delta_log").glob("*.json"))[1]
+    damage(entry)
+    assert delta.clean_stale(cfg, older_than_hours=-1) == [gone]
+    assert Path(kept).exists()
+    assert pinned(cfg, FRIDAY, "popular_items").exists()
+    assert str(entry) in caplog.text
+
+
+def test_a_torn_log_of_another_table_does_not_keep_a_night_from_beginning(cfg: Config) -> None:
+    cut(newest_entry(cfg, "evaluations"))
+    heal.heal(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_a_torn_checkpoint_keeps_the_files_it_may_name(cfg: Config, caplog: pytest.LogCaptureFixture) -> None:
+    from deltalake import DeltaTable
+
+    DeltaTable(cfg.root / "tables" / "popular_items").create_checkpoint()
+    (checkpoint,) = (cfg.root / "tables" / "popular_items" / "_delta_log").glob("*.checkpoint*.parquet")
+    cut(checkpoint)
+    delta.clean_stale(cfg, older_than_hours=-1)
+    assert pinned(cfg, FRIDAY, "popular_items").exists()
+    assert str(checkpoint) in caplog.text
+
+
+@pytest.mark.slow
+def test_whichever_file_is_cut_the_next_night_is_shown_or_the_file_is_named(
+    cfg: Config, tmp_path: Path
+) -> None:
+    whole = shutil.copytree(cfg.root, tmp_path / "whole", symlinks=True)
+    for file in sorted(path.relative_to(whole) for path in whole.rglob("*") if path.is_file()):
+        shutil.rmtree(cfg.root)
+        shutil.copytree(whole, cfg.root, symlinks=True)
+        cut(cfg.root / file)
+        refusal = refused_night(cfg)
+        assert refusal is None or str(file) in refusal
+        assert driver.whole_night(cfg) == (SUNDAY_SEEN if refusal is None else SATURDAY_SEEN), file
+
+
+def refused_night(cfg: Config) -> str | None:
+    """Heal, publish Sunday, show it; what was said instead, if it was."""
+    try:
+        heal.heal(cfg)
+        driver.publish_night(cfg, SUNDAY, users=6)
+        serve.refresh(cfg)
+    except WarehouseError as error:
+        return str(error)
+    return None
