@@ -25,7 +25,7 @@ from rnnrec_model.baselines import BASELINES
 from rnnrec_model.cells import CELLS
 from rnnrec_model.losses import LOSSES
 from rnnrec_model.training import VALIDATION_SHARE
-from tasks import audit, delta, judge, parquet, publish, serve, stages, stopping, tables
+from tasks import audit, delta, judge, logs, parquet, publish, serve, stages, stopping, tables
 from tasks.config import Config, load_config
 from tasks.errors import ConfigurationError
 
@@ -86,6 +86,7 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
         ("runbook", {0.5: "with less than half the rows of the one before"}[audit.MIN_SHARE]),
         ("runbook", f"a heartbeat every {FlowsSettings().heartbeat_frequency} seconds"),
         ("runbook", f"({default('status', '--max-age').replace('h', ' hours')} if not given)"),
+        ("runbook", {30: "after half a minute of silence"}[logs.SILENCE_SECONDS]),
         ("runbook", f"or {stopping.GRACE_SECONDS:.0f} seconds later in the middle of one"),
         ("runbook", f"is not waited for longer than {stopping.TELL_SECONDS:.0f} seconds"),
         ("runbook", f"ended after {processes.STOP_SECONDS:.0f} seconds each"),
@@ -290,6 +291,16 @@ def test_each_deployment_has_one_slot_in_which_a_second_run_waits() -> None:
     assert limits == [{"limit": 1, "collision_strategy": "ENQUEUE"}] * len(limits)
 
 
+def test_variables_of_the_environment_that_a_page_names_are_read_by_the_code_or_by_what_it_stands_on() -> (
+    None
+):
+    named = {name for text in PAGES.values() for name in re.findall(r"\bRNNREC_[A-Z_]+\b", text)}
+    assert {"RNNREC_HOME", "RNNREC_LOG_FORMAT"} <= named
+    sources = [*ROOT.glob("flows/*.py"), *ROOT.glob("tasks/*.py"), ROOT / "prefect.yaml"]
+    code = "".join(path.read_text(encoding="utf-8") for path in sources)
+    assert [name for name in named if name not in code] == []
+
+
 def test_no_setting_is_read_from_the_environment() -> None:
     assert "No setting is read from the environment." in FLAT["configuration"]
     for path in ("tasks/config.py", "rnnrec_model/config.py"):
@@ -319,5 +330,10 @@ def test_a_published_night_lies_where_the_data_page_says_with_the_digests_it_say
             one["digest"]
             == hashlib.sha256(b"".join((cfg.root / f).read_bytes() for f in one["files"])).hexdigest()
         )
+    said = re.findall(r"\| (reads|model) \| varchar \| JSON: (.*) \|", PAGES["data"])
+    assert [name for name, _ in said] == ["reads", "model"]
+    for name, cell in said:
+        for key in json.loads(row[name]):
+            assert f"`{key}`" in cell, (name, key)
     lines = "".join(f"{name} {pins[name]['digest']}\n" for name in sorted(pins))
     assert row["content_digest"] == hashlib.sha256(lines.encode()).hexdigest()
