@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -57,7 +58,24 @@ def options(
     """Every night: raw event logs in, recommendations out, published only when they earned it."""
 
 
+def _wakes(command: Callable[..., None]) -> Callable[..., None]:
+    """What ends a command before its flow begins is told to whom [alerts] names, as its flow's failure is."""
+
+    @functools.wraps(command)
+    def run(**given: Any) -> None:
+        if given.get("dry_run"):
+            return command(**given)
+        from flows.alerting import waking
+
+        overrides = dict(one.partition("=")[::2] for one in given.get("settings") or ())
+        with waking(given["config"], overrides, command.__name__):
+            return command(**given)
+
+    return run
+
+
 @app.command()
+@_wakes
 def nightly(
     config: ConfigPath = DEFAULT,
     night: Annotated[
@@ -88,6 +106,7 @@ def nightly(
 
 
 @app.command()
+@_wakes
 def backfill(
     first: Annotated[str, typer.Option("--from", help="The first day.")],
     last: Annotated[str, typer.Option("--to", help="The last day.")],
@@ -145,6 +164,30 @@ def status(
         raise StaleError(health.sentence)
     if check and not as_json:
         Console().print(health.sentence, highlight=False, markup=False)
+
+
+@app.command()
+@_wakes
+def watch(
+    config: ConfigPath = DEFAULT,
+    night: Annotated[str | None, typer.Option(help="The day; yesterday when not given.")] = None,
+) -> None:
+    """Exit code 11, and an alert, unless the night is published: for cron, where no server watches."""
+    from tasks import nights, status
+
+    cfg = _ready(config, {})
+    Console().print(status.published(cfg, nights.resolve(cfg, night)), highlight=False)
+
+
+@app.command()
+def alerts(
+    config: ConfigPath = DEFAULT,
+    test: Annotated[bool, typer.Option("--test", help="Send each of them a message, from here.")] = False,
+) -> None:
+    """Who is told when a night fails; without anybody, or one who cannot be reached, exit code 2."""
+    from flows.alerting import say
+
+    say(config, Console(soft_wrap=True), test=test)
 
 
 @app.command()
@@ -234,18 +277,24 @@ def init(
     config: ConfigPath = DEFAULT,
     force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
 ) -> None:
-    """Write a configuration file with every key, its default and what it means."""
-    from flows.template import rnnrec_toml
+    """Write a configuration file with every key and what it means, and prefect.yaml beside it."""
+    from flows.template import prefect_yaml, rnnrec_toml
 
     if config.exists() and not force:
         raise ConfigurationError(f"{config}: already there; --force overwrites it")
     config.write_text(rnnrec_toml(), encoding="utf-8")
-    Console().print(f"wrote {config}")
+    Console(soft_wrap=True).print(f"wrote {config}", highlight=False)
+    deployments = config.parent / "prefect.yaml"
+    if deployments.exists() and not force:
+        Console(soft_wrap=True).print(f"left {deployments} as it is; --force overwrites it", highlight=False)
+        return
+    deployments.write_text(prefect_yaml(config.name), encoding="utf-8")
+    Console(soft_wrap=True).print(f"wrote {deployments}", highlight=False)
 
 
 @app.command()
 def deploy() -> None:
-    """Deploy what prefect.yaml says, with the automation for runs that died silently."""
+    """Deploy what prefect.yaml says, with automations for silent runs and alerts; say what is due when."""
     from flows.serving import deploy as work
 
     work()

@@ -1,4 +1,4 @@
-"""What a failed run says: what broke, that nothing was harmed, and what to do next."""
+"""What a failed run says, and to whom: what broke, that nothing was harmed, and what to do next."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
+from flows.alerting import WOKEN, wake
 from flows.naming import tagged_night
 from flows.outcomes import failure
 from tasks.errors import PipelineError, release
@@ -17,16 +18,23 @@ log = logging.getLogger(__name__)
 
 def say_what_broke(flow: Flow[Any, Any], flow_run: FlowRun, state: State[Any]) -> None:  # noqa: ARG001
     """Prefect hook for failed and crashed runs; what broke is said once, and last."""
-    log.error(what_broke(flow_run, state))
-
-
-def what_broke(flow_run: FlowRun, state: State[Any]) -> str:
-    """The state's own message, if a night ended in an error of ours; else the same for whatever came."""
     error = state.result(raise_on_failure=False) if state.data is not None else None
     if isinstance(error, BaseException):
         release(error)
+    said = what_broke(flow_run, state, error)
+    became = wake(flow_run.parameters, f"rnnrec: {flow_run.name} {_verb(state)}", said)
+    if became and isinstance(error, BaseException):
+        error.add_note(WOKEN + became)
+    log.error(said)
+
+
+def what_broke(flow_run: FlowRun, state: State[Any], error: object) -> str:
+    """The state's own message, if a night ended in an error of ours; else the same for whatever came."""
     if isinstance(error, PipelineError):
         return state.message or str(error)
-    verb = "crashed" if state.is_crashed() else "failed"
-    what = f"{verb}. {state.message or repr(error)}"
+    what = f"{_verb(state)}. {state.message or repr(error)}"
     return failure(tagged_night(flow_run), what, type(error).__name__)
+
+
+def _verb(state: State[Any]) -> str:
+    return "crashed" if state.is_crashed() else "failed"

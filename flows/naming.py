@@ -23,6 +23,11 @@ def nightly_name() -> str:
     return f"nightly-{night_of(_parameters())}"
 
 
+def watch_name() -> str:
+    """watch-2026-03-04; for Prefect's flow_run_name."""
+    return f"watch-{night_of(_parameters())}"
+
+
 def backfill_name() -> str:
     """backfill-2026-03-01-to-2026-03-04; for Prefect's flow_run_name."""
     asked = _parameters()

@@ -25,6 +25,7 @@ NEXT: dict[str, str] = {
     "FencedError": "nothing if a newer run of this night has published; if it was a neighbouring night's, "
     "run this night again once that one has ended",
     "ModelFailure": "look at the training log; change [training] or [model]",
+    "StaleError": "ask `rnnrec status`; if no run of this night goes on, run it again",
 }
 CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
 
@@ -35,6 +36,11 @@ def completed(result: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", Completed(data=result, message=result["sentence"]))
 
 
+def seen(sentence: str) -> str:
+    """A sentence in a state whose message it is."""
+    return cast("str", Completed(data=sentence, message=sentence))
+
+
 def all_completed(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same for several nights: how many they were, and the last one's sentence."""
     crowned = sum(result["crowned"] for result in results)
@@ -42,9 +48,9 @@ def all_completed(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", Completed(data=list(results), message=told))
 
 
-def failed(night: str, error: PipelineError) -> Any:
-    """The error in a state whose message says all there is to say."""
-    message = failure(f"night {night}", f"failed. {error}", type(error).__name__)
+def failed(night: str, error: PipelineError, what: str = "failed") -> Any:
+    """The error in a state whose message says all there is to say; `what` the night did."""
+    message = failure(f"night {night}", f"{what}. {error}", type(error).__name__)
     return Failed(data=error, message=message)
 
 

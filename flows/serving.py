@@ -63,16 +63,17 @@ def _stopped(process: processes.Process) -> Iterator[processes.Process]:
 
 
 def deploy() -> None:
-    """Make the pool and the deployments of prefect.yaml, and apply the automation for runs that died."""
+    """Make the pool and the deployments of prefect.yaml, and apply the automations; say what is due when."""
     prepare(Path("var/prefect"))
     if not Path("prefect.yaml").is_file():
-        raise PipelineError("deploy: expected prefect.yaml in this folder; run it from the project's root")
+        raise PipelineError("deploy: expected prefect.yaml in this folder; `rnnrec init` writes one")
     os.environ.setdefault("RNNREC_HOME", str(Path.cwd()))  # where the worker runs the flows
     _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
     _prefect("--no-prompt", "deploy", "--all")
     from flows.automations import apply
+    from flows.deployed import alerts, show
 
-    apply()
+    show(apply(alerts()))
 
 
 def _prefect(*arguments: str) -> None:

@@ -12,6 +12,7 @@ DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",  # its 20 s are too few under load
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_LOGGING_EXTRA_LOGGERS": "flows,tasks,rnnrec_model",
+    "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # said before a run begins: for the terminal
     "PREFECT_CLI_PROMPT": "false",
     "DO_NOT_TRACK": "1",
     "OMP_WAIT_POLICY": "passive",  # threads that spin while they wait cost a busy machine 20 times the speed

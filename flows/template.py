@@ -1,4 +1,4 @@
-"""The configuration file that `rnnrec init` writes: every key, its default, and what it means."""
+"""The files that `rnnrec init` writes: every key with its default and meaning, and the deployments."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ SECTIONS = {
     "recommendations": "What the published tables hold.",
     "warehouse": "Where tables live, and what DuckDB may take.",
     "registry": "Where MLflow lives.",
+    "alerts": "Who is woken. Addresses and passwords stay out of this file: it names what holds them.",
 }
 
 COMMENTS = {
@@ -52,7 +53,83 @@ COMMENTS = {
     "registry.tracking_uri": "empty: SQLite beside the tables; else an MLflow server, as in http://host:5000",
     "registry.model_name": "the registered model's name",
     "registry.experiment": "the MLflow experiment that holds a run for each night",
+    "alerts.slack_env": "environment variable with a Slack webhook, https://hooks.slack.com/services/...",
+    "alerts.webhook_env": "environment variable with an address that is sent title and message as JSON",
+    "alerts.email_env": "environment variable with mailtos://user:password@smtp.host:587?from=...&to=...",
+    "alerts.blocks": "notification blocks on the Prefect server, as in pager-duty-webhook/on-call",
 }
+
+PREFECT = """\
+# Every deployment and its schedule. `rnnrec deploy` (or `rnnrec serve`) brings the server in line with it.
+# Removing a schedule here deletes nothing on the server: set `active: false` instead.
+name: rnnrec
+prefect-version: 3.8.8
+
+pull:
+  - prefect.deployments.steps.set_working_directory:
+      directory: "{{ $RNNREC_HOME }}"
+
+definitions:
+  work_pool: &process
+    name: rnnrec
+    job_variables:
+      env:
+        PREFECT_LOGGING_EXTRA_LOGGERS: flows,tasks,rnnrec_model
+        DO_NOT_TRACK: "1"
+        OMP_WAIT_POLICY: passive
+        MLFLOW_DISABLE_TELEMETRY: "true"
+  one_at_a_time: &one_at_a_time
+    limit: 1
+    collision_strategy: ENQUEUE # a night is idempotent, so waiting is right and cancelling is not
+
+deployments:
+  - name: nightly
+    description: One night; without a `night`, yesterday in the events' time zone, seen from the due time.
+    entrypoint: flows.nightly.nightly
+    parameters:
+      config: CONFIG
+      night: null
+      overrides: {}
+    schedules:
+      - slug: every-night
+        cron: "30 2 * * *"
+        timezone: UTC
+        active: true
+    concurrency_limit: *one_at_a_time
+    work_pool: *process
+
+  - name: watch
+    description: Is last night published by now? A no is a failed run, of which [alerts] tells.
+    entrypoint: flows.watch.watch
+    parameters:
+      config: CONFIG
+      night: null
+      overrides: {}
+    schedules:
+      - slug: every-morning
+        cron: "30 6 * * *" # when readers come; local to the timezone below
+        timezone: UTC
+        active: true
+    concurrency_limit: *one_at_a_time
+    work_pool: *process
+
+  - name: backfill
+    description: Past nights, oldest first; neither champion nor readers who see a night move unless asked.
+    entrypoint: flows.backfill.backfill
+    parameters:
+      config: CONFIG
+      overrides: {}
+      promote: false
+      move_latest: false
+    concurrency_limit: *one_at_a_time
+    work_pool: *process
+"""
+
+
+def prefect_yaml(config: str = "rnnrec.toml") -> str:
+    """The deployments and their schedules; `config` is the configuration's name in the same folder."""
+    plain = config if re.fullmatch(r"[\w.-]+", config) else json.dumps(config)
+    return PREFECT.replace("config: CONFIG", f"config: {plain}")
 
 
 def rnnrec_toml(values: dict[str, dict[str, Any]] | None = None) -> str:

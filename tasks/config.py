@@ -181,6 +181,33 @@ class RegistryConfig(_Section):
         return name
 
 
+class AlertsConfig(_Section):
+    """Who is woken; names of environment variables and of Prefect blocks, never an address or a password."""
+
+    slack_env: str = ""
+    webhook_env: str = ""
+    email_env: str = ""
+    blocks: tuple[str, ...] = Field(default=(), strict=False)
+
+    @model_validator(mode="after")
+    def _names_only(self) -> AlertsConfig:
+        # of the whole section, whose error does not show what came: it may be the secret itself
+        for key in ("slack_env", "webhook_env", "email_env"):
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", getattr(self, key)):
+                raise ValueError(
+                    f"{key}: expected the name of an environment variable that holds the address, as in "
+                    "RNNREC_ALERT; what came is not shown, as it may be the address"
+                )
+        if not all(re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", block) for block in self.blocks):
+            raise ValueError("blocks: expected Prefect blocks as type/name, as in pager-duty-webhook/on-call")
+        return self
+
+    @property
+    def anybody(self) -> bool:
+        """Is there anybody to wake?"""
+        return bool(self.slack_env or self.webhook_env or self.email_env or self.blocks)
+
+
 class Config(_Section):
     """Everything a night needs to know; relative paths are resolved against the configuration file."""
 
@@ -193,6 +220,7 @@ class Config(_Section):
     recommendations: RecommendationsConfig = RecommendationsConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
     registry: RegistryConfig = RegistryConfig()
+    alerts: AlertsConfig = AlertsConfig()
     base: Path = Field(default=Path(), exclude=True)
 
     @property
@@ -215,8 +243,9 @@ class Config(_Section):
         }
 
     def digest(self) -> str:
-        """sha256 of the resolved settings; stored with every publication."""
-        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+        """sha256 of the resolved settings, alerts aside; stored with every publication."""
+        settings = {name: section for name, section in self.as_dict().items() if name != "alerts"}
+        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 
 
 def load_config(
@@ -240,6 +269,18 @@ def load_config(
     if wrong:
         raise _refusal(path, wrong)
     return cfg
+
+
+def load_alerts(path: str | Path, overrides: Mapping[str, Any] | None = None) -> AlertsConfig:
+    """The section [alerts] alone, which can be heard when the rest is wrong. Raises ConfigurationError."""
+    tree = {"alerts": _read(Path(path)).get("alerts", {})}
+    for key, value in (overrides or {}).items():
+        if key.startswith("alerts."):
+            _set(tree, key, _toml_value(value))
+    try:
+        return Config(**tree).alerts
+    except ValidationError as error:
+        raise _refusal(Path(path), _explain(error)) from None
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -316,7 +357,11 @@ def _explain(error: ValidationError) -> list[str]:
 
 
 def _may_be_secret(location: tuple[int | str, ...], value: object) -> bool:
-    return location in (("registry",), ("registry", "tracking_uri")) or "://" in repr(value)
+    return (
+        location[:1] == ("alerts",)
+        or location in (("registry",), ("registry", "tracking_uri"))
+        or "://" in repr(value)
+    )
 
 
 def _choice_meant(value: object, context: Mapping[str, Any]) -> str:

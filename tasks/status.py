@@ -13,7 +13,7 @@ from tasks import attempts, publish
 from tasks.attempts import Attempt
 from tasks.config import Config
 from tasks.days import start
-from tasks.errors import ConfigurationError
+from tasks.errors import ConfigurationError, StaleError
 from tasks.publish import Row
 
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
@@ -70,6 +70,18 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
 def is_published(cfg: Config, night: date) -> bool:
     """Has this night been published, by whichever run?"""
     return publish.newest_of(publish.publications(cfg), night) is not None
+
+
+def published(cfg: Config, night: date, now: datetime | None = None) -> str:
+    """A sentence. Raises StaleError when the night is not published."""
+    if is_published(cfg, night):
+        return f"Night {night} is published."
+    rows = publish.publications(cfg)
+    newest = max((row["night"] for row in rows), default="none")
+    raise StaleError(
+        f"night {night}: expected it to be published by now, {_naive(now):%Y-%m-%d %H:%M} UTC; "
+        f"the newest that is: {newest}"
+    )
 
 
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:

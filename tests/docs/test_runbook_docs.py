@@ -14,6 +14,7 @@ import typer
 import yaml
 
 from flows import processes
+from flows.alerting import BROKEN
 from flows.cli import app
 from tasks import delta, errors, stopping
 from tasks.config import Config
@@ -65,7 +66,7 @@ def test_every_deployment_is_named_with_its_schedule() -> None:
     table = rows(RUNBOOK, "| deployment | schedule | what |")
     said = {row[0]: row[1] for row in table}
     assert said == {
-        f"`{one['entrypoint'].rpartition(':')[2]}/{one['name']}`": ", ".join(
+        f"`{one['entrypoint'].rpartition('.')[2]}/{one['name']}`": ", ".join(
             f"`{when['cron']}` {when['timezone']}" for when in one.get("schedules", [])
         )
         or "none"
@@ -73,7 +74,7 @@ def test_every_deployment_is_named_with_its_schedule() -> None:
     }
 
 
-def test_the_automation_is_named_with_its_patience() -> None:
+def test_the_automations_are_named_with_their_patience() -> None:
     module = ast.parse((ROOT / "flows" / "automations.py").read_text(encoding="utf-8"))
     values = {
         node.targets[0].id: ast.unparse(node.value)
@@ -81,6 +82,10 @@ def test_the_automation_is_named_with_its_patience() -> None:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)
     }
     assert f"`{ast.literal_eval(values['NAME'])}`" in RUNBOOK
+    for name in (BROKEN, ast.literal_eval(values["UNBEGUN"])):
+        assert f"`{name}`" in RUNBOOK
+    assert values["LATE"] == "timedelta(minutes=15)"
+    assert "15 minutes" in RUNBOOK
     assert values["SILENCE"] == "timedelta(seconds=600)"
     assert "600 seconds" in RUNBOOK
 
@@ -114,7 +119,7 @@ def test_commands_and_options_that_a_page_names_exist(page: Path) -> None:
 
 def test_the_runbook_names_every_command_of_operations() -> None:
     named = {name for name, _ in commands(RUNBOOK)}
-    assert set(known()) - named == {"demo", "init", "evaluate"}
+    assert set(known()) - named == {"demo", "evaluate"}
 
 
 def test_links_lead_somewhere() -> None:

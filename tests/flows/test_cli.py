@@ -13,9 +13,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import yaml
 
 from flows.cli import main
-from flows.template import COMMENTS, rnnrec_toml
+from flows.template import COMMENTS, prefect_yaml, rnnrec_toml
 from tasks import attempts
 from tasks.config import Config, load_config
 from tasks.errors import SourceError
@@ -61,6 +62,21 @@ def test_init_writes_every_key_with_its_default(tmp_path: Path) -> None:
     assert load_config(tmp_path / "my.toml").as_dict() == Config().as_dict()
 
 
+def test_init_writes_deployments_that_run_with_that_configuration(tmp_path: Path) -> None:
+    main_quietly(["init", "--config", str(tmp_path / "my shop.toml")])
+    written = yaml.safe_load((tmp_path / "prefect.yaml").read_text())
+    assert {one["parameters"]["config"] for one in written["deployments"]} == {"my shop.toml"}
+
+
+def test_init_leaves_deployments_that_are_there_unless_forced(tmp_path: Path, capsys: Any) -> None:
+    (tmp_path / "prefect.yaml").write_text("# mine")
+    main_quietly(["init", "--config", str(tmp_path / "my.toml")])
+    assert (tmp_path / "prefect.yaml").read_text() == "# mine"
+    assert "--force" in capsys.readouterr().out
+    main_quietly(["init", "--config", str(tmp_path / "my.toml"), "--force"])
+    assert (tmp_path / "prefect.yaml").read_text() == prefect_yaml("my.toml")
+
+
 def test_init_does_not_overwrite_a_configuration(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "my.toml").write_text("# mine")
     with pytest.raises(SystemExit) as ended:
@@ -85,6 +101,10 @@ def test_every_comment_of_the_configuration_belongs_to_a_key() -> None:
 
 def test_the_configuration_in_the_repository_is_the_one_that_init_writes() -> None:
     assert (ROOT / "rnnrec.toml").read_text() == rnnrec_toml()
+
+
+def test_the_deployments_in_the_repository_are_those_that_init_writes() -> None:
+    assert (ROOT / "prefect.yaml").read_text() == prefect_yaml()
 
 
 def test_a_setting_without_a_value_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

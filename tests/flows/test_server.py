@@ -51,8 +51,6 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
 ) -> None:
     place = Path(shutil.copytree(shop.folder, tmp_path / "place"))
     shutil.copy(ROOT / "prefect.yaml", place)
-    for package in ("flows", "tasks", "rnnrec_model"):
-        (place / package).symlink_to(ROOT / package)
     port = a_free_port()
     mark = uuid.uuid4().hex
     clean = {driver.MARK: mark} | {
@@ -78,9 +76,9 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
 
 
 def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> None:
-    deployments = eventually("two deployments", lambda: serving.poll() is not None or _both(api))
+    deployments = eventually("three deployments", lambda: serving.poll() is not None or _both(api))
     assert serving.poll() is None, "`rnnrec serve` has ended"
-    assert set(deployments) == {"nightly", "backfill"}
+    assert set(deployments) == {"nightly", "backfill", "watch"}
     nightly, backfill = deployments["nightly"], deployments["backfill"]
     assert [(one["slug"], one["schedule"]["timezone"]) for one in nightly["schedules"]] == [
         ("every-night", "UTC")
@@ -117,7 +115,7 @@ def _both(api: httpx.Client) -> dict[str, Any] | None:
     except httpx.TransportError:
         return None
     found = {one["name"]: one for one in asked(api, "POST", "/deployments/filter")}
-    return found if len(found) == 2 and asked(api, "POST", "/automations/filter") else None
+    return found if len(found) == 3 and asked(api, "POST", "/automations/filter") else None
 
 
 def _runs(api: httpx.Client, deployment: str) -> list[dict[str, Any]]:

@@ -1,0 +1,36 @@
+"""Is last night published by now? Asked at a fixed time of day; a no fails the run, which wakes somebody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from prefect import flow
+
+from flows.hooks import say_what_broke
+from flows.naming import NIGHT, night_of, tag, watch_name
+from flows.outcomes import failed, seen
+from tasks import logs, nights, stages, status
+from tasks.config import load_config
+from tasks.errors import PipelineError
+
+
+@flow(
+    name="watch",
+    flow_run_name=watch_name,
+    on_failure=[say_what_broke],
+    on_crashed=[say_what_broke],
+    validate_parameters=False,
+    persist_result=False,
+)
+def watch(
+    config: str = "rnnrec.toml", night: str | None = None, overrides: dict[str, Any] | None = None
+) -> str:
+    """Look whether a night is published, whoever ran it; without a night, yesterday when this run was due."""
+    logs.set_up()
+    day = night_of({"config": config, "night": night, "overrides": overrides})
+    tag(f"{NIGHT}{day}")
+    try:
+        cfg = load_config(config, overrides)
+        return seen(status.published(cfg, nights.resolve(cfg, night, stages.scheduled_start())))
+    except PipelineError as error:
+        return failed(day, error, "is not published")  # type: ignore[no-any-return]
