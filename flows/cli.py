@@ -94,9 +94,7 @@ def nightly(
     overrides = _overrides(settings)
     cfg = _ready(config, overrides)
     if dry_run:
-        from flows.plan import describe
-
-        Console().print(describe(cfg, night))
+        _describe(cfg, night)
         return
     with _before_prefect(cfg):
         from flows.nightly import nightly as flow
@@ -128,6 +126,18 @@ def backfill(
         logs.set_up()
         for one in flow(first, last, str(config), overrides, promote, move_latest):
             _say(one)
+
+
+@app.command()
+def check(
+    config: ConfigPath = DEFAULT,
+    night: Annotated[
+        str | None, typer.Option(help="The day, as 2017-10-10; without it, the logs alone.")
+    ] = None,
+    settings: Settings = None,
+) -> None:
+    """Look at settings, logs, columns and days, and say what is wrong before a night does; write nothing."""
+    _describe(_ready(config, _overrides(settings)), night, any_night=True)
 
 
 @app.command()
@@ -382,6 +392,13 @@ def _with_nights(config: Path) -> Config:
         )
     make_root(cfg)
     return cfg
+
+
+def _describe(cfg: Config, night: str | None, *, any_night: bool = False) -> None:
+    from flows.plan import describe
+
+    for part in describe(cfg, night, any_night=any_night):
+        Console().print(part, highlight=False, markup=False)
 
 
 @contextmanager

@@ -1,26 +1,87 @@
-"""What `rnnrec nightly --dry-run` says: the night, its window and its sources, with nothing written."""
+"""What `rnnrec check` and a dry run say: the night, what the logs hold, how lines become events."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from glob import glob  # the patterns are absolute, which Path.glob refuses
+import os
+from collections.abc import Iterator
+from datetime import date, datetime, timedelta
+from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
 from rich.table import Table
 
-from tasks import nights
+from tasks import nights, preview
 from tasks.config import Config
+from tasks.errors import WarehouseError
+from tasks.preview import Preview, Seen
 
 
-def describe(cfg: Config, night: str | None) -> Table:
-    """A table of what the night would read and write. Raises NightError for a wrong night."""
-    day = nights.resolve(cfg, night)
-    first = day - timedelta(days=cfg.sessions.window_days - 1)
-    table = Table("", "", title=f"Night {day} would run like this; nothing was written", show_header=False)
-    table.add_row("learns from", f"{first} to {day - timedelta(days=1)}")
-    table.add_row("judges on", f"{day}, by {cfg.gate.metric}")
-    for pattern in cfg.sources:
-        files = glob(pattern, recursive=True)  # noqa: PTH207
-        table.add_row("reads", f"{pattern}: {len(files)} file(s)")
+def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iterator[RenderableType]:
+    """Tables and sentences of what the night would read and write; nothing is written.
+
+    any_night   without a night, look at the logs alone and say which nights can be run
+    Raises what the night itself would: for its day, the logs, their columns, the warehouse's folder.
+    """
+    day = None if night is None and any_night else nights.resolve(cfg, night)
+    _check_writable(cfg.root)
+    seen = preview.look(cfg, day)
+    yield _facts(cfg, day, seen)
+    yield "\nSome lines as the events they would become:"
+    yield _events(cfg, seen.all)
+    yield from _remarks(seen)
+    if day is None:
+        first, last = min(seen.all.days) + timedelta(days=1), max(seen.all.days)
+        yield f"Nights from {first} to {last} can be run, as far as heads and tails of the files show."
+    else:
+        yield f"Night {day} would run like this; nothing was written."
+
+
+def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    if day is not None:
+        first = day - timedelta(days=cfg.sessions.window_days - 1)
+        table.add_row("learns from", f"{first} to {day - timedelta(days=1)}")
+        table.add_row("judges on", f"{day}, by {cfg.gate.metric}")
+    for pattern in cfg.events.sources:
+        table.add_row("reads", pattern)
+    size = sum(source.path.stat().st_size for source, _ in seen.files)
+    table.add_row("", f"{len(seen.files):,} file(s), {size / 1e6:,.1f} MB")
+    table.add_row("events from", f"{_moment(seen.all.first)} to {_moment(seen.all.last)} UTC")
+    table.add_row("days are", f"local days of {cfg.events.timezone}")
     table.add_row("publishes to", str(cfg.root))
     table.add_row("configuration", cfg.digest())
     return table
+
+
+def _events(cfg: Config, seen: Seen) -> Table:
+    table = Table("user", "item", "time, UTC", "day", "session", box=SIMPLE_HEAD)
+    for one in seen.examples:
+        session = one.session_id or f"gaps of {cfg.sessions.gap_minutes:g} min"
+        table.add_row(one.user_id, one.item_id, _moment(one.event_time), str(one.event_day), session)
+    return table
+
+
+def _remarks(seen: Preview) -> Iterator[str]:
+    """What is not wrong, but may not be meant."""
+    refused, events = seen.all.refused.total(), seen.all.days.total()
+    if refused:
+        reasons = ", ".join(f"{reason}: {count:,}" for reason, count in seen.all.refused.most_common(3))
+        yield f"{refused:,} of {refused + events:,} lines looked at would be refused ({reasons})."
+    if seen.gaps:
+        days = ", ".join(map(str, seen.gaps))
+        yield f"No event was seen of {days}: the night would learn from the other days of its window."
+
+
+def _moment(when: datetime | None) -> str:
+    return when.isoformat(sep=" ", timespec="seconds") if when else "-"
+
+
+def _check_writable(root: Path) -> None:
+    """Raises WarehouseError where the folder could not be made or written; tries nothing."""
+    nearest = next(path for path in (root, *root.parents) if path.exists())
+    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+        raise WarehouseError(
+            f"warehouse {root}: expected a folder that can be written; {nearest} cannot. "
+            "Fix its permissions or change warehouse.root."
+        )

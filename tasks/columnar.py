@@ -24,13 +24,13 @@ UUID = "arrow.uuid"
 
 def count_rows(path: Path) -> int:
     """Rows of a file, as its footer has them."""
-    with _opened(path) as file:
+    with opened(path) as file:
         return int(file.metadata.num_rows)
 
 
 def schema(path: Path) -> pa.Schema:
     """Names and types of the columns; a dictionary's is that of its values."""
-    with _opened(path) as file:
+    with opened(path) as file:
         fields = [(field.name, _plain(field.type)) for field in file.schema_arrow]
     return pa.schema(fields)
 
@@ -42,7 +42,7 @@ def pieces(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     """
     wanted = [name for name in columns.values() if name]
     first = 0
-    with _opened(path) as file:
+    with opened(path) as file:
         for batch in file.iter_batches(PIECE_ROWS, columns=wanted):
             numbers = pa.array(range(first, first + len(batch)), pa.int64())
             arrays = [_column(batch, name) for name in columns.values()]
@@ -103,7 +103,8 @@ def _microseconds(column: pa.Array) -> pa.Array:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file, with whatever cannot be read of it as a SourceError."""
     try:
         with path.open("rb") as stream:
             yield pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")

@@ -113,7 +113,7 @@ def _take(
 ) -> None:
     """Sort the lines of `parsed` into candidates, refused and outside."""
     days = _days(cfg, night)
-    duck.keep(con, "piece", "typed_events", **_typing(cfg))
+    duck.keep(con, "piece", "typed_events", **typing_of(cfg))
     duck.append(con, "candidates", "accepted_events", source_file=source.name, **days)
     duck.append(con, "refused", "refused_lines", source_file=source.name)
     lines, rejected, outside, spoilt = duck.row(duck.query(con, "piece_tally", **days))
@@ -124,7 +124,8 @@ def _take(
     tally.spoilt += spoilt
 
 
-def _typing(cfg: Config) -> dict[str, Any]:
+def typing_of(cfg: Config) -> dict[str, Any]:
+    """How lines become typed events: the parameters of typed_events.sql."""
     return {
         "unit": cfg.events.timestamp_unit,
         "sessions_given": bool(cfg.events.columns.session_id),

@@ -22,14 +22,25 @@ SEEN = datetime(1990, 1, 1), datetime(2100, 1, 1)  # zones that agree over this 
 
 
 def settle(cfg: Config, id_types: Mapping[str, str]) -> None:
-    """Compare with what is settled, and settle what is not; nothing else is written before.
+    """Compare with what is settled, and settle what is not; nothing else is written before."""
+    compare(cfg, id_types)
+    if not _zone_file(cfg).exists():
+        _write(_zone_file(cfg), cfg.events.timezone)
+
+
+def compare(cfg: Config, id_types: Mapping[str, str]) -> None:
+    """Compare with what is settled, and write nothing.
 
     id_types   column to BIGINT or VARCHAR, as tonight's sources have them
     Raises WarehouseError for other ids, ConfigurationError for another zone.
     """
     for column, kind in id_types.items():
         _check_id(cfg, column, kind)
-    _settle_zone(cfg)
+    _check_zone(cfg)
+
+
+def _zone_file(cfg: Config) -> Path:
+    return cfg.root / "timezone"
 
 
 def _check_id(cfg: Config, column: str, kind: str) -> None:
@@ -47,10 +58,9 @@ def _sql_type(kind: pa.DataType) -> str:
     return "BIGINT" if pa.types.is_integer(kind) else "VARCHAR"
 
 
-def _settle_zone(cfg: Config) -> None:
-    file, zone = cfg.root / "timezone", cfg.events.timezone
+def _check_zone(cfg: Config) -> None:
+    file, zone = _zone_file(cfg), cfg.events.timezone
     if not file.exists():
-        _write(file, zone)
         return
     was = file.read_text(encoding="utf-8").strip()
     if was != zone and not _agree(was, zone):

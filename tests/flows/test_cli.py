@@ -35,7 +35,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    for command in ("nightly", "backfill", "status", "evaluate", "demo", "init", "deploy", "serve"):
+    for command in ("nightly", "backfill", "check", "status", "evaluate", "demo", "init", "deploy", "serve"):
         assert command in said
 
 
@@ -130,9 +130,58 @@ def test_a_secret_is_refused_before_anything_is_written_or_said(
 
 def test_a_dry_run_tells_the_window_and_writes_nothing(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "my.toml").write_text("[sessions]\nwindow_days = 3\n")
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs" / "a.ndjson").write_text(
+        '{"user_id": "u1", "item_id": "i1", "timestamp": "2017-10-09T10:00:00Z"}\n'
+        '{"user_id": "u1", "item_id": "i2", "timestamp": "2017-10-10T10:00:00Z"}\n'
+    )
     main_quietly(["nightly", "--config", str(tmp_path / "my.toml"), "--night", "2017-10-10", "--dry-run"])
-    assert "2017-10-08 to 2017-10-09" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "2017-10-08 to 2017-10-09" in said
+    assert [line.split()[:5] for line in said.splitlines() if line.strip().startswith("u1")] == [
+        ["u1", "i1", "2017-10-09", "10:00:00", "2017-10-09"],
+        ["u1", "i2", "2017-10-10", "10:00:00", "2017-10-10"],
+    ]
+    assert "No event was seen of 2017-10-08" in said
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "my.toml"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "words"),
+    [
+        ([], 4, "no such folder"),
+        (["gate.metric=mrr@20"], 2, "did you mean 'mrr_at_20'"),
+        (["evaluation.baselines=['markof']"], 2, "did you mean 'markov'"),
+        (["warehouse.root=my.toml/w"], 7, "expected a folder that can be written"),
+    ],
+)
+@pytest.mark.parametrize("command", [["check"], ["nightly", "--night", "2017-10-10", "--dry-run"]])
+def test_what_cannot_run_is_not_approved(
+    command: list[str], settings: list[str], code: int, words: str, tmp_path: Path, capsys: Any
+) -> None:
+    (tmp_path / "my.toml").touch()
+    options = [part for setting in settings for part in ("--set", setting)]
+    with pytest.raises(SystemExit) as ended:
+        main([*command, "--config", str(tmp_path / "my.toml"), *options])
+    assert ended.value.code == code
+    assert words in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["my.toml"]
+
+
+def test_a_check_without_a_night_says_which_can_be_run(
+    tmp_path: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    (tmp_path / "my.toml").touch()
+    (tmp_path / "logs").mkdir()
+    for day in (8, 9, 10):
+        (tmp_path / "logs" / f"{day}.ndjson").write_text(
+            f'{{"user_id": "u1", "item_id": "i1", "timestamp": "2017-10-{day:02}T10:00:00Z"}}\n'
+        )
+    main_quietly(["check", "--config", str(tmp_path / "my.toml")])
+    said = capsys.readouterr().out
+    assert "Nights from 2017-10-09 to 2017-10-10 can be run" in said
+    assert max(map(len, said.replace(str(tmp_path), "").splitlines())) <= 80
 
 
 def test_status_of_an_empty_warehouse_says_so(tmp_path: Path, capsys: Any) -> None:
