@@ -103,3 +103,14 @@ def imports(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             names.add(node.module)
     return {name.partition(".")[0] for name in names}
+
+
+def test_prefect_is_known_to_flows_and_to_the_stages_alone() -> None:
+    assert "Prefect's tasks by `tasks/stages.py`" in " ".join(ARCHITECTURE.split())
+    importers = {
+        f"{package}/{path.name}"
+        for package in ("tasks", "rnnrec_model")
+        for path in (ROOT / package).rglob("*.py")
+        if "prefect" in imports(path)
+    }
+    assert importers == {"tasks/stages.py"}
