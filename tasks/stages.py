@@ -119,8 +119,9 @@ def _tells_the_server() -> Callable[[], None]:
             return
         with get_client(sync_client=True) as client:
             state = client.read_flow_run(run.id).state
-            ended = Cancelled if state and state.is_cancelling() else Crashed
-            client.set_flow_run_state(run.id, ended(message=stopping.sentence()), force=True)
+            if state and not state.is_final():
+                ended = Cancelled if state.is_cancelling() else Crashed
+                client.set_flow_run_state(run.id, ended(message=stopping.sentence()), force=True)
 
     return tell
 

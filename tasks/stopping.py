@@ -66,7 +66,8 @@ class _Watch:
         """The sentence, once; past Python's own buffers, whose locks the main thread may hold."""
         if not self.said:
             self.said = True
-            os.write(2, f"{self.sentence()}\n".encode())
+            with contextlib.suppress(OSError):  # nobody may be listening any more
+                os.write(2, f"{self.sentence()}\n".encode())
 
     def _listen(self) -> None:
         self.signal = self._heard(None)
@@ -91,9 +92,10 @@ class _Watch:
 
     def _end(self) -> None:
         """Now, wherever the main thread is; processes that we have started end with us."""
-        telling = threading.Thread(target=self.tell, daemon=True)
-        telling.start()
-        telling.join(TELL_SECONDS)
+        with contextlib.suppress(RuntimeError):  # no thread starts any more while the interpreter ends
+            telling = threading.Thread(target=self.tell, daemon=True)
+            telling.start()
+            telling.join(TELL_SECONDS)
         self.say()
         os._exit(128 + self.signal)
 

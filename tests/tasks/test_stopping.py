@@ -163,6 +163,16 @@ def test_a_run_that_cannot_say_goodbye_is_ended_too(run: type[Run]) -> None:
     assert (ended, said.count("Stopped by")) == (143, 1)
 
 
+def test_a_run_to_which_nobody_listens_any_more_is_ended_too(run: type[Run]) -> None:
+    body = """
+    with stopping.watched(GRACE):
+        os.close(2)
+        ready()
+        time.sleep(1000)
+    """
+    assert run(body, 0.2).signalled(signal.SIGTERM)[0] == 143
+
+
 def test_in_a_workers_process_the_handlers_stay_prefects_and_the_bound_is_ours(run: type[Run]) -> None:
     body = """
     def prefects(*_):
