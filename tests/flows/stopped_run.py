@@ -134,7 +134,7 @@ def faults(ending: Ending, number: signal.Signals, bound: float = BOUND_SECONDS)
         found.append(f"code {ending.code}")
     if ending.early and ending.code == 0 and "published" not in ending.said:
         found.append("code 0, and nothing was published")
-    if "Beginning flow run" in ending.said and ending.code and "can be run again" not in ending.said:
+    if "ingest: " in ending.said and ending.code and "can be run again" not in ending.said:
         found.append("no sentence")
     return found
 
