@@ -2,7 +2,8 @@
 -- grain: line
 -- reads: chunk(line, raw blob)
 -- parameters: $user, $item, $moment, $session: JSON pointers ('' where there are no given sessions);
--- $names: the keys they point to
+-- $names: the keys they point to. A line without one of them is refused anyway, so more keys than names are
+-- one key twice.
 with decoded as (
     select
         line,
@@ -46,7 +47,7 @@ typed as (
         line,
         raw,
         fault,
-        len(keys) > len(list_distinct(keys)) as is_ambiguous,
+        len(keys) > len($names) as is_ambiguous,
         json_type(field[1]) as user_kind,
         json_type(field[2]) as item_kind,
         json_type(field[3]) as moment_kind,
