@@ -8,6 +8,7 @@ Every session is in the plan exactly once; a lane never holds two sessions.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -172,10 +173,21 @@ class Strips:
     before: int
 
 
-def strips(starts: Tensor, lengths: Tensor, steps: int, before: int) -> Strips:
-    """The strips of a rectangle whose sessions have at least `before` events before it."""
+def history_width(past: int) -> int:
+    """Cells for so many past events and some more: only two widths between a number and its double."""
+    return WIDTHS[bisect_left(WIDTHS, past)] if past else 0
+
+
+def strips(
+    starts: Tensor, lengths: Tensor, steps: int, before: int, past: Tensor | int | None = None
+) -> Strips:
+    """The strips of a rectangle: `before` cells for what is before it.
+
+    past   () how many events the sessions have before it, where that may be fewer than `before`
+    """
     offset = torch.arange(-before, steps + 1, device=starts.device)[:, None]
     present = (offset <= lengths) & (lengths > 0)
+    present = present if past is None else present & (offset >= -past)
     cells = torch.where(present, starts + offset, _first_cells(starts, lengths))
     return Strips(cells, present, offset[before:-1] < lengths, before)
 

@@ -69,7 +69,8 @@ class Candidates:
         lanes = self.columns.shape[1]
         back = lanes * torch.arange(lags, device=self.events.device)
         at = self.events[:, None] + self.strips.before * lanes - back
-        return self.columns.flatten()[at.clamp_min(0)], at >= 0
+        there = (at >= 0) & self.strips.present.flatten()[at.clamp_min(0)]
+        return self.columns.flatten()[at.clamp_min(0)], there
 
     def seen(self, columns: int, workspace: Workspace) -> Tensor:
         """(events, columns) what the event's session held up to and with its input; never its target."""

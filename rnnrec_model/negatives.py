@@ -61,7 +61,8 @@ class NegativeSampler:
             return torch.randint(items, (count,), generator=self._generator, device=device)
         place = torch.rand(count, generator=self._generator, device=device, dtype=torch.float64) * items
         bucket = place.long()
-        return torch.where(place - bucket < self._threshold[bucket], bucket, self._alias[bucket])
+        threshold, alias = (table.index_select(0, bucket) for table in (self._threshold, self._alias))
+        return torch.where(place - bucket < threshold, bucket, alias)
 
 
 class Inclusion:
@@ -89,10 +90,12 @@ class Inclusion:
 
     def __init__(self, chance: Tensor, sessions: Tensor, drawn: int) -> None:
         share = sessions.double() / sessions.sum().clamp_min(1)
-        self._undrawn = (drawn * torch.log1p(-chance.clamp_max(1 - 1e-12))).float()
-        self._missed = torch.log1p(-share.clamp_max(1 - 1e-12)).float()
+        missed = torch.stack((chance, share), dim=1).clamp_max(1 - 1e-12).neg().log1p()
+        missed[:, 0] *= drawn
+        self._log_missed = missed.float()  # (items, 2): by all draws, by one item that is brought
 
     def log_chance(self, items: Tensor, others: Tensor) -> Tensor:
         """(columns,) log chance of these items (columns,) beside other sessions that bring `others` ()."""
-        absent = torch.addcmul(self._undrawn[items], self._missed[items], others)
+        undrawn, missed = self._log_missed.index_select(0, items).unbind(1)
+        absent = torch.addcmul(undrawn, missed, others)
         return absent.expm1_().neg_().clamp_min_(1e-12).log_()

@@ -156,8 +156,23 @@ class Network(nn.Module):
 
 
 def product(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
-    """x @ weight, multiplied in `precision`, in the kind x has."""
-    return (x.to(precision) @ weight.to(precision)).to(x.dtype)
+    """x (..., inner) @ weight (inner, outer), multiplied in `precision`, in the kind x has.
+
+    In bfloat16 every size of this product and of its gradients' is padded with zeros to a multiple of 8,
+    without which a GPU leaves its fast units idle.
+    """
+    if precision != torch.bfloat16:
+        return x @ weight
+    inner, outer = weight.shape
+    flat = _to_multiples(x.reshape(-1, inner).to(precision))
+    wide = flat @ _to_multiples(weight.to(precision))
+    return wide[: x.numel() // inner, :outer].to(x.dtype).view(*x.shape[:-1], outer)
+
+
+def _to_multiples(matrix: Tensor) -> Tensor:
+    """The matrix with rows and columns of zeros after it, so that there are multiples of 8 of both."""
+    rows, columns = (-size % 8 for size in matrix.shape)
+    return F.pad(matrix, (0, columns, 0, rows)) if rows or columns else matrix
 
 
 def dropout(x: Tensor, share: float, random: torch.Generator | None) -> Tensor:

@@ -37,11 +37,12 @@ def factors(
     In bfloat16 an offset takes two dimensions, its value and what rounding left of it, so that an item's
     offset is not off in every score by the same rounding. There both are also padded, with events that
     are zero and candidates that are absent: oneDNN prepares code for every new shape, at the cost of
-    milliseconds and of half a megabyte that it keeps, so shapes have to come back.
+    milliseconds and of half a megabyte that it keeps, so shapes have to come back. And the width is a
+    multiple of 8, without which a GPU leaves its fast units idle.
     """
     events, units = hidden.shape
     low = precision == torch.bfloat16
-    width = units + (2 if low else 1)
+    width = _round_up(units + 2, 8, units + 2) if low else units + 1
     rows = _round_up(events, EVENTS_MULTIPLE, 8) if low else events
     columns = _round_up(len(matrix), CANDIDATES_MULTIPLE, 32) if low else len(matrix)
     left = workspace.take("left", rows, width, precision, hidden.device)
@@ -54,7 +55,8 @@ def factors(
         torch.mul(matrix, stretch, out=right[: len(matrix), :units])
     right[: len(matrix), units : units + 1] = offset
     if low:
-        right[: len(matrix), units + 1 :] = offset - offset.bfloat16()
+        right[: len(matrix), units + 1 : units + 2] = offset - offset.bfloat16()
+        right[: len(matrix), units + 2 :] = 0.0
         right[len(matrix) :] = 0.0
         right[len(matrix) :, units] = ABSENT
     return left, right

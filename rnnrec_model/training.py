@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model import checkpoint as checkpoints
-from rnnrec_model.batches import Batch, Strips, strips, training_plan
+from rnnrec_model.batches import Batch, Strips, history_width, strips, training_plan
 from rnnrec_model.candidates import Candidates, compact, fixed
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
@@ -29,7 +29,7 @@ from rnnrec_model.negatives import Inclusion, NegativeSampler
 from rnnrec_model.network import Network
 from rnnrec_model.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.recommender import Recommender
-from rnnrec_model.replay import ReplayedSteps
+from rnnrec_model.replay import CudaGraphs, Recorder, ReplayedSteps
 from rnnrec_model.sampled_softmax import Places, SampledSoftmax, scores_of
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Vocabulary
@@ -187,7 +187,9 @@ class Trainer:
         config: TrainingConfig,
         warm_start: Recommender | None = None,
         fixed_shapes: bool | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
+        """fixed_shapes, recorder: how steps are run; by default what suits the device."""
         self.config, self.vocabulary = config, vocabulary
         self.device = choose_device(config.device)
         self._precision = choose_precision(config.precision, self.device)
@@ -215,7 +217,9 @@ class Trainer:
         self.steps_done = 0
         self._fixed_shapes = self.device.type == "cuda" if fixed_shapes is None else fixed_shapes
         self._scratch = torch.zeros(len(vocabulary), dtype=torch.int64, device=self.device)
-        self._replay = ReplayedSteps(self) if self.device.type == "cuda" else None
+        if recorder is None and self.device.type == "cuda":
+            recorder = CudaGraphs(self.device, self.random)
+        self.replay = None if recorder is None else ReplayedSteps(self, recorder)
         self.steps_in_all = config.epochs * sum(1 for _ in self.epoch(0))
         if self.steps_in_all == 0:
             raise DataError("training: expected at least one session of two items; got none")
@@ -228,26 +232,37 @@ class Trainer:
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""
         self._rate.fill_(self.rate())
-        if self._replay is not None:
-            self._replay.step(batch)
+        if self.replay is not None:
+            self.replay.step(batch)
         else:
             starts = torch.as_tensor(batch.starts, device=self.device)
             lengths = torch.as_tensor(batch.lengths, device=self.device)
             states = self.network.zero_state(len(starts)) if batch.first else self._states
-            self._states = self.learn(starts, lengths, batch.steps, self.before(batch), states)
+            self._states = self.learn(starts, lengths, batch.past, batch.steps, self.before(batch), states)
         self.steps_done += 1
 
     def before(self, batch: Batch) -> int:
-        """How many events before a batch its sessions' loss looks at."""
+        """How many events before a batch its sessions' loss looks at; of few widths in fixed shapes."""
         if self.config.exclude_seen:
-            return batch.past
-        return min(batch.past, max(0, self.network.config.repeat_lags - 1))
+            return history_width(batch.past) if self._fixed_shapes else batch.past
+        lags = max(0, self.network.config.repeat_lags - 1)
+        return min(batch.past, lags)
 
     def learn(
-        self, starts: Tensor, lengths: Tensor, steps: int, before: int, states: list[Tensor]
+        self,
+        starts: Tensor,
+        lengths: Tensor,
+        past: Tensor | int,
+        steps: int,
+        before: int,
+        states: list[Tensor],
     ) -> list[Tensor]:
-        """Update every weight from one rectangle; returns the states after it. No host round trip on CUDA."""
-        found = self._candidates(strips(starts, lengths, steps, before))
+        """Update every weight from one rectangle; returns the states after it. No host round trip on CUDA.
+
+        starts, lengths, past   the lanes of a `Batch`, and the events before it
+        steps, before           the shape: cells for events, and for those before that the loss looks at
+        """
+        found = self._candidates(strips(starts, lengths, steps, before, past))
         rows = {
             name: (table.data if found.items is None else table.data.index_select(0, found.items))
             for name, table in self.network.tables().items()

@@ -12,7 +12,7 @@ from rnnrec_model.candidates import compact, fixed
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.losses import LOSSES
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.training import Trainer, train
+from rnnrec_model.training import Trainer
 from rnnrec_model.vocabulary import Vocabulary
 from rnnrec_model.workspace import Workspace
 
@@ -131,23 +131,3 @@ def test_training_in_fixed_shapes_is_training_in_compact_ones(loss, optimizer, e
     assert one.take_loss() == pytest.approx(other.take_loss(), rel=1e-4)
     for name, weight in one.network.state_dict().items():
         torch.testing.assert_close(weight, other.network.state_dict()[name], atol=2e-3, rtol=2e-3)
-
-
-@pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_replayed_cuda_graphs_train_as_the_cpu_does():
-    random = np.random.default_rng(0)
-    sessions = Sessions.of([random.integers(0, 50, random.integers(2, 12)).tolist() for _ in range(400)])
-    vocabulary = Vocabulary(pa.array(range(50)), np.bincount(sessions.items, minlength=50))
-    losses = [
-        train(
-            sessions,
-            vocabulary,
-            MODEL,
-            dataclasses.replace(TRAINING, epochs=8, device=device, loss="full_cross_entropy"),
-        )
-        .history[-1]
-        .loss
-        for device in ("cpu", "cuda")
-    ]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-2)
