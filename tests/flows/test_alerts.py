@@ -10,13 +10,17 @@ import queue
 import shutil
 import socket
 import socketserver
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.cli import main
@@ -245,3 +249,95 @@ def test_the_watch_fails_and_wakes_only_while_the_night_is_not_published(
     assert "the newest that is: 2026-03-03" in by_flow["message"]
     assert "ask `rnnrec status`" in by_flow["message"]
     assert "night 2026-03-04: expected it to be published by now" in by_cron["message"]
+
+
+@contextlib.contextmanager
+def a_server(place: Path, log: Path) -> Iterator[httpx.Client]:
+    """`rnnrec serve` in a folder that holds nothing but what `rnnrec init` has written, and its API."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            command, cwd=place, env=clean | {"OMP_NUM_THREADS": "1"}, stdout=out, stderr=subprocess.STDOUT
+        )
+        try:
+            deadline = time.monotonic() + PATIENCE_SECONDS
+            while "Prefect UI" not in log.read_text():
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.5)
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=60) as api:
+                yield api
+        finally:
+            process.terminate()
+            process.wait(timeout=60)
+
+
+def asked(api: httpx.Client, path: str, **body: Any) -> Any:
+    answer = api.post(path, json=body)
+    answer.raise_for_status()
+    return answer.json()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_a_server_outside_the_clone_tells_of_failed_crashed_unpublished_and_unbegun_runs(
+    tmp_path: Path, web: Received, post: Received
+) -> None:
+    place, log = tmp_path / "place", tmp_path / "serve.log"
+    place.mkdir()
+    assert ended("init", "--config", str(place / "shop.toml")) == 0
+    settings = (place / "shop.toml").read_text()
+    settings = settings.replace('webhook_env = ""', 'webhook_env = "HOOK"', 1)
+    (place / "shop.toml").write_text(settings.replace('email_env = ""', 'email_env = "MAIL"', 1))
+    with a_server(place, log) as api:
+        said = log.read_text()
+        for part in ("nightly/nightly", "watch/watch", "30 2 * * * UTC", "rnnrec-webhook, rnnrec-email"):
+            assert part in said
+        deployed = {one["name"]: one for one in asked(api, "/deployments/filter")}
+
+        failing = deployed["nightly"]["id"]  # there are no logs
+        asked(api, f"/deployments/{failing}/create_flow_run", parameters={"night": "2026-03-04"})
+        told = web.next()[1]
+        assert told["title"] == "rnnrec: nightly-2026-03-04 failed"
+        assert "Next: bring the logs" in told["message"]
+        assert post.next()["Subject"] == told["title"]
+
+        watching = deployed["watch"]["id"]
+        asked(api, f"/deployments/{watching}/create_flow_run", parameters={"night": "2026-03-04"})
+        told = web.next()[1]
+        assert told["title"] == "rnnrec: watch-2026-03-04 failed"
+        assert "Night 2026-03-04 is not published" in told["message"]
+
+        # what the automation for silent runs does to a zombie
+        zombie = asked(api, "/flow_runs/", flow_id=deployed["nightly"]["flow_id"], name="nightly-2026-01-01")
+        state = {"type": "CRASHED", "message": "No heartbeat: the process was killed."}
+        asked(api, f"/flow_runs/{zombie['id']}/set_state", state=state)
+        told = web.next()[1]
+        assert told["title"] == "rnnrec: nightly-2026-01-01 crashed"
+        assert "No heartbeat" in told["message"]
+
+        unbegun_at_once(api)
+        asked(api, "/work_pools/", name="nobody", type="process")
+        idle = asked(
+            api, "/deployments/", name="idle", flow_id=deployed["nightly"]["flow_id"], work_pool_name="nobody"
+        )
+        asked(api, f"/deployments/{idle['id']}/create_flow_run")
+        told = web.next()[1]
+        assert told["title"] == "rnnrec: a run of nightly has not begun"
+        assert "Start one" in told["message"]
+    assert len(web.all) == len(post.all) == 4
+    assert TOKEN not in log.read_text()
+
+
+def unbegun_at_once(api: httpx.Client) -> None:
+    """The automation for runs that no worker takes, with the least patience that Prefect allows."""
+    from flows.automations import UNBEGUN
+
+    [there] = [one for one in asked(api, "/automations/filter") if one["name"] == UNBEGUN]
+    changed = there | {"trigger": there["trigger"] | {"within": 10}}
+    wanted = {key: changed[key] for key in ("name", "description", "enabled", "trigger", "actions")}
+    api.put(f"/automations/{there['id']}", json=wanted).raise_for_status()
