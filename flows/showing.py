@@ -47,9 +47,10 @@ def status_table(nights: Sequence[Night]) -> Table:
         "model",
         Column("user\nrows", justify="right"),
         Column("item\nrows", justify="right"),
-        "published, UTC",
+        "published\nUTC",
         Column("took", justify="right"),
         box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         caption=None if nights else "nothing has been published yet",
     )
     for one in nights:
@@ -65,7 +66,7 @@ def _status_cells(one: Night) -> tuple[str, ...]:
     names = ("user_recommendations", "item_recommendations")
     rows = [_amount(one["rows"].get(name, 0)) for name in names]
     model = f"{one['model_version']} {one['state']}"
-    return (night, run, model, *rows, one["published_at"][:16].replace("T", " "), _took(one["seconds"] or 0))
+    return (night, run, model, *rows, one["published_at"][5:16].replace("T", " "), _took(one["seconds"] or 0))
 
 
 def _run_state(one: Night) -> str:
@@ -81,8 +82,8 @@ def _amount(rows: int) -> str:
 
 
 def _took(seconds: float) -> str:
-    """12 s, 3 m 05 s, 2 h 10 m."""
+    """12 s, 3m05s, 2h10m."""
     minutes, rest = divmod(round(seconds), 60)
     if minutes < 1:
         return f"{rest} s"
-    return f"{minutes} m {rest:02} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02} m"
+    return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
