@@ -70,10 +70,18 @@ def deploy() -> None:
     os.environ.setdefault("RNNREC_HOME", str(Path.cwd()))  # where the worker runs the flows
     _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
     _prefect("--no-prompt", "deploy", "--all")
+    import httpx
+
     from flows.automations import apply
     from flows.deployed import alerts, show
 
-    show(apply(alerts()))
+    try:
+        show(apply(alerts()))
+    except httpx.HTTPError as error:  # Prefect's client has tried again five times where that could help
+        raise PipelineError(
+            f"deploy: expected the Prefect server to take the automations; {error}; deploying again is safe: "
+            "do so once it answers"
+        ) from error
 
 
 def _prefect(*arguments: str) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
@@ -124,6 +125,23 @@ def test_serving_does_not_go_on_without_its_server_or_its_worker(
         monkeypatch.setattr(serving, "running", lambda *_: contextlib.nullcontext(children))
         with pytest.raises(PipelineError, match=f"the {dead} has ended with code 3"):
             serving.serve(4200)
+
+
+def test_a_server_that_refuses_to_be_deployed_to_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(_: object) -> None:
+        raise httpx.ConnectError("503 Service Unavailable")
+
+    (tmp_path / "prefect.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RNNREC_HOME", str(tmp_path))
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    monkeypatch.setattr(serving, "_prefect", lambda *_: None)
+    monkeypatch.setattr("flows.deployed.alerts", lambda: None)
+    monkeypatch.setattr("flows.automations.apply", refused)
+    with pytest.raises(PipelineError, match=r"take the automations; 503 .* do so once it answers"):
+        serving.deploy()
 
 
 @pytest.fixture
