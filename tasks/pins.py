@@ -87,6 +87,11 @@ class Model:
         """What a publication keeps."""
         return json.dumps(asdict(self), sort_keys=True)
 
+    @staticmethod
+    def from_json(text: str) -> Model:
+        """The same from what a publication has kept."""
+        return Model(**json.loads(text))
+
 
 @dataclass(frozen=True)
 class Reads:

@@ -200,8 +200,16 @@ def _says_the_same(
     """Would a new row tell readers nothing that the night's newest one does not, with its files intact?"""
     shown = latest(past)
     to_be_moved = move_latest is True and (shown is None or shown["sequence"] != newest["sequence"])
-    same = facts["content_digest"] == newest["content_digest"]
+    same = facts["content_digest"] == newest["content_digest"] and _names_the_same_model(facts, newest)
     return same and not to_be_moved and _is_intact(cfg, newest)
+
+
+def _names_the_same_model(facts: Row, newest: Row) -> bool:
+    """A registry that was made anew gives old numbers to new runs; old publications say no run."""
+    if newest["model"] is None:
+        return True
+    ours, theirs = (pins.Model.from_json(row["model"]) for row in (facts, newest))
+    return ours.run_id == theirs.run_id
 
 
 def _is_intact(cfg: Config, row: Row) -> bool:

@@ -40,6 +40,13 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
+def flat(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """One level instead of two: {"train": {"items": 9}} is {"train.items": 9.0}."""
+    return {
+        f"{group}.{name}": float(value) for group, values in numbers.items() for name, value in values.items()
+    }
+
+
 def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(columns, rows) of the models' metrics, the gate's metric first."""
     columns = dict.fromkeys((cfg.gate.metric, *SHOWN))

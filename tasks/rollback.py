@@ -8,13 +8,16 @@ nights stay published, and each of them can be shown again.
 from __future__ import annotations
 
 import json
+import tempfile
 import uuid
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 from tasks import delta, parquet, publish, registry, serve
 from tasks.config import Config
-from tasks.errors import NightError, WarehouseError
+from tasks.errors import NightError, RegistryError, WarehouseError
+from tasks.pins import Model
 from tasks.publish import Row
 
 
@@ -31,13 +34,15 @@ class RolledBack:
 def rollback(cfg: Config, night: date) -> RolledBack:
     """Show the night as it was last published, and make its model the champion.
 
-    Raises NightError for a night that was never published, WarehouseError when its files are gone or
-    changed, RegistryError when the registry does not answer or lacks the version; nothing has moved then.
+    Raises NightError for a night that was never published, WarehouseError when its files are gone or changed,
+    RegistryError when the registry does not answer, or lacks the model that the night was published with,
+    its files included; nothing has moved then.
     """
     row = publish.newest_of(publish.publications(cfg), night)
     if row is None:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
     _check_files(cfg, row)
+    _check_model(cfg, row)
     registry.crown_again(cfg, row["model_version"])
     attempt = delta.next_attempt(cfg, night)
     shown = publish.show_again(cfg, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
@@ -55,3 +60,26 @@ def _check_files(cfg: Config, row: Row) -> None:
                 f"night {row['night']}: expected the files it was published with; {what}; "
                 "restore them from a backup, choose another night, or run this one again"
             )
+
+
+def _check_model(cfg: Config, row: Row) -> None:
+    """By run and by bytes: a number says little, since a new registry starts again from 1."""
+    with tempfile.TemporaryDirectory(prefix="rollback-", dir=cfg.root) as scratch:
+        if row["model"] is not None:
+            registry.check(cfg, Model.from_json(row["model"]), Path(scratch) / "model")
+        else:
+            _check_unpinned(cfg, row, Path(scratch) / "model")
+
+
+def _check_unpinned(cfg: Config, row: Row, folder: Path) -> None:
+    """An old publication names a number alone; the night that crowned it says what that model learnt from."""
+    version = registry.get(cfg, row["model_version"])
+    rows = publish.publications(cfg)
+    crowned = [one for one in rows if one["state"] == "fresh" and one["model_version"] == version.number]
+    if crowned and version.data_digest not in {one["data_digest"] for one in crowned}:
+        raise RegistryError(
+            f"model version {version.number}: expected the one of night {crowned[-1]['night']}; got one of "
+            f"night {version.night} that learnt from other data. The registry was lost or changed since: "
+            "restore it from a backup, or choose another night."
+        )
+    registry.fetch(cfg, version, folder)

@@ -228,20 +228,21 @@ def register(
 ) -> Chosen:
     cfg, night = tonight.cfg, tonight.night
     files = model.files | recommend.save_serving(cfg, night, reads, model.folder)
+    champion = None if verdict.champion is None else registry.get(cfg, verdict.champion)
     facts = registry.Facts(
-        verdict.crowned, verdict.champion, model.days, data_digest,
+        verdict.crowned, champion, model.days, data_digest,
         cfg.as_dict(), cfg.digest(), verdict.metrics, model.history,
     )  # fmt: skip
     version = registry.register(cfg, night, model.folder, files, facts)
     log.info("registered version %d", version.number)
     if verdict.crowned:
         return Chosen(version, model.folder, version.run_id)
-    if verdict.champion is None:
+    if champion is None:
         raise ModelFailure(
             f"night {night}: {verdict.reason}, and there is no champion to keep, so nothing was published. "
             f"Give it more days or epochs, or lower the bar in [gate]; the model is version {version.number}."
         )
-    champion = registry.get(cfg, verdict.champion)
+    registry.verify(cfg, champion, tonight.work / "champion")
     return Chosen(champion, tonight.work / "champion", version.run_id)
 
 
@@ -313,7 +314,10 @@ def report(
         key="nightly-verdict",
         description=f"Night {tonight.night}: {verdict.reason}",
     )
-    registry.log_report(tonight.cfg, chosen.run_id, page)
+    numbers = _at_the_end(tonight)
+    registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
+    if publication.published:
+        registry.log_nights(tonight.cfg, tonight.night, numbers | reporting.flat(verdict.metrics))
     shutil.rmtree(tonight.work, ignore_errors=True)
     return reporting.summary(
         tonight.night,
@@ -324,6 +328,12 @@ def report(
         tables=publication.rows,
         seconds=sum(tonight.durations.values()),
     )
+
+
+def _at_the_end(tonight: Tonight) -> dict[str, float]:
+    """Seconds of each stage and sizes of what went through it, by names that MLflow groups."""
+    seconds = {f"seconds.{stage}": took for stage, took in tonight.durations.items()}
+    return seconds | {f"data.{name}": float(size) for name, size in reporting.flat(tonight.counts).items()}
 
 
 def _page(tonight: Tonight, chosen: Chosen, verdict: Verdict) -> str:

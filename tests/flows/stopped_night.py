@@ -1,6 +1,6 @@
-"""Runs one night and sends itself SIGSTOP before a stage: python stopped_night.py CONFIG NIGHT STAGE.
+"""Runs one night as the command does, and falls asleep (SIGSTOP) before a stage.
 
-It goes on when it gets SIGCONT, as a machine that was suspended does.
+python stopped_night.py CONFIG NIGHT STAGE [SETTING ...]     STAGE `none`: it does not
 """
 
 from __future__ import annotations
@@ -16,16 +16,22 @@ from flows.cli import main as rnnrec
 from tasks import stages
 
 
-def main(config: str, night: str, stage: str) -> None:
-    torch.set_num_threads(1)
+def main(config: str, night: str, stage: str, *settings: str) -> None:
+    torch.set_num_threads(1)  # as in the test's own process: the same threads give the same bits
+    if stage != "none":
+        _sleep_before(stage)
+    changes = [part for one in settings for part in ("--set", one)]
+    rnnrec(["nightly", "--night", night, "--config", config, *changes])
+
+
+def _sleep_before(stage: str) -> None:
     work = getattr(stages, stage)
 
-    def sleep_first(*args: Any, **kwargs: Any) -> Any:
+    def asleep_first(*args: Any, **kwargs: Any) -> Any:
         os.kill(os.getpid(), signal.SIGSTOP)
         return work(*args, **kwargs)
 
-    setattr(stages, stage, sleep_first)
-    rnnrec(["nightly", "--config", config, "--night", night])
+    setattr(stages, stage, asleep_first)
 
 
 if __name__ == "__main__":

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from flows.cli import main
-from tasks import publish, registry, serve
+from tasks import delta, publish, registry, serve
 from tasks.config import Config, WarehouseConfig, load_config
 
 _spec = importlib.util.spec_from_file_location(
@@ -28,18 +33,23 @@ SUNDAY = date(2026, 1, 4)
 
 @pytest.fixture(scope="module")
 def two_versions(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry file with version 1 of Friday and version 2 of Saturday, the champion."""
-    from mlflow import MlflowClient
-
+    """A folder with a registry: version 1 of Friday and version 2 of Saturday, the champion."""
     cfg = Config(warehouse=WarehouseConfig(root="."), base=tmp_path_factory.mktemp("registry"))
     registry.reach(cfg)
-    client = MlflowClient(registry.tracking_uri(cfg), registry.tracking_uri(cfg))
-    client.create_registered_model("rnnrec")
-    for night, previous in ((FRIDAY, ""), (SATURDAY, "1")):
-        tags = {"night": night.isoformat(), "crowned": "true", "previous_champion": previous}
-        client.create_model_version("rnnrec", str(cfg.root / "mlartifacts" / "model"), tags=tags)
-    client.set_registered_model_alias("rnnrec", "champion", "2")
-    return cfg.root / "mlflow.db"
+    first = register(cfg, FRIDAY, None)
+    registry.promote(cfg, SATURDAY, register(cfg, SATURDAY, first))
+    return cfg.root
+
+
+def register(cfg: Config, night: date, previous: registry.Version | None) -> registry.Version:
+    """A model of two files; nothing here asks it anything."""
+    folder = cfg.root / "work" / night.isoformat()
+    folder.mkdir(parents=True)
+    pq.write_table(pa.table({"item_id": ["i1", "i2"], "score": [2.0, 1.0]}), folder / "popular.parquet")
+    pq.write_table(pa.table({"item_id": ["i1", "i2"]}), folder / "vocabulary.parquet")
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    facts = registry.Facts(True, previous, "all days", str(night), {}, "c", {}, ({"epoch": 1, "loss": 2.0},))
+    return registry.register(cfg, night, folder, files, facts)
 
 
 @pytest.fixture
@@ -47,12 +57,24 @@ def cfg(tmp_path: Path, two_versions: Path) -> Config:
     """Friday and Saturday are published with a model of their own; readers see Saturday's 5 users."""
     (tmp_path / "rnnrec.toml").write_text("[warehouse]\nthreads = 1\nmemory_gb = 1.0\n")
     cfg = load_config(tmp_path / "rnnrec.toml")
-    cfg.root.mkdir()
-    shutil.copy(two_versions, cfg.root / "mlflow.db")
-    driver.publish_night(cfg, FRIDAY, users=4, model_version=1)
-    driver.publish_night(cfg, SATURDAY, users=5, model_version=2)
+    shutil.copytree(two_versions, cfg.root)
+    move_registry(cfg.root, two_versions)
+    for users, version in ((4, registry.get(cfg, 1)), (5, registry.get(cfg, 2))):
+        model = registry.pin(cfg, version)
+        driver.publish_night(cfg, version.night, users=users, model=model, data_digest=str(version.night))
     serve.refresh(cfg)
     return cfg
+
+
+def move_registry(root: Path, before: Path) -> None:
+    """The registry's file keeps absolute paths: let them name the copy."""
+    with closing(sqlite3.connect(root / "mlflow.db")) as con, con:
+        for table, column in (
+            ("experiments", "artifact_location"),
+            ("runs", "artifact_uri"),
+            ("model_versions", "source"),
+        ):
+            con.execute(f"update {table} set {column} = replace({column}, ?, ?)", (str(before), str(root)))
 
 
 def rnnrec(cfg: Config, *arguments: str) -> int:
@@ -99,7 +121,8 @@ def test_the_night_after_a_rollback_moves_readers_on(cfg: Config) -> None:
 
 def test_the_withdrawn_night_run_again_from_the_same_inputs_stays_withdrawn(cfg: Config) -> None:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
-    assert not driver.publish_night(cfg, SATURDAY, users=5, model_version=2).published
+    model = registry.pin(cfg, registry.get(cfg, 2))
+    assert not driver.publish_night(cfg, SATURDAY, users=5, model=model).published
     serve.refresh(cfg)
     assert seen(cfg)[0] == "2026-01-02"
 
@@ -136,6 +159,64 @@ def lose_the_version(cfg: Config) -> None:
     MlflowClient(registry.tracking_uri(cfg)).delete_model_version("rnnrec", "1")
 
 
+def lose_the_models_files(cfg: Config) -> None:
+    shutil.rmtree(cfg.root / "mlartifacts" / registry.get(cfg, 1).run_id)
+
+
+def swap_the_models_files(cfg: Config) -> None:
+    ours, theirs = (cfg.root / "mlartifacts" / registry.get(cfg, number).run_id for number in (1, 2))
+    with (theirs / "artifacts" / "model" / "pyfunc_model.py").open("a") as code:
+        code.write("# another night's")
+    shutil.rmtree(ours)
+    shutil.copytree(theirs, ours)
+
+
+def number_from_1_again(cfg: Config) -> None:
+    """The registered model is lost; the next night that registers is Sunday, as version 1."""
+    from mlflow import MlflowClient
+
+    MlflowClient(registry.tracking_uri(cfg)).delete_registered_model("rnnrec")
+    registry.promote(cfg, SUNDAY, register(cfg, SUNDAY, None))
+
+
+def number_from_1_again_under_old_publications(cfg: Config) -> None:
+    number_from_1_again(cfg)
+    forget_the_models(cfg)
+
+
+def forget_the_models(cfg: Config) -> None:
+    """As publications were before they pinned their models."""
+    for file in delta.files(cfg, "publications"):
+        rows = pq.ParquetFile(file).read()
+        place = rows.schema.get_field_index("model")
+        pq.write_table(rows.set_column(place, "model", pa.nulls(len(rows), pa.string())), file)
+
+
+def test_a_publication_of_before_models_were_pinned_is_gone_back_to(cfg: Config) -> None:
+    forget_the_models(cfg)
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
+    assert champion(cfg) == 1
+
+
+@pytest.mark.parametrize(
+    ("break_it", "words"),
+    [
+        (number_from_1_again, "The registry was lost or changed since"),
+        (number_from_1_again_under_old_publications, "learnt from other data"),
+    ],
+)
+def test_a_registry_that_numbers_from_1_again_does_not_crown_another_nights_model(
+    cfg: Config, capsys: Any, break_it: Any, words: str
+) -> None:
+    break_it(cfg)
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 6
+    assert words in " ".join(capsys.readouterr().err.split())
+    assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
+    by_alias = registry.by_alias(cfg, "champion")
+    assert by_alias is not None
+    assert by_alias.night == SUNDAY
+
+
 @pytest.mark.parametrize(
     ("night", "break_it", "code", "words"),
     [
@@ -144,6 +225,8 @@ def lose_the_version(cfg: Config) -> None:
         ("2026-01-02", lose_a_file, 7, "is gone"),
         ("2026-01-02", damage_a_file, 7, "have changed"),
         ("2026-01-02", lose_the_version, 6, "registry"),
+        ("2026-01-02", lose_the_models_files, 6, "registry"),
+        ("2026-01-02", swap_the_models_files, 6, "expected sha256"),
     ],
 )
 def test_a_rollback_that_cannot_be_done_says_why_and_moves_nothing(

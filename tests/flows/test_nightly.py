@@ -135,12 +135,21 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     version = client.get_model_version_by_alias("rnnrec", "champion")
     assert version.tags["refit"] == "all days, holdout included"
     assert version.tags["config_digest"] == cfg.digest()
-    assert len(version.tags["sha256.weights.safetensors"]) == 64
+    assert len(version.tags["files_digest"]) == 64
+    assert version.description.startswith("MRR@20 .")
     run = client.get_run(version.run_id)
     assert run.data.metrics["challenger.recall_at_20"] == result["metrics"]["challenger"]["recall_at_20"]
     assert run.data.params["training.epochs"] == "12"
+    assert run.data.metrics["data.ingest.lines"] > 1000
+    assert run.data.metrics["seconds.train"] > 0
+    [history] = client.search_runs([run.info.experiment_id], "tags.nights_of = 'rnnrec'")
+    [point] = client.get_metric_history(history.info.run_id, "challenger.recall_at_20")
+    assert (point.step, point.value) == (
+        (D3 - date(1970, 1, 1)).days,
+        result["metrics"]["challenger"]["recall_at_20"],
+    )
     kept = {file.path for file in client.list_artifacts(version.run_id)}
-    assert kept == {"config.json", "learning_curve.png", "model", "report.md"}
+    assert kept == {"config.json", "learning_curve.png", "model", "model_files.json", "report.md"}
 
 
 ELSEWHERE = """

@@ -100,7 +100,7 @@ def publish_night(
     attempt = attempt or delta.next_attempt(cfg, night)
     run_id = f"run{attempt}"
     staged = stage_all(cfg, night, output_rows(users), run_id)
-    told = facts(cfg, night, run_id, attempt, model=model(model_version), **others)
+    told = facts(cfg, night, run_id, attempt, **({"model": model(model_version)} | others))
     return publish.publish(cfg, night, staged, told, move_latest)
 
 
