@@ -71,6 +71,7 @@ def test_a_good_night_takes_about_twenty_lines_with_date_and_zone(fresh: Any) ->
         assert sum(f" {stage}: " in line for line in err) == 1, stage
 
 
+@pytest.mark.slow
 def test_a_quiet_night_says_only_how_it_ended_and_json_is_an_object_a_line(
     fresh: Any, prefect_server: str
 ) -> None:
