@@ -73,7 +73,7 @@ CASES: dict[Break, tuple[int, str]] = {
     future_night: (3, "expected a day that is over"),
     missing_source: (4, "logs/*.ndjson"),
     unknown_column: (4, "product"),
-    all_lines_broken: (4, "max_reject_share"),
+    all_lines_broken: (4, "expected a usable line in every file"),
     empty_night: (5, "2026-03-04"),
     unreachable_registry: (6, "expected a reachable MLflow server"),
     unwritable_path: (7, "expected a folder that can be written"),
