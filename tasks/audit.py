@@ -7,7 +7,6 @@ code that made the recommendations.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,21 +16,21 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks import delta, duck, publish, sql
+from tasks import delta, duck, parquet, publish, sql
 from tasks.config import Config
 from tasks.days import window
 from tasks.delta import Staged
-from tasks.errors import AuditError, SourceError
+from tasks.errors import AuditError, SourceError, WarehouseError
 from tasks.pins import Reads
-from tasks.publish import Row
 
 log = logging.getLogger(__name__)
 
 PREFIX = "audit_"
 SHOWN_ROWS = 3
-MIN_SHARE = 0.5  # of the rows of the publication before
+MIN_SHARE = 0.5  # of the users or items of the publication before
 COMPARED_DAYS = 7  # an older publication says little; and a shop that shrank is not locked out for ever
 MAY_BE_EMPTY = {"evaluations"}
+RANKED = ("user_recommendations", "item_recommendations")  # k rows for each that is asked for
 
 REMEDIES: Mapping[str, str] = {
     "missing_users": "look for sessions that lack these users; check recommendations.active_days",
@@ -84,7 +83,7 @@ def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[St
         duck.view_files(con, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
     duck.view_files(con, "active_events", reads.events.files(cfg, days))
-    con.register("staged_tables", _sizes(cfg, night, staged))
+    con.register("staged_tables", _sizes(con, cfg, night, staged))
     duck.view(con, "audited_recommendations", "audited_recommendations")
     return _gather_catalogue(con, cfg, night, reads)
 
@@ -126,26 +125,42 @@ def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
-def _sizes(cfg: Config, night: date, staged: Sequence[Staged]) -> pa.Table:
-    before = _rows_before(publish.publications(cfg), night)
+def _sizes(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged]) -> pa.Table:
+    """What each table holds now and held on the night before, in words that `k` does not change."""
     compared = [one for one in staged if one.table not in MAY_BE_EMPTY]
+    before = _sizes_before(con, cfg, night)
     return pa.table(
         {
             "name": [one.table for one in compared],
             "rows": pa.array([one.rows for one in compared], pa.int64()),
-            "rows_before": pa.array([before.get(one.table) for one in compared], pa.int64()),
+            "size": pa.array([_size(con, cfg, one.table, one.files) for one in compared], pa.int64()),
+            "size_before": pa.array([before.get(one.table) for one in compared], pa.int64()),
         }
     )
 
 
-def _rows_before(published: Sequence[Row], night: date) -> dict[str, int]:
-    """Rows of each table in the last publication of the newest night before this one."""
-    nights = [row["night"] for row in published if row["night"] < night]
-    if not nights or night - max(nights) > timedelta(days=COMPARED_DAYS):
-        return {}
-    row = publish.newest_of(published, max(nights))
-    assert row is not None
-    return {name: pin["rows"] for name, pin in json.loads(row["tables"]).items()}
+def _size(con: duck.Connection, cfg: Config, name: str, files: Sequence[str | Path]) -> int:
+    """Users or items that were asked for; of popular items, the rows, but no more than are wanted tonight."""
+    if name in RANKED:
+        duck.view_files(con, "ranked", files)
+        return int(duck.row(duck.query(con, "asked"))[0])
+    return min(sum(parquet.rows_in(file) for file in files), cfg.recommendations.popular_items)
+
+
+def _sizes_before(con: duck.Connection, cfg: Config, night: date) -> dict[str, int]:
+    """Sizes in the last publication of the newest night before this one, if its files can be read."""
+    newest = {row["night"]: row for row in publish.publications(cfg)}
+    first = night - timedelta(days=COMPARED_DAYS)
+    for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
+        files = publish.pinned_files(cfg, newest[earlier])
+        try:
+            with duck.reading(cfg.root):
+                return {
+                    name: _size(con, cfg, name, files[name]) for name in files if name not in MAY_BE_EMPTY
+                }
+        except (SourceError, WarehouseError) as error:
+            log.warning("night %s cannot be compared with %s: %s", night, earlier, error)
+    return {}
 
 
 def _withheld(cfg: Config) -> int:

@@ -1,6 +1,6 @@
 -- check: no published table is empty.
 -- guards against: a night that ran on nothing
--- reads: staged_tables (name, rows, rows_before)
+-- reads: staged_tables (name, rows, size, size_before)
 select name
 from staged_tables
 where rows = 0

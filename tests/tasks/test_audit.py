@@ -224,6 +224,48 @@ def test_half_of_the_rows_of_the_night_before_passes(cfg: Config) -> None:
     audit_rows(cfg, driver.output_rows(4), night=SATURDAY)
 
 
+def k_rows(users: int, k: int) -> Rows:
+    """The night's tables with the first k ranks only."""
+    rows = driver.output_rows(users)
+    for name in ("user_recommendations", "item_recommendations"):
+        rows[name] = rows[name].filter([rank <= k for rank in rows[name]["rank"].to_pylist()])
+    return rows
+
+
+def publish_k(cfg: Config, night: date, users: int, k: int) -> None:
+    staged = driver.stage_all(cfg, night, k_rows(users, k), "run1")
+    publish.publish(cfg, night, staged, driver.facts(cfg, night, "run1", 1))
+
+
+def test_a_smaller_k_is_no_loss(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fewer = cfg.model_copy(update={"recommendations": RecommendationsConfig(k=1)})
+    audit_rows(fewer, k_rows(4, k=1), night=SATURDAY)
+
+
+def test_a_larger_k_does_not_hide_a_loss(cfg: Config) -> None:
+    publish_k(cfg, FRIDAY, users=9, k=1)
+    assert broken(cfg, driver.output_rows(4), night=SATURDAY) == {"shrunken_tables"}
+
+
+def test_fewer_popular_items_are_no_loss_when_fewer_are_wanted(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    rows = driver.output_rows(4)
+    fewer = config(cfg.base, popular_items=2)
+    audit_rows(fewer, rows | {"popular_items": rows["popular_items"].slice(0, 2)}, night=SATURDAY)
+
+
+def test_where_the_night_before_is_damaged_the_one_before_that_is_compared_with(
+    cfg: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.publish_night(cfg, date(2025, 12, 31), users=9)
+    driver.publish_night(cfg, date(2026, 1, 1), users=4)
+    row = publish.publications(cfg)[-1]
+    publish.pinned_files(cfg, row)["item_recommendations"][0].write_bytes(b"noise")
+    assert broken(cfg, driver.output_rows(4)) == {"shrunken_tables"}
+    assert "night 2026-01-02 cannot be compared with 2026-01-01" in caplog.text
+
+
 def test_a_backfill_is_compared_with_the_night_before_it_not_with_the_newest(cfg: Config) -> None:
     driver.publish_night(cfg, SATURDAY, users=9)
     audit_rows(cfg, driver.output_rows(4), night=FRIDAY)
