@@ -38,4 +38,4 @@ def prepare(home: Path) -> None:
     settle()
     if "PREFECT_API_URL" not in os.environ:
         os.environ.setdefault("PREFECT_HOME", str(home.resolve()))
-        Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+        Path(os.environ["PREFECT_HOME"]).mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -48,6 +48,7 @@ COMMENTS = {
     "recommendations.exclude_seen": "leave out the items of the user's recent session",
     "recommendations.popular_items": "rows of the table popular_items",
     "warehouse.root": "folder of all tables, models and serve.duckdb",
+    "warehouse.access": "private | group | all: who may read all that a run writes; nobody else may write",
     "warehouse.memory_gb": "DuckDB's memory limit; beyond it, it spills to disk",
     "warehouse.threads": "0: all cores",
     "registry.tracking_uri": "empty: SQLite beside the tables; else an MLflow server, as in http://host:5000",

@@ -146,6 +146,7 @@ class WarehouseConfig(_Section):
     """Where tables live, and what DuckDB may take."""
 
     root: str = "warehouse"
+    access: Literal["private", "group", "all"] = "private"
     memory_gb: float = Field(default=4.0, gt=0.1, le=4096)
     threads: int = Field(default=0, ge=0, le=1024)
 

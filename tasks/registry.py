@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from tasks import addresses, pins
+from tasks import addresses, pins, warehouse
 from tasks.config import Config
 from tasks.errors import RegistryError
 
@@ -475,6 +475,7 @@ def _log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts
         client.log_figure(run_id, _learning_curve(facts.history), "learning_curve.png")
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             model = _pyfunc(folder, Path(scratch) / MODEL)
+            warehouse.set_access(cfg, model)  # MLflow copies files with their modes
             client.log_artifacts(run_id, str(model), MODEL)
             listed = json.dumps(_hashes(model), indent=1, sort_keys=True)
             client.log_text(run_id, listed, FILES)

@@ -83,7 +83,7 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
         ("runbook", f"once they are {STALE_HOURS} hours old"),
         ("runbook", f"the staged tables, {STALE_HOURS} hours"),
         ("runbook", f"the check ends {audit.COMPARED_DAYS} days after the last publication"),
-        ("runbook", {0.5: "with less than half the rows of the one before"}[audit.MIN_SHARE]),
+        ("runbook", {0.5: "with less than half the users or items of the one before"}[audit.MIN_SHARE]),
         ("runbook", f"a heartbeat every {FlowsSettings().heartbeat_frequency} seconds"),
         ("runbook", f"({default('status', '--max-age').replace('h', ' hours')} if not given)"),
         ("runbook", {30: "after half a minute of silence"}[logs.SILENCE_SECONDS]),

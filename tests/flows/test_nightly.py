@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -187,3 +188,25 @@ def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(first_night:
     table = ask(place, f"{columns} user_recommendations order by user_id, rank")
     assert len(table) > 100
     assert duckdb.sql(f"{columns} '{tmp_path / 'got.parquet'}' order by user_id, rank").fetchall() == table
+
+
+def with_other_modes(root: Path, *expected: int) -> dict[str, str]:
+    """What a night has written there with other permissions."""
+    written = [root, *(path for path in root.rglob("*") if not path.is_symlink())]
+    found = {str(path.relative_to(root)): path.stat().st_mode & 0o777 for path in written}
+    return {path: oct(mode) for path, mode in found.items() if mode not in expected}
+
+
+def test_all_that_a_night_writes_is_its_owners_alone(first_night: tuple[Any, dict[str, Any]]) -> None:
+    assert with_other_modes(first_night[0].root, 0o700, 0o600) == {}
+
+
+def test_all_that_a_night_writes_can_be_read_by_all_where_that_is_set(
+    fresh: Any, run_night: Callable[..., Any]
+) -> None:
+    before = os.umask(0o077)
+    try:
+        run_night(fresh, date(2026, 3, 3), overrides={"warehouse.access": "all"})
+    finally:
+        os.umask(before)
+    assert with_other_modes(fresh.root, 0o755, 0o644) == {}
