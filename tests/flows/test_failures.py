@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -113,9 +112,9 @@ def test_a_broken_audit_publishes_nothing(
 
     real = recommend.stage_tables
 
-    def without_fallback(cfg: Any, night: Any, run_id: str, model: Path, version: int, verdict: Any) -> Any:
-        return real(cfg.model_copy(update={"recommendations": cfg.recommendations.model_copy(
-            update={"k": 3})}), night, run_id, model, version, verdict)  # fmt: skip
+    def without_fallback(cfg: Any, *rest: Any) -> Any:
+        fewer = cfg.recommendations.model_copy(update={"k": 3})
+        return real(cfg.model_copy(update={"recommendations": fewer}), *rest)
 
     monkeypatch.setattr(recommend, "stage_tables", without_fallback)
     with pytest.raises(SystemExit) as ended:
