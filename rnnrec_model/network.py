@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from rnnrec_model.cells import CELLS, scan
 from rnnrec_model.config import ModelConfig
 
+PADDED_DEVICES = ("cuda",)
+
 
 class RecurrentLayer(nn.Module):
     """One cell over time with its input projection; `project=False` takes gates instead of a vector."""
@@ -158,19 +160,19 @@ class Network(nn.Module):
 def product(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
     """x (..., inner) @ weight (inner, outer), multiplied in `precision`, in the kind x has.
 
-    In bfloat16 every size of this product and of its gradients' is padded with zeros to a multiple of 8,
-    without which a GPU leaves its fast units idle.
+    In bfloat16 on a GPU every size of this product and of its gradients' is padded with zeros to a multiple
+    of 8, without which its fast units idle. A CPU would only copy more.
     """
-    if precision != torch.bfloat16:
-        return x @ weight
+    low, narrow = x.to(precision), weight.to(precision)
+    if precision != torch.bfloat16 or x.device.type not in PADDED_DEVICES:
+        return (low @ narrow).to(x.dtype)
     inner, outer = weight.shape
-    flat = _to_multiples(x.reshape(-1, inner).to(precision))
-    wide = flat @ _to_multiples(weight.to(precision))
+    wide = _to_multiples(low.reshape(-1, inner)) @ _to_multiples(narrow)
     return wide[: x.numel() // inner, :outer].to(x.dtype).view(*x.shape[:-1], outer)
 
 
 def _to_multiples(matrix: Tensor) -> Tensor:
-    """The matrix with rows and columns of zeros after it, so that there are multiples of 8 of both."""
+    """The matrix with rows and columns of zeros after it, so that both are multiples of 8."""
     rows, columns = (-size % 8 for size in matrix.shape)
     return F.pad(matrix, (0, columns, 0, rows)) if rows or columns else matrix
 

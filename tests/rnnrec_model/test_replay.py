@@ -9,6 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from rnnrec_model import network
 from rnnrec_model.batches import history_width
 from rnnrec_model.cells import CELLS
 from rnnrec_model.config import ModelConfig, TrainingConfig
@@ -225,7 +226,8 @@ class Products(TorchDispatchMode):
 
 @pytest.mark.parametrize("fixed_shapes", [False, True])
 @pytest.mark.parametrize("loss", ["cross_entropy", "full_cross_entropy", "bpr_max"])
-def test_products_in_bfloat16_have_sizes_in_multiples_of_eight(loss, fixed_shapes):
+def test_products_in_bfloat16_have_sizes_in_multiples_of_eight(loss, fixed_shapes, monkeypatch):
+    monkeypatch.setattr(network, "PADDED_DEVICES", ("cpu",))
     sessions = random_sessions()
     model = dataclasses.replace(MODEL, units=13, layers=2, feed_forward=1)
     config = dataclasses.replace(TRAINING, loss=loss, precision="bfloat16", batch_events=30)
@@ -235,6 +237,19 @@ def test_products_in_bfloat16_have_sizes_in_multiples_of_eight(loss, fixed_shape
             trainer.step(batch)
     assert len(products.sizes) > 100
     assert [size for size in products.sizes if size % 8] == []
+
+
+def test_a_padded_product_and_its_gradients_are_those_of_the_plain_one(monkeypatch):
+    random = torch.Generator().manual_seed(0)
+    x, weight = torch.randn(3, 5, 13, generator=random), torch.randn(13, 21, generator=random)
+    found = []
+    for devices in ((), ("cpu",)):
+        monkeypatch.setattr(network, "PADDED_DEVICES", devices)
+        given = x.clone().requires_grad_(), weight.clone().requires_grad_()
+        made = network.product(*given, torch.bfloat16)
+        found.append((made.detach(), *torch.autograd.grad(made.square().sum(), given)))
+    for plain, padded in zip(*found, strict=True):
+        torch.testing.assert_close(padded, plain, atol=0.1, rtol=0.02)
 
 
 @pytest.mark.parametrize("units", [6, 13, 14, 100])
