@@ -30,7 +30,7 @@ def test_an_empty_file_is_all_defaults(tmp_path):
     ("text", "says"),
     [
         ("[training]\nepoch = 3", r"training\.epoch: unknown key; expected one of batch_events, .*epochs"),
-        ("[trainign]\nepochs = 3", r"trainign: unknown key; expected one of evaluation, events"),
+        ("[trainign]\nepochs = 3", r"trainign: unknown key; expected one of alerts, evaluation, events"),
         ("[training]\nepochs = '3'", r"training\.epochs: .*valid integer; got '3'"),
         ("[training]\nepochs = 0", r"training\.epochs: expected a number from 1 to 10000; got 0"),
         ("[training]\nloss = 'bce'", r"training\.loss: .*'bpr'.*; got 'bce'"),

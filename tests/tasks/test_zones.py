@@ -29,7 +29,7 @@ def event_days(con: duck.Connection, cfg: Config, night: date, moments: list[dat
     """SQL's answers, on the way that every line takes."""
     con.register("clock", days.clock(cfg, ingest._written_days(cfg, night)))
     con.register("parsed", _parsed(moments))
-    duck.keep(con, "piece", "typed_events", **ingest._typing(cfg))
+    duck.keep(con, "piece", "typed_events", **ingest.typing_of(cfg))
     return [day for (day,) in con.sql("select event_day from piece order by line").fetchall()]
 
 
