@@ -281,8 +281,14 @@ def _client(cfg: Config) -> Iterator[MlflowClient]:
         raise RegistryError(
             f"registry {addresses.shown(uri)}: expected a reachable MLflow server or SQLite file; "
             f"{type(error).__name__}: {_first_line(error).replace(uri, addresses.shown(uri))}. "
-            "Check registry.tracking_uri, then run the night again."
+            f"{_remedy(cfg)}, then run the night again."
         ) from error
+
+
+def _remedy(cfg: Config) -> str:
+    if cfg.registry.tracking_uri:
+        return "Check registry.tracking_uri and the server"
+    return "See whether the disk is full; restore a damaged file, and mlartifacts/ with it, from one backup"
 
 
 def _is_the_registrys(error: Exception) -> bool:

@@ -44,6 +44,7 @@ from tasks.workplace import workplace
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
+LABELS = {"attempt", "sequence"}  # numbers that name something and count nothing
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -186,7 +187,7 @@ def _numbers(result: object) -> dict[str, int]:
     if not is_dataclass(result) or isinstance(result, type):
         return {}
     values = {one.name: getattr(result, one.name) for one in fields(result)}
-    return {name: value for name, value in values.items() if type(value) is int}
+    return {name: value for name, value in values.items() if type(value) is int and name not in LABELS}
 
 
 @stage("ingest")
