@@ -17,7 +17,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks import delta, durable
+from tasks import delta, durable, stopping
 from tasks.config import Config
 from tasks.errors import PipelineError
 
@@ -56,7 +56,10 @@ def recorded(cfg: Config, night: date, run_id: str) -> Iterator[int]:
         began = Attempt(number, night.isoformat(), run_id, "running", _now())
         _write(cfg, began)
         try:
-            yield number
+            with stopping.when_ended(
+                lambda: _close(cfg, _ended(began, stopping.Stopped(stopping.sentence())))
+            ):
+                yield number
         except BaseException as error:
             _close(cfg, _ended(began, error))
             raise

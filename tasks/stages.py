@@ -89,12 +89,12 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
     with stopping.bounded(), attempts.recorded(cfg, day, run_id) as attempt:
         stopping.look(f"the beginning of night {day}")
-        stopping.when_ended(_tells_the_server())
-        registry.reach(cfg)
-        heal.heal(cfg)
-        log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
-        with workplace(cfg, day, attempt) as work:
-            yield Tonight(cfg, day, run_id, attempt, started_at, work)
+        with stopping.when_ended(_tells_the_server()):
+            registry.reach(cfg)
+            heal.heal(cfg)
+            log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
+            with workplace(cfg, day, attempt) as work:
+                yield Tonight(cfg, day, run_id, attempt, started_at, work)
 
 
 def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:

@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-GRACE_SECONDS = 4.0
+GRACE_SECONDS = 3.0
 TELL_SECONDS = 2.0  # for what is told to a server that may not answer any more
 ONE_REQUEST_SECONDS = 1.0  # `timeout` signals the process, then its group: that is one request, not two
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -34,7 +34,7 @@ class _Watch:
     def __init__(self, *, handlers: bool, grace: float) -> None:
         self.handlers, self.grace, self.signal, self.said = handlers, grace, 0, False
         self.where = "before its first stage"
-        self.tell: Callable[[], None] = lambda: None
+        self.told: list[Callable[[], None]] = []
         self._ears, self._mouth = os.pipe()
         os.set_blocking(self._mouth, False)
         self._before = {one: signal.getsignal(one) for one in SIGNALS}
@@ -93,11 +93,16 @@ class _Watch:
     def _end(self) -> None:
         """Now, wherever the main thread is; processes that we have started end with us."""
         with contextlib.suppress(RuntimeError):  # no thread starts any more while the interpreter ends
-            telling = threading.Thread(target=self.tell, daemon=True)
+            telling = threading.Thread(target=self._tell, daemon=True)
             telling.start()
             telling.join(TELL_SECONDS)
         self.say()
         os._exit(128 + self.signal)
+
+    def _tell(self) -> None:
+        for tell in list(self.told):
+            with contextlib.suppress(Exception):  # one that fails keeps nobody else from being told
+                tell()
 
 
 _watch: _Watch | None = None
@@ -156,10 +161,18 @@ def look(ahead: str) -> None:
         raise Stopped(_watch.sentence())
 
 
-def when_ended(tell: Callable[[], None]) -> None:
-    """What to tell, in TELL_SECONDS at most, when the process has to end in the middle of a stage."""
-    if _watch:
-        _watch.tell = tell
+@contextlib.contextmanager
+def when_ended(tell: Callable[[], None]) -> Iterator[None]:
+    """What to tell, in TELL_SECONDS at most, when the process has to end inside the `with`."""
+    watch = _watch
+    if watch is None:
+        yield
+        return
+    watch.told.append(tell)
+    try:
+        yield
+    finally:
+        watch.told.remove(tell)
 
 
 def sentence() -> str:

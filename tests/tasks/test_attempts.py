@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -44,20 +44,36 @@ def test_a_run_that_was_asked_to_end_is_stopped_not_failed(config: Config) -> No
 
 
 def test_a_killed_run_is_told_from_one_that_goes_on(config: Config, tmp_path: Path) -> None:
+    with _asleep(tmp_path) as process:
+        alive = [one.state for one in attempts.every(config)]
+        process.kill()
+    assert (alive, [one.state for one in attempts.every(config)]) == (["running"], ["killed"])
+
+
+def test_a_run_that_was_ended_in_the_middle_is_stopped_not_killed(config: Config, tmp_path: Path) -> None:
+    with _asleep(tmp_path) as process:
+        process.terminate()
+    (found,) = attempts.every(config)
+    assert (found.state, found.error) == ("stopped", "Stopped")
+    assert found.message.startswith("Stopped by SIGTERM")
+
+
+@contextmanager
+def _asleep(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process whose run sleeps; waited for at the end."""
     code = (
-        "import sys, time; from datetime import date; from pathlib import Path\n"
-        "from tasks import attempts; from tasks.config import Config\n"
-        f"with attempts.recorded(Config(base=Path({str(tmp_path)!r})), date(2026, 1, 2), 'r1'):\n"
+        "import time; from datetime import date; from pathlib import Path\n"
+        "from tasks import attempts, stopping; from tasks.config import Config\n"
+        f"cfg = Config(base=Path({str(folder)!r}))\n"
+        "with stopping.watched(0.1), attempts.recorded(cfg, date(2026, 1, 2), 'r1'):\n"
         "    print('begun', flush=True); time.sleep(600)"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"begun\n"
-    alive = [one.state for one in attempts.every(config)]
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    process.stdout.close()
-    assert (alive, [one.state for one in attempts.every(config)]) == (["running"], ["killed"])
+    pipe = subprocess.PIPE
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=pipe, stderr=pipe) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"begun\n"
+        yield process
+        process.wait()
 
 
 def test_a_record_that_cannot_be_read_hides_no_other(config: Config) -> None:

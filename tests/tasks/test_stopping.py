@@ -94,12 +94,24 @@ def test_a_stage_that_does_not_end_is_ended(run: type[Run]) -> None:
 def test_what_is_told_to_a_server_that_does_not_answer_holds_nothing_up(run: type[Run]) -> None:
     body = """
     stopping.TELL_SECONDS = 0.1
-    with stopping.watched(GRACE):
-        stopping.when_ended(lambda: time.sleep(1000))
+    with stopping.watched(GRACE), stopping.when_ended(lambda: time.sleep(1000)):
         ready()
         time.sleep(1000)
     """
     assert run(body, 0.1).signalled(signal.SIGINT)[0] == 130
+
+
+def test_all_that_are_to_be_told_are_told_though_one_fails(run: type[Run]) -> None:
+    body = """
+    told, tell = os.dup(2), stopping.when_ended
+    with stopping.watched(GRACE), tell(lambda: 1 / 0), tell(lambda: os.write(told, b"told ")):
+        with tell(lambda: os.write(told, b"too late ")):
+            pass
+        ready()
+        time.sleep(1000)
+    """
+    ended, said = run(body, 0.1).signalled(signal.SIGINT)
+    assert (ended, said.partition("Stopped")[0]) == (130, "told ")
 
 
 def test_a_second_signal_ends_at_once_and_twice_the_same_instant_is_one(run: type[Run]) -> None:
