@@ -19,7 +19,8 @@ from tasks.errors import PipelineError
 STARTUP_SECONDS = 120
 STOP_SECONDS = 4.0
 HOST = "127.0.0.1"
-TEMPORARY = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0"}  # fewer services, no pages
+# fewer services, no pages and no links to them
+TEMPORARY = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT_UI_ENABLED": "0", "PREFECT_UI_URL": ""}
 
 Process = subprocess.Popen[bytes]
 
@@ -61,7 +62,6 @@ def start_server(port: int = 0, *, temporary: bool = False) -> tuple[Process, st
 
     Raises PipelineError when the port is taken.
     """
-    environment = SERVER | {"PREFECT__SERVER_FINAL": "1"} | (TEMPORARY if temporary else {})
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -72,9 +72,20 @@ def start_server(port: int = 0, *, temporary: bool = False) -> tuple[Process, st
                 "end what listens there, or give another --port"
             ) from None
         address = f"http://{HOST}:{bound.getsockname()[1]}/api"
+        environment = SERVER | _own(address) | (TEMPORARY if temporary else {})
         more = {name: os.environ.get(name, value) for name, value in environment.items()}
         process = start("flows.prefect_server", str(bound.fileno()), more=more, keep=(bound.fileno(),))
     return process, address
+
+
+def _own(address: str) -> dict[str, str]:
+    """What Prefect would learn from binding the socket itself: else its pages ask port 4200, whoever is there,
+    and its alerts link to nowhere."""
+    return {
+        "PREFECT__SERVER_FINAL": "1",
+        "PREFECT_UI_API_URL": address,
+        "PREFECT_UI_URL": address.removesuffix("/api"),
+    }
 
 
 def wait_for(api: str, server: Process) -> None:

@@ -22,6 +22,7 @@ def serve(port: int, home: Path = Path("var/prefect")) -> None:
     Raises PipelineError when server or worker ends by itself.
     """
     with running(port, home) as children:
+        print(f"For `prefect` in another shell: export PREFECT_API_URL=http://127.0.0.1:{port}/api")
         print(f"Prefect UI: http://127.0.0.1:{port} (Ctrl-C stops server and worker)", flush=True)
         with contextlib.suppress(stopping.Stopped):
             while all(child.poll() is None for child in children.values()):

@@ -107,6 +107,24 @@ def test_a_taken_port_is_said_before_anything_is_started() -> None:
             processes.start_server(port)
 
 
+@pytest.mark.parametrize("temporary", [False, True])
+def test_a_server_knows_its_own_address_and_no_other(
+    temporary: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, str] = {}
+    monkeypatch.setattr(processes, "start", lambda *_, more, **__: told.update(more))
+    for name in ("PREFECT_UI_API_URL", "PREFECT_UI_URL", "PREFECT_API_URL"):
+        monkeypatch.delenv(name, raising=False)
+    _, address = processes.start_server(temporary=temporary)
+    for name, value in told.items():
+        monkeypatch.setenv(name, value)
+    from prefect.settings.models.root import Settings
+
+    settings = Settings()
+    assert settings.server.ui.api_url == address
+    assert settings.ui_url == ("" if temporary else address.removesuffix("/api"))
+
+
 def test_a_server_that_ends_is_not_waited_for() -> None:
     ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     ended.wait()
@@ -116,7 +134,7 @@ def test_a_server_that_ends_is_not_waited_for() -> None:
 
 @pytest.mark.parametrize("dead", ["server", "worker"])
 def test_serving_does_not_go_on_without_its_server_or_its_worker(
-    dead: str, monkeypatch: pytest.MonkeyPatch
+    dead: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     ended.wait()
@@ -124,7 +142,10 @@ def test_serving_does_not_go_on_without_its_server_or_its_worker(
         children = {"server": alive, "worker": alive} | {dead: ended}
         monkeypatch.setattr(serving, "running", lambda *_: contextlib.nullcontext(children))
         with pytest.raises(PipelineError, match=f"the {dead} has ended with code 3"):
-            serving.serve(4200)
+            serving.serve(4321)
+    said = capsys.readouterr().out
+    assert "export PREFECT_API_URL=http://127.0.0.1:4321/api\n" in said
+    assert "UI: http://127.0.0.1:4321 " in said
 
 
 def test_a_server_that_refuses_to_be_deployed_to_is_named(

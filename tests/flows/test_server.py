@@ -64,6 +64,8 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}/api", timeout=30) as api:
             _check(api, place, serving)
+            asks = api.get(f"http://127.0.0.1:{port}/ui-settings").json()["api_url"]
+            assert asks == f"http://127.0.0.1:{port}/api"
     except BaseException:
         print((tmp_path / "serve.log").read_text()[-6000:])
         raise
