@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -66,7 +67,7 @@ def wake(asked: Mapping[str, Any], subject: str, body: str, *, unless_server: bo
             return ""
         if unless_server and _server_tells():
             return "left to the server"
-        became = send(alerts, subject, body)
+        became = send(alerts, subject, f"{body}\n{installation(asked.get('config') or 'rnnrec.toml')}")
     except Exception as error:  # of whatever kind: the run has ended, and its outcome stays
         log.warning("nobody was told, as [alerts] cannot be read: %s", type(error).__name__)
         return ""
@@ -86,13 +87,17 @@ def say(config: Path, console: Console, *, test: bool) -> None:
             f"{', '.join(channels(alerts) | dict.fromkeys(alerts.blocks))} are told.", highlight=False
         )
         return
-    became = send(
-        alerts, "rnnrec: a test", f"This is how you are told when a night of {config.resolve()} fails."
-    )
+    body = f"This is how you are told when a night fails.\n{installation(config)}"
+    became = send(alerts, "rnnrec: a test", body)
     for name, why in became.items():
         console.print(f"alerts.{name}: {why or 'sent'}", highlight=False, markup=False)
     if any(became.values()):
         raise ConfigurationError("alerts: expected all of them to be told; see above which were not")
+
+
+def installation(config: str | Path) -> str:
+    """Which one it was, for whoever is told of several: configuration and machine."""
+    return f"Configuration {Path(config).resolve()} on {socket.gethostname()}."
 
 
 @contextmanager

@@ -11,8 +11,12 @@ found no worker for `LATE`.
 
 from __future__ import annotations
 
+import json
+import os
+import socket
 from collections.abc import Sequence
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -31,6 +35,7 @@ UNBEGUN = "rnnrec: tell of runs that no worker has taken"
 OURS = ["nightly", "backfill", "watch"]  # names of flows
 SILENCE = timedelta(seconds=600)  # three heartbeats; Prefect's own floor for this is 540 s
 LATE = timedelta(minutes=15)  # a worker that was busy or restarted is back by then
+LINK = "{% if flow_run | ui_url %}\n{{ flow_run | ui_url }}{% endif %}"  # a server may not know its address
 ALIVE = "prefect.flow-run.heartbeat"
 BEGUN = {f"prefect.flow-run.{state}" for state in ("Pending", "Running", "AwaitingConcurrencySlot")}
 ENDED = {f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")}
@@ -78,7 +83,7 @@ def broken(blocks: Sequence[UUID]) -> AutomationCore:
             blocks,
             "rnnrec: {{ flow_run.name }} {{ flow_run.state.name | lower }}",
             "{{ flow_run.state.message }}\n\nReaders have the newest night that was published; running a "
-            "night again is safe, see the runbook.\n{{ flow_run | ui_url }}",
+            "night again is safe, see the runbook.",
         ),
     )
 
@@ -101,8 +106,7 @@ def unbegun(blocks: Sequence[UUID], patience: timedelta = LATE) -> AutomationCor
             blocks,
             "rnnrec: a run of {{ flow.name }} has not begun",
             "It was due at {{ flow_run.expected_start_time }}, and no worker has taken it. Start one: "
-            "`rnnrec serve`, or `prefect worker start --pool rnnrec`; it begins with what is due.\n"
-            "{{ flow_run | ui_url }}",
+            "`rnnrec serve`, or `prefect worker start --pool rnnrec`; it begins with what is due.",
         ),
     )
 
@@ -112,7 +116,18 @@ def _ours() -> ResourceSpecification:
 
 
 def _tell(blocks: Sequence[UUID], subject: str, body: str) -> list[ActionTypes]:
+    body = f"{body}\n{_installation()}{LINK}"
     return [SendNotification(block_document_id=block, subject=subject, body=body) for block in blocks]
+
+
+def _installation() -> str:
+    """A template of which one it was, for whoever is told of several: the run's configuration, seen from the
+    folder in which the worker runs the flows, and the machine that `rnnrec deploy` was called on."""
+    place = json.dumps(
+        f"{os.environ.get('RNNREC_HOME', Path.cwd())} on {socket.gethostname()}", ensure_ascii=False
+    )
+    config = "{{ flow_run.parameters.config or 'rnnrec.toml' }}"
+    return f"Configuration {config}, seen from {{{{ {place} }}}}."
 
 
 def apply(alerts: AlertsConfig) -> list[str]:

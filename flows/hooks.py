@@ -32,8 +32,8 @@ def what_broke(flow_run: FlowRun, state: State[Any], error: object) -> str:
     """The state's own message, if a night ended in an error of ours; else the same for whatever came."""
     if isinstance(error, PipelineError):
         return state.message or str(error)
-    what = f"{_verb(state)}. {state.message or repr(error)}"
-    return failure(tagged_night(flow_run), what, type(error).__name__)
+    said = f"{tagged_night(flow_run)} {_verb(state)}. {state.message or repr(error)}"
+    return failure(said, type(error).__name__)
 
 
 def _verb(state: State[Any]) -> str:

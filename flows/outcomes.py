@@ -12,7 +12,7 @@ from typing import Any, cast
 from prefect.states import Completed, Failed
 
 from flows.naming import tag
-from tasks.errors import PipelineError
+from tasks.errors import PipelineError, StaleError
 
 NEXT: dict[str, str] = {
     "ConfigurationError": "correct rnnrec.toml or the override",
@@ -48,13 +48,22 @@ def all_completed(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return cast("list[dict[str, Any]]", Completed(data=list(results), message=told))
 
 
-def failed(night: str, error: PipelineError, what: str = "failed") -> Any:
-    """The error in a state whose message says all there is to say; `what` the night did."""
-    message = failure(f"night {night}", f"{what}. {error}", type(error).__name__)
-    return Failed(data=error, message=message)
+def failed(night: str, error: PipelineError) -> Any:
+    """The error in a state whose message says all there is to say."""
+    return _ended_with(error, f"night {night} failed. {error}")
 
 
-def failure(who: str, what: str, error: str) -> str:
+def unpublished(night: str, error: PipelineError) -> Any:
+    """The same where a night was only looked for; a StaleError is a whole sentence about it."""
+    said = str(error) if isinstance(error, StaleError) else f"night {night} could not be looked for. {error}"
+    return _ended_with(error, said)
+
+
+def failure(said: str, error: str) -> str:
     """What broke, that nothing was harmed, and what to do next, which `error`, a class's name, decides."""
     after = f"The publications before it are untouched. Next: {NEXT.get(error, CRASHED)}."
-    return f"{who[0].upper()}{who[1:]} {what}\n{after}"
+    return f"{said[0].upper()}{said[1:]}\n{after}"
+
+
+def _ended_with(error: PipelineError, said: str) -> Any:
+    return Failed(data=error, message=failure(said, type(error).__name__))

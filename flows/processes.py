@@ -79,8 +79,8 @@ def start_server(port: int = 0, *, temporary: bool = False) -> tuple[Process, st
 
 
 def _own(address: str) -> dict[str, str]:
-    """What Prefect would learn from binding the socket itself: else its pages ask port 4200, whoever is there,
-    and its alerts link to nowhere."""
+    """What Prefect would learn from binding its socket itself: without it, its pages ask port 4200, whoever
+    is there, and its alerts link to nowhere."""
     return {
         "PREFECT__SERVER_FINAL": "1",
         "PREFECT_UI_API_URL": address,

@@ -21,6 +21,7 @@ def serve(port: int, home: Path = Path("var/prefect")) -> None:
 
     Raises PipelineError when server or worker ends by itself.
     """
+    print("Starting server and worker, and deploying; this takes up to two minutes.", flush=True)
     with running(port, home) as children:
         print(f"For `prefect` in another shell: export PREFECT_API_URL=http://127.0.0.1:{port}/api")
         print(f"Prefect UI: http://127.0.0.1:{port} (Ctrl-C stops server and worker)", flush=True)

@@ -8,7 +8,7 @@ from prefect import flow
 
 from flows.hooks import say_what_broke
 from flows.naming import NIGHT, night_of, tag, watch_name
-from flows.outcomes import failed, seen
+from flows.outcomes import seen, unpublished
 from tasks import logs, nights, stages, status
 from tasks.config import load_config
 from tasks.errors import PipelineError
@@ -33,4 +33,4 @@ def watch(
         cfg = load_config(config, overrides)
         return seen(status.published(cfg, nights.resolve(cfg, night, stages.scheduled_start())))
     except PipelineError as error:
-        return failed(day, error, "is not published")  # type: ignore[no-any-return]
+        return unpublished(day, error)  # type: ignore[no-any-return]

@@ -79,7 +79,7 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
     rows = publish.publications(cfg)
     newest = max((row["night"] for row in rows), default="none")
     raise StaleError(
-        f"night {night}: expected it to be published by now, {_naive(now):%Y-%m-%d %H:%M} UTC; "
+        f"night {night} is not published; it was expected by now, {_naive(now):%Y-%m-%d %H:%M} UTC; "
         f"the newest that is: {newest}"
     )
 

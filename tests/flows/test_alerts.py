@@ -14,7 +14,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from email import policy
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 import httpx
 import pytest
 
+from flows.automations import broken, unbegun
 from flows.cli import main
 from tasks.config import Config, load_alerts, load_config
 from tasks.errors import ConfigurationError, StaleError
@@ -137,6 +139,7 @@ def test_a_failed_night_without_an_automation_wakes_by_webhook_and_mail_once(
     assert told["title"] == "rnnrec: nightly-2026-03-04 failed"
     for part in ("Night 2026-03-04 failed", "logs/*.ndjson", "Next: bring the logs to where [events] looks"):
         assert part in told["message"]
+    assert f"Configuration {config} on {socket.gethostname()}." in told["message"]
     [letter] = post.all
     assert letter["Subject"] == "rnnrec: nightly-2026-03-04 failed"
     assert text_of(letter).split() == told["message"].split()
@@ -248,7 +251,51 @@ def test_the_watch_fails_and_wakes_only_while_the_night_is_not_published(
     assert by_flow["title"] == "rnnrec: watch-2026-03-04 failed"
     assert "the newest that is: 2026-03-03" in by_flow["message"]
     assert "ask `rnnrec status`" in by_flow["message"]
-    assert "night 2026-03-04: expected it to be published by now" in by_cron["message"]
+    for told in (by_flow, by_cron):
+        assert told["message"].lower().count("night 2026-03-04") == 1
+        assert "ight 2026-03-04 is not published; it was expected by now, " in told["message"]
+
+
+def test_a_watch_that_cannot_look_does_not_say_that_nothing_is_published(
+    tmp_path: Path,
+    prefect_server: str,  # noqa: ARG001
+    web: Received,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from flows.watch import watch
+
+    config = alerts(tmp_path, webhook_env="HOOK")
+    with pytest.raises(ConfigurationError):
+        watch(config, "2026-03-04", {"training.epochs": "many"})
+    [(_, told)] = web.all
+    assert told["message"].startswith("Night 2026-03-04 could not be looked for. ")
+    assert "is not published" not in told["message"] + caplog.text
+
+
+@pytest.mark.parametrize("template", [broken, unbegun])
+def test_an_alert_of_the_server_names_the_installation_and_links_to_the_run_or_to_nothing(
+    template: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.server.events.actions import SendNotification
+    from prefect.server.schemas.responses import FlowRunResponse
+    from prefect.server.utilities.user_templates import render_user_template_sync
+    from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL, temporary_settings
+
+    monkeypatch.setenv("RNNREC_HOME", '/srv/{{ a }} "shop"')
+    [action] = template([uuid.uuid4()]).actions
+    SendNotification.validate_template(action.body, "body")  # makes Prefect's filters known, too
+    run = FlowRunResponse(id=uuid.uuid4(), flow_id=uuid.uuid4(), parameters={"config": "shop.toml"})
+
+    def rendered(address: str | None) -> list[str]:
+        with temporary_settings({PREFECT_UI_URL: address}, restore_defaults={PREFECT_API_URL}):
+            return str(render_user_template_sync(action.body, {"flow_run": run})).splitlines()
+
+    here = f'Configuration shop.toml, seen from /srv/{{{{ a }}}} "shop" on {socket.gethostname()}.'
+    assert rendered(None)[-1] == here
+    assert rendered("http://127.0.0.1:4321")[-2:] == [
+        here,
+        f"http://127.0.0.1:4321/runs/flow-run/{run.id}",
+    ]
 
 
 @contextlib.contextmanager
@@ -304,6 +351,11 @@ def test_a_server_outside_the_clone_tells_of_failed_crashed_unpublished_and_unbe
         told = web.next()[1]
         assert told["title"] == "rnnrec: nightly-2026-03-04 failed"
         assert "Next: bring the logs" in told["message"]
+        page = str(api.base_url).removesuffix("/api/") + "/runs/flow-run/"
+        assert (
+            f"Configuration shop.toml, seen from {place} on {socket.gethostname()}.\n{page}"
+            in told["message"]
+        )
         assert post.next()["Subject"] == told["title"]
 
         watching = deployed["watch"]["id"]

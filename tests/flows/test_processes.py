@@ -144,6 +144,7 @@ def test_serving_does_not_go_on_without_its_server_or_its_worker(
         with pytest.raises(PipelineError, match=f"the {dead} has ended with code 3"):
             serving.serve(4321)
     said = capsys.readouterr().out
+    assert said.startswith("Starting server and worker")
     assert "export PREFECT_API_URL=http://127.0.0.1:4321/api\n" in said
     assert "UI: http://127.0.0.1:4321 " in said
 
