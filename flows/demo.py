@@ -14,6 +14,7 @@ from rich.table import Table
 
 from flows.template import rnnrec_toml
 from flows.temporary import have_a_server
+from tasks import logs
 
 FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
 USERS, SEED = 1500, 1
@@ -36,6 +37,7 @@ def run(folder: Path, console: Console) -> None:
     have_a_server(folder / "prefect")
     from flows.nightly import nightly
 
+    logs.set_up()  # before the first flow begins, of which Prefect says so
     results = []
     for night in days[-NIGHTS:]:
         console.rule(f"night {night}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 
 from tasks import nights, preview
 from tasks.config import Config
@@ -38,7 +38,10 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
 
 
 def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    # nothing is cut, and a digest has a line of its own in 80 columns
+    table = Table(
+        Column(), Column(overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0), pad_edge=False
+    )
     if day is not None:
         first = day - timedelta(days=cfg.sessions.window_days - 1)
         table.add_row("learns from", f"{first} to {day - timedelta(days=1)}")

@@ -8,10 +8,10 @@ from difflib import get_close_matches
 LIKENESS = 0.6  # the standard library's own idea of a close match
 
 
-def closest(name: str, known: Sequence[str]) -> str | None:
-    """The known name most like this one, whatever its case; None when none is alike."""
+def closest(name: str, known: Sequence[str], likeness: float = LIKENESS) -> str | None:
+    """The known name most like this one, whatever its case; None when none is alike by `likeness`, 0 to 1."""
     by_lower = {one.lower(): one for one in known}
-    found = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=LIKENESS)
+    found = get_close_matches(name.lower(), list(by_lower), n=1, cutoff=likeness)
     return by_lower[found[0]] if found else None
 
 

@@ -82,10 +82,10 @@ def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
         return _write_events(con, cfg, night, run_id, attempt, tally)
 
 
-def _create_tables(con: duck.Connection, types: dict[str, str]) -> None:
+def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
     con.execute(
-        f"create temp table candidates (source_file varchar, user_id {types['user_id']}, "
-        f"item_id {types['item_id']}, event_time timestamp, session_id varchar, event_day date)"
+        f"create temp table candidates (source_file varchar, user_id {types['user_id'].sql}, "
+        f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, event_day date)"
     )
     con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
 

@@ -6,6 +6,7 @@ show the night's day, every line is read before the night is called empty. Nothi
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,11 +24,18 @@ from tasks.sources import Source
 
 EXAMPLES = 3
 EVER = (ingest.EARLIEST.date(), ingest.LATEST.date())
-WORDS = {  # of names that people give to such columns
-    "user_id": ("user", "visitor", "customer", "client", "member", "uid"),
-    "item_id": ("item", "product", "article", "sku", "movie", "track"),
-    "timestamp": ("time", "ts", "date"),
-    "session_id": ("session", "sid"),
+MISSPELT = (
+    0.9  # about one letter: `sid` and `site_id` are no `user_id` and `item_id`, and taking them is costly
+)
+PART = r"id|key|code|number|no|[^a-z]"
+CALLED = {  # what such a column is called from end to end, of a word and what may stand beside it
+    "user_id": ("user|visitor|customer|client|member|account|uid", PART),
+    "item_id": ("item|product|article|content|sku|movie|film|track|song|video", PART),
+    "timestamp": (
+        "time|timestamp|datetime|date|at|ts",
+        r"event|click(?:ed)?|view(?:ed)?|visit(?:ed)?|created|occurred|server|utc|unix|ms|[^a-z]",
+    ),
+    "session_id": ("session|sid|visit", rf"user|visitor|{PART}"),
 }
 
 
@@ -127,8 +135,10 @@ def _check_columns(columns: Columns, found: Sequence[Source]) -> None:
 
 
 def _meant(key: str, name: str, known: Sequence[str]) -> str | None:
-    like = closest(name, known)
-    return like or next((one for word in WORDS[key] for one in known if word in one.lower()), None)
+    """The column that was misspelt, or one with a name that is given to nothing else."""
+    word, beside = CALLED[key]
+    called = re.compile(rf"(?:{beside})*(?:{word})(?:{word}|{beside})*", re.IGNORECASE)
+    return closest(name, known, MISSPELT) or next((one for one in known if called.fullmatch(one)), None)
 
 
 def _columns_of(source: Source) -> list[str]:

@@ -17,21 +17,22 @@ import pyarrow as pa
 from tasks import delta, durable, zones
 from tasks.config import Config
 from tasks.errors import ConfigurationError, WarehouseError
+from tasks.sources import IdType
 
 SEEN = datetime(1990, 1, 1), datetime(2100, 1, 1)  # zones that agree over this time are two names of one
 
 
-def settle(cfg: Config, id_types: Mapping[str, str]) -> None:
+def settle(cfg: Config, id_types: Mapping[str, IdType]) -> None:
     """Compare with what is settled, and settle what is not; nothing else is written before."""
     compare(cfg, id_types)
     if not _zone_file(cfg).exists():
         _write(_zone_file(cfg), cfg.events.timezone)
 
 
-def compare(cfg: Config, id_types: Mapping[str, str]) -> None:
+def compare(cfg: Config, id_types: Mapping[str, IdType]) -> None:
     """Compare with what is settled, and write nothing.
 
-    id_types   column to BIGINT or VARCHAR, as tonight's sources have them
+    id_types   column to its type in tonight's sources
     Raises WarehouseError for other ids, ConfigurationError for another zone.
     """
     for column, kind in id_types.items():
@@ -43,15 +44,26 @@ def _zone_file(cfg: Config) -> Path:
     return cfg.root / "timezone"
 
 
-def _check_id(cfg: Config, column: str, kind: str) -> None:
+def _check_id(cfg: Config, column: str, kind: IdType) -> None:
     schema = delta.schema(cfg, "events")
-    was = kind if schema is None else _sql_type(schema.field(column).type)
-    if was != kind:
+    was = kind.sql if schema is None else _sql_type(schema.field(column).type)
+    if was != kind.sql:
         raise WarehouseError(
-            f"{column}: expected {was}, as the events in {cfg.root} have it; tonight's sources have {kind} "
-            "(BIGINT where all of them have integers, VARCHAR where one has text); "
-            "give the sources their former type, or begin a new warehouse.root and backfill it"
+            f"{column}: expected {was}, as the events in {cfg.root} have it; {_came(kind)}, or begin a new "
+            "warehouse.root and backfill it, with sources as they will stay"
         )
+
+
+def _came(kind: IdType) -> str:
+    """What tonight's sources have, and what to do about them."""
+    if kind.text_in is None:
+        return "tonight's sources all have BIGINT; write the ids as text in one of them"
+    if kind.text_in.format == "parquet":
+        return f"{kind.text_in.name} has VARCHAR; write its ids as integers"
+    return (
+        f"{kind.text_in.name} has VARCHAR: ids in CSV and NDJSON are text, also where they are all digits; "
+        "bring it as Parquet with integers"
+    )
 
 
 def _sql_type(kind: pa.DataType) -> str:

@@ -51,6 +51,13 @@ class Source:
     format: str
 
 
+class IdType(NamedTuple):
+    """What ids are in DuckDB: BIGINT, or VARCHAR because of the first source that has them as text."""
+
+    sql: str
+    text_in: Source | None
+
+
 class Piece(NamedTuple):
     """What a reader has put before DuckDB: records, and the lines of the file they take."""
 
@@ -102,15 +109,17 @@ def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[P
     return READERS[source.format](con, source, columns)
 
 
-def id_types(found: Sequence[Source], columns: Columns) -> dict[str, str]:
+def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
     """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
-    kinds: dict[str, set[bool]] = {"user_id": set(), "item_id": set()}
+    types = {"user_id": IdType("BIGINT", None), "item_id": IdType("BIGINT", None)}
     for source in found:
         schema = columnar.schema(source.path) if source.format == "parquet" else pa.schema([])
-        for name, seen in kinds.items():
+        for name, known in types.items():
             place = schema.get_field_index(getattr(columns, name))
-            seen.add(place >= 0 and columnar.is_integer(schema.field(place).type))
-    return {name: "BIGINT" if seen == {True} else "VARCHAR" for name, seen in kinds.items()}
+            is_integer = place >= 0 and columnar.is_integer(schema.field(place).type)
+            if known.text_in is None and not is_integer:
+                types[name] = IdType("VARCHAR", source)
+    return types
 
 
 def keys_seen(con: duck.Connection, source: Source) -> list[str]:

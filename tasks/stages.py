@@ -44,7 +44,11 @@ from tasks.workplace import workplace
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5
-LABELS = {"attempt", "sequence"}  # numbers that name something and count nothing
+LABELS = {  # numbers that name something and count nothing
+    "attempt": "run",
+    "sequence": "publication",
+    "champion": "champion version",
+}
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -171,9 +175,8 @@ def stage(
             with logs.going_on(name):
                 result: R = as_task(tonight, *args, **kwargs)
             tonight.durations[name] = round(time.perf_counter() - started, 3)
-            tonight.counts[name] = _numbers(result)
-            said = ", ".join(f"{value:,} {what}" for what, value in tonight.counts[name].items()) or "done"
-            log.info("%s: %s in %.1f s", name, said, tonight.durations[name])
+            tonight.counts[name] = _counts(result)
+            log.info("%s: %s in %.1f s", name, _said(result), tonight.durations[name])
             return result
 
         functools.update_wrapper(timed, work)
@@ -182,12 +185,23 @@ def stage(
     return shell
 
 
-def _numbers(result: object) -> dict[str, int]:
+def _said(result: object) -> str:
+    """What came out of a stage, in words."""
+    counts = [f"{value:,} {name}" for name, value in _counts(result).items()]
+    names = [f"{LABELS[name]} {value}" for name, value in _numbers(result).items() if name in LABELS]
+    return ", ".join(counts + names) or "done"
+
+
+def _counts(result: object) -> dict[str, int]:
     """The counts in a stage's result, for the log and the report."""
+    return {name: value for name, value in _numbers(result).items() if name not in LABELS}
+
+
+def _numbers(result: object) -> dict[str, int]:
     if not is_dataclass(result) or isinstance(result, type):
         return {}
     values = {one.name: getattr(result, one.name) for one in fields(result)}
-    return {name: value for name, value in values.items() if type(value) is int and name not in LABELS}
+    return {name: value for name, value in values.items() if type(value) is int}
 
 
 @stage("ingest")
@@ -215,12 +229,14 @@ def judge(tonight: Tonight, reads: pins.Reads, challenger: TrainedModel) -> Verd
     return verdict
 
 
-@stage("refit")
 def refit(tonight: Tonight, reads: pins.Reads, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
-    """A crowned challenger learns the holdout day too, before it is published."""
-    if not verdict.crowned:
-        return challenger
-    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, challenger.epochs)
+    """A crowned challenger learns the holdout day too, before it is published; for another it is no stage."""
+    return _refit(tonight, reads, challenger.epochs) if verdict.crowned else challenger
+
+
+@stage("refit")
+def _refit(tonight: Tonight, reads: pins.Reads, epochs: int) -> TrainedModel:
+    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, epochs)
 
 
 @stage("register", retries=1)
@@ -241,7 +257,8 @@ def register(
     if champion is None:
         raise ModelFailure(
             f"night {night}: {verdict.reason}, and there is no champion to keep, so nothing was published. "
-            f"Give it more days or epochs, or lower the bar in [gate]; the model is version {version.number}."
+            "Popularity has to be beaten whatever [gate] says: give it more days or epochs; "
+            f"the model is version {version.number}."
         )
     registry.verify(cfg, champion, tonight.work / "champion")
     return Chosen(champion, tonight.work / "champion", version.run_id)

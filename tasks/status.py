@@ -90,13 +90,13 @@ def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Heal
     moment, shown = _naive(now), publish.latest(publish.publications(cfg))
     wrong = [_what_happened(one, moment) for one in _broken(attempts.every(cfg), shown)]
     if shown is None:
-        return Health(False, ". ".join(["Readers see nothing yet", *wrong]) + ".", None, None)
+        return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
     hours = _hours(moment - shown["published_at"])
     seen = f"Readers see {shown['night']}, published {hours:,} h ago"
     if moment - shown["published_at"] > max_age:
         seen += f", which is more than {_hours(max_age):g} h"
     sound = not wrong and moment - shown["published_at"] <= max_age
-    return Health(sound, ". ".join([seen, *wrong]) + ".", shown["night"].isoformat(), hours)
+    return Health(sound, _sentences(seen, *wrong), shown["night"].isoformat(), hours)
 
 
 def age(text: str) -> timedelta:
@@ -112,7 +112,7 @@ def told(one: Night, now: datetime | None = None) -> str | None:
     run = one["run"]
     if run is None or run["state"] == "done":
         return None
-    return _what_happened(Attempt(**run), _naive(now)) + "."
+    return _sentences(_what_happened(Attempt(**run), _naive(now)))
 
 
 def _broken(runs: Sequence[Attempt], shown: Row | None) -> list[Attempt]:
@@ -127,11 +127,16 @@ def _what_happened(one: Attempt, now: datetime) -> str:
     if one.state == "running":
         return f"The run of {one.night} began {since:,} h ago and goes on"
     if one.state == "failed":
-        said = one.message.splitlines()[0].rstrip(".") if one.message else one.error
+        said = one.message.splitlines()[0] if one.message else one.error
         return f"The run of {one.night} failed {since:,} h ago with exit code {one.exit_code}: {said}"
     if one.state == "stopped":
         return f"The run of {one.night} was stopped {since:,} h ago; run it again"
     return f"The run of {one.night} that began {since:,} h ago was killed; run it again"
+
+
+def _sentences(*said: str) -> str:
+    """With a full stop after each that has no end of its own."""
+    return " ".join(one if one.endswith((".", "?", "!")) else f"{one}." for one in said)
 
 
 def _night(

@@ -183,6 +183,8 @@ def test_a_check_without_a_night_says_which_can_be_run(
     main_quietly(["check", "--config", str(tmp_path / "my.toml")])
     said = capsys.readouterr().out
     assert "Nights from 2017-10-09 to 2017-10-10 can be run" in said
+    assert load_config(tmp_path / "my.toml").digest() in said
+    assert "…" not in said
     assert max(map(len, said.replace(str(tmp_path), "").splitlines())) <= 80
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from flows.cli import main
 from tasks.errors import SourceError
@@ -123,6 +125,29 @@ def test_a_fault_of_ours_shows_its_traceback_and_ends_with_a_sentence(
     assert ended.value.code == 1
     assert err.count("Traceback (most recent call last)") == 1
     assert "please report" in err.splitlines()[-1]
+
+
+def test_before_the_first_night_of_the_demo_prefect_has_no_voice_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from prefect.logging.handlers import PrefectConsoleHandler
+
+    from flows import demo, nightly
+
+    heard: list[list[str]] = []
+
+    def night(*_: Any) -> dict[str, Any]:
+        heard.append([type(one).__module__ for one in logging.getLogger().handlers])
+        return {}
+
+    monkeypatch.setattr(demo, "_shop", lambda *_: tmp_path / "rnnrec.toml")
+    monkeypatch.setattr(demo, "have_a_server", lambda _: None)
+    monkeypatch.setattr(demo, "_page", lambda *_: None)
+    monkeypatch.setattr(nightly, "nightly", night)
+    logging.getLogger().addHandler(PrefectConsoleHandler())
+    demo.run(tmp_path, Console(quiet=True))
+    assert len(heard) == 3
+    assert not [module for modules in heard for module in modules if module.startswith("prefect.")]
 
 
 def test_the_version_is_that_of_the_package(capsys: Any) -> None:

@@ -633,10 +633,28 @@ def test_another_type_of_ids_is_refused_before_anything_is_written(make_config: 
     parquet(cfg, {"user_id": pa.array([1, 2]), "item_id": pa.array(["i", "j"]), "timestamp": MOMENT})
     before = delta.version(cfg, "rejects")
     with pytest.raises(
-        WarehouseError, match=r"user_id: expected VARCHAR, .* have BIGINT .* new warehouse\.root"
+        WarehouseError, match=r"user_id: expected VARCHAR, .* have BIGINT; .* new warehouse\.root"
     ):
         ingest(cfg, NIGHT, "run", 2)
     assert delta.version(cfg, "rejects") == before
+
+
+def test_the_first_source_with_text_ids_is_named_and_csv_is_said_to_be_text(lenient: Config) -> None:
+    cfg = lenient
+    parquet(cfg, {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT})
+    ingest(cfg, NIGHT, "run", 1)
+    for name in ("b", "c"):
+        (cfg.base / f"logs/{name}.csv").write_text("user_id,item_id,timestamp\n3,9,2026-01-02\n")
+    with pytest.raises(
+        WarehouseError,
+        match=r"user_id: expected BIGINT, .* logs/b\.csv has VARCHAR: ids in CSV .* are text.*Parquet",
+    ):
+        ingest(cfg, NIGHT, "run", 2)
+    for path in (cfg.base / "logs").iterdir():
+        path.unlink()
+    parquet(cfg, {"user_id": pa.array([1, 2]), "item_id": pa.array(["i", "j"]), "timestamp": MOMENT})
+    with pytest.raises(WarehouseError, match=r"item_id: expected BIGINT, .*\.parquet has VARCHAR; write"):
+        ingest(cfg, NIGHT, "run", 2)
 
 
 def test_another_zone_is_refused_before_anything_is_written(make_config: MakeConfig) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -110,6 +111,26 @@ def test_a_column_is_guessed_by_what_people_call_it(logs: Path, make_config: Cal
         "item_id = 'product_sku'?",
         "timestamp = 'ts'?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("header", "guesses"),
+    [
+        ("visitor,article,clicked_at,sid", ["visitor", "article", "clicked_at"]),
+        ("customerNumber,movieId,eventTime", ["customerNumber", "movieId", "eventTime"]),
+        ("usr_id,itemid,time_stamp", ["usr_id", "itemid", "time_stamp"]),
+        ("sid,item_id,timestamp", []),
+        ("user_session,item_id,timestamp", []),
+        ("user_agent,site_id,products_sold", []),
+    ],
+)
+def test_a_column_that_may_be_something_else_is_not_guessed(
+    header: str, guesses: list[str], logs: Path, make_config: Callable[..., Config]
+) -> None:
+    (logs / "a.csv").write_text(f"{header}\n")
+    with pytest.raises(SourceError) as refused:
+        preview.look(reading(make_config), None)
+    assert re.findall(r"did you mean \w+ = '(\w+)'\?", str(refused.value)) == guesses
 
 
 @pytest.mark.parametrize("night", [date(2026, 1, 1), date(2026, 1, 5)])

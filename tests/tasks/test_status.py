@@ -119,6 +119,16 @@ def test_a_run_that_goes_on_does_not_hide_that_the_one_before_failed(tmp_path: P
         assert "goes on" in (status.told(status.recent(cfg)[0]) or "")
 
 
+@pytest.mark.parametrize(
+    ("said", "ends"), [("is it?", "is it?"), ("so it is.", "so it is."), ("none", "none.")]
+)
+def test_a_sentence_ends_once(said: str, ends: str, tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    fails(cfg, SATURDAY, said)
+    assert status.health(cfg, DAY).sentence.endswith(f" exit code 4: {ends}")
+    assert (status.told(status.recent(cfg)[0]) or "").endswith(f" exit code 4: {ends}")
+
+
 def test_readers_who_see_nothing_are_not_well(tmp_path: Path) -> None:
     found = status.health(Config(base=tmp_path), DAY)
     assert (found.healthy, found.sentence) == (False, "Readers see nothing yet.")
