@@ -67,5 +67,7 @@ def _stages(tonight: stages.Tonight, promote: bool, move_latest: bool | None) ->
     if promote:
         stages.promote(tonight, chosen)
     publication = stages.publish(tonight, reads, chosen, verdict, staged, ingested.data_digest, move_latest)
+    if promote:
+        stages.confirm(tonight, chosen)
     stages.serve(tonight)
     return stages.report(tonight, chosen, verdict, publication)

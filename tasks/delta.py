@@ -39,6 +39,7 @@ SETTINGS: dict[str, str | None] = {
     "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
 }
 COMMIT_TRIES = 20
+NEWEST_ENTRIES = 20  # a night writes no table's log more often
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,8 @@ def next_attempt(cfg: Config, night: date) -> int:
     folder = cfg.root / "attempts"
     durable.make_folder(folder)
     taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
-    attempt = max(taken) + 1 if taken else _highest_committed(cfg) + 1
+    looked_at = NEWEST_ENTRIES if taken else None
+    attempt = max([*taken, _highest_committed(cfg, looked_at)]) + 1
     while not _claim(folder / str(attempt), _day(night)):
         attempt += 1
     return attempt
@@ -86,11 +88,15 @@ def _claim(path: Path, night: str) -> bool:
     return True
 
 
-def _highest_committed(cfg: Config) -> int:
-    """So that a lost folder of attempts does not fence every later run out."""
+def _highest_committed(cfg: Config, newest: int | None) -> int:
+    """So that a folder of attempts which was lost, or is older than the tables, fences no later run out.
+
+    newest   how many entries of each table's log to look at; None for all
+    """
     highest = 0
     for name in tables.TABLES:
-        for entry in sorted((_folder(cfg, name) / "_delta_log").glob("*.json")):
+        entries = sorted((_folder(cfg, name) / "_delta_log").glob("*.json"))
+        for entry in entries[-newest if newest else None :]:
             numbers = [int(action["txn"]["version"]) for action in _actions(entry) if "txn" in action]
             highest = max([highest, *numbers])
     return highest

@@ -189,9 +189,12 @@ def promote(cfg: Config, night: date, version: Version) -> bool:
         return True
 
 
-def crown_again(cfg: Config, number: int) -> None:
-    """Point `champion` at this version, whichever night has it: a rollback, which people decide."""
+def set_champion(cfg: Config, number: int | None) -> None:
+    """Point `champion` at this version, whichever night has it, or at none: what a rollback decides."""
     with _client(cfg) as client:
+        if number is None:
+            client.delete_registered_model_alias(cfg.registry.model_name, CHAMPION)
+            return
         _version(cfg, client, number)
         client.set_registered_model_alias(cfg.registry.model_name, CHAMPION, str(number))
 

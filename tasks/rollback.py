@@ -43,7 +43,7 @@ def rollback(cfg: Config, night: date) -> RolledBack:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
     _check_files(cfg, row)
     _check_model(cfg, row)
-    registry.crown_again(cfg, row["model_version"])
+    registry.set_champion(cfg, row["model_version"])
     attempt = delta.next_attempt(cfg, night)
     shown = publish.show_again(cfg, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
     serve.refresh(cfg)

@@ -6,6 +6,7 @@ fails would fail again. Results are not cached by Prefect; running again is made
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import shutil
@@ -281,11 +282,33 @@ def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> No
 @stage("promote", retries=1)
 def promote(tonight: Tonight, chosen: Chosen) -> None:
     """The alias moves before the publication that uses it; an older night leaves it where it is."""
+    _crown(tonight, chosen)
+
+
+@stage("confirm", retries=1, overtakable=False)
+def confirm(tonight: Tonight, chosen: Chosen) -> None:
+    """Promote what is published now once more: an older run that woke in between may have moved the alias."""
+    with contextlib.suppress(FencedError):  # a newer one publishes and confirms in its turn
+        _crown(tonight, chosen)
+
+
+def _crown(tonight: Tonight, chosen: Chosen) -> None:
+    """Move the alias, and give it back if a newer run of the night has begun while this one slept over it."""
     later = [row["night"] for row in publishing.publications(tonight.cfg) if row["night"] > tonight.night]
     if later:
         log.info("champion stays: %s is published already", max(later))
         return
+    before = registry.by_alias(tonight.cfg, registry.CHAMPION)
     registry.promote(tonight.cfg, tonight.night, chosen.version)
+    try:
+        _stop_if_overtaken(tonight)
+    except FencedError:
+        newest = publishing.newest_of(publishing.publications(tonight.cfg), tonight.night)
+        if newest is not None and newest["attempt"] > tonight.attempt:
+            registry.set_champion(tonight.cfg, newest["model_version"])
+        else:
+            registry.set_champion(tonight.cfg, None if before is None else before.number)
+        raise
 
 
 @stage("publish")

@@ -49,8 +49,15 @@ def set_access(cfg: Config, folder: Path) -> None:
 
 def _settle_access(cfg: Config) -> None:
     """Where the setting has changed, what was written before follows."""
-    if cfg.root.stat().st_mode & 0o777 == FOLDER_MODES[cfg.warehouse.access]:
+    before, wanted = cfg.root.stat().st_mode & 0o777, FOLDER_MODES[cfg.warehouse.access]
+    if before == wanted:
         return
+    if (cfg.root / "tables").exists():
+        log.warning(
+            "%s: its mode goes from %o to %o with all in it, as warehouse.access = %r says; "
+            "set it to 'group' or 'all' where others read it",
+            cfg.root, before, wanted, cfg.warehouse.access,
+        )  # fmt: skip
     try:
         set_access(cfg, cfg.root)
     except PermissionError as error:

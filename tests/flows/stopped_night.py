@@ -1,6 +1,8 @@
 """Runs one night as the command does, and falls asleep (SIGSTOP) before a stage.
 
-python stopped_night.py CONFIG NIGHT STAGE [SETTING ...]     STAGE `none`: it does not
+python stopped_night.py CONFIG NIGHT STAGE [SETTING ...]
+
+STAGE `none`: it does not; `alias`: within the stage promote, before the alias moves
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from typing import Any
 import torch
 
 from flows.cli import main as rnnrec
-from tasks import stages
+from tasks import registry, stages
 
 
 def main(config: str, night: str, stage: str, *settings: str) -> None:
@@ -25,13 +27,14 @@ def main(config: str, night: str, stage: str, *settings: str) -> None:
 
 
 def _sleep_before(stage: str) -> None:
-    work = getattr(stages, stage)
+    owner, name = (registry, "promote") if stage == "alias" else (stages, stage)
+    work = getattr(owner, name)
 
     def asleep_first(*args: Any, **kwargs: Any) -> Any:
         os.kill(os.getpid(), signal.SIGSTOP)
         return work(*args, **kwargs)
 
-    setattr(stages, stage, asleep_first)
+    setattr(owner, name, asleep_first)
 
 
 if __name__ == "__main__":

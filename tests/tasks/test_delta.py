@@ -356,6 +356,13 @@ def test_a_lost_folder_of_attempts_does_not_fence_every_later_run(cfg: Config) -
     assert delta.next_attempt(cfg, FRIDAY) == 42
 
 
+def test_a_folder_of_attempts_older_than_the_tables_does_not_fence_every_later_run(cfg: Config) -> None:
+    assert delta.next_attempt(cfg, FRIDAY) == 1
+    put(cfg, FRIDAY, 41, "a")
+    put(cfg, SATURDAY, 40, "b")
+    assert [delta.next_attempt(cfg, FRIDAY) for _ in range(2)] == [42, 43]
+
+
 def test_cleaning_removes_old_staged_files_and_nothing_that_was_ever_committed(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "replaced")
     put(cfg, FRIDAY, 2, "present")

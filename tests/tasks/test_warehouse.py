@@ -89,3 +89,15 @@ def test_a_folder_of_another_owner_stays_as_it_is_and_the_night_goes_on(
     monkeypatch.setattr(Path, "chmod", refuse)
     make_root(config)
     assert "cannot be set there" in caplog.text
+
+
+def test_a_warehouse_that_others_could_read_is_not_closed_without_a_word(
+    make_config: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_root(with_access(make_config, "all"))
+    assert not caplog.records  # nothing was there to be closed
+    driver.publish_night(with_access(make_config, "all"), driver.FRIDAY, users=4)
+    make_root(with_access(make_config, "private"))
+    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert "from 755 to 700" in said
+    assert "warehouse.access = 'private'" in said
