@@ -108,6 +108,21 @@ def latest(rows: Sequence[Row]) -> Row | None:
     return next((row for row in reversed(rows) if row["moves_latest"]), None)
 
 
+def why_champion_stays(rows: Sequence[Row], night: date) -> str | None:
+    """Why a run of this night leaves the alias of the champion where it is; None when it moves it.
+
+    Readers and alias move together: a night that readers were taken back from moves it only once it is
+    published anew.
+    """
+    later = [row["night"] for row in rows if row["night"] > night]
+    if later:
+        return f"{max(later)} is published already"
+    newest, shown = newest_of(rows, night), latest(rows)
+    if newest is not None and shown is not None and shown["sequence"] > newest["sequence"]:
+        return f"readers were taken back from this night to {shown['night']}"
+    return None
+
+
 def pinned_files(cfg: Config, row: Row) -> dict[str, list[Path]]:
     """Table name to the absolute paths of the files that a publication pins."""
     return {

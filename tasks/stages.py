@@ -294,9 +294,9 @@ def confirm(tonight: Tonight, chosen: Chosen) -> None:
 
 def _crown(tonight: Tonight, chosen: Chosen) -> None:
     """Move the alias, and give it back if a newer run of the night has begun while this one slept over it."""
-    later = [row["night"] for row in publishing.publications(tonight.cfg) if row["night"] > tonight.night]
-    if later:
-        log.info("champion stays: %s is published already", max(later))
+    reason = publishing.why_champion_stays(publishing.publications(tonight.cfg), tonight.night)
+    if reason:
+        log.info("champion stays: %s", reason)
         return
     before = registry.by_alias(tonight.cfg, registry.CHAMPION)
     registry.promote(tonight.cfg, tonight.night, chosen.version)

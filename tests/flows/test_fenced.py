@@ -33,7 +33,7 @@ def overtaken(
 ) -> tuple[Any, str]:
     """(what the newer run returned, what the older one said).
 
-    The older one has 70 % of the night's log, sleeps while the newer one has all of it, and wakes to end with 9.
+    The older one has 70 % of the night's log; it sleeps while the newer one has all of it, and ends with 9.
     """
     log = place.folder / "logs" / f"{NIGHT}.ndjson"
     lines = log.read_bytes().splitlines(keepends=True)

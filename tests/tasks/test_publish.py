@@ -112,6 +112,22 @@ def test_an_older_night_can_be_shown_again_and_later_nights_move_on(cfg: Config)
     assert shown_night(cfg) == date(2026, 1, 4)
 
 
+def test_the_champion_moves_with_readers_and_not_for_a_night_they_were_taken_back_from(cfg: Config) -> None:
+    def why(night: date) -> str | None:
+        return publish.why_champion_stays(publish.publications(cfg), night)
+
+    assert why(FRIDAY) is None
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    assert [why(FRIDAY), why(SATURDAY)] == ["2026-01-03 is published already", None]
+    publish.show_again(cfg, FRIDAY, run_id="rollback", attempt=delta.next_attempt(cfg, FRIDAY))
+    assert why(SATURDAY) == "readers were taken back from this night to 2026-01-02"
+    driver.publish_night(cfg, SATURDAY, users=5)  # the same as before: readers stay, and so does the champion
+    assert why(SATURDAY) == "readers were taken back from this night to 2026-01-02"
+    driver.publish_night(cfg, SATURDAY, users=6)
+    assert [why(SATURDAY), why(date(2026, 1, 4))] == [None, None]
+
+
 def test_a_night_that_was_never_published_cannot_be_shown_again(cfg: Config) -> None:
     with pytest.raises(NightError, match="expected a published night; there is none"):
         publish.show_again(cfg, FRIDAY, run_id="rollback", attempt=1)
