@@ -93,8 +93,8 @@ deployments:
       overrides: {}
     schedules:
       - slug: every-night
-        cron: "30 2 * * *"
-        timezone: UTC
+        cron: "30 2 * * *" # after the last log has come in
+        timezone: UTC # keep this and the watch's equal to events.timezone, or they may mean different nights
         active: true
     concurrency_limit: *one_at_a_time
     work_pool: *process
@@ -109,7 +109,7 @@ deployments:
     schedules:
       - slug: every-morning
         cron: "30 6 * * *" # when readers come; local to the timezone below
-        timezone: UTC
+        timezone: UTC # equal to events.timezone
         active: true
     concurrency_limit: *one_at_a_time
     work_pool: *process
