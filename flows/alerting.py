@@ -53,7 +53,8 @@ def send(alerts: AlertsConfig, subject: str, body: str) -> dict[str, str]:
     named = {key: getattr(alerts, key) for key in SHAPES if getattr(alerts, key)}
     ways: dict[str, Callable[[], Any]] = {key: partial(_block, key, named[key]) for key in named}
     ways |= {name: partial(Block.load, name) for name in alerts.blocks}
-    return {name: _sent(block, subject, body) for name, block in ways.items()}
+    became = {name: _sent(block, subject, body) for name, block in ways.items()}
+    return {name: why.removeprefix(f"alerts.{name}: ") for name, why in became.items()}
 
 
 def wake(asked: Mapping[str, Any], subject: str, body: str, *, unless_server: bool = True) -> str:

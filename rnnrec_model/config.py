@@ -5,8 +5,8 @@ Both are frozen, checked when made, passed whole, and saved beside the weights.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal, get_args, get_type_hints
 
 from rnnrec_model.errors import ConfigError
 
@@ -58,16 +58,7 @@ class ModelConfig:
     feed_forward: int = 0
 
     def __post_init__(self) -> None:
-        _one_of("model.cell", self.cell, ("gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"))
-        _one_of("model.embedding", self.embedding, ("tied", "separate", "none"))
-        _in_range("model.units", self.units, 1, 65_536)
-        _in_range("model.layers", self.layers, 1, 16)
-        _in_range("model.output_layers", self.output_layers, 0, 8)
-        _in_range("model.feed_forward", self.feed_forward, 0, 16)
-        _in_range("model.embedding_dropout", self.embedding_dropout, 0.0, 0.95)
-        _in_range("model.hidden_dropout", self.hidden_dropout, 0.0, 0.95)
-        _in_range("model.repeat_lags", self.repeat_lags, 0, 64)
-        _in_range("model.scale", self.scale, 1e-3, 1e4)
+        _check("model", self)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -137,44 +128,63 @@ class TrainingConfig:
     checkpoint_minutes: float = 10.0
 
     def __post_init__(self) -> None:
-        _one_of(
-            "training.loss", self.loss, ("cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max")
-        )
-        _one_of("training.optimizer", self.optimizer, ("adagrad", "adamw"))
-        _one_of("training.schedule", self.schedule, ("constant", "linear", "cosine"))
-        _one_of("training.order", self.order, ("time", "random"))
-        _one_of("training.precision", self.precision, ("auto", "float32", "bfloat16"))
-        _one_of("training.device", self.device, ("auto", "cpu", "cuda"))
-        _in_range("training.negatives", self.negatives, 0, 1_000_000)
-        _in_range("training.negative_alpha", self.negative_alpha, 0.0, 2.0)
-        _in_range("training.logq", self.logq, 0.0, 1.0)
-        _in_range("training.regularization", self.regularization, 0.0, 1e3)
-        _in_range("training.epochs", self.epochs, 1, 10_000)
-        _in_range("training.batch_events", self.batch_events, 1, 1_000_000)
-        _in_range("training.block_batches", self.block_batches, 1, 1_000_000)
-        _in_range("training.bptt_steps", self.bptt_steps, 1, 100_000)
-        _in_range("training.learning_rate", self.learning_rate, 1e-8, 10.0)
-        _in_range("training.warmup", self.warmup, 0.0, 1.0)
-        _in_range("training.momentum", self.momentum, 0.0, 0.999)
-        _in_range("training.weight_decay", self.weight_decay, 0.0, 10.0)
-        _in_range("training.clip_norm", self.clip_norm, 0.0, 1e6)
-        _in_range("training.patience", self.patience, 0, 10_000)
-        _in_range("training.threads", self.threads, 0, 1024)
-        _in_range("training.seed", self.seed, 0, 2**63 - 1)
-        _in_range("training.checkpoint_minutes", self.checkpoint_minutes, 0.0, 1e6)
+        _check("training", self)
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)
 
 
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        raise ConfigError(f"{name}: expected one of {', '.join(allowed)}; got {value!r}")
+RANGES: dict[type, dict[str, tuple[float, float]]] = {
+    ModelConfig: {
+        "units": (1, 65_536),
+        "layers": (1, 16),
+        "output_layers": (0, 8),
+        "feed_forward": (0, 16),
+        "embedding_dropout": (0.0, 0.95),
+        "hidden_dropout": (0.0, 0.95),
+        "repeat_lags": (0, 64),
+        "scale": (1e-3, 1e4),
+    },
+    TrainingConfig: {
+        "negatives": (0, 1_000_000),
+        "negative_alpha": (0.0, 2.0),
+        "logq": (0.0, 1.0),
+        "regularization": (0.0, 1e3),
+        "epochs": (1, 10_000),
+        "batch_events": (1, 1_000_000),
+        "block_batches": (1, 1_000_000),
+        "bptt_steps": (1, 100_000),
+        "learning_rate": (1e-8, 10.0),
+        "warmup": (0.0, 1.0),
+        "momentum": (0.0, 0.999),
+        "weight_decay": (0.0, 10.0),
+        "clip_norm": (0.0, 1e6),
+        "patience": (0, 10_000),
+        "threads": (0, 1024),
+        "seed": (0, 2**63 - 1),
+        "checkpoint_minutes": (0.0, 1e6),
+    },
+}
 
 
-def _in_range(name: str, value: float, low: float, high: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise ConfigError(f"{name}: expected a number from {low} to {high}; got {value!r}")
-    if not low <= value <= high:
-        raise ConfigError(f"{name}: expected a number from {low} to {high}; got {value!r}")
+def expected(settings: type, name: str, value: object) -> str | None:
+    """What one of these settings has to be, in words; None where the value is."""
+    choices = get_args(get_type_hints(settings)[name])
+    if choices:
+        return None if value in choices else f"expected one of {', '.join(choices)}"
+    if name not in RANGES[settings]:
+        return None
+    low, high = RANGES[settings][name]
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return f"expected a number from {low} to {high}"
+
+
+def _check(section: str, settings: ModelConfig | TrainingConfig) -> None:
+    """Raises ConfigError with every wrong setting."""
+    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
+    said = {name: expected(type(settings), name, value) for name, value in values.items()}
+    wrong = [f"{section}.{name}: {what}; got {values[name]!r}" for name, what in said.items() if what]
+    if wrong:
+        raise ConfigError("; ".join(wrong))

@@ -7,12 +7,13 @@ import hashlib
 import json
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_type_hints
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -23,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from rnnrec_model.config import BaselineName, MetricName, ModelConfig, TrainingConfig
+from rnnrec_model.config import BaselineName, MetricName, ModelConfig, TrainingConfig, expected
 from tasks import addresses, zones
 from tasks.errors import ConfigurationError
 from tasks.guesses import did_you_mean
@@ -38,7 +39,8 @@ class _Section(BaseModel):
 def _checked(settings: type) -> BeforeValidator:
     """Validate a settings dataclass of the model library as strictly as our own sections."""
     fields: dict[str, Any] = {
-        name: (kind, getattr(settings, name)) for name, kind in get_type_hints(settings).items()
+        name: (Annotated[kind, AfterValidator(_within(settings, name))], getattr(settings, name))
+        for name, kind in get_type_hints(settings).items()
     }
     section = create_model(settings.__name__, __base__=_Section, **fields)
 
@@ -48,6 +50,24 @@ def _checked(settings: type) -> BeforeValidator:
         )
 
     return BeforeValidator(build)
+
+
+def _within(settings: type, name: str) -> Callable[[Any], Any]:
+    """What passes on a value that this setting may have."""
+
+    def check(value: Any) -> Any:
+        wrong = expected(settings, name, value)
+        if wrong:
+            raise ValueError(wrong)
+        return value
+
+    return check
+
+
+def _raise(wrong: Sequence[str]) -> None:
+    """All that is wrong with a whole section; each line begins with the key."""
+    if wrong:
+        raise ValueError("\n".join(wrong))
 
 
 class Columns(_Section):
@@ -60,10 +80,16 @@ class Columns(_Section):
 
     @model_validator(mode="after")
     def _each_its_own(self) -> Columns:
-        names = [name for name in self.model_dump().values() if name]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"expected a column of its own for each key; {twice[0]!r} is named twice")
+        owner: dict[str, str] = {}
+        for key, name in self.model_dump().items():
+            owner.setdefault(name, key)
+        _raise(
+            [
+                f"{key}: expected a column of its own; {name!r} is named by {owner[name]} too"
+                for key, name in self.model_dump().items()
+                if name and owner[name] != key
+            ]
+        )
         return self
 
 
@@ -104,10 +130,14 @@ class SessionsConfig(_Section):
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> SessionsConfig:
+        wrong = []
         if self.max_length < self.min_length:
-            raise ValueError(f"expected max_length >= min_length; got {self.max_length} < {self.min_length}")
+            wrong.append(
+                f"max_length: expected at least min_length = {self.min_length}; got {self.max_length}"
+            )
         if self.window_days < 2:
-            raise ValueError("window_days: expected at least 2 (training days and the holdout day); got 1")
+            wrong.append("window_days: expected at least 2 (training days and the holdout day); got 1")
+        _raise(wrong)
         return self
 
 
@@ -193,14 +223,15 @@ class AlertsConfig(_Section):
     @model_validator(mode="after")
     def _names_only(self) -> AlertsConfig:
         # of the whole section, whose error does not show what came: it may be the secret itself
-        for key in ("slack_env", "webhook_env", "email_env"):
-            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", getattr(self, key)):
-                raise ValueError(
-                    f"{key}: expected the name of an environment variable that holds the address, as in "
-                    "RNNREC_ALERT; what came is not shown, as it may be the address"
-                )
+        wrong = [
+            f"{key}: expected the name of an environment variable that holds the address, as in "
+            "RNNREC_ALERT; what came is not shown, as it may be the address"
+            for key in ("slack_env", "webhook_env", "email_env")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", getattr(self, key))
+        ]
         if not all(re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", block) for block in self.blocks):
-            raise ValueError("blocks: expected Prefect blocks as type/name, as in pager-duty-webhook/on-call")
+            wrong.append("blocks: expected Prefect blocks as type/name, as in pager-duty-webhook/on-call")
+        _raise(wrong)
         return self
 
     @property
@@ -262,11 +293,13 @@ def load_config(
     tree = _read(path)
     for key, value in (overrides or {}).items():
         _set(tree, key, _toml_value(value))
+    base, wrong, bad = path.resolve().parent, [], set()
     try:
-        cfg = Config(**tree, base=path.resolve().parent)
+        cfg = Config(**tree, base=base)
     except ValidationError as error:
-        raise _refusal(path, _explain(error)) from None
-    wrong = _unfit(cfg) if for_a_night else []
+        wrong, bad = _explain(error), {str(one["loc"][0]) for one in error.errors()}
+        cfg = Config(**{name: section for name, section in tree.items() if name not in bad}, base=base)
+    wrong += _unfit(cfg, bad) if for_a_night else []
     if wrong:
         raise _refusal(path, wrong)
     return cfg
@@ -315,22 +348,35 @@ def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[leaf] = value
 
 
-def _unfit(cfg: Config) -> list[str]:
-    """Settings that are right alone and cannot be used together."""
-    wrong, metric = [], cfg.gate.metric
-    metrics = [f"{name}_at_{k}" for k in cfg.evaluation.cutoffs for name in get_args(MetricName)]
-    if metric not in metrics:
-        wrong.append(
-            f"gate.metric: expected one of {', '.join(metrics)} (by evaluation.cutoffs); "
-            f"got {metric!r}{did_you_mean(metric, metrics)}"
-        )
-    days, most = cfg.recommendations.active_days, cfg.sessions.window_days
-    if "active_days" in cfg.recommendations.model_fields_set and days > most:
-        wrong.append(
-            f"recommendations.active_days: expected at most sessions.window_days = {most}, "
-            f"as a night knows no earlier events; got {days}"
-        )
+def _unfit(cfg: Config, bad: Collection[str]) -> list[str]:
+    """Settings that are right alone and cannot be used together; none of a section that is wrong itself."""
+    wrong: list[str] = []
+    if not {"gate", "evaluation"} & set(bad):
+        wrong += _unknown_metric(cfg)
+    if not {"recommendations", "sessions"} & set(bad):
+        wrong += _beyond_the_window(cfg)
     return wrong
+
+
+def _unknown_metric(cfg: Config) -> list[str]:
+    metric = cfg.gate.metric
+    metrics = [f"{name}_at_{k}" for k in cfg.evaluation.cutoffs for name in get_args(MetricName)]
+    if metric in metrics:
+        return []
+    return [
+        f"gate.metric: expected one of {', '.join(metrics)} (by evaluation.cutoffs); "
+        f"{_came(('gate', 'metric'), metric, did_you_mean(metric, metrics))}"
+    ]
+
+
+def _beyond_the_window(cfg: Config) -> list[str]:
+    days, most = cfg.recommendations.active_days, cfg.sessions.window_days
+    if "active_days" not in cfg.recommendations.model_fields_set or days <= most:
+        return []
+    return [
+        f"recommendations.active_days: expected at most sessions.window_days = {most}, "
+        f"as a night knows no earlier events; got {days}"
+    ]
 
 
 def _refusal(path: Path, wrong: Sequence[str]) -> ConfigurationError:
@@ -347,14 +393,20 @@ def _explain(error: ValidationError) -> list[str]:
             guess = did_you_mean(str(problem["loc"][-1]), known)
             lines.append(f"{key}: unknown key; expected one of {', '.join(known)}{guess}")
         elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
-            # a whole section is no answer to what came: our own words say it
-            lines.append(f"{key}: {problem['ctx']['error']}")
-        elif _may_be_secret(problem["loc"], problem["input"]):
-            lines.append(f"{key}: {problem['msg']}; what came is not shown, as it may hold a secret")
+            # a whole section is no answer to what came: our own words say it, and each of them the key
+            lines += [f"{key}.{said}" for said in str(problem["ctx"]["error"]).splitlines()]
         else:
             guess = _choice_meant(problem["input"], problem.get("ctx", {}))
-            lines.append(f"{key}: {problem['msg']}; got {problem['input']!r}{guess}")
+            said = problem["ctx"]["error"] if problem["type"] == "value_error" else problem["msg"]
+            lines.append(f"{key}: {said}; {_came(problem['loc'], problem['input'], guess)}")
     return lines
+
+
+def _came(location: tuple[int | str, ...], value: object, guess: str = "") -> str:
+    """What came, unless it may be a secret."""
+    if _may_be_secret(location, value):
+        return "what came is not shown, as it may hold a secret"
+    return f"got {value!r}{guess}"
 
 
 def _may_be_secret(location: tuple[int | str, ...], value: object) -> bool:

@@ -32,7 +32,7 @@ class Stretch:
 def zone(name: str) -> ZoneInfo:
     """The zone of this IANA name. Raises ValueError for any other text."""
     if name not in _names():
-        raise ValueError(f"expected an IANA time zone such as Europe/Berlin; got {name!r}")
+        raise ValueError("expected an IANA time zone such as Europe/Berlin")  # whoever asks knows what came
     with importlib.resources.files("tzdata").joinpath("zoneinfo", *name.split("/")).open("rb") as file:
         return ZoneInfo.from_file(file, key=name)
 

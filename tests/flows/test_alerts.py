@@ -167,6 +167,7 @@ def test_an_alert_that_fails_leaves_the_outcome_and_names_nobody_elses_secret(
     assert len(post.all) == 1
     assert "alerts.webhook_env was not told" in caplog.text
     assert "the environment variable NOT_SET; it is not set" in caplog.text
+    assert caplog.text.count("alerts.slack_env") == 1
     assert TOKEN not in caplog.text + "".join(capfd.readouterr())
 
 

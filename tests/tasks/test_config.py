@@ -35,7 +35,10 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[training]\nepochs = 0", r"training\.epochs: expected a number from 1 to 10000; got 0"),
         ("[training]\nloss = 'bce'", r"training\.loss: .*'bpr'.*; got 'bce'"),
         ("[events]\ntimezone = 'Mars/Base'", r"events\.timezone: .*IANA time zone.*; got 'Mars/Base'"),
-        ("[sessions]\nmin_length = 9\nmax_length = 3", r"sessions: .*max_length >= min_length; got 3 < 9"),
+        (
+            "[sessions]\nmin_length = 9\nmax_length = 3",
+            r"sessions\.max_length: expected at least min_length = 9; got 3",
+        ),
         ("[sessions]\nwindow_days = 1", r"window_days: expected at least 2"),
         ("[training]\nepoch = 3", r"training\.epoch: .*; did you mean 'epochs'\?"),
         ("[training]\nloss = 'cros_entropy'", r"got 'cros_entropy'; did you mean 'cross_entropy'\?"),
@@ -49,9 +52,12 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[evaluation]\nbaselines = ['markof']", r"evaluation\.baselines\.0: .*; did you mean 'markov'\?"),
         ("[recommendations]\nactive_days = 9", r"active_days: expected at most sessions\.window_days = 7"),
         ("[events.columns]\nuser_id = ''", r"events\.columns\.user_id: .*; got ''"),
-        ("[events.columns]\nuser_id = 'item_id'", r"events\.columns: .*'item_id' is named twice"),
-        ("[events]\nsources = ['']", r"events: sources: expected globs of files"),
-        ("[events]\nsources = ['s3://me:hunter2@logs/*']", r"events: sources: .*bring the files here"),
+        (
+            "[events.columns]\nuser_id = 'item_id'",
+            r"events\.columns\.item_id: .*'item_id' is named by user_id too",
+        ),
+        ("[events]\nsources = ['']", r"events\.sources: expected globs of files"),
+        ("[events]\nsources = ['s3://me:hunter2@logs/*']", r"events\.sources: .*bring the files here"),
         ("[registry]\nmodel_name = 'a/b'", r"registry\.model_name: .*; got 'a/b'"),
         ("[registry]\ntracking_uri = 'localhost:5000'", r"tracking_uri: expected an address such as http"),
         ("[training", "expected a TOML file"),
@@ -81,6 +87,13 @@ def test_a_wrong_setting_is_named_with_what_was_expected_and_what_came(tmp_path,
 def test_a_secret_in_the_registry_s_section_is_refused_and_not_repeated(tmp_path, setting):
     with pytest.raises(ConfigurationError, match="registry") as refused:
         load_config(written(tmp_path, f"[registry]\n{setting}"))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["events.timezone", "gate.metric", "model.cell", "sessions.repeats"])
+def test_an_address_where_none_belongs_is_not_repeated(tmp_path, key):
+    with pytest.raises(ConfigurationError, match=f"{key}: .*; what came is not shown") as refused:
+        load_config(written(tmp_path, ""), {key: "https://me:hunter2@host/x"})
     assert "hunter2" not in str(refused.value)
 
 
@@ -136,6 +149,37 @@ def test_loading_a_configuration_imports_nothing_heavy():
 def test_every_wrong_setting_is_told_at_once(tmp_path):
     with pytest.raises(ConfigurationError, match="2 wrong setting"):
         load_config(written(tmp_path, "[training]\nepochs = 'a'\n[sessions]\ngap_minutes = -1"))
+
+
+def test_every_wrong_setting_is_told_with_its_key_once_whichever_way_it_is_wrong(tmp_path):
+    overrides = {
+        "training.epochs": 0,
+        "training.loss": "bce",
+        "training.units": 3,
+        "model.layers": 99,
+        "model.scale": "wide",
+        "gate.metric": "mrr",
+        "sessions.max_length": 2,
+        "sessions.min_length": 9,
+        "sessions.window_days": 1,
+        "events.timezone": "Mars/Base",
+        "alerts.slack_env": "a-b",
+        "alerts.blocks": ["none"],
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(written(tmp_path, ""), overrides)
+    head, *lines = str(refused.value).splitlines()
+    assert head.endswith("11 wrong setting(s)")
+    keys = [line.split(":")[0].strip() for line in lines]
+    assert sorted(keys) == sorted(set(overrides) - {"sessions.min_length"})
+    assert not [line for key, line in zip(keys, lines, strict=True) if line.count(key) > 1]
+    assert not [line for line in lines if "Value error" in line or line.count("; got ") > 1]
+
+
+def test_settings_are_not_called_unfit_beside_a_section_that_is_wrong_itself(tmp_path):
+    wrong = {"gate.metric": "mrr_at_50", "evaluation.cutoffs": [50], "evaluation.max_sessions": 0}
+    with pytest.raises(ConfigurationError, match="1 wrong setting"):
+        load_config(written(tmp_path, ""), wrong)
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path):
