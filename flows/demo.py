@@ -24,6 +24,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "training": {"epochs": 5, "negatives": 512},
     "recommendations": {"k": 10},
 }
+# without the workflow type a browser that was never here before opens any experiment as a GenAI one
+RUNS = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"
 QUERY = """\
 select user_id, rank, item_id, round(score, 2) as score, source, model_version, night
 from user_recommendations order by user_id, rank limit 5"""
@@ -98,7 +100,7 @@ def _commands(folder: Path, warehouse: Path) -> dict[str, str]:
     binary = f"{here.relative_to(Path.cwd())}/" if here.is_relative_to(Path.cwd()) else ""
     return {
         "The nights so far": f"{binary}rnnrec status --config {folder / 'rnnrec.toml'}",
-        "Runs, metrics and models in the MLflow UI": (
+        f"Runs, metrics and models in the MLflow UI, at {RUNS}": (
             f"{binary}mlflow ui --backend-store-uri sqlite:///{(warehouse / 'mlflow.db').resolve()}"
         ),
         "Flow runs in the Prefect UI": (

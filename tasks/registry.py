@@ -546,9 +546,25 @@ def _pyfunc(folder: Path, target: Path) -> Path:
             pip_requirements=_requirements(),
             signature=_signature(_item_type(folder)),
         )
-    example = {"dataframe_split": {"columns": ["items"], "data": [[_example_items(folder)]]}}
-    (target / "serving_input_example.json").write_text(json.dumps(example))
+    _add_example(target, {"columns": ["items"], "data": [[_example_items(folder)]]})
     return target
+
+
+def _add_example(target: Path, frame: dict[str, Any]) -> None:
+    """What MLflow writes for an input example, but for the run of the model to see whether it fits."""
+    from mlflow.models import Model
+
+    asked = {"input_example.json": frame, "serving_input_example.json": {"dataframe_split": frame}}
+    for name, content in asked.items():
+        (target / name).write_text(json.dumps(content))
+    described = Model.load(target)
+    described.saved_input_example_info = {
+        "artifact_path": "input_example.json",
+        "serving_input_path": "serving_input_example.json",
+        "type": "dataframe",
+        "pandas_orient": "split",
+    }
+    described.save(target / "MLmodel")
 
 
 def _item_type(folder: Path) -> str:

@@ -19,7 +19,7 @@ import typer
 import yaml
 from prefect.settings.models.flows import FlowsSettings
 
-from flows import processes, serving, surroundings
+from flows import demo, processes, serving, surroundings
 from flows.cli import app
 from rnnrec_model.baselines import BASELINES
 from rnnrec_model.cells import CELLS
@@ -93,6 +93,8 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
         ("runbook", f"The exit code is {128 + SIGTERM} for SIGTERM and {128 + SIGINT} for SIGINT"),
         ("runbook", f"they wait for each other, up to {WAIT_SECONDS} seconds"),
         ("runbook", f'set_registered_model_alias("{Config().registry.model_name}", "champion"'),
+        ("readme", f"in the MLflow UI, at {demo.RUNS}: "),
+        ("runbook", demo.RUNS),
         ("data", f"Staged files of dead runs are deleted after {STALE_HOURS} hours"),
         ("data", f"row groups of {parquet.ROW_GROUP:,} rows"),
         ("data", f"over the digests of the {WORDS[len(tables.OUTPUTS)]} output tables"),

@@ -110,6 +110,21 @@ def test_a_failed_night_before_the_one_that_readers_see_is_past(tmp_path: Path) 
     assert status.health(cfg, DAY).healthy
 
 
+def test_a_night_that_was_never_meant_is_forgotten_with_its_record_and_its_number_is_not_given_again(
+    tmp_path: Path,
+) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY)
+    assert not status.health(cfg, DAY).healthy
+    record = max((cfg.root / "attempts").glob("*.json"), key=lambda path: int(path.stem))
+    record.unlink()
+    assert status.health(cfg, DAY).healthy
+    assert [night["night"] for night in status.recent(cfg)] == ["2026-01-02"]
+    with attempts.recorded(cfg, SATURDAY, "r") as number:
+        assert number == int(record.stem) + 1
+
+
 def test_a_run_that_goes_on_does_not_hide_that_the_one_before_failed(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
