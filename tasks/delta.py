@@ -40,6 +40,7 @@ SETTINGS: dict[str, str | None] = {
 }
 COMMIT_TRIES = 20
 NEWEST_ENTRIES = 20  # a night writes no table's log more often
+RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
 
 
 @dataclass(frozen=True)
@@ -476,7 +477,10 @@ def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
     """
     found = files(cfg, name, version)
     for file in found:
-        parquet.rows_in(file)
+        try:
+            parquet.rows_in(file)
+        except WarehouseError as error:
+            raise WarehouseError(f"table {name}: expected readable files; got {error}; {RESTORE}") from error
     return parquet.read(found) if found else None
 
 
@@ -532,11 +536,8 @@ def _unreadable(folder: Path) -> list[Path]:
 
 
 def _torn(name: str, entries: Sequence[Path], what: str) -> WarehouseError:
-    named = ", ".join(str(entry) for entry in entries)
-    return WarehouseError(
-        f"table {name}: expected a readable log; got {named}: {what}; restore it from a backup "
-        "(docs/runbook.md, damaged files)"
-    )
+    named, said = ", ".join(str(entry) for entry in entries), what.partition("\n")[0]  # then come its calls
+    return WarehouseError(f"table {name}: expected a readable log; got {named}: {said}; {RESTORE}")
 
 
 def _arrow_schema(table: DeltaTable) -> pa.Schema:

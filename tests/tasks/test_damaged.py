@@ -121,7 +121,7 @@ def test_damaged_publications_are_named_before_a_night_begins(cfg: Config) -> No
     file = Path(delta.files(cfg, "publications")[0])
     cut(file)
     for work in (heal.heal, serve.refresh, publish.publications):
-        with pytest.raises(WarehouseError, match=f"{file}.*no readable Parquet file"):
+        with pytest.raises(WarehouseError, match=f"{file}.*no readable Parquet file.*from a backup"):
             work(cfg)
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
@@ -155,12 +155,23 @@ def test_a_torn_log_entry_is_named_with_what_to_do(cfg: Config, damage: Any) -> 
             work()
 
 
-@pytest.mark.parametrize("damage", [cut, empty])
-def test_a_torn_entry_in_the_middle_of_the_publications_log_is_named(cfg: Config, damage: Any) -> None:
-    entry = sorted((cfg.root / "tables" / "publications" / "_delta_log").glob("*.json"))[1]
+def flip_some_bits(entry: Path) -> None:
+    content = bytearray(entry.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 8] = bytes(byte ^ 0xFF for byte in content[middle : middle + 8])
+    entry.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, flip_some_bits])
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_torn_entry_in_the_middle_of_the_publications_log_is_named(
+    cfg: Config, number: int, damage: Any
+) -> None:
+    entry = sorted((cfg.root / "tables" / "publications" / "_delta_log").glob("*.json"))[number]
     damage(entry)
-    with pytest.raises(WarehouseError, match=f"table publications: .* {entry}"):
+    with pytest.raises(WarehouseError, match=f"table publications: .* {entry}.*from a backup") as refused:
         serve.refresh(cfg)
+    assert len(str(refused.value).splitlines()) == 1, refused.value
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
