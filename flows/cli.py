@@ -381,12 +381,12 @@ def _ready(config: Path, overrides: dict[str, Any]) -> Config:
 
 def _with_nights(config: Path) -> Config:
     """The configuration of a warehouse that can be written and in which nights were published."""
-    from tasks import publish
+    from tasks import whole
     from tasks.errors import WarehouseError
     from tasks.warehouse import make_root
 
     cfg = _ready(config, {})
-    if not publish.publications(cfg):
+    if not whole.publications(cfg):
         raise WarehouseError(
             f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
         )

@@ -54,9 +54,9 @@ def connect(
 
 
 @contextmanager
-def reader(*reads: Path) -> Iterator[Connection]:
-    """An in-memory connection that sees these files only; for work that has no warehouse."""
-    con = _opened(None)
+def reader(*reads: Path, present: Path | None = None) -> Iterator[Connection]:
+    """A connection that sees these files only, and writes nothing; in memory without a present database."""
+    con = _opened(None, present)
     try:
         _confine(con, [], reads)
         yield con

@@ -3,14 +3,15 @@
 A run that died between its publication and the refresh left readers on the night before; one that died
 earlier left staged files that no table names, and folders it worked in. Nothing here is needed for the night
 that begins to be right, so what cannot be healed is said and does not stop it: the night may be the cure.
-For the publications it is none: where they cannot be read, no night could end, so none begins.
+For the publications it is none: where they cannot be read, no night could end, so none begins;
+where some are lost, a night would give their numbers away again.
 """
 
 from __future__ import annotations
 
 import logging
 
-from tasks import delta, duck, publish, serve, workplace
+from tasks import delta, duck, serve, whole, workplace
 from tasks.config import Config
 from tasks.errors import WarehouseError
 
@@ -20,9 +21,9 @@ log = logging.getLogger(__name__)
 def heal(cfg: Config) -> None:
     """Show readers what is published, and delete what no living run can still need.
 
-    Raises WarehouseError when the publications cannot be read.
+    Raises WarehouseError when the publications cannot be read, or some that readers were shown are lost.
     """
-    published = publish.publications(cfg)
+    published = whole.publications(cfg)
     try:
         if published:
             serve.refresh(cfg)

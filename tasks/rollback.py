@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from tasks import delta, parquet, publish, registry, serve
+from tasks import delta, parquet, publish, registry, serve, whole
 from tasks.config import Config
 from tasks.errors import NightError, RegistryError, WarehouseError
 from tasks.pins import Model
@@ -35,10 +35,10 @@ def rollback(cfg: Config, night: date) -> RolledBack:
     """Show the night as it was last published, and make its model the champion.
 
     Raises NightError for a night that was never published, WarehouseError when its files are gone or changed,
-    RegistryError when the registry does not answer, or lacks the model that the night was published with,
-    its files included; nothing has moved then.
+    or publications were lost, RegistryError when the registry does not answer, or lacks the model that the
+    night was published with, its files included; nothing has moved then.
     """
-    row = publish.newest_of(publish.publications(cfg), night)
+    row = publish.newest_of(whole.publications(cfg), night)
     if row is None:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
     _check_files(cfg, row)

@@ -19,14 +19,14 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from tasks import delta, duck, durable, parquet, publish, tables
+from tasks import delta, duck, durable, publish, tables, whole
 from tasks.config import Config
 from tasks.errors import WarehouseError
 from tasks.publish import Row
+from tasks.whole import DATABASE
 
 log = logging.getLogger(__name__)
 
-DATABASE = "serve.duckdb"
 REFRESH_TRIES = 20
 ANY_COLUMNS = "hive_partitioning = false, union_by_name = true"  # rows of older versions of ours have fewer
 PRUNED = "hive_partitioning = true, hive_types = {'night': date}"  # a night is found by its path alone
@@ -45,8 +45,8 @@ class Served:
 def refresh(cfg: Config) -> Served:
     """Rebuild serve.duckdb and `latest`; safe at any time, also while other runs publish and refresh.
 
-    Raises WarehouseError when a file of the shown night is missing or damaged, or the place cannot be
-    written, as on a full disk; readers have then what they had.
+    Raises WarehouseError when a publication that readers were shown is lost, a file of the shown night is
+    missing or damaged, or the place cannot be written, as on a full disk; readers have then what they had.
     """
     try:
         for pattern in (f".{DATABASE}-*", ".latest-*", "published/.*"):
@@ -61,8 +61,11 @@ def refresh(cfg: Config) -> Served:
 
 def _refreshed(cfg: Config) -> Served:
     for _ in range(REFRESH_TRIES):
+        remembered = whole.highest_shown(cfg)
         version = delta.version(cfg, "publications")
         rows = publish.publications(cfg, version)
+        if said := whole.lost(cfg, rows, remembered):
+            raise WarehouseError(said)
         shown = publish.latest(rows)
         if rows:
             _show(cfg, version, rows, shown)
@@ -103,36 +106,20 @@ def _history(cfg: Config, rows: Sequence[Row], shown: Row | None) -> list[Row]:
 
     Raises WarehouseError when it is the night to be shown whose file is not.
     """
-    if shown is not None and (fault := _fault(cfg, shown)):
+    if shown is not None and (fault := whole.changed(cfg, shown)):
         raise WarehouseError(
             f"night {shown['night']}: expected the published file {fault}; readers keep what they have; "
             "restore it from a backup, or run the night again"
         )
-    whole = []
+    kept = []
     for row in {row["night"]: row for row in rows}.values():  # oldest first: the last of a night stays
-        if fault := _fault(cfg, row):
+        if fault := whole.fault(cfg, row):
             log.warning(
                 "night %s is left out of the history: %s; restore it from a backup", row["night"], fault
             )
         else:
-            whole.append(row)
-    return whole
-
-
-def _fault(cfg: Config, row: Row) -> str:
-    """The first file of a publication that is gone or damaged, and how; an empty text when all are whole."""
-    pins = json.loads(row["tables"])
-    for name, files in publish.pinned_files(cfg, row).items():
-        for file in files:
-            if not file.is_file():
-                return f"{file}; it is gone"
-        try:
-            found = sum(parquet.rows_in(file) for file in files)
-        except WarehouseError as error:
-            return str(error)
-        if found != pins[name]["rows"]:
-            return f"{files[0]}; it has {found} rows, not {pins[name]['rows']}"
-    return ""
+            kept.append(row)
+    return kept
 
 
 def _build(cfg: Config, path: Path, version: int | None, history: Sequence[Row], shown: Row | None) -> None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypedDict
 
-from tasks import attempts, publish
+from tasks import attempts, publish, whole
 from tasks.attempts import Attempt
 from tasks.config import Config
 from tasks.days import start
@@ -86,9 +86,12 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
 
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:
     """Unhealthy: readers see nothing, or what was published longer than `max_age` ago, or the last run of
-    the night they see or of a later one did not come to its end."""
-    moment, shown = _naive(now), publish.latest(publish.publications(cfg))
+    the night they see or of a later one did not come to its end, or what they see was lost or damaged."""
+    moment, remembered = _naive(now), whole.highest_shown(cfg)
+    rows = publish.publications(cfg)
+    shown = publish.latest(rows)
     wrong = [_what_happened(one, moment) for one in _broken(attempts.every(cfg), shown)]
+    wrong += filter(None, [whole.lost(cfg, rows, remembered), _damaged(cfg, shown)])
     if shown is None:
         return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
     hours = _hours(moment - shown["published_at"])
@@ -120,6 +123,15 @@ def _broken(runs: Sequence[Attempt], shown: Row | None) -> list[Attempt]:
     first = shown["night"].isoformat() if shown else ""
     last = {one.night: one for one in runs if one.state != "running" and one.night >= first}
     return [last[night] for night in sorted(last) if last[night].state != "done"]
+
+
+def _damaged(cfg: Config, shown: Row | None) -> str:
+    if shown is None or not (fault := whole.fault(cfg, shown)):
+        return ""
+    return (
+        f"Night {shown['night']}: expected the published file {fault}; restore it from a backup, or run the "
+        "night again"
+    )
 
 
 def _what_happened(one: Attempt, now: datetime) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tasks import delta, heal, publish, serve
+from tasks import delta, heal, publish, rollback, serve
 from tasks.config import Config
 from tasks.errors import WarehouseError
 
@@ -232,3 +232,57 @@ def refused_night(cfg: Config) -> str | None:
     except WarehouseError as error:
         return str(error)
     return None
+
+
+# ------------------------------------------------------------------------------- a log that lost its end
+
+
+def lose_newest_publication(cfg: Config) -> Path:
+    entry = newest_entry(cfg, "publications")
+    entry.unlink()
+    return entry.parent
+
+
+def test_readers_stay_and_no_night_begins_where_the_newest_publication_is_lost(cfg: Config) -> None:
+    folder = lose_newest_publication(cfg)
+    for work in (heal.heal, serve.refresh, lambda cfg: rollback.rollback(cfg, SATURDAY)):
+        with pytest.raises(WarehouseError, match=f"{folder}: expected publication 2.* is 1: .*restore it"):
+            work(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_readers_stay_where_all_publications_are_lost(cfg: Config) -> None:
+    shutil.rmtree(cfg.root / "tables" / "publications")
+    for work in (heal.heal, serve.refresh):
+        with pytest.raises(WarehouseError, match=r"expected publication 2.* is none"):
+            work(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_a_lost_publication_that_no_reader_was_shown_is_run_again(cfg: Config) -> None:
+    driver.publish_night(cfg, SUNDAY, users=6)
+    lose_newest_publication(cfg)
+    assert refused_night(cfg) is None
+    assert driver.whole_night(cfg) == SUNDAY_SEEN
+
+
+@pytest.mark.parametrize("damage", [cut, fill_with_noise, empty, Path.unlink])
+def test_a_damaged_database_keeps_nobody_from_making_it_anew(cfg: Config, damage: Any) -> None:
+    damage(cfg.root / "serve.duckdb")
+    heal.heal(cfg)
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
+
+
+def test_changed_bytes_of_the_shown_night_are_named_and_of_an_old_one_not_looked_for(cfg: Config) -> None:
+    flip_a_byte(pinned(cfg, FRIDAY))
+    serve.refresh(cfg)
+    file = pinned(cfg, SATURDAY)
+    flip_a_byte(file)
+    with pytest.raises(WarehouseError, match=f"{file}; its bytes have changed; .*restore it"):
+        serve.refresh(cfg)
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[40] ^= 0xFF  # of the rows: the footer at the end stays whole
+    file.write_bytes(content)

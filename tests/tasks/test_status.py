@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks import attempts, status
+from tasks import attempts, publish, serve, status
 from tasks.config import Config, EventsConfig
 from tasks.errors import ConfigurationError, SourceError
 
@@ -163,3 +163,26 @@ def test_an_age_has_a_unit() -> None:
     ]
     with pytest.raises(ConfigurationError, match="as in 26h; got '26'"):
         status.age("26")
+
+
+def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    file = publish.pinned_files(cfg, publish.publications(cfg)[0])["user_recommendations"][0]
+    for damage in (lambda: file.write_bytes(file.read_bytes()[:100]), file.unlink):
+        damage()
+        found = status.health(cfg, DAY)
+        assert not found.healthy
+        assert str(file) in found.sentence
+
+
+def test_a_lost_publication_that_readers_were_shown_is_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    serve.refresh(cfg)
+    log = cfg.root / "tables" / "publications" / "_delta_log"
+    max(log.glob("*.json")).unlink()
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert f"{log}: expected publication 2" in found.sentence
