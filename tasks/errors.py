@@ -10,7 +10,7 @@
     ├── AuditError            8   the staged tables break a rule: nothing was published
     ├── FencedError           9   a later run, of this night or a neighbouring one, overtook this one
     ├── ModelFailure         10   training or scoring failed (wraps rnnrec_model.errors.ModelError)
-    └── StaleError           11   `rnnrec status --check`: readers see something old or damaged, or a run failed
+    └── StaleError           11   `rnnrec status --check`: readers see old or damaged files, or a run failed
 
 Each message says what was expected, what came, and what to do next.
 """
