@@ -19,6 +19,15 @@ def sync(path: Path) -> None:
         os.close(handle)
 
 
+def sync_tree(folder: Path) -> None:
+    """fsync all files and folders below, the folder itself, and its name in the folder above."""
+    for place, _, files in os.walk(folder):
+        for name in files:
+            sync(Path(place, name))
+        sync(Path(place))
+    sync(folder.parent)
+
+
 def make_folder(folder: Path) -> None:
     """Create a folder with its parents, each name synced into the folder above it."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]

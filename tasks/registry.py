@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 from urllib.request import url2pathname
 
-from tasks import addresses, pins, warehouse
+from tasks import addresses, durable, pins, warehouse
 from tasks.config import Config
 from tasks.errors import RegistryError
 
@@ -492,7 +492,14 @@ def _log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id)
+    _make_durable(cfg, run.info.artifact_uri)
     return run_id, hashlib.sha256(listed.encode()).hexdigest()
+
+
+def _make_durable(cfg: Config, artifact_uri: str) -> None:
+    """MLflow copies files and syncs none; tables and publication, which are synced, point at this model."""
+    if not cfg.registry.tracking_uri:
+        durable.sync_tree(Path(url2pathname(urlparse(artifact_uri).path)))
 
 
 def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:

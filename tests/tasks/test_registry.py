@@ -17,7 +17,7 @@ from urllib.request import url2pathname
 
 import pytest
 
-from tasks import registry
+from tasks import durable, registry
 from tasks.config import Config, WarehouseConfig
 from tasks.errors import RegistryError
 from tasks.registry import Facts, Version
@@ -100,6 +100,23 @@ def test_every_file_of_a_model_is_listed_its_code_too_and_the_version_pins_the_l
     assert weights == trained[1]["weights.safetensors"]
     listed = (model.parent / "model_files.json").read_bytes()
     assert version.files_digest == hashlib.sha256(listed).hexdigest()
+
+
+def test_a_models_files_outlast_a_power_cut_once_it_is_registered(
+    register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr(durable, "sync", synced.add)
+    run = Path(url2pathname(urlparse(register(FRIDAY).source).path)).parent
+    assert len(list(run.rglob("*.safetensors"))) > 0
+    assert synced == {run.parent, run, *run.rglob("*")}
+
+
+def test_a_published_model_is_known_by_its_run_too(cfg: Config, register: Any, tmp_path: Path) -> None:
+    pinned = registry.pin(cfg, register(FRIDAY))
+    registry.check(cfg, pinned, tmp_path / "same")
+    with pytest.raises(RegistryError, match="expected run 0123's, which was published"):
+        registry.check(cfg, replace(pinned, run_id="0123"), tmp_path / "other")
 
 
 def test_the_same_files_for_the_same_night_keep_their_version(register: Any) -> None:
