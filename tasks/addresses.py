@@ -39,6 +39,11 @@ def shown(address: str) -> str:
     return f"{scheme}{mark}{'***@' if user or at else ''}{host}"
 
 
+def without_users(text: str) -> str:
+    """The text with *** for what could be a user and a password before a host."""
+    return re.sub(r"[^\s'\"]*:[^\s'\"]*@", "***@", text)
+
+
 def _split(rest: str) -> tuple[str, str, str]:
     """(where, the sign that begins the rest, what is asked there)."""
     found = re.search(r"[?;#]", rest)

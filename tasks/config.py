@@ -339,12 +339,13 @@ def _toml_value(value: Any) -> Any:
 
 def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
     *parents, leaf = dotted.split(".")
+    shown = addresses.without_users(dotted)
     for name in parents:
         tree = tree.setdefault(name, {})
         if not isinstance(tree, dict):
-            raise ConfigurationError(f"override {dotted}: {name} is a value, not a section")
+            raise ConfigurationError(f"override {shown}: expected a section before the last dot; got a value")
     if not parents:
-        raise ConfigurationError(f"override {dotted}: expected section.key, as in training.epochs=3")
+        raise ConfigurationError(f"override {shown}: expected section.key, as in training.epochs=3")
     tree[leaf] = value
 
 
@@ -380,7 +381,8 @@ def _beyond_the_window(cfg: Config) -> list[str]:
 
 
 def _refusal(path: Path, wrong: Sequence[str]) -> ConfigurationError:
-    return ConfigurationError("\n  ".join([f"{path}: {len(wrong)} wrong setting(s)", *wrong]))
+    told = map(addresses.without_users, wrong)  # our own words too may quote what came
+    return ConfigurationError("\n  ".join([f"{path}: {len(wrong)} wrong setting(s)", *told]))
 
 
 def _explain(error: ValidationError) -> list[str]:

@@ -19,6 +19,7 @@ from tasks.errors import SourceError
 
 DELIMITERS = b",\t;|"
 MALFORMED = "malformed csv"
+TOO_LONG = "line too long"
 LONGEST_RECORD_LINES = 100
 CHUNK_RECORDS = 100_000
 FIELDS = ("user_id", "item_id", "moment", "session_id")
@@ -96,7 +97,7 @@ def records(source: Iterable[bytes], delimiter: str, width: int | None = None) -
 
 def _is_odd(fields: list[str], fault: str | None, width: int | None) -> bool:
     """Lines that make no sense together were not meant to be together."""
-    return fault == MALFORMED or (width is not None and len(fields) != width)
+    return fault in (MALFORMED, TOO_LONG) or (width is not None and len(fields) != width)
 
 
 class _Ahead:
@@ -119,6 +120,8 @@ class _Ahead:
 
 def _fields(raw: bytes, delimiter: str) -> tuple[list[str] | None, str | None]:
     """(fields, fault); no fields when a quote is still open."""
+    if len(raw) > lines.LONGEST_LINE_BYTES:
+        return [], TOO_LONG
     raw = raw.removesuffix(b"\n").removesuffix(b"\r")
     if not raw.strip():
         return [], "blank line"

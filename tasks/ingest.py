@@ -21,6 +21,7 @@ from tasks.sources import Source
 
 EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
 LATEST = datetime(2100, 1, 1)
+LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand in every table
 TOP_REASONS = 5
 TOP_NAMES = 5
 
@@ -131,6 +132,7 @@ def typing_of(cfg: Config) -> dict[str, Any]:
         "sessions_given": bool(cfg.events.columns.session_id),
         "earliest": EARLIEST,
         "latest": LATEST,
+        "longest_id": LONGEST_ID,
     }
 
 

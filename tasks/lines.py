@@ -3,7 +3,9 @@
 Bulk readers drop what they cannot decode. Here every byte belongs to a line, every line has a number, and
 `count_lines` counts them on another way, so that the caller can prove that none went missing.
 A line ends at "\\n", "\\r\\n" or "\\r"; a last line without an end counts; a byte order mark is not part of
-the first line. A file is gzip if it begins as gzip does, whatever its name.
+the first line. A file is gzip if it begins as gzip does, whatever its name. Of a line longer than
+LONGEST_LINE_BYTES, its end included, only the first so many bytes and the last one are kept: it still is
+longer, so that whoever parses it can tell and refuse it, and nobody needs memory for the rest.
 """
 
 from __future__ import annotations
@@ -24,7 +26,13 @@ from tasks.errors import SourceError
 
 BLOCK_BYTES = 16 * 2**20
 GZIP = b"\x1f\x8b"
-LONGEST_LINE_BYTES = 16 * 2**20  # what a longer line has beyond is dropped: such a line is refused anyway
+LONGEST_LINE_BYTES = 2**20
+ENCODINGS = {  # the longer marks first: that of UTF-32 begins with that of UTF-16
+    codecs.BOM_UTF32_LE: "utf-32",
+    codecs.BOM_UTF32_BE: "utf-32",
+    codecs.BOM_UTF16_LE: "utf-16",
+    codecs.BOM_UTF16_BE: "utf-16",
+}
 
 
 def count_lines(path: Path) -> int:
@@ -46,7 +54,7 @@ def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
             rest += block
             end = _last_end(rest)
             if end:
-                yield rest[:end]
+                yield _shortened(rest[:end])
             rest = _bounded(rest[end:])
     if rest:
         yield rest
@@ -58,8 +66,22 @@ def _last_end(block: bytes) -> int:
 
 
 def _bounded(line: bytes) -> bytes:
-    """An unfinished line without its middle, if it is too long."""
-    return line if len(line) <= LONGEST_LINE_BYTES else line[: LONGEST_LINE_BYTES - 1] + line[-1:]
+    """A line, finished or not, cut if it is too long; its last byte may be its end, or half of it."""
+    return line if len(line) <= LONGEST_LINE_BYTES else line[:LONGEST_LINE_BYTES] + line[-1:]
+
+
+def _shortened(block: bytes) -> bytes:
+    """Whole lines, the long ones cut. Steps as far as a line may be long, so it costs next to nothing."""
+    parts, start = [], 0
+    while len(block) - start > LONGEST_LINE_BYTES:
+        window = start, start + LONGEST_LINE_BYTES
+        end = max(block.rfind(b"\n", *window), block.rfind(b"\r", *window)) + 1
+        if not end:
+            found = (block.find(b"\n", window[1]), block.find(b"\r", window[1]))
+            end = min((place for place in found if place >= 0), default=len(block) - 1) + 1
+        parts.append(block[start:end] if end <= window[1] else _bounded(block[start:end]))
+        start = end
+    return b"".join([*parts, block[start:]]) if parts else block
 
 
 def numbered(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
@@ -99,8 +121,11 @@ def _opened(path: Path) -> Iterator[BufferedReader[Any]]:
 
 def _skip_mark(path: Path, stream: BufferedReader[Any]) -> None:
     """Past the byte order mark of UTF-8; that of UTF-16 or UTF-32 is refused."""
-    start = stream.peek(3)[:3]
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceError(f"{path}: expected UTF-8; got UTF-16; convert it, as with iconv -f utf-16 -t utf-8")
-    if start == codecs.BOM_UTF8:
+    start = stream.peek(4)[:4]
+    for mark, name in ENCODINGS.items():
+        if start.startswith(mark):
+            raise SourceError(
+                f"{path}: expected UTF-8; got {name.upper()}; convert it, as with iconv -f {name} -t utf-8"
+            )
+    if start.startswith(codecs.BOM_UTF8):
         stream.read(3)

@@ -215,7 +215,8 @@ def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[
     names = [name for name in columns.model_dump().values() if name]
     for table in lines.numbered(source.path):
         con.register("chunk", table)
-        duck.view(con, "parsed", "parsed_ndjson", names=names, **_pointers(columns))
+        parameters = {"names": names, "longest": lines.LONGEST_LINE_BYTES, **_pointers(columns)}
+        duck.view(con, "parsed", "parsed_ndjson", **parameters)
         yield Piece(len(table), len(table))
 
 

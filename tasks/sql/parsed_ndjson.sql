@@ -3,12 +3,13 @@
 -- reads: chunk(line, raw blob)
 -- parameters: $user, $item, $moment, $session: JSON pointers ('' where there are no given sessions);
 -- $names: the keys they point to. A line without one of them is refused anyway, so more keys than names are
--- one key twice.
+-- one key twice. $longest: bytes of the longest line that is looked at.
 with decoded as (
     select
         line,
         raw,
-        try(decode(raw)) as line_text
+        octet_length(raw) > $longest as is_too_long,
+        case when octet_length(raw) <= $longest then try(decode(raw)) end as line_text
     from chunk
 ),
 
@@ -20,6 +21,7 @@ checked as (
             line_text, regexp_replace(left(cast(raw as varchar), 1000), '(\\x0D)?(\\x0A)?$', '')
         ) as raw,
         case
+            when is_too_long then 'line too long'
             when line_text is null then 'invalid utf-8'
             when trim(line_text, e' \t\r\n') = '' then 'blank line'
             when not json_valid(line_text) then 'malformed json'

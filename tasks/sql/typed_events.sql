@@ -5,7 +5,7 @@
 -- grain: line
 -- reads: parsed, clock(since, until, ahead): how far local time is ahead of UTC, over the wanted days
 -- parameters: $unit (auto, s, ms, us, iso), $earliest and $latest (the times we believe),
--- $sessions_given
+-- $sessions_given, $longest_id (characters)
 with amounts as (
     select
         *,
@@ -52,9 +52,12 @@ judged as (
             when fault is not null then fault
             when user_id is null or trim(cast(user_id as varchar)) = '' then 'missing user'
             when item_id is null or trim(cast(item_id as varchar)) = '' then 'missing item'
+            when length(cast(user_id as varchar)) > $longest_id then 'user id too long'
+            when length(cast(item_id as varchar)) > $longest_id then 'item id too long'
             when moment_number is null and moment_time is null and coalesce(trim(moment_text), '') = ''
                 then 'missing timestamp'
             when $sessions_given and coalesce(trim(session_id), '') = '' then 'missing session'
+            when $sessions_given and length(session_id) > $longest_id then 'session id too long'
             when event_time is null and microseconds is null then 'bad timestamp'
             when event_time is null or event_time < $earliest or event_time >= $latest
                 then 'timestamp out of range'

@@ -103,6 +103,39 @@ def test_a_whole_section_that_is_an_address_is_not_repeated(tmp_path):
     assert "hunter2" not in str(refused.value)
 
 
+@pytest.mark.parametrize("address", ["https://me:hunter2@host/x", "me:hunter2@host"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "events.timezone",
+        "events.columns.user_id",
+        "events.format",
+        "gate.metric",
+        "model.cell",
+        "training.epochs",
+        "registry.model_name",
+        "alerts.slack_env",
+        "evaluation.baselines",
+        "nowhere.at_all",
+        "gate",
+    ],
+)
+def test_an_address_with_a_user_is_repeated_for_no_setting(tmp_path, key, address):
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(written(tmp_path, ""), {"events.columns.item_id": address, key: address})
+    said = str(refused.value)
+    assert key.split(".")[0] in said
+    assert "hunter2" not in said
+    assert "got '" not in said or "not shown" not in said
+
+
+@pytest.mark.parametrize("dotted", ["https://me:hunter2@host/x", "gate.https://me:hunter2@host/x"])
+def test_an_address_in_the_place_of_a_key_is_not_repeated(tmp_path, dotted):
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(written(tmp_path, ""), {dotted: "1"})
+    assert "hunter2" not in str(refused.value)
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -432,13 +432,76 @@ def test_a_file_is_gzip_if_it_begins_as_gzip_does(lenient: Config) -> None:
     assert ingest(lenient, NIGHT, "run", 1).accepted == 5
 
 
-@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32"])
-def test_another_encoding_is_refused_by_the_files_name(tmp_path: Path, encoding: str) -> None:
+@pytest.mark.parametrize(
+    ("encoding", "called"),
+    [("utf-16", "utf-16"), ("utf-16-be", "utf-16"), ("utf-32", "utf-32"), ("utf-32-be", "utf-32")],
+)
+def test_another_encoding_is_refused_by_the_files_name_with_what_converts_it(
+    tmp_path: Path, encoding: str, called: str
+) -> None:
     path = tmp_path / "a.csv"
-    text = ("\ufeff" if encoding == "utf-16-be" else "") + "user_id,item_id,timestamp\nu,i,1767607200\n"
+    text = ("\ufeff" if encoding.endswith("be") else "") + "user_id,item_id,timestamp\nu,i,1767607200\n"
     path.write_bytes(text.encode(encoding))
-    with pytest.raises(SourceError, match=r"a\.csv: expected UTF-8; got UTF-16; convert it"):
+    says = rf"a\.csv: expected UTF-8; got {called.upper()}; convert it, as with iconv -f {called} -t utf-8"
+    with pytest.raises(SourceError, match=says):
         lines.count_lines(path)
+
+
+LONGER = "x" * (lines.LONGEST_LINE_BYTES + 1)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+def test_a_line_that_is_too_long_is_one_refused_line(lenient: Config, end: bytes) -> None:
+    good = json.dumps(GOOD).encode()
+    ndjson = [good, json.dumps({**GOOD, "page": LONGER}).encode(), good, json.dumps(LONGER * 3).encode()]
+    log(lenient, end.join(ndjson), name="logs/a.ndjson")
+    csv = [
+        b"user_id,item_id,timestamp",
+        b"u,i,1767607200",
+        b"u," + LONGER.encode() + b",0",
+        b"v,i,1767607201",
+    ]
+    log(lenient, end.join([*csv, b'v,"' + LONGER.encode() + b'",0']), name="logs/b.csv")
+    result = ingest(lenient, NIGHT, "run", 1)
+    assert (result.lines, result.rejected) == (4 + 4, 4)
+    assert [(one["source_file"], one["line"], one["reason"]) for one in rows(lenient, "rejects")] == [
+        ("logs/a.ndjson", 2, "line too long"),
+        ("logs/a.ndjson", 4, "line too long"),
+        ("logs/b.csv", 3, "line too long"),
+        ("logs/b.csv", 5, "line too long"),
+    ]
+    assert all(len(one["raw"]) <= 1000 for one in rows(lenient, "rejects"))
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
+@pytest.mark.parametrize("block_bytes", [1, 7, 64])
+def test_a_long_line_is_cut_and_no_other_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: bytes, block_bytes: int
+) -> None:
+    monkeypatch.setattr(lines, "LONGEST_LINE_BYTES", 10)
+    path = tmp_path / "a.ndjson"
+    parts = [b"", b"a" * 9, b"", b"b" * 10, b"c" * 11, b"d" * 40, b"e" * 9, b"", b"f" * 90, b"g" * 10]
+    path.write_bytes(end.join(parts))
+    found = [raw for table in lines.numbered(path, block_bytes) for raw in table["raw"].to_pylist()]
+    assert [raw.rstrip(b"\r\n") for raw in found[:-1]] == [part[:10] for part in parts[:-1]]
+    assert found[-1] == parts[-1]
+    assert lines.count_lines(path) == len(parts)
+    assert [len(raw) > 10 for raw in found[:-1]] == [len(part + end) > 10 for part in parts[:-1]]
+
+
+def test_ids_that_are_too_long_refuse_their_line_in_every_format(lenient: Config) -> None:
+    long, longest = "ü" * 1025, "ü" * 1024
+    log(lenient, GOOD, {**GOOD, "user_id": longest}, {**GOOD, "user_id": long}, name="logs/a.ndjson")
+    log(lenient, f"user_id,item_id,timestamp\nu,{longest},1767607200\nu,{long},1767607200\n".encode(),
+        name="logs/b.csv")  # fmt: skip
+    table = pa.table({"user_id": ["u", long], "item_id": ["i", "i"], "timestamp": [1767607200, 1767607200]})
+    pq.write_table(table, lenient.base / "logs" / "c.parquet")
+    ingest(lenient, NIGHT, "run", 1)
+    assert [(one["source_file"], one["line"], one["reason"]) for one in rows(lenient, "rejects")] == [
+        ("logs/a.ndjson", 3, "user id too long"),
+        ("logs/b.csv", 3, "item id too long"),
+        ("logs/c.parquet", 2, "user id too long"),
+    ]
 
 
 def test_a_key_that_stands_twice_refuses_its_line(lenient: Config) -> None:
