@@ -475,13 +475,22 @@ def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
 
     Raises WarehouseError that names a file which is gone or damaged.
     """
-    found = files(cfg, name, version)
-    for file in found:
-        try:
-            parquet.rows_in(file)
-        except WarehouseError as error:
-            raise WarehouseError(f"table {name}: expected readable files; got {error}; {RESTORE}") from error
-    return parquet.read(found) if found else None
+    parts = [_part(name, file) for file in files(cfg, name, version)]
+    return pa.concat_tables(parts, promote_options="default") if parts else None
+
+
+def _part(name: str, file: str) -> pa.Table:
+    """A file's rows: its footer may be whole where they are not."""
+    try:
+        parquet.rows_in(file)
+        return parquet.read([file])
+    except WarehouseError as error:
+        raise WarehouseError(f"table {name}: expected readable files; got {error}; {RESTORE}") from error
+    except (pa.ArrowException, OSError) as error:
+        what = str(error).strip().partition("\n")[0]
+        raise WarehouseError(
+            f"table {name}: expected readable files; got {file}: {what}; {RESTORE}"
+        ) from error
 
 
 def _paths(cfg: Config, name: str, table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:

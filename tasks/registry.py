@@ -35,7 +35,7 @@ from urllib.request import url2pathname
 
 from tasks import addresses, durable, pins, warehouse
 from tasks.config import Config
-from tasks.errors import RegistryError
+from tasks.errors import RegistryError, WarehouseError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -47,6 +47,7 @@ KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # el
 FILES = "model_files.json"
 LEFT_BY_READERS = {"registered_model_meta", "__pycache__"}  # what loading a local model leaves in its folder
 LOOK_SECONDS = 60
+SLACK = 1 << 20  # bytes beside a model: files fill whole blocks, and a log grows
 HISTORY = "nights_of"
 HISTORY_NOTE = (
     "One point a night: who was how good, how long it took, how much there was. A step is a day since 1970; "
@@ -200,7 +201,8 @@ def set_champion(cfg: Config, number: int | None) -> None:
 
 
 def fetch(cfg: Config, version: Version, folder: Path) -> Path:
-    """Folder of the version's files, copied and checked: right place, right sha256. Raises RegistryError."""
+    """Folder of the version's files, copied and checked: right place, right sha256. Raises RegistryError,
+    and WarehouseError where the disk has no room for them."""
     with _client(cfg) as client:
         expected = client.get_run(version.run_id).info.artifact_uri.rstrip("/")
         if not version.source.startswith(expected + "/") or ".." in version.source:
@@ -213,6 +215,7 @@ def fetch(cfg: Config, version: Version, folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             relative = version.source[len(expected) + 1 :]
+            _have_room(Path(scratch), _bytes(client, version.run_id, relative))
             model = Path(client.download_artifacts(version.run_id, relative, scratch))
             _check_copy(client, version, model)
             (model / RECOMMENDER).rename(folder)
@@ -623,6 +626,22 @@ def _inside(cfg: Config, version: Version) -> None:
             f"model version {version.number}: expected its files in {root}; got {where}. "
             "The warehouse was moved or the version was not registered by a night: nothing was loaded."
         )
+
+
+def _have_room(folder: Path, needed: int) -> None:
+    """Looked at before: MLflow takes a full disk for a file that its server does not have."""
+    free = shutil.disk_usage(folder).free
+    if free < needed + SLACK:
+        raise WarehouseError(
+            f"{folder.parent}: expected room for a model of {needed:,} bytes; {free:,} bytes are free; "
+            "readers keep what they have; free some space, then do the same again"
+        )
+
+
+def _bytes(client: MlflowClient, run_id: str, path: str) -> int:
+    """Of all files below a path among a run's artifacts."""
+    found = client.list_artifacts(run_id, path)
+    return sum(_bytes(client, run_id, one.path) if one.is_dir else one.file_size or 0 for one in found)
 
 
 def _listed(client: MlflowClient, version: Version) -> dict[str, str]:

@@ -234,6 +234,20 @@ def refused_night(cfg: Config) -> str | None:
     return None
 
 
+def test_flipped_bytes_of_the_publications_and_their_log_are_told_in_one_line(cfg: Config) -> None:
+    part = Path(delta.files(cfg, "publications")[0])
+    entry = min((cfg.root / "tables" / "publications" / "_delta_log").glob("*.json"))
+    for file, place in ((part, 40), (entry, entry.stat().st_size // 2)):
+        whole = file.read_bytes()
+        flip_bytes(file, place)
+        with pytest.raises(
+            WarehouseError, match=f"{file}: .*readers keep what they have; restore it"
+        ) as said:
+            serve.refresh(cfg)
+        assert "\n" not in str(said.value)
+        file.write_bytes(whole)
+
+
 # ------------------------------------------------------------------------------- a log that lost its end
 
 
@@ -274,15 +288,16 @@ def test_a_damaged_database_keeps_nobody_from_making_it_anew(cfg: Config, damage
 
 
 def test_changed_bytes_of_the_shown_night_are_named_and_of_an_old_one_not_looked_for(cfg: Config) -> None:
-    flip_a_byte(pinned(cfg, FRIDAY))
+    flip_bytes(pinned(cfg, FRIDAY))
     serve.refresh(cfg)
     file = pinned(cfg, SATURDAY)
-    flip_a_byte(file)
+    flip_bytes(file)
     with pytest.raises(WarehouseError, match=f"{file}; its bytes have changed; .*restore it"):
         serve.refresh(cfg)
 
 
-def flip_a_byte(file: Path) -> None:
+def flip_bytes(file: Path, place: int = 40) -> None:
+    """Eight of them; of the rows, as it is: a Parquet footer is at the end."""
     content = bytearray(file.read_bytes())
-    content[40] ^= 0xFF  # of the rows: the footer at the end stays whole
+    content[place : place + 8] = bytes(255 - byte for byte in content[place : place + 8])
     file.write_bytes(content)
