@@ -2,9 +2,10 @@
 
 Items are drawn on the model's device with probability ~ count**alpha, by the alias method (Walker 1977): the
 unit interval is cut into one bucket an item, of equal width; a bucket belongs to its item up to a threshold,
-and to one other item, its alias, from there on. A draw is two look-ups whatever the number of items, and an
-item's chance is exact to what a double holds: a cumulative sum in float32 stops moving, and 24-bit draws jump
-over items, long before a catalogue has millions.
+and to one other item, its alias, from there on. A draw is two look-ups whatever the number of items. An
+item's chance is right to the rounding of sums in float64, measured with Zipf weights: to 2e-12 of itself at
+1,000 items, 1e-9 at 100,000, 2e-5 at 3,000,000. A cumulative sum in float32 stops moving, and 24-bit draws
+jump over items, long before that.
 """
 
 from __future__ import annotations
@@ -74,11 +75,16 @@ class Inclusion:
     Another item j comes in two ways, independent of each other:
 
         drawn   `drawn` times, each time with chance p_j: it is missed by all with (1 - p_j)**drawn
-        brought by one of the batch's other sessions. Sessions come in random order, so each distinct item
-                that they bring is j with chance q_j = sessions with j / sum over all items of sessions with
-                the item: missed by all with (1 - q_j)**others
+        brought by one of the batch's other sessions. As if sessions came in random order, each distinct
+                item that they bring is j with chance q_j = sessions with j / sum over all items of sessions
+                with the item: missed by all with (1 - q_j)**others
 
         log chance = log(1 - (1 - p_j)**drawn * (1 - q_j)**others)
+
+    With order = "time" sessions are in random order inside blocks only, and what is popular changes over an
+    epoch. The sum of 1 / chance over the candidates, divided by the number of items that they stand for,
+    should have a mean of 1: measured .9996 with the defaults; without drawn items .91 in the first tenth of
+    an epoch and 1.08 in the last.
 
     `others` is the batch's own count. An item that comes back inside a session counts once, both in it and in
     q_j, or chances come out too high by as much as people repeat themselves.

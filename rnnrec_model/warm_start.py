@@ -1,8 +1,9 @@
 """Starting from an earlier model whose vocabulary was another one.
 
 Known items keep their rows and optimizer state, new ones keep the fresh initialisation, vanished ones are
-dropped. Dense weights and their optimizer state carry over whole. What an optimizer kept is of use to the
-same optimizer only: after a change of it the weights are taken and its state begins afresh.
+dropped. Dense weights and their optimizer state carry over whole. What an optimizer kept is of use to one
+that keeps rows as wide: for an item's row adagrad keeps one number and adamw as many as the row has, so after
+a change of optimizer the weights are taken and its state begins afresh.
 """
 
 from __future__ import annotations
@@ -51,11 +52,11 @@ def warm_network(
 
 def _of_use(earlier: Recommender, optimizer: str, state: dict[str, Tensor]) -> bool:
     """Is the earlier optimizer's state what this one would have kept? Says so in the log when it is not."""
-    before, kept = earlier.training_config.optimizer, earlier.optimizer_state
+    kept = earlier.optimizer_state
     fits = all(kept[name].shape[1:] == state[name].shape[1:] for name in kept.keys() & state.keys())
-    if before == optimizer and kept and fits:
+    if kept and fits:
         return True
-    saved = f"of {before}" if kept else "that was not saved"
+    saved = f"of {earlier.training_config.optimizer}" if kept else "that was not saved"
     log.info("warm start: weights are the earlier model's; state %s is of no use: %s begins afresh",
              saved, optimizer)  # fmt: skip
     return False
