@@ -15,6 +15,7 @@ followed: a registry that was lost and made anew numbers from 1 again.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -284,6 +285,11 @@ def _client(cfg: Config) -> Iterator[MlflowClient]:
     except Exception as error:
         if not _is_the_registrys(error):
             raise
+        if _is_full(error):
+            raise WarehouseError(
+                f"{cfg.root}: expected room for a copy of a model's files; no space is left on the device; "
+                "free some and run it again: readers keep what they have"
+            ) from error
         raise RegistryError(
             f"registry {addresses.shown(uri)}: expected a reachable MLflow server or SQLite file; "
             f"{type(error).__name__}: {_first_line(error).replace(uri, addresses.shown(uri))}. "
@@ -295,6 +301,15 @@ def _remedy(cfg: Config) -> str:
     if cfg.registry.tracking_uri:
         return "Check registry.tracking_uri and the server"
     return "See whether the disk is full; restore a damaged file, and mlartifacts/ with it, from one backup"
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Is it the disk? MLflow keeps the first cause at the end of a chain, or only its words."""
+    while error is not None:
+        if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _is_the_registrys(error: Exception) -> bool:
@@ -501,8 +516,9 @@ def _log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts
 
 def _make_durable(cfg: Config, artifact_uri: str) -> None:
     """MLflow copies files and syncs none; tables and publication, which are synced, point at this model."""
-    if not cfg.registry.tracking_uri:
-        durable.sync_tree(Path(url2pathname(urlparse(artifact_uri).path)))
+    parts = urlparse(artifact_uri)
+    if not cfg.registry.tracking_uri and parts.scheme in ("", "file"):
+        durable.sync_tree(Path(url2pathname(parts.path)))
 
 
 def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:

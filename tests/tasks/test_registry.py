@@ -19,7 +19,7 @@ import pytest
 
 from tasks import durable, registry
 from tasks.config import Config, WarehouseConfig
-from tasks.errors import RegistryError
+from tasks.errors import RegistryError, WarehouseError
 from tasks.registry import Facts, Version
 
 FRIDAY, SATURDAY, SUNDAY = date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)
@@ -110,6 +110,21 @@ def test_a_models_files_outlast_a_power_cut_once_it_is_registered(
     run = Path(url2pathname(urlparse(register(FRIDAY).source).path)).parent
     assert len(list(run.rglob("*.safetensors"))) > 0
     assert synced == {run.parent, run, *run.rglob("*")}
+
+
+def test_a_full_disk_is_not_said_of_the_registry(
+    cfg: Config, register: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def no_room(*_: Any) -> str:
+        raise MlflowException("Failed to download: [Errno 28] No space left on device: 'weights.safetensors'")
+
+    version = register(FRIDAY)
+    monkeypatch.setattr(MlflowClient, "download_artifacts", no_room)
+    with pytest.raises(WarehouseError, match="expected room for a copy of a model's files"):
+        registry.fetch(cfg, version, tmp_path / "copy")
 
 
 def test_a_published_model_is_known_by_its_run_too(cfg: Config, register: Any, tmp_path: Path) -> None:
