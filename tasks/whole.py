@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 from tasks import duck, parquet, publish
 from tasks.config import Config
@@ -38,11 +42,18 @@ def highest_shown(cfg: Config) -> int:
     if not database.is_file():
         return 0
     try:
-        with duck.reading(database), duck.reader(present=database) as con:
+        with _copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
             return int(duck.row(con.sql("select coalesce(max(sequence), 0) from publications"))[0])
-    except SourceError as error:
+    except (SourceError, OSError) as error:
         log.warning("whether publications were lost is not known: %s", error)
         return 0
+
+
+@contextmanager
+def _copied(database: Path) -> Iterator[Path]:
+    """A copy to look at: a process opens a database in one way, and a reader in this one may have its own."""
+    with tempfile.TemporaryDirectory(prefix="rnnrec-") as folder:
+        yield Path(shutil.copyfile(database, Path(folder) / DATABASE))
 
 
 def lost(cfg: Config, rows: Sequence[Row], remembered: int) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from tasks import delta, heal, publish, rollback, serve
+from tasks import delta, heal, publish, rollback, serve, whole
 from tasks.config import Config
 from tasks.errors import WarehouseError
 
@@ -301,3 +301,12 @@ def flip_bytes(file: Path, place: int = 40) -> None:
     content = bytearray(file.read_bytes())
     content[place : place + 8] = bytes(255 - byte for byte in content[place : place + 8])
     file.write_bytes(content)
+
+
+def test_a_reader_in_the_same_process_is_neither_disturbed_nor_in_the_way(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    serve.refresh(cfg)
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as reader:
+        newest = publish.publications(cfg)[-1]["sequence"]
+        assert whole.highest_shown(cfg) == newest > 0
+        assert reader.sql("select max(sequence) from publications").fetchone() == (newest,)
