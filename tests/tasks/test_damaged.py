@@ -309,4 +309,4 @@ def test_a_reader_in_the_same_process_is_neither_disturbed_nor_in_the_way(cfg: C
     with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as reader:
         newest = publish.publications(cfg)[-1]["sequence"]
         assert whole.highest_shown(cfg) == newest > 0
-        assert reader.sql("select max(sequence) from publications").fetchone() == (newest,)
+        assert reader.execute("select max(sequence) from publications").fetchall() == [(newest,)]
