@@ -36,7 +36,7 @@ lint: venv
 	$(BIN)/ruff format --check flows tasks rnnrec_model tests benchmarks
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/sqlfluff lint tasks/sql
+	$(BIN)/sqlfluff lint tasks
 
 serve: venv
 	$(BIN)/rnnrec serve

@@ -15,7 +15,7 @@ import numpy as np
 from lookup_scorer import Lookup, in_turns, plain_product
 from measuring import peak_memory_bytes, write
 
-from rnnrec_model.evaluation import evaluate
+from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.sessions import Sessions
 
 SESSION_LENGTH = 5

@@ -25,9 +25,9 @@ from bench_training import generated
 from measuring import RESULTS, write
 
 from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.fitting.training import Trainer
+from rnnrec_model.ranking.topk import recommend
 from rnnrec_model.sessions import ITEMS, OFFSETS, Sessions
-from rnnrec_model.topk import recommend
-from rnnrec_model.training import Trainer
 from rnnrec_model.vocabulary import Vocabulary
 
 PIECE = 1_000_000

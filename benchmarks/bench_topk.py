@@ -15,8 +15,8 @@ import numpy as np
 from lookup_scorer import Lookup, in_turns, plain_product
 from measuring import peak_memory_bytes, write
 
+from rnnrec_model.ranking.topk import recommend
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.topk import recommend
 
 SESSION_LENGTH = 5
 

@@ -25,10 +25,10 @@ import torch
 from measuring import matmul_flops_per_second, peak_memory_bytes, write
 from plain_step import PlainTrainer
 
-from rnnrec_model.batches import Batch, strips
 from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.fitting.batches import Batch, strips
+from rnnrec_model.fitting.training import Trainer
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.training import Trainer
 from rnnrec_model.vocabulary import Vocabulary
 
 COUNTED = 60  # updates whose columns are counted

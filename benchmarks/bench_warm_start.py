@@ -19,12 +19,12 @@ import pyarrow as pa
 from measuring import write
 
 from rnnrec_model.config import ModelConfig, TrainingConfig
-from rnnrec_model.evaluation import evaluate
-from rnnrec_model.recommender import Recommender
+from rnnrec_model.fitting.training import train
+from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.recurrent.recommender import Recommender
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.training import train
 from rnnrec_model.vocabulary import Vocabulary
-from tasks.session_files import read_session_file
+from tasks.sessions.session_files import read_session_file
 
 MODEL = ModelConfig()
 

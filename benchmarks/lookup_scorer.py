@@ -11,7 +11,7 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from rnnrec_model.score_blocks import MAX_BLOCK_ROWS, block_rows
+from rnnrec_model.ranking.score_blocks import MAX_BLOCK_ROWS, block_rows
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary

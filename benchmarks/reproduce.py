@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 from tuning import search
 
-from tasks.config import Config, load_config
 from tasks.errors import PipelineError
-from tasks.evaluate import Question, evaluate_files
+from tasks.models.evaluation import Question, evaluate_files
+from tasks.settings.config import Config, load_config
 
 HERE = Path(__file__).parent
 GRU = "gru"

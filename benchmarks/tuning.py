@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.config import Config
+from tasks.settings.config import Config
 
 FACTORS: dict[str, tuple[float, ...]] = {
     "training.learning_rate": (0.4, 0.6, 1.0, 1.6, 2.5),

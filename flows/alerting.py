@@ -19,8 +19,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 from pydantic import SecretStr
 
-from tasks.config import AlertsConfig, load_alerts
 from tasks.errors import ConfigurationError
+from tasks.settings.config import AlertsConfig, load_alerts
 
 if TYPE_CHECKING:
     from prefect.blocks.abstract import NotificationBlock

@@ -27,8 +27,8 @@ from prefect.events.schemas.automations import AutomationCore, EventTrigger, Pos
 from prefect.events.schemas.events import ResourceSpecification
 
 from flows.alerting import BROKEN, channels
-from tasks.config import AlertsConfig
 from tasks.errors import ConfigurationError
+from tasks.settings.config import AlertsConfig
 
 NAME = "rnnrec: mark silent runs as crashed"
 UNBEGUN = "rnnrec: tell of runs that no worker has taken"

@@ -14,8 +14,9 @@ from flows.hooks import say_what_broke
 from flows.naming import NIGHT, backfill_name, tag
 from flows.nightly import run_night
 from flows.outcomes import all_completed, failed
-from tasks import nights, stages
+from tasks import stages
 from tasks.errors import PipelineError
+from tasks.settings import nights
 
 
 @flow(

@@ -16,11 +16,11 @@ import typer
 from rich.console import Console
 
 from flows.surroundings import settle
-from tasks import logs
 from tasks.errors import ConfigurationError, PipelineError, StaleError, WarehouseError, release
+from tasks.running import logs
 
 if TYPE_CHECKING:
-    from tasks.config import Config
+    from tasks.settings.config import Config
 
 app = typer.Typer(
     name="rnnrec",
@@ -154,7 +154,7 @@ def status(
     ] = "26h",
 ) -> None:
     """The last nights: what readers see, what failed, what runs."""
-    from tasks import status as state
+    from tasks.publishing import status as state
 
     cfg = _ready(config, {})
     found, health = state.recent(cfg, nights), state.health(cfg, state.age(max_age))
@@ -183,7 +183,8 @@ def watch(
     night: Annotated[str | None, typer.Option(help="The day; yesterday when not given.")] = None,
 ) -> None:
     """Exit code 11, and an alert, unless the night is published: for cron, where no server watches."""
-    from tasks import nights, status
+    from tasks.publishing import status
+    from tasks.settings import nights
 
     cfg = _ready(config, {})
     Console().print(status.published(cfg, nights.resolve(cfg, night)), highlight=False)
@@ -203,9 +204,9 @@ def alerts(
 @app.command()
 def refresh(config: ConfigPath = DEFAULT) -> None:
     """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup."""
-    from tasks import serve
+    from tasks.publishing import readers
 
-    served = serve.refresh(_with_nights(config))
+    served = readers.refresh(_with_nights(config))
     shown = f"readers see {served.night}" if served.night else "none is shown to readers of the latest night"
     Console(soft_wrap=True).print(f"Rebuilt from {served.nights} published night(s); {shown}.")
 
@@ -216,8 +217,8 @@ def rollback(
     config: ConfigPath = DEFAULT,
 ) -> None:
     """Show an earlier night again and make its model the champion; both go back together."""
-    from tasks import nights
-    from tasks.rollback import rollback as work
+    from tasks.publishing.rollback import rollback as work
+    from tasks.settings import nights
 
     done = work(_with_nights(config), nights.parse(night))
     seen = "again" if done.moved else "as before"
@@ -252,8 +253,8 @@ def evaluate(
     test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
     """
     from flows.showing import evaluation_table
-    from tasks.config import load_config
-    from tasks.evaluate import Question, evaluate_files
+    from tasks.models.evaluation import Question, evaluate_files
+    from tasks.settings.config import load_config
 
     logs.set_up()
     overrides = _overrides(settings)
@@ -276,7 +277,7 @@ def demo(
 ) -> None:
     """Three consecutive nights of the real pipeline on the logs of a small generated shop."""
     from flows.demo import run
-    from tasks import stopping
+    from tasks.running import stopping
 
     with stopping.watched():
         run(folder, Console())
@@ -316,7 +317,7 @@ def serve(
 ) -> None:
     """Start server, process pool and worker on loopback, and deploy; Ctrl-C stops all of them."""
     from flows.serving import serve as work
-    from tasks import stopping
+    from tasks.running import stopping
 
     with stopping.watched(grace=9.0):  # it stops its worker and its server first
         work(port)
@@ -365,7 +366,7 @@ def _defaults(overrides: dict[str, Any]) -> Config:
     """The default configuration, without a file."""
     import tempfile
 
-    from tasks.config import load_config
+    from tasks.settings.config import load_config
 
     with tempfile.TemporaryDirectory() as folder:
         empty = Path(folder) / "defaults.toml"
@@ -374,19 +375,19 @@ def _defaults(overrides: dict[str, Any]) -> Config:
 
 
 def _ready(config: Path, overrides: dict[str, Any]) -> Config:
-    from tasks.config import load_config
+    from tasks.settings.config import load_config
 
     return load_config(config, overrides)
 
 
 def _with_nights(config: Path) -> Config:
     """The configuration of a warehouse that can be written and in which nights were published."""
-    from tasks import whole
     from tasks.errors import WarehouseError
-    from tasks.warehouse import make_root
+    from tasks.publishing import wholeness
+    from tasks.store.root import make_root
 
     cfg = _ready(config, {})
-    if not whole.publications(cfg):
+    if not wholeness.read(cfg):
         raise WarehouseError(
             f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
         )
@@ -405,8 +406,8 @@ def _describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Non
 def _before_prefect(cfg: Config) -> Iterator[None]:
     """A writable folder, a server, and an end within seconds when a signal asks for it."""
     from flows.temporary import have_a_server
-    from tasks import stopping
-    from tasks.warehouse import make_root
+    from tasks.running import stopping
+    from tasks.store.root import make_root
 
     with stopping.watched():
         make_root(cfg)

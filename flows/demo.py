@@ -14,7 +14,7 @@ from rich.table import Table
 
 from flows.template import rnnrec_toml
 from flows.temporary import have_a_server
-from tasks import logs
+from tasks.running import logs
 
 FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
 USERS, SEED = 1500, 1
@@ -50,7 +50,7 @@ def run(folder: Path, console: Console) -> None:
 
 def _shop(folder: Path, days: list[date], console: Console) -> Path:
     """Logs and rnnrec.toml; returns the path of the latter."""
-    from tasks import shop
+    from tasks.raw import shop
 
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     truth = shop.generate(folder / "logs", days, users=USERS, seed=SEED)

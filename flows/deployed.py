@@ -19,9 +19,9 @@ from prefect.server.schemas import schedules as computing
 from rich.console import Console
 from rich.table import Table
 
-from tasks import nights
-from tasks.config import AlertsConfig, Config, load_alerts, load_config
 from tasks.errors import PipelineError
+from tasks.settings import nights
+from tasks.settings.config import AlertsConfig, Config, load_alerts, load_config
 
 FILE = Path("prefect.yaml")
 YEAR = 366  # daily times, so that summer and winter are among them

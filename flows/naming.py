@@ -10,8 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
-from tasks import nights, stages
-from tasks.config import load_config
+from tasks import stages
+from tasks.settings import nights
+from tasks.settings.config import load_config
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from flows.naming import NIGHT, night_of, nightly_name, tag
 from flows.outcomes import completed, failed
 from tasks import stages
 from tasks.errors import PipelineError
-from tasks.pins import Reads
+from tasks.store.pins import Reads
 
 
 @flow(

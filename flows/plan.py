@@ -11,10 +11,11 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from tasks import nights, preview
-from tasks.config import Config
 from tasks.errors import WarehouseError
-from tasks.preview import Preview, Seen
+from tasks.raw import preview
+from tasks.raw.preview import Preview, Seen
+from tasks.settings import nights
+from tasks.settings.config import Config
 
 
 def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iterator[RenderableType]:

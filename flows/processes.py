@@ -13,8 +13,8 @@ from urllib.error import URLError
 from urllib.request import urlopen
 
 from flows.surroundings import SERVER
-from tasks import stopping
 from tasks.errors import PipelineError
+from tasks.running import stopping
 
 STARTUP_SECONDS = 120
 STOP_SECONDS = 4.0

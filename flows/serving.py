@@ -10,8 +10,8 @@ from pathlib import Path
 
 from flows import processes
 from flows.surroundings import prepare
-from tasks import stopping
 from tasks.errors import PipelineError
+from tasks.running import stopping
 
 POOL = "rnnrec"
 

@@ -9,7 +9,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Column, Table
 
 if TYPE_CHECKING:
-    from tasks.status import Night
+    from tasks.publishing.status import Night
 
 MEASURES = {
     "predictions": "{:,}",

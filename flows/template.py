@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from tasks.config import Config
+from tasks.settings.config import Config
 
 HEAD = """\
 # rnnrec.toml: everything a night needs to know. Every value below is the default; delete what you keep.

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from flows import processes
 from flows.surroundings import prepare
-from tasks import stopping
+from tasks.running import stopping
 
 FLOWS = "flows.backfill"  # imports the nights' flow, and with it Prefect, torch aside
 

@@ -9,9 +9,12 @@ from prefect import flow
 from flows.hooks import say_what_broke
 from flows.naming import NIGHT, night_of, tag, watch_name
 from flows.outcomes import seen, unpublished
-from tasks import logs, nights, stages, status
-from tasks.config import load_config
+from tasks import stages
 from tasks.errors import PipelineError
+from tasks.publishing import status
+from tasks.running import logs
+from tasks.settings import nights
+from tasks.settings.config import load_config
 
 
 @flow(

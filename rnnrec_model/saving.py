@@ -20,8 +20,8 @@ from safetensors.torch import load_file, save_file
 
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.errors import ModelError, SavedModelError
-from rnnrec_model.network import Network
-from rnnrec_model.recommender import Recommender
+from rnnrec_model.recurrent.network import Network
+from rnnrec_model.recurrent.recommender import Recommender
 from rnnrec_model.vocabulary import Vocabulary
 
 FORMAT = 1

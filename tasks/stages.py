@@ -27,20 +27,19 @@ from prefect.client.schemas.objects import State, TaskRun
 from prefect.context import FlowRunContext
 from prefect.states import Cancelled, Crashed
 
-from tasks import attempts, delta, heal, logs, nights, pins, recommend, registry, stopping, training
-from tasks import audit as audits
-from tasks import ingest as ingesting
-from tasks import judge as judging
-from tasks import publish as publishing
-from tasks import report as reporting
-from tasks import serve as serving
-from tasks import sessionize as sessionizing
-from tasks.config import Config, load_config
 from tasks.errors import FencedError, ModelFailure, RegistryError
-from tasks.judge import Verdict
-from tasks.training import TrainedModel
-from tasks.warehouse import make_root
-from tasks.workplace import workplace
+from tasks.models import judging, registry, scoring, training
+from tasks.models.judging import Verdict
+from tasks.models.training import TrainedModel
+from tasks.models.workplace import workplace
+from tasks.publishing import attempts, audits, healing, pages, publications, readers
+from tasks.raw import ingestion
+from tasks.running import logs, stopping
+from tasks.sessions import cutting
+from tasks.settings import nights
+from tasks.settings.config import Config, load_config
+from tasks.store import delta, pins
+from tasks.store.root import make_root
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
         stopping.look(f"the beginning of night {day}")
         with stopping.when_ended(_tells_the_server()):
             registry.reach(cfg)
-            heal.heal(cfg)
+            healing.heal(cfg)
             log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
             with workplace(cfg, day, attempt) as work:
                 yield Tonight(cfg, day, run_id, attempt, started_at, work)
@@ -104,7 +103,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
 
 def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:
     """What a backfill does to readers: None (they follow) where they were never shown a night, else False."""
-    shown = publishing.latest(publishing.publications(load_config(config, overrides)))
+    shown = publications.latest(publications.read(load_config(config, overrides)))
     return None if shown is None else False
 
 
@@ -141,7 +140,7 @@ def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
 
 def _stop_if_overtaken(tonight: Tonight) -> None:
     """A newer run of the night that has begun to write will end it: two would waste the work, or mix it."""
-    publishing.check_not_overtaken(tonight.cfg, tonight.night, tonight.attempt)
+    publications.check_not_overtaken(tonight.cfg, tonight.night, tonight.attempt)
     newest = delta.writer(tonight.cfg, "rejects", {"night": tonight.night})  # the first that a run writes
     if newest > tonight.attempt:
         raise FencedError(
@@ -206,13 +205,13 @@ def _numbers(result: object) -> dict[str, int]:
 
 
 @stage("ingest")
-def ingest(tonight: Tonight) -> ingesting.Ingested:
-    return ingesting.ingest(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt)
+def ingest(tonight: Tonight) -> ingestion.Ingested:
+    return ingestion.ingest(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt)
 
 
 @stage("sessionize")
-def sessionize(tonight: Tonight, events: pins.Days) -> sessionizing.Sessionized:
-    return sessionizing.sessionize(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events)
+def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
+    return cutting.sessionize(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events)
 
 
 @stage("train")
@@ -245,7 +244,7 @@ def register(
     tonight: Tonight, reads: pins.Reads, model: TrainedModel, verdict: Verdict, data_digest: str
 ) -> Chosen:
     cfg, night = tonight.cfg, tonight.night
-    files = model.files | recommend.save_serving(cfg, night, reads, model.folder)
+    files = model.files | scoring.save_serving(cfg, night, reads, model.folder)
     champion = None if verdict.champion is None else registry.get(cfg, verdict.champion)
     facts = registry.Facts(
         verdict.crowned, champion, model.days, data_digest,
@@ -267,7 +266,7 @@ def register(
 
 @stage("recommend")
 def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen, verdict: Verdict) -> list[delta.Staged]:
-    staged = recommend.stage_tables(
+    staged = scoring.stage_tables(
         tonight.cfg, tonight.night, reads, tonight.run_id, chosen.folder, chosen.version.number, verdict
     )
     tonight.counts["tables"] = {one.table: one.rows for one in staged}
@@ -294,7 +293,7 @@ def confirm(tonight: Tonight, chosen: Chosen) -> None:
 
 def _crown(tonight: Tonight, chosen: Chosen) -> None:
     """Move the alias, and give it back if a newer run of the night has begun while this one slept over it."""
-    reason = publishing.why_champion_stays(publishing.publications(tonight.cfg), tonight.night)
+    reason = publications.why_champion_stays(publications.read(tonight.cfg), tonight.night)
     if reason:
         log.info("champion stays: %s", reason)
         return
@@ -303,7 +302,7 @@ def _crown(tonight: Tonight, chosen: Chosen) -> None:
     try:
         _stop_if_overtaken(tonight)
     except FencedError:
-        newest = publishing.newest_of(publishing.publications(tonight.cfg), tonight.night)
+        newest = publications.newest_of(publications.read(tonight.cfg), tonight.night)
         if newest is not None and newest["attempt"] > tonight.attempt:
             registry.set_champion(tonight.cfg, newest["model_version"])
         else:
@@ -320,8 +319,8 @@ def publish(
     staged: list[delta.Staged],
     data_digest: str,
     move_latest: bool | None,
-) -> publishing.Publication:
-    facts = publishing.Facts(
+) -> publications.Publication:
+    facts = publications.Facts(
         run_id=tonight.run_id,
         attempt=tonight.attempt,
         state="fresh" if verdict.crowned else "champion",
@@ -334,21 +333,21 @@ def publish(
         verdict=verdict.as_dict(),
         report=_page(tonight, chosen, verdict),
     )
-    return publishing.publish(tonight.cfg, tonight.night, staged, facts, move_latest)
+    return publications.publish(tonight.cfg, tonight.night, staged, facts, move_latest)
 
 
 @stage("serve", overtakable=False)
 def serve(tonight: Tonight) -> None:
-    serving.refresh(tonight.cfg)
+    readers.refresh(tonight.cfg)
 
 
 @stage("report", retries=1, overtakable=False)
 def report(
-    tonight: Tonight, chosen: Chosen, verdict: Verdict, publication: publishing.Publication
+    tonight: Tonight, chosen: Chosen, verdict: Verdict, publication: publications.Publication
 ) -> dict[str, Any]:
     """Keep the page where people look, tidy up, and say in one sentence what happened."""
     page = _page(tonight, chosen, verdict)
-    columns, rows = reporting.verdict_table(tonight.cfg, verdict)
+    columns, rows = pages.verdict_table(tonight.cfg, verdict)
     create_markdown_artifact(page, key="nightly-report", description=f"Night {tonight.night}")
     create_table_artifact(
         [dict(zip(columns, row, strict=True)) for row in rows],
@@ -358,9 +357,9 @@ def report(
     numbers = _at_the_end(tonight)
     registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
     if publication.published:
-        registry.log_nights(tonight.cfg, tonight.night, numbers | reporting.flat(verdict.metrics))
+        registry.log_nights(tonight.cfg, tonight.night, numbers | pages.flat(verdict.metrics))
     shutil.rmtree(tonight.work, ignore_errors=True)
-    return reporting.summary(
+    return pages.summary(
         tonight.night,
         verdict,
         model_version=chosen.version.number,
@@ -374,11 +373,11 @@ def report(
 def _at_the_end(tonight: Tonight) -> dict[str, float]:
     """Seconds of each stage and sizes of what went through it, by names that MLflow groups."""
     seconds = {f"seconds.{stage}": took for stage, took in tonight.durations.items()}
-    return seconds | {f"data.{name}": float(size) for name, size in reporting.flat(tonight.counts).items()}
+    return seconds | {f"data.{name}": float(size) for name, size in pages.flat(tonight.counts).items()}
 
 
 def _page(tonight: Tonight, chosen: Chosen, verdict: Verdict) -> str:
-    return reporting.page(
+    return pages.page(
         tonight.cfg,
         tonight.night,
         verdict=verdict,

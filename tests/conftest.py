@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from tasks.config import Config
+from tasks.settings.config import Config
 
 settings.register_profile("untimed", deadline=None)  # a busy machine is not a wrong answer
 settings.load_profile("untimed")

@@ -17,9 +17,9 @@ from typing import Any
 
 from public_data import queries, raw
 from public_data.catalogue import DATASETS, DataSet
-from tasks import duck
-from tasks.config import Config
 from tasks.errors import ConfigurationError, SourceError
+from tasks.settings.config import Config
+from tasks.store import duck
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from typing import ClassVar, Literal
 
 from public_data import queries
-from tasks import duck
 from tasks.errors import SourceError
+from tasks.store import duck
 
 Boundary = Literal["end", "start", "published"]
 PARTS = {"end": "parts_by_end", "start": "parts_by_start", "published": "parts_as_published"}

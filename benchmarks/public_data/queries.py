@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tasks import duck
+from tasks.store import duck
 
 FOLDER = Path(__file__).parent / "sql"
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import duckdb
 
 from public_data import queries
-from tasks import duck, lines
 from tasks.errors import SourceError
+from tasks.raw import lines
+from tasks.store import duck
 
 FIRST_LINE_BYTES = 2**20
 SHOWN_CHARACTERS = 200

@@ -13,9 +13,9 @@ import pytest
 from public_data import DATASETS, Prepared, prepare
 from public_data.protocols import LastDays
 
-from tasks import duck
-from tasks.config import Config, load_config
 from tasks.errors import SourceError
+from tasks.settings.config import Config, load_config
+from tasks.store import duck
 
 PARAMS = Path(__file__).parents[2] / "benchmarks" / "params"
 MINUTE = 60_000

@@ -14,7 +14,7 @@ import torch
 import tuning
 
 from rnnrec_model.config import ModelConfig, TrainingConfig
-from tasks.config import Config
+from tasks.settings.config import Config
 
 SMALL = ("model.units=8", "training.epochs=2", "training.negatives=4", "training.device=cpu")
 Run = Callable[..., dict[str, Any]]

@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
-from tasks.config import Config, load_config
 from tasks.errors import ConfigurationError
+from tasks.settings.config import Config, load_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 RANGE = r"(?P<open>above )?(?P<low>-?[\d.,e-]+) to (?P<high>[\d.,e-]+)"
@@ -102,6 +102,6 @@ def test_the_shown_error_is_the_one_that_comes(tmp_path: Path, monkeypatch: pyte
 
 
 def test_the_baselines_named_are_those_that_can_be_had() -> None:
-    from rnnrec_model.baselines import BASELINES
+    from rnnrec_model.counting import BASELINES
 
     assert set(re.findall(r"`(\w+)`", documented()["evaluation.baselines"][1])) == set(BASELINES)

@@ -1,4 +1,4 @@
-"""docs/data.md says of every table what tasks/tables.py says, and its queries run."""
+"""docs/data.md says of every table what tasks/store/tables.py says, and its queries run."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from tasks import delta, registry, serve, tables
-from tasks.config import Config
+from tasks.models import registry
+from tasks.publishing import readers
+from tasks.settings.config import Config
+from tasks.store import delta, tables
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -113,7 +115,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     delta.replace_partition(cfg, "events", rows, {"event_day": driver.FRIDAY}, "run", 1)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     driver.publish_night(cfg, driver.SATURDAY, users=5)
-    serve.refresh(cfg)
+    readers.refresh(cfg)
     return cfg.base
 
 
@@ -145,11 +147,11 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     """A model over items i1 to i4, two rows a list, as a night would register it."""
     import torch
 
-    from rnnrec_model.answers import Serving, save_serving
     from rnnrec_model.config import ModelConfig, TrainingConfig
+    from rnnrec_model.fitting.training import train
+    from rnnrec_model.ranking.answers import Serving, save_serving
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
-    from rnnrec_model.training import train
     from rnnrec_model.vocabulary import Vocabulary
 
     torch.set_num_threads(1)

@@ -16,8 +16,10 @@ import yaml
 from flows import processes
 from flows.alerting import BROKEN
 from flows.cli import app
-from tasks import delta, errors, stopping
-from tasks.config import Config
+from tasks import errors
+from tasks.running import stopping
+from tasks.settings.config import Config
+from tasks.store import delta
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")

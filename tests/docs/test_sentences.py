@@ -21,13 +21,17 @@ from prefect.settings.models.flows import FlowsSettings
 
 from flows import demo, processes, serving, surroundings
 from flows.cli import app
-from rnnrec_model.baselines import BASELINES
-from rnnrec_model.cells import CELLS
-from rnnrec_model.losses import LOSSES
-from rnnrec_model.training import VALIDATION_SHARE
-from tasks import audit, delta, judge, logs, parquet, publish, serve, stages, stopping, tables
-from tasks.config import Config, load_config
+from rnnrec_model.counting import BASELINES
+from rnnrec_model.fitting.losses import LOSSES
+from rnnrec_model.fitting.training import VALIDATION_SHARE
+from rnnrec_model.recurrent.cells import CELLS
+from tasks import stages
 from tasks.errors import ConfigurationError
+from tasks.models import judging
+from tasks.publishing import audits, publications, readers
+from tasks.running import logs, stopping
+from tasks.settings.config import Config, load_config
+from tasks.store import delta, parquet, tables
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -37,7 +41,7 @@ PAGES = {
 FLAT = {name: " ".join(text.split()) for name, text in PAGES.items()}
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
 PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-SQL = sorted((ROOT / "tasks" / "sql").glob("*.sql"))
+SQL = sorted((ROOT / "tasks").glob("*/sql/*.sql"))
 
 _spec = importlib.util.spec_from_file_location("night_driver", ROOT / "tests" / "tasks" / "night_driver.py")
 assert _spec is not None
@@ -82,8 +86,8 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
         ("runbook", f"the stage was tried again after {RETRY_SECONDS} seconds"),
         ("runbook", f"once they are {STALE_HOURS} hours old"),
         ("runbook", f"the staged tables, {STALE_HOURS} hours"),
-        ("runbook", f"the check ends {audit.COMPARED_DAYS} days after the last publication"),
-        ("runbook", {0.5: "with less than half the users or items of the one before"}[audit.MIN_SHARE]),
+        ("runbook", f"the check ends {audits.COMPARED_DAYS} days after the last publication"),
+        ("runbook", {0.5: "with less than half the users or items of the one before"}[audits.MIN_SHARE]),
         ("runbook", f"a heartbeat every {FlowsSettings().heartbeat_frequency} seconds"),
         ("runbook", f"({default('status', '--max-age').replace('h', ' hours')} if not given)"),
         ("runbook", {30: "after half a minute of silence"}[logs.SILENCE_SECONDS]),
@@ -98,7 +102,7 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
         ("data", f"Staged files of dead runs are deleted after {STALE_HOURS} hours"),
         ("data", f"row groups of {parquet.ROW_GROUP:,} rows"),
         ("data", f"over the digests of the {WORDS[len(tables.OUTPUTS)]} output tables"),
-        ("data", f"JSON: {', '.join(one.name for one in fields(judge.Verdict))} |"),
+        ("data", f"JSON: {', '.join(one.name for one in fields(judging.Verdict))} |"),
         ("configuration", f"on the newest {100 * VALIDATION_SHARE:.0f} % of the sessions"),
     ],
 )
@@ -121,12 +125,12 @@ def test_a_challenger_becomes_the_champion_only_above_the_champion_and_what_it_h
     cfg = Config.model_validate({"gate": {"min_improvement": least}})
     scores = {"challenger": challenger, "champion": champion, "popularity": -1.0}
     metrics = {name: {"mrr_at_20": value} for name, value in scores.items()}
-    assert judge.decide(cfg, metrics)[0] is crowned
+    assert judging.decide(cfg, metrics)[0] is crowned
 
 
 def test_a_challenger_that_is_no_better_than_popularity_is_not_crowned_without_a_champion_either() -> None:
     metrics = {name: {"mrr_at_20": 0.1} for name in ("challenger", "popularity")}
-    assert not judge.decide(Config(), metrics)[0]
+    assert not judging.decide(Config(), metrics)[0]
 
 
 def test_only_evaluate_needs_no_configuration_file() -> None:
@@ -279,7 +283,7 @@ def test_reasons_of_refused_lines_that_the_documents_name_are_those_of_the_queri
 def test_the_audits_that_the_documents_name_exist() -> None:
     named = set(re.findall(r"audit `(\w+)`", FLAT["runbook"]))
     assert named
-    assert [name for name in named if not (ROOT / "tasks" / "sql" / f"audit_{name}.sql").exists()] == []
+    assert [name for name in named if not (ROOT / "tasks" / "publishing" / "sql" / f"audit_{name}.sql").exists()] == []
 
 
 def test_the_tags_and_artifacts_that_the_runbook_names_are_those_of_the_code() -> None:
@@ -309,7 +313,7 @@ def test_variables_of_the_environment_that_a_page_names_are_read_by_the_code_or_
 
 def test_no_setting_is_read_from_the_environment() -> None:
     assert "No setting is read from the environment;" in FLAT["configuration"]
-    for path in ("tasks/config.py", "rnnrec_model/config.py"):
+    for path in ("tasks/settings/config.py", "rnnrec_model/config.py"):
         text = (ROOT / path).read_text(encoding="utf-8")
         assert "os.environ" not in text
         assert "getenv" not in text
@@ -317,19 +321,19 @@ def test_no_setting_is_read_from_the_environment() -> None:
 
 def test_states_of_a_publication_are_all_named() -> None:
     (cell,) = re.findall(r"\| state \| varchar \| (.*) \|", PAGES["data"])
-    assert set(get_args(publish.State)) <= set(re.findall(r"`(\w+)`", cell))
+    assert set(get_args(publications.State)) <= set(re.findall(r"`(\w+)`", cell))
 
 
 def test_a_published_night_lies_where_the_data_page_says_with_the_digests_it_says(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, driver.FRIDAY, users=2)
-    serve.refresh(cfg)
+    readers.refresh(cfg)
     drawn = re.findall(
         r"^    ([\w.]+)(/?)\S*  +\S", PAGES["data"].partition("## Words")[0], flags=re.MULTILINE
     )
     folders = {name for name, slash in drawn if slash or "." in name}
     assert {path.name for path in cfg.root.iterdir()} <= folders
-    (row,) = publish.publications(cfg)
+    (row,) = publications.read(cfg)
     pins = json.loads(row["tables"])
     assert set(pins) == set(tables.OUTPUTS)
     assert all(set(one) == {"version", "rows", "digest", "files"} for one in pins.values())

@@ -133,5 +133,5 @@ def test_a_built_package_has_every_file_of_the_packages(kind: str, tmp_path: Pat
         with tarfile.open(built) as sdist:
             names = {name.partition("/")[2] for name in sdist.getnames()}
     files = tracked()
-    assert any(path.startswith("tasks/sql/") for path in files)
+    assert any(path.startswith("tasks/sessions/sql/") for path in files)
     assert sorted(files - names) == []

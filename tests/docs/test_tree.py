@@ -14,9 +14,9 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PACKAGES = ("flows", "tasks", "rnnrec_model")
 ENGINES = {
-    "duckdb": {"tasks/duck.py"},
-    "deltalake": {"tasks/delta.py"},
-    "mlflow": {"tasks/registry.py", "tasks/pyfunc_model.py"},
+    "duckdb": {"tasks/store/duck.py"},
+    "deltalake": {"tasks/store/delta.py"},
+    "mlflow": {"tasks/models/registry.py", "tasks/models/pyfunc_model.py"},
 }
 
 
@@ -34,9 +34,20 @@ def folders() -> set[str]:
 
 
 def modules(package: str) -> set[str]:
-    """Files, and folders that are packages, with a slash."""
-    files = {path.name for path in (ROOT / package).glob("*.py") if path.name != "__init__.py"}
-    return files | {f"{path.parent.name}/" for path in (ROOT / package).glob("*/__init__.py")}
+    """Every module below a package, as a path from the repository's root, whatever folder it lies in."""
+    files = (ROOT / package).rglob("*.py")
+    return {path.relative_to(ROOT).as_posix() for path in files if path.name != "__init__.py"}
+
+
+def described(package: str) -> list[str]:
+    """The modules that the architecture's tables name: those under `### package/room/` lie in that room."""
+    room, found = f"{package}/", []
+    for line in section(package).splitlines():
+        if heading := re.match(rf"### ({package}/[\w/]+/)$", line):
+            room = heading[1]
+        elif row := re.match(r"\| `(\w+\.py)` \|", line):
+            found.append(room + row[1])
+    return found
 
 
 def house() -> list[str]:
@@ -71,9 +82,22 @@ def test_the_architecture_draws_the_folders_there_are() -> None:
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_every_module_is_named_and_no_other(package: str) -> None:
-    named = re.findall(r"^\| `(\w+(?:\.py|/))` \|", section(package), flags=re.MULTILINE)
-    assert sorted(named) == sorted(modules(package))
+def test_every_module_is_named_in_its_room_and_no_other(package: str) -> None:
+    assert sorted(described(package)) == sorted(modules(package))
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_tests_mirror_the_rooms(package: str) -> None:
+    """Folders of tests are rooms; a test file that is named after a module lies in the module's room."""
+    rooms = {str(Path(name).parent) for name in modules(package)}
+    misplaced = []
+    for test in (ROOT / "tests" / package).rglob("test_*.py"):
+        room = test.parent.relative_to(ROOT / "tests").as_posix()
+        module = test.name.removeprefix("test_")
+        homes = {str(Path(name).parent) for name in modules(package) if Path(name).name == module}
+        if room not in (homes or rooms):
+            misplaced.append(f"{room}/{test.name}: expected in {homes or rooms}")
+    assert misplaced == []
 
 
 def test_named_files_exist() -> None:
@@ -85,12 +109,7 @@ def test_named_files_exist() -> None:
 
 @pytest.mark.parametrize("engine", ENGINES)
 def test_one_module_imports_each_engine(engine: str) -> None:
-    importers = {
-        f"{package}/{name}"
-        for package in PACKAGES
-        for name in sorted(modules(package))
-        if name.endswith(".py") and engine in imports(ROOT / package / name)
-    }
+    importers = {name for package in PACKAGES for name in modules(package) if engine in imports(ROOT / name)}
     assert importers == ENGINES[engine]
 
 
@@ -108,9 +127,9 @@ def imports(path: Path) -> set[str]:
 def test_prefect_is_known_to_flows_and_to_the_stages_alone() -> None:
     assert "Prefect's tasks by `tasks/stages.py`" in " ".join(ARCHITECTURE.split())
     importers = {
-        f"{package}/{path.name}"
+        name
         for package in ("tasks", "rnnrec_model")
-        for path in (ROOT / package).rglob("*.py")
-        if "prefect" in imports(path)
+        for name in modules(package)
+        if "prefect" in imports(ROOT / name)
     }
     assert importers == {"tasks/stages.py"}

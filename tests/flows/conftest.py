@@ -72,8 +72,9 @@ def driver() -> ModuleType:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Place:
     """Five days of logs, a configuration, and an empty registry that is already migrated."""
     from flows.template import rnnrec_toml
-    from tasks import registry, shop
-    from tasks.config import load_config
+    from tasks.models import registry
+    from tasks.raw import shop
+    from tasks.settings.config import load_config
 
     place = Place(tmp_path_factory.mktemp("shop"))
     (place.folder / "logs").mkdir()

@@ -15,7 +15,8 @@ from typing import Any
 import torch
 
 from flows.cli import main as rnnrec
-from tasks import registry, stages
+from tasks import stages
+from tasks.models import registry
 
 
 def main(config: str, night: str, stage: str, *settings: str) -> None:

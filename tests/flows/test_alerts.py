@@ -26,8 +26,8 @@ import pytest
 
 from flows.automations import broken, unbegun
 from flows.cli import main
-from tasks.config import Config, load_alerts, load_config
 from tasks.errors import ConfigurationError, StaleError
+from tasks.settings.config import Config, load_alerts, load_config
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "t0p-s3cret"

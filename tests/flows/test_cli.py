@@ -19,9 +19,9 @@ from rich.console import Console
 from flows.cli import main
 from flows.showing import status_table
 from flows.template import COMMENTS, prefect_yaml, rnnrec_toml
-from tasks import attempts
-from tasks.config import Config, load_config
 from tasks.errors import SourceError
+from tasks.publishing import attempts
+from tasks.settings.config import Config, load_config
 
 ROOT = Path(__file__).parents[2]
 

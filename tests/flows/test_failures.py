@@ -108,15 +108,15 @@ def test_a_night_that_cannot_run_says_why_and_leaves_yesterday_alone(
 def test_a_broken_audit_publishes_nothing(
     after_first: Any, yesterday: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from tasks import recommend
+    from tasks.models import scoring
 
-    real = recommend.stage_tables
+    real = scoring.stage_tables
 
     def without_fallback(cfg: Any, *rest: Any) -> Any:
         fewer = cfg.recommendations.model_copy(update={"k": 3})
         return real(cfg.model_copy(update={"recommendations": fewer}), *rest)
 
-    monkeypatch.setattr(recommend, "stage_tables", without_fallback)
+    monkeypatch.setattr(scoring, "stage_tables", without_fallback)
     with pytest.raises(SystemExit) as ended:
         main(["nightly", "--config", after_first.config, "--night", "2026-03-04"])
     assert ended.value.code == 8
@@ -129,9 +129,9 @@ def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, caps
         main(["nightly", "-c", after_first.config, "--night", "2026-03-04", "-s", "training.epochs=11"])
     assert ended.value.code == 0
     assert "Night 2026-03-04: published" in " ".join(capsys.readouterr().out.split())
-    from tasks import publish
-    from tasks.config import load_config
+    from tasks.publishing import publications
+    from tasks.settings.config import load_config
 
-    row = publish.publications(load_config(after_first.config))[-1]
+    row = publications.read(load_config(after_first.config))[-1]
     assert row["config_digest"] == load_config(after_first.config, {"training.epochs": 11}).digest()
     assert json.loads(row["verdict"])["champion"] == 1

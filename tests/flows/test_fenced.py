@@ -14,8 +14,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tasks import registry
-from tasks.config import load_config
+from tasks.models import registry
+from tasks.settings.config import load_config
 
 DRIVER = Path(__file__).with_name("stopped_night.py")
 NIGHT = date(2026, 3, 4)

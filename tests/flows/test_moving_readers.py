@@ -9,8 +9,9 @@ import pytest
 
 from flows import backfill as backfilling
 from flows.nightly import nightly
-from tasks import publish, stages
-from tasks.config import Config
+from tasks import stages
+from tasks.publishing import publications
+from tasks.settings.config import Config
 
 
 def settings(cfg: Config) -> str:
@@ -21,7 +22,7 @@ def settings(cfg: Config) -> str:
 
 def published(monkeypatch: pytest.MonkeyPatch, *, shown: bool) -> None:
     rows = [{"sequence": 1, "moves_latest": shown}]
-    monkeypatch.setattr(publish, "publications", lambda _cfg: rows)
+    monkeypatch.setattr(publications, "read", lambda _cfg: rows)
 
 
 def test_a_night_moves_readers_unless_a_later_one_was_published() -> None:

@@ -13,8 +13,9 @@ from typing import Any
 
 import duckdb
 
-from tasks import publish, registry
-from tasks.config import load_config
+from tasks.models import registry
+from tasks.publishing import publications
+from tasks.settings.config import load_config
 
 D3, D4, D5 = (date(2026, 3, day) for day in (3, 4, 5))
 Night = Callable[..., dict[str, Any]]
@@ -120,7 +121,7 @@ def test_a_backfill_moves_neither_champion_nor_readers(after_first: Any, prefect
 def test_the_publication_says_where_it_came_from(first_night: Any) -> None:
     place, result = first_night
     cfg = load_config(place.config)
-    [row] = publish.publications(cfg)
+    [row] = publications.read(cfg)
     assert row["config_digest"] == cfg.digest()
     assert {"ingest", "train", "judge", "recommend", "audit"} <= set(json.loads(row["durations"]))
     assert json.loads(row["verdict"])["metrics"] == result["metrics"]
@@ -169,11 +170,12 @@ rows[["user_id", "rank", "item_id", "score", "source"]].to_parquet(sys.argv[3])
 
 
 def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(first_night: Any, tmp_path: Path) -> None:
-    from tasks import pins, split
+    from tasks.sessions import splitting
+    from tasks.store import pins
 
     place, _ = first_night
     cfg = load_config(place.config)
-    asked = [list(row.values()) for row in split.active_users(cfg, D3, pins.newest(cfg, D3)).to_pylist()]
+    asked = [list(row.values()) for row in splitting.active_users(cfg, D3, pins.newest(cfg, D3)).to_pylist()]
     repo = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, repo, registry.tracking_uri(cfg), str(tmp_path / "got.parquet")],

@@ -17,8 +17,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from tasks import publish
-from tasks.config import load_config
+from tasks.publishing import publications
+from tasks.settings.config import load_config
 
 DRIVER = Path(__file__).with_name("stopped_night.py")
 D2, D3, D4 = (date(2026, 3, day) for day in (2, 3, 4))
@@ -95,8 +95,8 @@ def test_a_night_publishes_from_what_it_has_read_though_a_backfill_rewrote_its_d
         assert all((met / "warehouse" / file).is_file() for pin in mine.values() for file in pin["files"])
 
 
-def newest(place: Path, night: date) -> publish.Row:
-    row = publish.newest_of(publish.publications(load_config(place / "rnnrec.toml")), night)
+def newest(place: Path, night: date) -> publications.Row:
+    row = publications.newest_of(publications.read(load_config(place / "rnnrec.toml")), night)
     assert row is not None
     return row
 
@@ -123,7 +123,7 @@ def test_the_older_of_two_runs_of_a_night_ends_with_9_where_it_wakes(
 
 
 def check_one_night(place: Path) -> None:
-    rows = publish.publications(load_config(place / "rnnrec.toml"))
+    rows = publications.read(load_config(place / "rnnrec.toml"))
     assert len(rows) == 1
     with duckdb.connect(str(place / "warehouse" / "serve.duckdb"), read_only=True) as con:
         told = con.execute(

@@ -113,12 +113,12 @@ def test_epochs_and_rules_are_said_when_asked_for(after_first: Any, capfd: Any) 
 def test_a_fault_of_ours_shows_its_traceback_and_ends_with_a_sentence(
     fresh: Any, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    from tasks import sessionize
+    from tasks.sessions import cutting
 
     def broken(*_: Any) -> None:
         raise ZeroDivisionError("our own mistake")
 
-    monkeypatch.setattr(sessionize, "sessionize", broken)
+    monkeypatch.setattr(cutting, "sessionize", broken)
     with pytest.raises(SystemExit) as ended:
         main(["nightly", "-c", fresh.config, "--night", "2026-03-03"])
     err = capfd.readouterr().err

@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from tasks import delta, pins, publish, serve
-from tasks.config import Config
+from tasks.publishing import publications, readers
+from tasks.settings.config import Config
+from tasks.store import delta, pins
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
 K = 3
@@ -44,10 +45,10 @@ def model(version: int) -> pins.Model:
     return pins.Model("rnnrec", version, f"mlflow-run-{version}", {"weights.safetensors": "5ha"})
 
 
-def facts(cfg: Config, night: date, run_id: str, attempt: int, **others: Any) -> publish.Facts:
+def facts(cfg: Config, night: date, run_id: str, attempt: int, **others: Any) -> publications.Facts:
     """What a night says of itself; `others` replace some of it."""
     told = FACTS | {"model": model(1), "reads": pins.newest(cfg, night)} | others
-    return publish.Facts(run_id=run_id, attempt=attempt, **told)
+    return publications.Facts(run_id=run_id, attempt=attempt, **told)
 
 
 def output_rows(users: int, items: int = 6) -> dict[str, pa.Table]:
@@ -95,13 +96,13 @@ def publish_night(
     model_version: int = 1,
     move_latest: bool | None = None,
     **others: Any,
-) -> publish.Publication:
+) -> publications.Publication:
     """One night from staging to publication; `users` tells nights apart."""
     attempt = attempt or delta.next_attempt(cfg, night)
     run_id = f"run{attempt}"
     staged = stage_all(cfg, night, output_rows(users), run_id)
     told = facts(cfg, night, run_id, attempt, **({"model": model(model_version)} | others))
-    return publish.publish(cfg, night, staged, told, move_latest)
+    return publications.publish(cfg, night, staged, told, move_latest)
 
 
 def whole_night(cfg: Config) -> list[Any]:
@@ -161,9 +162,9 @@ def _kill_at(folder: Path, step: int) -> dict[str, Any]:
 
 def _night(cfg: Config, night: date, users: int) -> None:
     """What a run does: heal what a dead one left, publish, show."""
-    serve.refresh(cfg)
+    readers.refresh(cfg)
     publish_night(cfg, night, users)
-    serve.refresh(cfg)
+    readers.refresh(cfg)
 
 
 def _read_until_told(cfg: Config) -> None:

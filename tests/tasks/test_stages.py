@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from tasks import recommend, registry, stages
-from tasks.config import Config
+from tasks import stages
 from tasks.errors import ModelFailure
-from tasks.judge import Verdict
-from tasks.publish import Publication
-from tasks.training import TrainedModel
+from tasks.models import registry, scoring
+from tasks.models.judging import Verdict
+from tasks.models.training import TrainedModel
+from tasks.publishing.publications import Publication
+from tasks.settings.config import Config
 
 NIGHT = date(2026, 1, 2)
 BEATEN = Verdict(False, "mrr_at_20 0.1000 is not above popularity's 0.2000", {}, 5_362, 882)
@@ -31,7 +32,7 @@ def test_a_first_model_that_is_not_good_enough_is_no_matter_of_the_gates_setting
 ) -> None:
     version = registry.Version(7, NIGHT, False, None, "", "run", "source", "data", "files", {})
     monkeypatch.setattr(registry, "register", lambda *_: version)
-    monkeypatch.setattr(recommend, "save_serving", lambda *_: {})
+    monkeypatch.setattr(scoring, "save_serving", lambda *_: {})
     register = stages.register.__wrapped__  # type: ignore[attr-defined]
     with pytest.raises(ModelFailure) as refused:
         register(tonight(config, tmp_path), READS, CHALLENGER, BEATEN, "digest")

@@ -1,0 +1,48 @@
+"""Session popularity: the items of this session by how often they came, then all others by popularity.
+
+(Hidasi et al. 2016, "S-POP".)
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnrec_model.counting.counts import owners_of, popularity_share, steps
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+
+@dataclass(frozen=True)
+class SessionPopularity:
+    """Score = events of the item in the session + a share below one for its popularity."""
+
+    vocabulary: Vocabulary
+    share: Tensor  # (items,) float32 in [0, 1)
+    name: str = "session_popularity"
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, items) float32."""
+        return self.score_last(steps(sessions))
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, items) float32."""
+        counts = torch.zeros(len(sessions), len(self.vocabulary))
+        where = torch.tensor(owners_of(sessions)), torch.tensor(sessions.items)
+        counts.index_put_(where, torch.ones(len(sessions.items)), accumulate=True)
+        return counts.add_(self.share)
+
+    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32: one more event a row, on top of those before."""
+        counts = torch.zeros(stop - start, len(self.vocabulary))
+        counts[torch.arange(stop - start), torch.tensor(items[start:stop])] = 1.0
+        counts[0] += torch.tensor(np.bincount(items[:start], minlength=len(self.vocabulary)))
+        return counts.cumsum_(0).add_(self.share)
+
+
+def fit(sessions: Sessions, vocabulary: Vocabulary) -> SessionPopularity:
+    """Count the events of every item, as a share."""
+    return SessionPopularity(vocabulary, popularity_share(sessions, len(vocabulary)))

@@ -1,0 +1,190 @@
+"""Vector session kNN: what came in the past sessions that are most like this one.
+
+(Ludewig & Jannach 2018, VS-kNN with their IDF weighting; one of the hardest to beat on shop sessions.)
+
+    1. sample      the `sample` most recent training sessions that share an item with this one
+    2. likeness    cosine of this session, its items weighted 1, .9, .8 ... from the last one back, with a
+                   past session, whose items weigh one each
+    3. neighbours  the k most like; equal ones by recency
+    4. score       sum of likeness * (1 + idf_weight * idf of the item) / n, when the last item that both
+                   share is the nth from the end of this session
+
+Left out: the other decays of the paper's code, times and dwell times, and re-use of the session's own items.
+Weights are whole tenths until the cosine, so that sums are exact in whatever order they are made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rnnrec_model.counting.counts import counted, owners_of, steps
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+Reals = npt.NDArray[np.float64]
+
+NEIGHBOURS = 200
+SAMPLE = 2500
+IDF_WEIGHT = 5.0
+TENTHS = 10  # weight of the last item; one less for every step back, nothing after ten
+PAIRS_AT_ONCE = 2_000_000  # (session, past session) pairs in memory
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of whole numbers, one after another: list i is values[starts[i] : starts[i + 1]]."""
+
+    values: Indices
+    starts: Indices
+
+    @property
+    def lengths(self) -> Indices:
+        """(lists,) length of each."""
+        return np.diff(self.starts)
+
+    def of(self, rows: Indices) -> tuple[Indices, Indices]:
+        """(position in rows, value) of everything in these lists."""
+        lengths = self.lengths[rows]
+        owners = np.repeat(np.arange(len(rows)), lengths)
+        shift = np.repeat(self.starts[rows] - (lengths.cumsum() - lengths), lengths)
+        return owners, self.values[np.arange(len(owners)) + shift]
+
+
+@dataclass(frozen=True)
+class Neighbourhood:
+    """(pairs,) columns, sorted by query, then past session."""
+
+    query: Indices
+    session: Indices
+    tenths: Indices  # sum of the weights of the shared items
+    last_shared: Indices  # steps from the end to the latest shared item, 0 for the last
+
+
+@dataclass(frozen=True)
+class SessionNeighbours:
+    """Past sessions by item and items by past session."""
+
+    vocabulary: Vocabulary
+    sessions_of: Lists  # item → its most recent sessions, oldest first
+    items_of: Lists  # session → its distinct items
+    item_weight: Reals  # (items,) 1 + idf_weight * idf
+    neighbours: int = NEIGHBOURS
+    sample: int = SAMPLE
+    name: str = "vsknn"
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        """(events - sessions, items) float32."""
+        return self.score_last(steps(sessions))
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        """(sessions, items) float32."""
+        scores = torch.zeros(len(sessions), len(self.vocabulary))
+        for start, some in self._affordable(sessions):
+            scores[start : start + len(some)] = torch.from_numpy(self._score(some))
+        return scores
+
+    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+        """(stop - start, items) float32; items further back than TENTHS weigh nothing."""
+        return self.score_last(Sessions.ends(items, start, stop, most=TENTHS))
+
+    def _affordable(self, sessions: Sessions) -> Iterator[tuple[int, Sessions]]:
+        pairs = np.concatenate(([0], self.sessions_of.lengths[sessions.items].cumsum()))[sessions.offsets]
+        start = 0
+        while start < len(sessions):
+            stop = int(np.searchsorted(pairs, pairs[start] + PAIRS_AT_ONCE, side="right")) - 1
+            stop = max(start + 1, stop)
+            yield start, sessions.slice(start, stop)
+            start = stop
+
+    def _score(self, queries: Sessions) -> Reals:
+        """(queries, items) sums over the neighbours."""
+        found, likeness = self._nearest(*self._sampled(queries))
+        owners, items = self.items_of.of(found.session)
+        values = (likeness / (found.last_shared + 1))[owners] * self.item_weight[items]
+        width = len(self.vocabulary)
+        places = found.query[owners] * width + items
+        sums = np.bincount(places, weights=values, minlength=len(queries) * width)
+        return sums.astype(np.float64, copy=False).reshape(len(queries), width)
+
+    def _sampled(self, queries: Sessions) -> tuple[Neighbourhood, Reals]:
+        query, item, back = _distinct(queries)
+        weight = TENTHS - back
+        norms = np.sqrt(np.bincount(query, weights=weight.astype(np.float64) ** 2, minlength=len(queries)))
+        owners, session = self.sessions_of.of(item)
+        pairs = _merged(query[owners], session, weight[owners], len(self.items_of.starts))
+        after = np.searchsorted(pairs.query, np.arange(len(queries)), side="right")
+        recent = after[pairs.query] - np.arange(len(pairs.query)) <= self.sample
+        return _only(pairs, recent), norms
+
+    def _nearest(self, pairs: Neighbourhood, norms: Reals) -> tuple[Neighbourhood, Reals]:
+        likeness = pairs.tenths / (norms[pairs.query] * np.sqrt(self.items_of.lengths[pairs.session]))
+        order = np.lexsort((-pairs.session, -likeness, pairs.query))
+        before = np.searchsorted(pairs.query, pairs.query[order], side="left")
+        kept = np.sort(order[np.arange(len(order)) - before < self.neighbours])
+        return _only(pairs, kept), likeness[kept]
+
+
+def _distinct(queries: Sessions) -> tuple[Indices, Indices, Indices]:
+    """(query, item, steps back to its last occurrence), at most TENTHS steps back, each item once."""
+    owners = owners_of(queries)
+    back = queries.offsets[1:][owners] - 1 - np.arange(len(owners))
+    near = np.flatnonzero(back < TENTHS)[::-1]  # from the end, so that the first found is the last one
+    width = int(queries.items.max(initial=0)) + 1
+    _, first = np.unique(owners[near] * width + queries.items[near], return_index=True)
+    kept = near[first]
+    return owners[kept], queries.items[kept], back[kept]
+
+
+def _merged(query: Indices, session: Indices, weight: Indices, sessions: int) -> Neighbourhood:
+    if len(query) == 0:
+        return Neighbourhood(query, session, weight, weight)
+    keys = query * sessions + session
+    order = np.argsort(keys)
+    keys, weight = keys[order], weight[order]
+    first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
+    last_shared = TENTHS - np.maximum.reduceat(weight, first)
+    return Neighbourhood(
+        keys[first] // sessions, keys[first] % sessions, np.add.reduceat(weight, first), last_shared
+    )
+
+
+def _only(pairs: Neighbourhood, kept: npt.NDArray[np.bool_] | Indices) -> Neighbourhood:
+    return Neighbourhood(pairs.query[kept], pairs.session[kept], pairs.tenths[kept], pairs.last_shared[kept])
+
+
+def fit(
+    sessions: Sessions,
+    vocabulary: Vocabulary,
+    *,
+    neighbours: int = NEIGHBOURS,
+    sample: int = SAMPLE,
+    idf_weight: float = IDF_WEIGHT,
+) -> SessionNeighbours:
+    """Index the sessions, which must be in time order, oldest first."""
+    owners = owners_of(sessions)
+    items = len(vocabulary)
+    keys = np.unique(owners * items + sessions.items)
+    items_of = _lists(keys // items, keys % items, len(sessions))
+    by_item = np.argsort(keys % items, kind="stable")
+    sessions_of = _newest(_lists((keys % items)[by_item], (keys // items)[by_item], items), sample)
+    events = np.maximum(counted(sessions, items), 1)
+    weight = 1.0 + idf_weight * np.log(len(sessions) / events)
+    return SessionNeighbours(vocabulary, sessions_of, items_of, weight, neighbours, sample)
+
+
+def _lists(rows: Indices, values: Indices, height: int) -> Lists:
+    return Lists(values, np.searchsorted(rows, np.arange(height + 1)))
+
+
+def _newest(lists: Lists, most: int) -> Lists:
+    """The last values of each list. A session older than an item's `sample` newest is in no sample."""
+    lengths = np.minimum(lists.lengths, most)
+    starts = np.concatenate(([0], lengths.cumsum()))
+    shift = np.repeat(lists.starts[1:] - lengths - starts[:-1], lengths)
+    return Lists(lists.values[np.arange(starts[-1]) + shift], starts)

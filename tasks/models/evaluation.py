@@ -1,0 +1,200 @@
+"""`rnnrec evaluate`: train on session files, rank others, by the literature's protocols; numbers as JSON."""
+
+from __future__ import annotations
+
+import logging
+import resource
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from pyarrow import compute, parquet
+
+from tasks.errors import ConfigurationError
+from tasks.models.training import model_failures
+from tasks.sessions import session_files
+from tasks.settings.config import Config
+
+if TYPE_CHECKING:
+    from rnnrec_model.scorer import Scorer
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
+
+GRU = "gru"
+HIDDEN = {"": 200, "_hiding_all": None}  # published numbers of long sequences hide the newest 200
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked: which rows of which files, which models, which protocol."""
+
+    train: Path
+    test: Path
+    models: tuple[str, ...] = (GRU, "markov", "popularity")
+    protocol: str = "sessions"
+    split_column: str = ""
+    train_split: tuple[str, ...] = ("train",)
+    test_split: tuple[str, ...] = ()
+
+
+def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
+    """Metrics, seconds and speeds of each model, with the seed and the settings that gave them."""
+    from rnnrec_model.vocabulary import Vocabulary
+
+    measure = _choose(PROTOCOLS, "--protocol", question.protocol)
+    train_lists, test_lists = _read(question)
+    with model_failures("evaluating"):
+        vocabulary = Vocabulary.build(train_lists.flatten())
+        models = {
+            name: _measure_one(cfg, name, train_lists, test_lists, vocabulary, measure)
+            for name in question.models
+        }
+    return {
+        "train": question.train.name,
+        "test": question.test.name,
+        "protocol": question.protocol,
+        "train_sessions": len(train_lists),
+        "train_events": len(train_lists.flatten()),
+        "items": len(vocabulary),
+        "models": models,
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
+        "seed": cfg.training.seed,
+        "config": {"model": cfg.model.as_dict(), "training": cfg.training.as_dict()},
+    }
+
+
+def _read(question: Question) -> tuple[pa.ListArray, pa.ListArray]:
+    """(train, test) list columns of item ids, in time order within a session."""
+    column = question.split_column
+    test_split = question.test_split or (("test",) if question.protocol == "sessions" else ())
+    train = _sessions_of(question.train, column, question.train_split)
+    test = _sessions_of(question.test, column, test_split)
+    return train["items"].combine_chunks(), test["items"].combine_chunks()
+
+
+def _sessions_of(path: Path, column: str, values: tuple[str, ...]) -> pa.Table:
+    """The file's sessions; with a split column, of the rows with one of these values (none: all rows)."""
+    if not column or not values:
+        return session_files.read_session_file(path)
+    if not path.is_file() or path.suffix.lower() not in (".parquet", ".pq"):
+        raise ConfigurationError(f"--split-column: expected a Parquet file that exists; got {path}")
+    rows = parquet.read_table(path)
+    if column not in rows.column_names:
+        raise ConfigurationError(
+            f"--split-column: expected one of {', '.join(rows.column_names)}; got {column!r}"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        part = Path(folder) / path.name
+        parquet.write_table(rows.filter(compute.is_in(rows[column], value_set=pa.array(values))), part)
+        return session_files.read_session_file(part)
+
+
+def _measure_one(
+    cfg: Config,
+    name: str,
+    train_lists: pa.ListArray,
+    test_lists: pa.ListArray,
+    vocabulary: Vocabulary,
+    measure: Callable[[Config, Scorer, pa.ListArray], dict[str, Any]],
+) -> dict[str, Any]:
+    from rnnrec_model.sessions import Sessions
+
+    sessions = Sessions.from_arrow(train_lists, vocabulary, min_length=2)
+    started = time.perf_counter()
+    scorer, passes = _fit(cfg, name, sessions, vocabulary)
+    training = time.perf_counter() - started
+    found = measure(cfg, scorer, test_lists)
+    log.info("%s: trained in %.1f s, ranked in %.1f s", name, training, found["evaluation_seconds"])
+    events = passes * len(sessions.items)
+    return {"training_seconds": training, "events_per_second": events / max(training, 1e-9), **found}
+
+
+def _fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary) -> tuple[Scorer, int]:
+    """(the fitted model, passes over the data)."""
+    from rnnrec_model.counting import BASELINES
+    from rnnrec_model.fitting.training import train
+
+    if name != GRU:
+        return _choose(BASELINES, "--models", name, also=GRU)(sessions, vocabulary), 1
+    trained = train(
+        sessions,
+        vocabulary,
+        cfg.model,
+        cfg.training,
+        on_epoch=lambda report: log.info(
+            "epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second
+        ),
+    )
+    return trained.recommender, len(trained.history)
+
+
+def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
+    from rnnrec_model.ranking.evaluation import evaluate
+    from rnnrec_model.sessions import Sessions
+
+    sessions = Sessions.from_arrow(test_lists, scorer.vocabulary, min_length=2)
+    found = evaluate(scorer, sessions, cutoffs=cfg.evaluation.cutoffs)
+    metrics = {name: float(value) for name, value in found.metrics.items()}
+    return _result(metrics, found.predictions, found.seconds)
+
+
+def _last_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
+    """Rank only the last item of each sequence; what came before it is the input and leaves the ranking.
+
+    Each sequence of two items or more counts: what the model does not know is a miss, never another target.
+    """
+    from rnnrec_model.ranking.evaluation import UNKNOWN, evaluate_last
+    from rnnrec_model.sessions import Sessions
+
+    before, last = _last_apart(test_lists)
+    histories = Sessions.from_arrow(before, scorer.vocabulary, min_length=0)
+    targets = scorer.vocabulary.encode(last)
+    metrics: dict[str, float] = {}
+    for suffix, hidden in HIDDEN.items():
+        found = evaluate_last(scorer, histories, targets, cfg.evaluation.cutoffs, hidden=hidden)
+        metrics |= {name + suffix: float(value) for name, value in found.metrics.items()}
+    return _result(metrics, found.predictions, found.seconds) | {
+        "unknown_targets": int((targets == UNKNOWN).sum()),
+        "unknown_histories": int((histories.lengths == 0).sum()),
+    }
+
+
+def _last_apart(lists: pa.ListArray) -> tuple[pa.ListArray, pa.Array]:
+    """(the sequences of two items or more without their last item, those last items)."""
+    lists = lists.filter(compute.greater_equal(lists.value_lengths(), 2))
+    lengths = lists.value_lengths().to_numpy()
+    items = lists.flatten()
+    is_last = np.zeros(len(items), dtype=bool)
+    is_last[lengths.cumsum() - 1] = True
+    offsets = np.concatenate(([0], (lengths - 1).cumsum()))
+    before = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.filter(pa.array(~is_last)))
+    return before, items.filter(pa.array(is_last))
+
+
+PROTOCOLS: dict[str, Callable[[Config, Scorer, pa.ListArray], dict[str, Any]]] = {
+    "sessions": _every_next_item,
+    "leave-one-out": _last_item,
+}
+
+
+def _result(metrics: dict[str, float], predictions: int, seconds: float) -> dict[str, Any]:
+    return {
+        "metrics": metrics,
+        "predictions": predictions,
+        "evaluation_seconds": seconds,
+        "predictions_per_second": predictions / max(seconds, 1e-9),
+    }
+
+
+def _choose(table: dict[str, Any], option: str, name: str, also: str = "") -> Any:
+    if name not in table:
+        known = ", ".join(sorted({*table, *([also] if also else [])}))
+        raise ConfigurationError(f"{option}: expected one of {known}; got {name!r}")
+    return table[name]

@@ -1,0 +1,40 @@
+"""What `mlflow.pyfunc.load_model("models:/rnnrec@champion")` runs: recent items in, ranked rows out.
+
+Shipped inside the model as code, together with a copy of `rnnrec_model`; it may import nothing else of ours.
+All lists of a call are answered in one batch, by the very code that fills `user_recommendations`.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from mlflow.models import set_model
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+
+from rnnrec_model.ranking.answers import answer, load_serving
+from rnnrec_model.saving import load
+
+
+class Predictor(PythonModel):
+    """Input: a column `items`, in each row a list of recent item ids, oldest first. Parameter: k."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the files beside this code."""
+        folder = Path(context.artifacts["recommender"])
+        self.recommender, self.serving = load(folder), load_serving(folder)
+
+    def predict(
+        self,
+        context: PythonModelContext,  # noqa: ARG002
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Rows (row, rank, item_id, score, source), k for each list; k = 0 is the tables' own k."""
+        lists = [list(one) for one in model_input["items"]]
+        asked = pa.array(lists, pa.list_(self.recommender.vocabulary.ids.type))
+        k = int((params or {}).get("k", 0)) or None
+        return answer(self.recommender, self.serving, asked, k=k).to_pandas()
+
+
+set_model(Predictor())

@@ -1,0 +1,141 @@
+"""Score all active users and all items with the chosen model: k rows each, staged, not yet published."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from tasks.errors import EmptyNightError
+from tasks.models.judging import Verdict, evaluation_rows
+from tasks.models.training import model_failures
+from tasks.sessions import splitting
+from tasks.settings.config import Config
+from tasks.store import delta
+from tasks.store.pins import Reads
+
+if TYPE_CHECKING:
+    from rnnrec_model.ranking.answers import Serving
+    from rnnrec_model.scorer import Scorer
+
+log = logging.getLogger(__name__)
+
+ALL = 2**31 - 1
+CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
+
+
+def save_serving(cfg: Config, night: date, reads: Reads, folder: Path) -> dict[str, str]:
+    """Write beside a model how it answers: its popularity is the whole ranking of tonight's window."""
+    from rnnrec_model.ranking.answers import Serving, save_serving
+
+    ranking = splitting.popular_items(cfg, night, reads, ALL).sort_by("rank")
+    serving = Serving(
+        popular=ranking.select(["item_id", "score"]),
+        k=cfg.recommendations.k,
+        max_items=cfg.sessions.max_length,
+        exclude_seen=cfg.recommendations.exclude_seen,
+    )
+    return save_serving(serving, folder)
+
+
+def stage_tables(
+    cfg: Config, night: date, reads: Reads, run_id: str, model: Path, model_version: int, verdict: Verdict
+) -> list[delta.Staged]:
+    """Stage tonight's four output tables with the model in a folder; returns what was written where."""
+    from rnnrec_model.ranking.answers import load_serving
+    from rnnrec_model.saving import load
+
+    with model_failures("scoring tonight's users"):
+        scorer, serving = load(model), load_serving(model)
+        tables: dict[str, pa.Table | pa.RecordBatchReader] = {
+            "user_recommendations": _user_rows(cfg, night, reads, scorer, serving, model_version),
+            "item_recommendations": _item_rows(cfg, night, reads, scorer, serving, model_version),
+            "popular_items": _popular_rows(cfg, night, reads),
+            "evaluations": evaluation_rows(night, verdict),
+        }
+        return [delta.stage(cfg, name, rows, {"night": night}, run_id) for name, rows in tables.items()]
+
+
+def _user_rows(
+    cfg: Config, night: date, reads: Reads, scorer: Scorer, serving: Serving, model_version: int
+) -> pa.RecordBatchReader:
+    users = splitting.active_users(cfg, night, reads).combine_chunks()
+    if users.num_rows == 0:
+        raise EmptyNightError(
+            f"night {night}: expected users active in {cfg.recommendations.active_days} days; found none. "
+            "Raise recommendations.active_days, or check the sources."
+        )
+    log.debug("%d active users to score", users.num_rows)
+    return _reader(_answers(cfg, night, scorer, serving, users, model_version, "user_id", "item_id", False))
+
+
+def _item_rows(
+    cfg: Config, night: date, reads: Reads, scorer: Scorer, serving: Serving, model_version: int
+) -> pa.RecordBatchReader:
+    """What follows each item of the window, taken alone; an item is never its own recommendation."""
+    ids = splitting.popular_items(cfg, night, reads, ALL)["item_id"].combine_chunks().sort()
+    offsets = pa.array(range(len(ids) + 1), pa.int32())
+    items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
+    return _reader(
+        _answers(cfg, night, scorer, serving, items, model_version, "item_id", "next_item_id", True)
+    )
+
+
+def _answers(
+    cfg: Config,
+    night: date,
+    scorer: Scorer,
+    serving: Serving,
+    asked: pa.Table,
+    model_version: int,
+    key: str,
+    value: str,
+    exclude_itself: bool,
+) -> Iterator[pa.RecordBatch]:
+    """Batches of rows in the order of the asked lists, then by rank."""
+    from rnnrec_model.ranking.answers import answer
+
+    for start in range(0, asked.num_rows, CHUNK):
+        part = asked.slice(start, CHUNK)
+        k, exclude = cfg.recommendations.k, cfg.recommendations.exclude_seen or exclude_itself
+        rows = answer(scorer, serving, part["items"], k=k, exclude_seen=exclude)
+        count = rows.num_rows
+        table = pa.table(
+            {
+                key: part[key].take(rows["row"]),
+                "rank": rows["rank"],
+                value: rows["item_id"],
+                "score": rows["score"],
+                "source": rows["source"],
+                "model_version": pa.repeat(pa.scalar(model_version, pa.int32()), count),
+                "night": pa.repeat(pa.scalar(night, pa.date32()), count),
+            }
+        )
+        yield from table.combine_chunks().to_batches()
+        log.debug("%s: %d of %d scored", key, min(start + CHUNK, asked.num_rows), asked.num_rows)
+
+
+def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
+    first = next(batches)
+
+    def chained() -> Iterator[pa.RecordBatch]:
+        yield first
+        yield from batches
+
+    return pa.RecordBatchReader.from_batches(first.schema, chained())
+
+
+def _popular_rows(cfg: Config, night: date, reads: Reads) -> pa.Table:
+    rows = splitting.popular_items(cfg, night, reads, cfg.recommendations.popular_items).sort_by("rank")
+    return pa.table(
+        {
+            "rank": rows["rank"].cast(pa.int32()),
+            "item_id": rows["item_id"],
+            "score": rows["score"].cast(pa.float64()),
+            "night": pa.repeat(pa.scalar(night, pa.date32()), rows.num_rows),
+        }
+    )

@@ -1,0 +1,124 @@
+"""Fit tonight's models into folders: the challenger without the holdout day, the refit with it."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+
+from rnnrec_model.errors import ModelError
+from tasks.errors import EmptyNightError, ModelFailure
+from tasks.sessions import splitting
+from tasks.settings.config import Config
+from tasks.store.pins import Reads
+
+if TYPE_CHECKING:
+    from rnnrec_model.fitting.training import EpochReport
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT = "-checkpoint"
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A fitted model in a folder.
+
+    files     sha256 of each file of the model
+    history   one mapping an epoch: epoch, loss, events, seconds, events_per_second, validation
+    days      which days it has seen, in words
+    epochs    how many of `training.epochs` the model has seen; fewer where `training.patience` found the best
+    """
+
+    folder: Path
+    files: dict[str, str]
+    sessions: int
+    events: int
+    items: int
+    seconds: float
+    history: tuple[dict[str, Any], ...]
+    days: str
+    epochs: int
+
+
+def train_challenger(cfg: Config, night: date, reads: Reads, work: Path) -> TrainedModel:
+    """Fit on the sessions that start before the night's day. Raises EmptyNightError without any."""
+    rows = splitting.train_sessions(cfg, night, reads)
+    return _fit(cfg, night, rows, work, "challenger", "the days before the holdout")
+
+
+def refit(cfg: Config, night: date, reads: Reads, work: Path, epochs: int) -> TrainedModel:
+    """Fit on all sessions of the window, for as many epochs as the challenger has: what is published."""
+    days = "all days, holdout included"
+    return _fit(cfg, night, splitting.all_sessions(cfg, reads), work, "refit", days, stop_after=epochs)
+
+
+def _fit(
+    cfg: Config,
+    night: date,
+    rows: pa.Table,
+    work: Path,
+    name: str,
+    days: str,
+    stop_after: int | None = None,
+) -> TrainedModel:
+    from rnnrec_model.fitting.training import train
+    from rnnrec_model.saving import save
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
+
+    if rows.num_rows == 0:
+        raise EmptyNightError(
+            f"night {night}: expected sessions to train the {name} on ({days}); found none. "
+            f"Start with a night that has earlier days in its window of {cfg.sessions.window_days} days."
+        )
+    started = time.perf_counter()
+    with model_failures(f"training the {name}"):
+        vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
+        sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
+        trained = train(
+            sessions, vocabulary, cfg.model, cfg.training,
+            checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg),
+            stop_after=stop_after,
+        )  # fmt: skip
+    folder = _fresh_folder(work / name)
+    files = save(trained.recommender, folder)
+    history = tuple(
+        asdict(report) | {"events_per_second": report.events_per_second} for report in trained.history
+    )
+    seconds = time.perf_counter() - started
+    events, items = int(sessions.lengths.sum()), len(vocabulary)
+    return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, trained.epochs)
+
+
+def _progress(name: str, cfg: Config) -> Any:
+    def say(report: EpochReport) -> None:
+        log.debug(
+            "%s: epoch %d of %d, loss %.4f, %.0f events/s",
+            name, report.epoch, cfg.training.epochs, report.loss, report.events_per_second,
+        )  # fmt: skip
+
+    return say
+
+
+def _fresh_folder(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    return folder
+
+
+@contextmanager
+def model_failures(doing: str) -> Iterator[None]:
+    """Turn the model library's errors into ours, naming what was being done."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelFailure(f"{doing}: {error}") from error

@@ -1,0 +1,181 @@
+"""The last look before publication: every rule is a query that must return no row.
+
+Each check is sql/audit_<name>.sql over the staged files themselves, read back from disk, so that what
+was checked is what is published. The facts they are held against come from the events table, not from the
+code that made the recommendations.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.errors import AuditError, SourceError, WarehouseError
+from tasks.publishing import publications
+from tasks.settings.config import Config
+from tasks.settings.days import window
+from tasks.store import delta, duck, parquet, sql
+from tasks.store.delta import Staged
+from tasks.store.pins import Reads
+
+log = logging.getLogger(__name__)
+
+PREFIX = "audit_"
+SHOWN_ROWS = 3
+MIN_SHARE = 0.5  # of the users or items of the publication before
+COMPARED_DAYS = 7  # an older publication says little; and a shop that shrank is not locked out for ever
+MAY_BE_EMPTY = {"evaluations"}
+RANKED = ("user_recommendations", "item_recommendations")  # k rows for each that is asked for
+
+REMEDIES: Mapping[str, str] = {
+    "missing_users": "look for sessions that lack these users; check recommendations.active_days",
+    "shrunken_tables": "check that all logs of the night were delivered, then run it again; if the shop did "
+    f"shrink, the check ends {COMPARED_DAYS} days after the last publication",
+    "empty_tables": "check the sources and recommendations.active_days",
+    "unknown_items": "the model's vocabulary does not fit this warehouse: check which model was loaded",
+    "finite_scores": "the model is broken: publish the champion, and look at the training's losses",
+}
+REMEDY = "this is a fault of the pipeline or the model, not of the data: report it with these rows"
+
+
+@dataclass(frozen=True)
+class Audited:
+    """What was checked."""
+
+    checks: int
+    rows: int
+
+
+def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> Audited:
+    """Run every check against what this run has read.
+
+    Raises AuditError that lists each broken rule, how many rows break it, and some.
+    """
+    params: dict[str, dict[str, Any]] = {
+        "row_counts": {"k": cfg.recommendations.k, "may_be_withheld": _withheld(cfg)},
+        "shrunken_tables": {"min_share": MIN_SHARE},
+    }
+    with duck.connect(cfg) as con:
+        params["unknown_items"] = {"all_days_read": _prepare(con, cfg, night, staged, reads)}
+        findings = {name: _findings(con, name, params.get(name, {})) for name in checks()}
+    broken = [text for text in findings.values() if text]
+    if broken:
+        raise AuditError(
+            f"night {night}: expected staged tables that break no rule; {len(broken)} of {len(findings)} are "
+            "broken, nothing was published, readers keep the night before\n" + "\n".join(broken)
+        )
+    return Audited(len(findings), sum(one.rows for one in staged))
+
+
+def checks() -> list[str]:
+    """Names of all checks: a file in sql/ is all it takes to add one."""
+    return [name.removeprefix(PREFIX) for name in sql.names() if name.startswith(PREFIX)]
+
+
+def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> bool:
+    """The views that checks read; False when an item may be unknown only because an old day is lost."""
+    for one in staged:
+        duck.view_files(con, one.table, one.files)
+    days = window(cfg, night)[-cfg.recommendations.active_days :]
+    duck.view_files(con, "active_events", reads.events.files(cfg, days))
+    con.register("staged_tables", _sizes(con, cfg, night, staged))
+    duck.view(con, "audited_recommendations", "audited_recommendations")
+    return _gather_catalogue(con, cfg, night, reads)
+
+
+def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> bool:
+    """Items of the window's events; older days are read, newest first, while one of them could be missing.
+
+    A champion of last week may recommend what the window no longer has. An old day that cannot be read must
+    not stop tonight: returns False then, if there are items that only it could know.
+    """
+    days = window(cfg, night)
+    recent = reads.events.files(cfg, days)
+    duck.view_files(con, "events", recent)
+    duck.keep(con, "audited_catalogue", "audited_catalogue")
+    lost = []
+    for file in _older_events(cfg, days[0]):
+        if not _unknown(con):
+            return True
+        try:
+            with duck.reading(Path(file)):
+                duck.view_files(con, "events", [file])
+                duck.append(con, "audited_catalogue", "audited_catalogue")
+        except SourceError as error:
+            lost.append(str(error))
+    if lost and (unknown := _unknown(con)):
+        log.warning(
+            "%d recommended item(s) that only a lost day can know pass unchecked: %s", unknown, lost[0]
+        )
+    return not lost
+
+
+def _older_events(cfg: Config, first: date) -> list[str]:
+    """Files of days before this one, the newest day first."""
+    newest_first = reversed(delta.files(cfg, "events"))
+    return [file for file in newest_first if Path(file).parent.name < f"event_day={first}"]
+
+
+def _unknown(con: duck.Connection) -> int:
+    return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
+
+
+def _sizes(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged]) -> pa.Table:
+    """What each table holds now and held on the night before, in words that `k` does not change."""
+    compared = [one for one in staged if one.table not in MAY_BE_EMPTY]
+    before = _sizes_before(con, cfg, night)
+    return pa.table(
+        {
+            "name": [one.table for one in compared],
+            "rows": pa.array([one.rows for one in compared], pa.int64()),
+            "size": pa.array([_size(con, cfg, one.table, one.files) for one in compared], pa.int64()),
+            "size_before": pa.array([before.get(one.table) for one in compared], pa.int64()),
+        }
+    )
+
+
+def _size(con: duck.Connection, cfg: Config, name: str, files: Sequence[str | Path]) -> int:
+    """Users or items that were asked for; of popular items, the rows, but no more than are wanted tonight."""
+    if name in RANKED:
+        duck.view_files(con, "ranked", files)
+        return int(duck.row(duck.query(con, "asked"))[0])
+    return min(sum(parquet.rows_in(file) for file in files), cfg.recommendations.popular_items)
+
+
+def _sizes_before(con: duck.Connection, cfg: Config, night: date) -> dict[str, int]:
+    """Sizes in the last publication of the newest night before this one, if its files can be read."""
+    newest = {row["night"]: row for row in publications.read(cfg)}
+    first = night - timedelta(days=COMPARED_DAYS)
+    for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
+        files = publications.pinned_files(cfg, newest[earlier])
+        try:
+            with duck.reading(cfg.root):
+                return {
+                    name: _size(con, cfg, name, files[name]) for name in files if name not in MAY_BE_EMPTY
+                }
+        except (SourceError, WarehouseError) as error:
+            log.warning("night %s cannot be compared with %s: %s", night, earlier, error)
+    return {}
+
+
+def _withheld(cfg: Config) -> int:
+    """How many items exclude_seen can take away from one user."""
+    return cfg.sessions.max_length if cfg.recommendations.exclude_seen else 0
+
+
+def _findings(con: duck.Connection, name: str, params: Mapping[str, Any]) -> str:
+    """The broken rule in words, or an empty text."""
+    duck.keep(con, "findings", f"{PREFIX}{name}", **params)
+    count = duck.count(con, "findings")
+    if not count:
+        log.debug("audit %s: no offending row", name)
+        return ""
+    sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
+    shown = "; ".join(", ".join(f"{key}={value}" for key, value in row.items()) for row in sample)
+    return f"  {name}: {count} offending row(s), such as {shown}: {REMEDIES.get(name, REMEDY)}"

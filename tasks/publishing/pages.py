@@ -1,0 +1,104 @@
+"""The night's page: what came in, who won, what was published, and where to look."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from tasks.models.judging import Verdict
+from tasks.settings.config import Config
+
+SHOWN = ("recall_at_20", "mrr_at_20", "ndcg_at_20")
+
+
+def page(
+    cfg: Config,
+    night: date,
+    *,
+    verdict: Verdict,
+    model_version: int,
+    counts: Mapping[str, Mapping[str, Any]],
+    durations: Mapping[str, float],
+    tables: Mapping[str, int],
+) -> str:
+    """The markdown page of a night; it depends on its arguments alone."""
+    head = "A new champion" if verdict.crowned else "The champion stays"
+    parts = [
+        f"# Night {night}: {head.lower()}, model version {model_version}",
+        f"{head}: {verdict.reason}.",
+        "## Who won",
+        f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, all items ranked.",
+        _markdown(*verdict_table(cfg, verdict)),
+        "## What came in",
+        _markdown(("stage", "what", "count"), _counted(counts)),
+        "## What is published",
+        _markdown(("table", "rows"), [(name, f"{rows:,}") for name, rows in sorted(tables.items())]),
+        "## Seconds",
+        _markdown(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in durations.items()]),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def flat(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """One level instead of two: {"train": {"items": 9}} is {"train.items": 9.0}."""
+    return {
+        f"{group}.{name}": float(value) for group, values in numbers.items() for name, value in values.items()
+    }
+
+
+def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    """(columns, rows) of the models' metrics, the gate's metric first."""
+    columns = dict.fromkeys((cfg.gate.metric, *SHOWN))
+    known = [name for name in columns if name in verdict.metrics["challenger"]]
+    rows = [
+        (model, *(f"{metrics.get(name, 0.0):.4f}" for name in known))
+        for model, metrics in verdict.metrics.items()
+    ]
+    return ("model", *known), rows
+
+
+def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    return [
+        (stage, name.replace("_", " "), f"{value:,}")
+        for stage, values in counts.items()
+        for name, value in values.items()
+        if isinstance(value, int)
+    ]
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def summary(
+    night: date,
+    verdict: Verdict,
+    *,
+    model_version: int,
+    published: bool,
+    content_digest: str,
+    tables: Mapping[str, int],
+    seconds: float,
+) -> dict[str, Any]:
+    """What a run returns: plain values, and a sentence for people."""
+    rows = sum(tables.values())
+    same = f"nothing new to publish, the same rows of model version {model_version} are there"
+    what = f"published {rows:,} rows of model version {model_version}" if published else same
+    who = "crowned tonight" if verdict.crowned else "the champion stays"
+    sentence = (
+        f"Night {night}: {what} ({who}) in {seconds:.0f} s; content {content_digest[:12]}; {verdict.reason}."
+    )
+    return {
+        "night": night.isoformat(),
+        "published": published,
+        "model_version": model_version,
+        "crowned": verdict.crowned,
+        "reason": verdict.reason,
+        "metrics": verdict.metrics,
+        "content_digest": content_digest,
+        "tables": dict(tables),
+        "seconds": round(seconds, 3),
+        "sentence": sentence,
+    }

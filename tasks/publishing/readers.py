@@ -1,0 +1,225 @@
+"""What readers open: serve.duckdb with views over published files, and `latest/`, one Parquet file per table.
+
+Both are made beside and take their name in one step: a reader sees the whole old night or the whole new one.
+`latest` is a link to a folder of hard links, since several files cannot be replaced at once but one link can.
+Running again heals what a crash left: everything here is derived from the publications.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from tasks.errors import WarehouseError
+from tasks.publishing import publications, wholeness
+from tasks.publishing.publications import Row
+from tasks.publishing.wholeness import DATABASE
+from tasks.settings.config import Config
+from tasks.store import delta, duck, durable, tables
+
+log = logging.getLogger(__name__)
+
+REFRESH_TRIES = 20
+ANY_COLUMNS = "hive_partitioning = false, union_by_name = true"  # rows of older versions of ours have fewer
+PRUNED = "hive_partitioning = true, hive_types = {'night': date}"  # a night is found by its path alone
+
+
+@dataclass(frozen=True)
+class Served:
+    """What readers see now; None before the first publication that may be shown."""
+
+    night: date | None
+    attempt: int | None
+    sequence: int | None
+    nights: int
+
+
+def refresh(cfg: Config) -> Served:
+    """Rebuild serve.duckdb and `latest`; safe at any time, also while other runs publish and refresh.
+
+    Raises WarehouseError when a publication that readers were shown is lost, a file of the shown night is
+    missing or damaged, or the place cannot be written, as on a full disk; readers have then what they had.
+    """
+    try:
+        for pattern in (f".{DATABASE}-*", ".latest-*", "published/.*"):
+            _remove_dead(cfg.root.glob(pattern))
+        return _refreshed(cfg)
+    except OSError as error:
+        raise WarehouseError(
+            f"{cfg.root}: what readers open could not be rebuilt, and is as it was; {error}; "
+            "free some space or mend the folder's permissions, then `rnnrec refresh`"
+        ) from error
+
+
+def _refreshed(cfg: Config) -> Served:
+    for _ in range(REFRESH_TRIES):
+        remembered = wholeness.highest_shown(cfg)
+        version = delta.version(cfg, "publications")
+        rows = publications.read(cfg, version)
+        if said := wholeness.lost(cfg, rows, remembered):
+            raise WarehouseError(said)
+        shown = publications.latest(rows)
+        if rows:
+            _show(cfg, version, rows, shown)
+        if delta.version(cfg, "publications") == version:  # else a newer night must not be hidden by ours
+            return _served(rows, shown)
+    raise WarehouseError(
+        f"{cfg.root}: publications kept coming during {REFRESH_TRIES} refreshes; run it again"
+    )
+
+
+def _served(rows: Sequence[Row], shown: Row | None) -> Served:
+    nights = len({row["night"] for row in rows})
+    if shown is None:
+        return Served(None, None, None, nights)
+    return Served(shown["night"], shown["attempt"], shown["sequence"], nights)
+
+
+def _show(cfg: Config, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
+    """Make all beside first, so that a full disk is met before readers are moved; then rename."""
+    history = _history(cfg, rows, shown)
+    database, link = (cfg.root / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
+    try:
+        _build(cfg, database, version, history, shown)
+        _ask(cfg, database, len(rows), history, shown)
+        if shown is not None:
+            _link_night(cfg, shown, link)
+        (cfg.root / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
+        durable.replace(database, cfg.root / DATABASE)
+        if shown is not None:
+            durable.replace(link, cfg.root / "latest")
+    finally:
+        for path in (database, database.with_name(f"{database.name}.wal"), link):
+            path.unlink(missing_ok=True)
+
+
+def _history(cfg: Config, rows: Sequence[Row], shown: Row | None) -> list[Row]:
+    """The newest publication of each night, if its files are whole: one lost file must not hide tonight.
+
+    Raises WarehouseError when it is the night to be shown whose file is not.
+    """
+    if shown is not None and (fault := wholeness.changed(cfg, shown)):
+        raise WarehouseError(
+            f"night {shown['night']}: expected the published file {fault}; readers keep what they have; "
+            "restore it from a backup, or run the night again"
+        )
+    kept = []
+    for row in {row["night"]: row for row in rows}.values():  # oldest first: the last of a night stays
+        if fault := wholeness.fault(cfg, row):
+            log.warning(
+                "night %s is left out of the history: %s; restore it from a backup", row["night"], fault
+            )
+        else:
+            kept.append(row)
+    return kept
+
+
+def _build(cfg: Config, path: Path, version: int | None, history: Sequence[Row], shown: Row | None) -> None:
+    with duck.connect(cfg, writable=path) as con:
+        files = delta.files(cfg, "publications", version)
+        con.execute(
+            f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
+        )
+        for name in tables.OUTPUTS:
+            pinned = [file for row in history for file in publications.pinned_files(cfg, row)[name]]
+            if pinned:
+                con.execute(f"create view {name}_history as select * from {_parquet(pinned, PRUNED)}")
+            if shown is not None:
+                pinned = publications.pinned_files(cfg, shown)[name]
+                con.execute(f"create view {name} as select * from {_parquet(pinned)}")
+
+
+def _ask(cfg: Config, path: Path, publications: int, history: Sequence[Row], shown: Row | None) -> None:
+    """Open what was written as a reader does, and count every table and view. Raises WarehouseError."""
+    expected = {"publications": publications}
+    for name in tables.OUTPUTS:
+        if history:
+            expected[f"{name}_history"] = sum(_rows(row, name) for row in history)
+        if shown is not None:
+            expected[name] = _rows(shown, name)
+    durable.sync(path)
+    if path.with_name(f"{path.name}.wal").exists():
+        raise OSError(f"{path}: its content is still in a .wal beside it")
+    with duck.connect(cfg, present=path) as con:
+        found = {name: duck.count(con, name) if duck.has(con, name) else None for name in expected}
+    if found != expected:
+        raise OSError(f"{path}: expected the rows {expected}; got {found}")
+
+
+def _rows(row: Row, name: str) -> int:
+    return int(json.loads(row["tables"])[name]["rows"])
+
+
+def _parquet(files: Sequence[str | Path], options: str = "hive_partitioning = false") -> str:
+    """The table function as text: a view's definition takes no parameters."""
+    paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    return f"read_parquet([{paths}], {options})"
+
+
+def _link_night(cfg: Config, shown: Row, link: Path) -> None:
+    """A link to this publication's folder, which is made beside and then named, whole."""
+    old = cfg.root / "latest"
+    if old.exists() and not old.is_symlink():
+        raise WarehouseError(f"{old}: expected a link made by us; got a folder or file; move it away")
+    name = f"{shown['night']}-{shown['attempt']}"
+    folder = cfg.root / "published" / name
+    durable.make_folder(folder.parent)
+    if not folder.is_dir():
+        _link_files(cfg, shown, folder)
+    _mend_files(cfg, shown, folder)
+    link.symlink_to(Path("published") / name)
+
+
+def _link_files(cfg: Config, shown: Row, folder: Path) -> None:
+    new = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
+    try:
+        new.mkdir()
+        for name, files in publications.pinned_files(cfg, shown).items():
+            assert len(files) == 1, f"{name}: a partition is staged as one file"
+            _link(files[0], new / f"{name}.parquet")
+        durable.sync(new)
+        durable.replace(new, folder)
+    except OSError:  # another refresh was quicker, with the same files; or the disk is full
+        if not folder.is_dir():
+            raise
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+
+
+def _mend_files(cfg: Config, shown: Row, folder: Path) -> None:
+    """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
+    for name, (file, *_) in publications.pinned_files(cfg, shown).items():
+        link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
+        if not link.is_file() or link.stat().st_size != file.stat().st_size:
+            try:
+                _link(file, new)
+                durable.replace(new, link)
+            finally:
+                new.unlink(missing_ok=True)
+
+
+def _link(file: Path, link: Path) -> None:
+    """A hard link: no byte is copied, and the name stays good whatever happens to the table's folder."""
+    try:
+        os.link(file, link)
+    except OSError:  # a file system without hard links
+        shutil.copyfile(file, link)
+        durable.sync(link)
+
+
+def _remove_dead(paths: Iterator[Path]) -> None:
+    """What refreshes left that died an hour ago or more; a younger one may be at work."""
+    limit = time.time() - 3600
+    for path in paths:
+        with suppress(FileNotFoundError):
+            if path.lstat().st_mtime < limit:
+                shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()

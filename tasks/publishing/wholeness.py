@@ -1,0 +1,96 @@
+"""Is what was published still there? Publications that readers were shown, and the files that they pin.
+
+A log that lost its newest entry looks like a whole, shorter one, and the next night would give away a number
+twice. What readers open remembers the highest: `serve.duckdb` has a copy of the publications.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tasks.errors import SourceError, WarehouseError
+from tasks.publishing import publications
+from tasks.publishing.publications import Row
+from tasks.settings.config import Config
+from tasks.store import duck, parquet
+
+log = logging.getLogger(__name__)
+
+DATABASE = "serve.duckdb"
+
+
+def read(cfg: Config) -> list[Row]:
+    """Every publication, oldest first. Raises WarehouseError when readers were shown one that is lost."""
+    remembered = highest_shown(cfg)
+    rows = publications.read(cfg)
+    if said := lost(cfg, rows, remembered):
+        raise WarehouseError(said)
+    return rows
+
+
+def highest_shown(cfg: Config) -> int:
+    """The highest sequence number in serve.duckdb; 0 where none can be read: it is made anew from the log.
+
+    To be asked before the publications are read: a run that publishes in between is then no loss.
+    """
+    database = cfg.root / DATABASE
+    if not database.is_file():
+        return 0
+    try:
+        with _copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
+            return int(duck.row(con.sql("select coalesce(max(sequence), 0) from publications"))[0])
+    except (SourceError, OSError) as error:
+        log.warning("whether publications were lost is not known: %s", error)
+        return 0
+
+
+@contextmanager
+def _copied(database: Path) -> Iterator[Path]:
+    """A copy to look at: a process opens a database in one way, and a reader in this one may have its own."""
+    with tempfile.TemporaryDirectory(prefix="rnnrec-") as folder:
+        yield Path(shutil.copyfile(database, Path(folder) / DATABASE))
+
+
+def lost(cfg: Config, rows: Sequence[Row], remembered: int) -> str:
+    """What to say when readers were shown a publication with a higher number than any of these rows has."""
+    newest = max((row["sequence"] for row in rows), default=0)
+    if newest >= remembered:
+        return ""
+    return (
+        f"{cfg.root / 'tables' / 'publications' / '_delta_log'}: expected publication {remembered}, which "
+        f"{cfg.root / DATABASE} has; the newest in the log is {newest or 'none'}: entries were lost; readers "
+        "keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
+    )
+
+
+def fault(cfg: Config, row: Row) -> str:
+    """The first file of a publication that is gone or cut short, and how; an empty text when none is."""
+    pins = json.loads(row["tables"])
+    for name, files in publications.pinned_files(cfg, row).items():
+        for file in files:
+            if not file.is_file():
+                return f"{file}; it is gone"
+        try:
+            found = sum(parquet.rows_in(file) for file in files)
+        except WarehouseError as error:
+            return str(error)
+        if found != pins[name]["rows"]:
+            return f"{files[0]}; it has {found} rows, not {pins[name]['rows']}"
+    return ""
+
+
+def changed(cfg: Config, row: Row) -> str:
+    """As `fault`, and every byte is read: what a footer does not tell is found too."""
+    if found := fault(cfg, row):
+        return found
+    pins = json.loads(row["tables"])
+    for name, files in publications.pinned_files(cfg, row).items():
+        if parquet.digest(files) != pins[name]["digest"]:
+            return f"{', '.join(map(str, files))}; its bytes have changed"
+    return ""

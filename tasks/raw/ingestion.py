@@ -1,0 +1,225 @@
+"""Raw logs → the tables events and rejects, with every line accounted for.
+
+lines = accepted + rejected + duplicates + outside, where the lines are counted once more without parsing.
+Only the window of the night and its lead-in are written, each day as a whole: a night run again changes
+nothing. The lead-in is for sessions alone: it shows whether the window's first ones began before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import Any
+
+from tasks.errors import EmptyNightError, SourceError
+from tasks.raw import settled, sources
+from tasks.raw.sources import Source
+from tasks.settings.config import Config
+from tasks.settings.days import clock, lead_in, window
+from tasks.store import delta, duck, pins
+
+EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
+LATEST = datetime(2100, 1, 1)
+LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand in every table
+TOP_REASONS = 5
+TOP_NAMES = 5
+
+
+@dataclass(frozen=True)
+class Ingested:
+    """What became of the lines; lines = accepted + rejected + duplicates + outside.
+
+    lines        lines of text, records of CSV, rows of Parquet, over all sources
+    accepted     events that were written, those of the lead-in too
+    outside      good events of days before the lead-in or after the window
+    days         days of lead-in and window that have events
+    data_digest  sha256 over the contents of these days' events
+    events       these days' files: what the night learns from, whatever another run writes into them later
+    """
+
+    lines: int
+    accepted: int
+    rejected: int
+    duplicates: int
+    outside: int
+    days: int
+    data_digest: str
+    events: pins.Days
+
+
+@dataclass
+class _Tally:
+    lines: int = 0
+    rejected: int = 0
+    outside: int = 0
+    spoilt: int = 0  # refused, and not because they are blank
+    unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
+
+
+def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
+    """Read every source, write the events of lead-in and window, and the night's rejects.
+
+    attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
+
+    Raises SourceError when a source is missing, unreadable, lacks a column, has lines but not one that is
+    usable, or when too many are refused (all of which are kept in `rejects`); ConfigurationError or
+    WarehouseError when the warehouse was begun with another zone or other types of ids; EmptyNightError when
+    the night's own day has no event; FencedError when a newer run was here.
+    """
+    found = sources.find(cfg)
+    types = sources.id_types(found, cfg.events.columns)
+    settled.settle(cfg, types)
+    with duck.connect(cfg) as con:
+        _create_tables(con, types)
+        con.register("clock", clock(cfg, _written_days(cfg, night)))
+        tally = _Tally()
+        for source in found:
+            _read(con, cfg, night, source, tally)
+        _write_rejects(con, cfg, night, run_id, attempt)
+        _check_unusable(con, cfg, tally)
+        _check_rejects(con, cfg, found, tally)
+        _check_night(con, cfg, night, tally)
+        return _write_events(con, cfg, night, run_id, attempt, tally)
+
+
+def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
+    con.execute(
+        f"create temp table candidates (source_file varchar, user_id {types['user_id'].sql}, "
+        f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, event_day date)"
+    )
+    con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
+
+
+def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
+    before, file = replace(tally), sources.identity(source)
+    expected, taken = sources.lines_of(source), 0
+    for piece in sources.pieces(con, source, cfg.events.columns):
+        with duck.reading(source.path):
+            _take(con, cfg, night, source, piece.records, tally)
+        taken += piece.lines
+    if taken != expected or sources.identity(source) != file:
+        what = (
+            f"counted {expected} lines but read {taken}"
+            if taken != expected
+            else "replaced while it was read"
+        )
+        raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
+    if tally.spoilt > before.spoilt and tally.lines - before.lines == tally.rejected - before.rejected:
+        tally.unusable.append(source)
+
+
+def _take(
+    con: duck.Connection, cfg: Config, night: date, source: Source, records: int, tally: _Tally
+) -> None:
+    """Sort the lines of `parsed` into candidates, refused and outside."""
+    days = _days(cfg, night)
+    duck.keep(con, "piece", "typed_events", **typing_of(cfg))
+    duck.append(con, "candidates", "accepted_events", source_file=source.name, **days)
+    duck.append(con, "refused", "refused_lines", source_file=source.name)
+    lines, rejected, outside, spoilt = duck.row(duck.query(con, "piece_tally", **days))
+    assert lines == records, f"{source.name}: expected {records} records in a piece; got {lines}"
+    tally.lines += lines
+    tally.rejected += rejected
+    tally.outside += outside
+    tally.spoilt += spoilt
+
+
+def typing_of(cfg: Config) -> dict[str, Any]:
+    """How lines become typed events: the parameters of typed_events.sql."""
+    return {
+        "unit": cfg.events.timestamp_unit,
+        "sessions_given": bool(cfg.events.columns.session_id),
+        "earliest": EARLIEST,
+        "latest": LATEST,
+        "longest_id": LONGEST_ID,
+    }
+
+
+def _days(cfg: Config, night: date) -> dict[str, date]:
+    days = _written_days(cfg, night)
+    return {"first_day": days[0], "last_day": days[-1]}
+
+
+def _written_days(cfg: Config, night: date) -> list[date]:
+    return [*lead_in(cfg, night), *window(cfg, night)]
+
+
+def _write_rejects(con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int) -> None:
+    rows = duck.batches(duck.query(con, "rejects", night=night))
+    delta.replace_partition(cfg, "rejects", rows, {"night": night}, run_id, attempt)
+
+
+def _write_events(
+    con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int, tally: _Tally
+) -> Ingested:
+    written: dict[date, pins.Pin] = {}
+    for day in _written_days(cfg, night):
+        rows = duck.batches(duck.query(con, "events", day=day))
+        staged = delta.stage(cfg, "events", rows, {"event_day": day}, run_id)
+        written[day] = pins.commit(cfg, staged, attempt, run_id)
+    events = pins.Days("events", written)
+    contents = "".join(f"{day} {pin.digest}\n" for day, pin in written.items())
+    return Ingested(
+        lines=tally.lines,
+        accepted=events.rows,
+        rejected=tally.rejected,
+        duplicates=duck.count(con, "candidates") - events.rows,
+        outside=tally.outside,
+        days=sum(pin.rows > 0 for pin in written.values()),
+        data_digest=hashlib.sha256(contents.encode()).hexdigest(),
+        events=events,
+    )
+
+
+def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
+    """A file that lost every line is lost, however small its share: it is named."""
+    for source in tally.unusable:
+        _check_keys(con, cfg, source)
+    if tally.unusable:
+        names = [source.name for source in tally.unusable]
+        raise SourceError(
+            f"{_some(names)}: expected a usable line in every file that has lines; got none: "
+            f"{_reasons(con, names)}; repair the file (table rejects has every line), or move it out of "
+            "events.sources to go on without it"
+        )
+
+
+def _check_keys(con: duck.Connection, cfg: Config, source: Source) -> None:
+    """NDJSON has no header: a column is unknown when no line was usable and no line has its key."""
+    keys = sources.keys_seen(con, source)
+    for key, name in cfg.events.columns.model_dump().items():
+        if keys and name and name not in keys:
+            raise sources.unknown(source.name, name, key, keys)
+
+
+def _check_rejects(con: duck.Connection, cfg: Config, found: Sequence[Source], tally: _Tally) -> None:
+    if tally.rejected <= cfg.events.max_reject_share * tally.lines:
+        return
+    raise SourceError(
+        f"{tally.rejected} of {tally.lines} lines are refused, more than events.max_reject_share = "
+        f"{cfg.events.max_reject_share}: {_reasons(con, [source.name for source in found])}; "
+        "repair the source (table rejects has every line) or raise the share"
+    )
+
+
+def _reasons(con: duck.Connection, files: Sequence[str]) -> str:
+    """Why lines of these files are refused, the most frequent first."""
+    reasons = duck.query(con, "reject_reasons", files=list(files)).fetchall()[:TOP_REASONS]
+    return "; ".join(f"{reason}: {lines} (first in {example})" for reason, lines, example in reasons)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - TOP_NAMES} more" if len(names) > TOP_NAMES else ""
+    return ", ".join(names[:TOP_NAMES]) + more
+
+
+def _check_night(con: duck.Connection, cfg: Config, night: date, tally: _Tally) -> None:
+    if duck.row(duck.query(con, "night_candidates", night=night))[0]:
+        return
+    raise EmptyNightError(
+        f"no event of {night} ({cfg.events.timezone}) in {tally.lines} lines: {tally.rejected} refused, "
+        f"{tally.outside} outside the {len(_written_days(cfg, night))} days up to it; "
+        "is the log complete, and is the night the one you meant?"
+    )

@@ -1,0 +1,229 @@
+"""What a night would make of the raw logs, seen before it runs: columns, first and last times, a few events.
+
+Only heads and tails of the files are read, by the readers and queries of the night itself. Where they do not
+show the night's day, every line is read before the night is called empty. Nothing is written.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from tasks.errors import ConfigurationError, EmptyNightError, SourceError
+from tasks.raw import columnar, delimited, ingestion, lines, samples, settled, sources
+from tasks.raw.sources import Source
+from tasks.settings.config import Columns, Config
+from tasks.settings.days import clock, window
+from tasks.settings.guesses import closest
+from tasks.store import duck
+
+EXAMPLES = 3
+EVER = (ingestion.EARLIEST.date(), ingestion.LATEST.date())
+MISSPELT = (
+    0.9  # about one letter: `sid` and `site_id` are no `user_id` and `item_id`, and taking them is costly
+)
+PART = r"id|key|code|number|no|[^a-z]"
+CALLED = {  # what such a column is called from end to end, of a word and what may stand beside it
+    "user_id": ("user|visitor|customer|client|member|account|uid", PART),
+    "item_id": ("item|product|article|content|sku|movie|film|track|song|video", PART),
+    "timestamp": (
+        "time|timestamp|datetime|date|at|ts",
+        r"event|click(?:ed)?|view(?:ed)?|visit(?:ed)?|created|occurred|server|utc|unix|ms|[^a-z]",
+    ),
+    "session_id": ("session|sid|visit", rf"user|visitor|{PART}"),
+}
+
+
+@dataclass(frozen=True)
+class Example:
+    """A line as it would become an event; event_time is UTC, session_id none where gaps cut sessions."""
+
+    user_id: str
+    item_id: str
+    event_time: datetime
+    event_day: date
+    session_id: str | None
+
+
+@dataclass
+class Seen:
+    """What was read of some files: events by day, times (UTC), refused lines by reason with an example."""
+
+    days: Counter[date] = field(default_factory=Counter)
+    first: datetime | None = None
+    last: datetime | None = None
+    refused: Counter[str] = field(default_factory=Counter)
+    raw: dict[str, str] = field(default_factory=dict)
+    examples: list[Example] = field(default_factory=list)
+
+    def covers(self, day: date) -> bool:
+        """Does the day lie between those that were seen?"""
+        return bool(self.days) and min(self.days) <= day <= max(self.days)
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What was seen.
+
+    files   each source with what was seen of it; `all` is the sum
+    gaps    days of the night's window of which no event was seen
+    """
+
+    files: tuple[tuple[Source, Seen], ...]
+    all: Seen
+    gaps: tuple[date, ...]
+
+
+def look(cfg: Config, night: date | None) -> Preview:
+    """Look at every source, and whether the night can be run; without a night, at the sources alone.
+
+    Raises SourceError for missing files, for wrong columns (all of them at once) and for logs without one
+    usable line; EmptyNightError for a night outside of the logs; ConfigurationError for a device that is not;
+    what tasks/raw/settled.py raises where the warehouse was begun with another zone or other types of ids.
+    """
+    _check_device(cfg)
+    found = sources.find(cfg)
+    _check_columns(cfg.events.columns, found)
+    settled.compare(cfg, sources.id_types(found, cfg.events.columns))
+    files = tuple(zip(found, _read(cfg, found, sampled=True), strict=True))
+    total = _sum(seen for _, seen in files)
+    _check_usable(total)
+    if night is None:
+        return Preview(files, total, ())
+    days = [day for day in window(cfg, night) if not any(seen.covers(day) for _, seen in files)]
+    if night in days or len(days) == cfg.sessions.window_days - 1:
+        everything = _sum(_read(cfg, found, sampled=False))
+        _check_night(cfg, night, everything)
+        days = [day for day in days if not everything.days[day]]
+    return Preview(files, total, tuple(days))
+
+
+def _check_device(cfg: Config) -> None:
+    if cfg.training.device == "cuda":
+        import torch
+
+        if not torch.cuda.is_available():
+            raise ConfigurationError(
+                "training.device: expected a CUDA device; this machine has none; use auto or cpu"
+            )
+
+
+def _check_columns(columns: Columns, found: Sequence[Source]) -> None:
+    """Raises SourceError with every wrong column of every file."""
+    wrong: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
+    for source in found:
+        known = tuple(_columns_of(source))
+        for key, name in columns.model_dump().items():
+            if known and name and known.count(name) != 1:
+                wrong.setdefault((key, name, known), []).append(source.name)
+    if not wrong:
+        return
+    told = [f"{len(wrong)} wrong column(s) in [events.columns]"]
+    for (key, name, known), names in wrong.items():
+        where = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        free = [one for one in known if one not in columns.model_dump().values()]
+        meant = None if name in known else _meant(key, name, free)
+        guess = f"; did you mean {key} = {meant!r}?" if meant else ""
+        expected = f"expected a column {name!r}" if name not in known else f"expected one column {name!r}"
+        told.append(f"  {key}: {expected} in {where}; there are {', '.join(known)}{guess}")
+    raise SourceError("\n".join(told))
+
+
+def _meant(key: str, name: str, known: Sequence[str]) -> str | None:
+    """The column that was misspelt, or one with a name that is given to nothing else."""
+    word, beside = CALLED[key]
+    called = re.compile(rf"(?:{beside})*(?:{word})(?:{word}|{beside})*", re.IGNORECASE)
+    return closest(name, known, MISSPELT) or next((one for one in known if called.fullmatch(one)), None)
+
+
+def _columns_of(source: Source) -> list[str]:
+    """Names in the header, or the keys of the first lines; none for an empty file."""
+    if source.format == "csv":
+        head = delimited.header(source.path)
+        return head.names if head else []
+    if source.format == "parquet":
+        return list(columnar.schema(source.path).names)
+    first = next(lines.numbered(source.path, samples.HEAD_BYTES), None)
+    if first is None:
+        return []
+    with duck.reader() as con:
+        con.register("chunk", first.slice(0, sources.SAMPLED_LINES))
+        return sorted(key for (key,) in duck.query(con, "ndjson_keys").fetchall())
+
+
+def _read(cfg: Config, found: Sequence[Source], *, sampled: bool) -> list[Seen]:
+    """What the night's own readers and queries make of each file, or of its head and tail."""
+    names = [name for name in cfg.events.columns.model_dump().values() if name]
+    with tempfile.TemporaryDirectory() as folder:
+        read = [samples.copy(one, Path(folder), names) for one in found] if sampled else found
+        with duck.reader(*(one.path for one in read)) as con:
+            con.register("clock", clock(cfg, EVER))
+            return [_see(con, cfg, source) for source in read]
+
+
+def _see(con: duck.Connection, cfg: Config, source: Source) -> Seen:
+    seen = Seen()
+    for _ in sources.pieces(con, source, cfg.events.columns):
+        with duck.reading(source.path):
+            duck.keep(con, "piece", "typed_events", **ingestion.typing_of(cfg))
+        for day, events, first, last in duck.query(con, "days_seen").fetchall():
+            seen.days[day] += events
+            seen.first, seen.last = min(seen.first or first, first), max(seen.last or last, last)
+        for reason, count, raw in duck.query(con, "refusals_seen").fetchall():
+            seen.refused[reason] += count
+            seen.raw.setdefault(reason, raw)
+        if len(seen.examples) < EXAMPLES:
+            rows = duck.query(con, "example_events", rows=EXAMPLES).fetchall()
+            seen.examples += [_example(*row) for row in rows]
+    return seen
+
+
+def _example(user: Any, item: Any, moment: datetime, day: date, session: str | None) -> Example:
+    return Example(str(user), str(item), moment, day, session)
+
+
+def _sum(parts: Iterator[Seen] | Sequence[Seen]) -> Seen:
+    total = Seen()
+    for one in parts:
+        total.days += one.days
+        total.refused += one.refused
+        total.raw = one.raw | total.raw
+        total.examples = (total.examples + one.examples)[:EXAMPLES]
+        total.first = min(filter(None, (total.first, one.first)), default=None)
+        total.last = max(filter(None, (total.last, one.last)), default=None)
+    return total
+
+
+def _check_usable(seen: Seen) -> None:
+    if seen.days:
+        return
+    if not seen.refused:
+        raise SourceError("events.sources: expected lines; every file is empty; bring the logs")
+    reason = seen.refused.most_common(1)[0][0]
+    raise SourceError(
+        f"not one of {seen.refused.total():,} lines looked at can become an event; mostly: {reason}, as in "
+        f"{seen.raw[reason][:200]!r}; see [events] in the configuration"
+    )
+
+
+def _check_night(cfg: Config, night: date, everything: Seen) -> None:
+    first, last = min(everything.days), max(everything.days)
+    runnable = f"nights from {first + timedelta(days=1)} to {last} can be run"
+    if first == last:
+        runnable = "no night can be run before there is a second day"
+    if not everything.days[night]:
+        raise EmptyNightError(
+            f"night {night}: expected events of that day ({cfg.events.timezone}) in the logs; they reach "
+            f"from {first} to {last}; {runnable}; bring the day's logs, or give another --night"
+        )
+    if not any(everything.days[day] for day in window(cfg, night)[:-1]):
+        raise EmptyNightError(
+            f"night {night}: expected events of earlier days in its window of {cfg.sessions.window_days} "
+            f"days to learn from; the logs reach from {first} to {last}; {runnable}"
+        )

@@ -1,0 +1,65 @@
+"""The head and the tail of a raw log as a small file of the same format.
+
+It is read by the very readers that read the whole one, so what they make of it is what a night would make.
+A record of CSV over several lines may be cut where the tail begins: so much is lost by looking only.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tasks.raw import columnar, lines
+from tasks.raw.sources import Source
+
+HEAD_BYTES = 2**18
+PARQUET_ROWS = 1_000
+UNPACKED_BYTES = 2**28  # a larger packed text is not unpacked to see its tail
+
+
+def copy(source: Source, folder: Path, columns: Sequence[str]) -> Source:
+    """Write the sample into the folder; of Parquet with these columns only."""
+    kind = "parquet" if source.format == "parquet" else "txt"
+    small = replace(source, path=folder / f"{len(list(folder.iterdir()))}.{kind}")
+    if source.format == "parquet":
+        pq.write_table(_rows(source.path, columns), small.path)
+    else:
+        small.path.write_bytes(b"".join(_ends(source.path)))
+    return small
+
+
+def _ends(path: Path) -> Iterator[bytes]:
+    """Whole lines from the beginning, and others from the end."""
+    blocks = lines.blocks(path, HEAD_BYTES)
+    head = next(blocks, b"")
+    yield head if head.endswith(b"\n") else head + b"\n" * bool(head)
+    size = path.stat().st_size
+    if not _is_packed(path) and size > len(head) + HEAD_BYTES:
+        with path.open("rb") as file:
+            file.seek(size - HEAD_BYTES)
+            yield file.read().partition(b"\n")[2]
+    elif size <= UNPACKED_BYTES:
+        yield from deque(blocks, maxlen=1)
+
+
+def _is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(lines.GZIP)) == lines.GZIP
+
+
+def _rows(path: Path, columns: Sequence[str]) -> pa.Table:
+    with columnar.opened(path) as file:
+        head = pa.Table.from_batches(
+            [next(file.iter_batches(PARQUET_ROWS, columns=columns))] if file.metadata.num_rows else [],
+            pa.schema([file.schema_arrow.field(name) for name in columns]),
+        )
+        if file.metadata.num_rows <= PARQUET_ROWS:
+            return head
+        group = file.read_row_group(file.num_row_groups - 1, columns=columns)
+        beyond = min(PARQUET_ROWS, file.metadata.num_rows - PARQUET_ROWS, len(group))
+        return pa.concat_tables([head, group.slice(len(group) - beyond).cast(head.schema)])

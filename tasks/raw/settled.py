@@ -1,0 +1,97 @@
+"""What a warehouse's first night has settled for all that follow: the zone of its days, the types of its ids.
+
+Days that were cut in one zone and days cut in another do not fit together, and neither do ids of two types.
+The types are those of the table events; the zone is in a small file beside the tables. A warehouse without
+that file takes the zone of the next night.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from tasks.errors import ConfigurationError, WarehouseError
+from tasks.raw.sources import IdType
+from tasks.settings import zones
+from tasks.settings.config import Config
+from tasks.store import delta, durable
+
+SEEN = datetime(1990, 1, 1), datetime(2100, 1, 1)  # zones that agree over this time are two names of one
+
+
+def settle(cfg: Config, id_types: Mapping[str, IdType]) -> None:
+    """Compare with what is settled, and settle what is not; nothing else is written before."""
+    compare(cfg, id_types)
+    if not _zone_file(cfg).exists():
+        _write(_zone_file(cfg), cfg.events.timezone)
+
+
+def compare(cfg: Config, id_types: Mapping[str, IdType]) -> None:
+    """Compare with what is settled, and write nothing.
+
+    id_types   column to its type in tonight's sources
+    Raises WarehouseError for other ids, ConfigurationError for another zone.
+    """
+    for column, kind in id_types.items():
+        _check_id(cfg, column, kind)
+    _check_zone(cfg)
+
+
+def _zone_file(cfg: Config) -> Path:
+    return cfg.root / "timezone"
+
+
+def _check_id(cfg: Config, column: str, kind: IdType) -> None:
+    schema = delta.schema(cfg, "events")
+    was = kind.sql if schema is None else _sql_type(schema.field(column).type)
+    if was != kind.sql:
+        raise WarehouseError(
+            f"{column}: expected {was}, as the events in {cfg.root} have it; {_came(kind)}, or begin a new "
+            "warehouse.root and backfill it, with sources as they will stay"
+        )
+
+
+def _came(kind: IdType) -> str:
+    """What tonight's sources have, and what to do about them."""
+    if kind.text_in is None:
+        return "tonight's sources all have BIGINT; write the ids as text in one of them"
+    if kind.text_in.format == "parquet":
+        return f"{kind.text_in.name} has VARCHAR; write its ids as integers"
+    return (
+        f"{kind.text_in.name} has VARCHAR: ids in CSV and NDJSON are text, also where they are all digits; "
+        "bring it as Parquet with integers"
+    )
+
+
+def _sql_type(kind: pa.DataType) -> str:
+    return "BIGINT" if pa.types.is_integer(kind) else "VARCHAR"
+
+
+def _check_zone(cfg: Config) -> None:
+    file, zone = _zone_file(cfg), cfg.events.timezone
+    if not file.exists():
+        return
+    was = file.read_text(encoding="utf-8").strip()
+    if was != zone and not _agree(was, zone):
+        raise ConfigurationError(
+            f"events.timezone: expected {was!r}, in which the days of {cfg.root} were cut; got {zone!r}; "
+            "set it back, or begin a new warehouse.root and backfill it"
+        )
+
+
+def _agree(one: str, other: str) -> bool:
+    try:
+        return zones.stretches(one, *SEEN) == zones.stretches(other, *SEEN)
+    except ValueError:
+        return False
+
+
+def _write(file: Path, text: str) -> None:
+    durable.make_folder(file.parent)
+    new = file.with_name(f".timezone-{uuid.uuid4().hex}")
+    new.write_text(f"{text}\n", encoding="utf-8")
+    durable.replace(new, file)

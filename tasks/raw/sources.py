@@ -1,0 +1,287 @@
+"""The raw logs: which files they are, and how a file of each format becomes the relation `parsed`.
+
+Every reader yields once for each piece it has put before DuckDB as `parsed` (line, raw, user_id, item_id,
+moment_number, moment_text, moment_time, session_id, fault), and says how many records it has, and how many
+lines of the file they took. `lines_of` counts the file's lines independently of it. DuckDB opens no file.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from tasks.errors import SourceError
+from tasks.raw import columnar, delimited, globs, lines
+from tasks.settings.config import Columns, Config
+from tasks.store import duck
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".ndjson": "ndjson",
+    ".jsonl": "ndjson",
+    ".json": "ndjson",
+    ".log": "ndjson",
+}
+SPECIAL = {
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+SAMPLED_LINES = 1_000
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file of raw logs; name is its path seen from the configuration file, as kept in the tables."""
+
+    path: Path
+    name: str
+    format: str
+
+
+class IdType(NamedTuple):
+    """What ids are in DuckDB: BIGINT, or VARCHAR because of the first source that has them as text."""
+
+    sql: str
+    text_in: Source | None
+
+
+class Piece(NamedTuple):
+    """What a reader has put before DuckDB: records, and the lines of the file they take."""
+
+    records: int
+    lines: int
+
+
+def find(cfg: Config) -> list[Source]:
+    """Every source file, each once, in a fixed order.
+
+    Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
+    one, and for a link that leads out of the globs' folders.
+    """
+    base = cfg.base.resolve()
+    inside = [globs.fixed_folder(base, pattern).resolve() for pattern in cfg.events.sources]
+    files: set[Path] = set()
+    folders: set[Path] = set()
+    for pattern in cfg.events.sources:
+        matched = _matched(base, pattern)
+        found = [path for path in matched if _is_file(path)]
+        if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
+            for path in matched:
+                _check_inside(path, inside)
+        if not found:
+            raise _nothing(base, pattern)
+        files.update(path.resolve() for path in found)
+        folders.update(path for path in matched if path not in found)
+    _check_folders(folders, files)
+    return sorted((_source(cfg, file) for file in files), key=lambda source: source.name)
+
+
+def lines_of(source: Source) -> int:
+    """Lines (rows of Parquet) of a file, counted without parsing them."""
+    count = columnar.count_rows if source.format == "parquet" else lines.count_lines
+    return count(source.path)
+
+
+def identity(source: Source) -> tuple[int, int]:
+    """Which file the name stands for; another one when it was replaced."""
+    try:
+        facts = source.path.stat()
+    except OSError as error:
+        raise _unreadable(error) from None
+    return facts.st_dev, facts.st_ino
+
+
+def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    """Put the file before DuckDB as `parsed`, piece by piece."""
+    return READERS[source.format](con, source, columns)
+
+
+def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
+    """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
+    types = {"user_id": IdType("BIGINT", None), "item_id": IdType("BIGINT", None)}
+    for source in found:
+        schema = columnar.schema(source.path) if source.format == "parquet" else pa.schema([])
+        for name, known in types.items():
+            place = schema.get_field_index(getattr(columns, name))
+            is_integer = place >= 0 and columnar.is_integer(schema.field(place).type)
+            if known.text_in is None and not is_integer:
+                types[name] = IdType("VARCHAR", source)
+    return types
+
+
+def keys_seen(con: duck.Connection, source: Source) -> list[str]:
+    """The keys of the first lines of a source of NDJSON; none for other formats."""
+    if source.format != "ndjson" or (table := next(lines.numbered(source.path), None)) is None:
+        return []
+    con.register("chunk", table.slice(0, SAMPLED_LINES))
+    return sorted(key for (key,) in duck.query(con, "ndjson_keys").fetchall())
+
+
+def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceError:
+    """What to say of a column that is not there."""
+    return SourceError(
+        f"{source}: expected a column {name!r} (events.columns.{key}); "
+        f"there are {', '.join(known) or 'none'}; set events.columns.{key} to one of them"
+    )
+
+
+def _matched(base: Path, pattern: str) -> list[Path]:
+    try:
+        return globs.matches(base, pattern)
+    except OSError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(
+        f"{error.filename}: cannot be read: {error.strerror}; "
+        "make it readable, or take it out of events.sources"
+    )
+
+
+def _nothing(base: Path, pattern: str) -> SourceError:
+    folder = globs.fixed_folder(base, pattern)
+    name = (base / pattern).relative_to(folder)
+    state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
+    return SourceError(f"events.sources: expected at least one file in {folder}; {state} (glob {pattern})")
+
+
+def _is_file(path: Path) -> bool:
+    """A file, or a folder; anything else that a glob finds would be lost, or would block who opens it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        what = "a link that leads nowhere" if path.is_symlink() else error.strerror
+        raise SourceError(f"{path}: expected a file; got {what}; repair or remove it") from None
+    for is_it, what in SPECIAL.items():
+        if is_it(mode):
+            raise SourceError(f"{path}: expected a file; got {what}; remove it, or let the glob not match it")
+    return stat.S_ISREG(mode)
+
+
+def _check_inside(path: Path, folders: Sequence[Path]) -> None:
+    real = path.resolve()
+    if not any(folder in (real, *real.parents) for folder in folders):
+        raise SourceError(
+            f"{path}: expected a file in {' or '.join(map(str, folders))}; got a link to {real}; "
+            "name its folder in events.sources if it is a log, else remove the link"
+        )
+
+
+def _check_folders(folders: set[Path], files: set[Path]) -> None:
+    """A folder of which nothing is read is named; one that is called like a log is an error."""
+    read = {parent for file in files for parent in file.parents}
+    for folder in sorted(folder for folder in folders if folder.resolve() not in read):
+        if _format(folder) is not None:
+            raise SourceError(
+                f"{folder}: expected a file; got a folder, of which nothing would be read; "
+                f"add {folder.name}/* to events.sources, or remove it"
+            )
+        log.warning("%s: a folder, nothing in it is read; events.sources with ** would go into it", folder)
+
+
+def _source(cfg: Config, path: Path) -> Source:
+    kind = _format(path) if cfg.events.format == "auto" else cfg.events.format
+    if kind is None:
+        raise SourceError(
+            f"{path}: cannot tell its format by its name; expected one of {', '.join(FORMATS)} "
+            "(.gz after it for text), or set events.format"
+        )
+    # Seen from the configuration file: tables hold no path of the machine for what lies beside it.
+    name = os.fsencode(os.path.relpath(path, cfg.base.resolve())).decode("utf-8", "backslashreplace")
+    return Source(path, name, kind)
+
+
+def _format(path: Path) -> str | None:
+    suffixes = [suffix.lower() for suffix in path.suffixes]
+    plain = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
+    return FORMATS.get(plain[0] if plain else "")
+
+
+def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    names = [name for name in columns.model_dump().values() if name]
+    for table in lines.numbered(source.path):
+        con.register("chunk", table)
+        parameters = {"names": names, "longest": lines.LONGEST_LINE_BYTES, **_pointers(columns)}
+        duck.view(con, "parsed", "parsed_ndjson", **parameters)
+        yield Piece(len(table), len(table))
+
+
+def _pointers(columns: Columns) -> dict[str, str]:
+    names = {"user": columns.user_id, "item": columns.item_id, "moment": columns.timestamp}
+    pointers = {key: "/" + name.replace("~", "~0").replace("/", "~1") for key, name in names.items()}
+    session = columns.session_id.replace("~", "~0").replace("/", "~1")
+    return pointers | {"session": f"/{session}" if session else ""}
+
+
+def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    head = delimited.header(source.path)
+    if head is None:
+        return
+    _check_names(source, columns, head.names)
+    wanted = [columns.user_id, columns.item_id, columns.timestamp, columns.session_id]
+    extra = head.lines
+    for table, taken in delimited.chunks(source.path, head, wanted):
+        con.register("chunk", table)
+        duck.view(con, "parsed", "parsed_csv")
+        yield Piece(len(table), taken + extra)
+        extra = 0
+
+
+def _parquet(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+    schema = columnar.schema(source.path)
+    _check_names(source, columns, schema.names)
+    for name in (columns.user_id, columns.item_id):
+        _check_id(source, name, schema.field(name).type)
+    moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
+    picked = {"user_id": columns.user_id, "item_id": columns.item_id, "session_id": columns.session_id}
+    for table in columnar.pieces(source.path, picked | moment):
+        con.register("picked", table)
+        duck.view(con, "parsed", "parsed_parquet")
+        yield Piece(len(table), len(table))
+
+
+def _check_names(source: Source, columns: Columns, known: Sequence[str]) -> None:
+    for key, name in columns.model_dump().items():
+        if name and name not in known:
+            raise unknown(source.name, name, key, known)
+        if known.count(name) > 1:
+            raise SourceError(
+                f"{source.name}: expected one column {name!r} (events.columns.{key}); "
+                f"got {known.count(name)}; rename all but one"
+            )
+
+
+def _check_id(source: Source, name: str, kind: pa.DataType) -> None:
+    if not columnar.is_id(kind):
+        raise SourceError(f"{source.name}: expected {name!r} to be integer or text; got {kind}; convert it")
+
+
+def _moment(source: Source, name: str, kind: pa.DataType) -> dict[str, str]:
+    column = columnar.moment_kind(kind)
+    if column is None:
+        raise SourceError(
+            f"{source.name}: expected {name!r} to be a timestamp, number or text; got {kind}; convert it"
+        )
+    return {"moment_number": "", "moment_text": "", "moment_time": ""} | {column: name}
+
+
+READERS: dict[str, Callable[[duck.Connection, Source, Columns], Iterator[Piece]]] = {
+    "ndjson": _ndjson,
+    "csv": _csv,
+    "parquet": _parquet,
+}

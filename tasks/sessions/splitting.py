@@ -1,0 +1,76 @@
+"""What the model learns from, is judged by, and is asked about: the window split by time.
+
+    day D-window+1 ... day D-1 | day D
+    train                      | holdout      sessions belong to the day they start on;
+                                              what train sessions do on day D is cut off
+
+Every table has a total order, so that the same events give the same rows in the same places. What is read are
+the files that the run has pinned, not what the tables hold by now.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from tasks.sessions.cutting import find, view_events
+from tasks.settings.config import Config
+from tasks.settings.days import start, window
+from tasks.store import duck, pins
+
+
+def train_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
+    """(session_id, user_id, items): sessions that start before the night's day, cut off where it begins."""
+    cut = start(cfg, night)
+    return _sessions(cfg, reads, "train_sessions", cut=cut, min_length=cfg.sessions.min_length)
+
+
+def holdout_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
+    """(session_id, user_id, items): sessions of the night's day, at most evaluation.max_sessions of them."""
+    most = cfg.evaluation.max_sessions
+    return _sessions(cfg, reads, "holdout_sessions", night=night, max_sessions=most)
+
+
+def all_sessions(cfg: Config, reads: pins.Reads) -> pa.Table:
+    """(session_id, user_id, items): every session of the window."""
+    return _sessions(cfg, reads, "all_sessions")
+
+
+def active_users(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
+    """(user_id, items): the last session of every user seen in the last recommendations.active_days.
+
+    A last session counts however short it is: one click today says more than ten last week. It is whole, also
+    when it began in the lead-in and went on into the window.
+    """
+    with duck.connect(cfg) as con:
+        find(con, cfg, reads.events, min_length=1)
+        return duck.arrow(duck.query(con, "active_users", since=_active_since(cfg, night)))
+
+
+def seen_items(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
+    """(user_id, items): the window's distinct items of the same users, in the same order, as active_users."""
+    return _events(cfg, night, reads, "seen_items", since=_active_since(cfg, night))
+
+
+def popular_items(cfg: Config, night: date, reads: pins.Reads, n: int) -> pa.Table:
+    """(rank, item_id, score): the n items with the most events in the window; score is that number."""
+    return _events(cfg, night, reads, "popular_items", n=n)
+
+
+def _active_since(cfg: Config, night: date) -> datetime:
+    first_active = night - timedelta(days=cfg.recommendations.active_days - 1)
+    return start(cfg, max(first_active, window(cfg, night)[0]))
+
+
+def _events(cfg: Config, night: date, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:
+    with duck.connect(cfg) as con:
+        view_events(con, cfg, reads.events, window(cfg, night))
+        return duck.arrow(duck.query(con, query, **params))
+
+
+def _sessions(cfg: Config, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:
+    with duck.connect(cfg) as con:
+        duck.view_files(con, "window_sessions", reads.sessions.files(cfg))
+        return duck.arrow(duck.query(con, query, **params))

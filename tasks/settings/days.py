@@ -1,0 +1,56 @@
+"""Local days and the UTC instants at which they begin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import date, datetime, time, timedelta
+
+import pyarrow as pa
+
+from tasks.settings import zones
+from tasks.settings.config import Config
+
+SHORTEST_DAY_MINUTES = 23 * 60  # the day on which clocks go forward
+FARTHEST = timedelta(days=2)  # more than any local time has ever been away from UTC
+
+
+def window(cfg: Config, night: date) -> list[date]:
+    """The days whose events the night learns from, the night's own day last."""
+    return [night - timedelta(days=back) for back in reversed(range(cfg.sessions.window_days))]
+
+
+def lead_in(cfg: Config, night: date) -> list[date]:
+    """The days before the window that show where its first sessions began: as many as the gap can bridge."""
+    days = max(1, math.ceil(cfg.sessions.gap_minutes / SHORTEST_DAY_MINUTES))
+    first = window(cfg, night)[0]
+    return [first - timedelta(days=back) for back in range(days, 0, -1)]
+
+
+def start(cfg: Config, day: date) -> datetime:
+    """The first instant of a local day, in UTC and without a zone, as the tables keep times.
+
+    Where clocks skip midnight it is the instant at which they do.
+    """
+    return next(
+        begun
+        for one in _stretches(cfg, day, day)
+        if (begun := max(one.since, datetime.combine(day, time()) - one.ahead)) < one.until
+    )
+
+
+def clock(cfg: Config, days: Sequence[date]) -> pa.Table:
+    """How far local time is ahead of UTC (since, until, ahead), over all instants of these days and more."""
+    found = _stretches(cfg, min(days), max(days))
+    return pa.table(
+        {
+            "since": pa.array([one.since for one in found], pa.timestamp("us")),
+            "until": pa.array([one.until for one in found], pa.timestamp("us")),
+            "ahead": pa.array([one.ahead for one in found], pa.duration("us")),
+        }
+    )
+
+
+def _stretches(cfg: Config, first: date, last: date) -> list[zones.Stretch]:
+    begin, end = (datetime.combine(day, time()) for day in (first, last))
+    return zones.stretches(cfg.events.timezone, begin - FARTHEST, end + timedelta(days=1) + FARTHEST)

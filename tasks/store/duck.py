@@ -1,0 +1,230 @@
+"""DuckDB: the only module that imports it, and the only place where it is configured.
+
+A connection sees the warehouse, the files it was opened for, and nothing else: no other folder, no network,
+no extension, and no query can change that. What does not fit into memory spills into a scratch folder of its
+own under the warehouse, which goes when the connection closes; a lock in it tells that its owner is alive.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from tasks.errors import SourceError, WarehouseError
+from tasks.settings.config import Config
+from tasks.store import scratch, sql
+
+Connection = duckdb.DuckDBPyConnection
+Relation = duckdb.DuckDBPyRelation
+
+READABLE_BY_ALL_1X = "v1.0.0"
+SPILL_SHARE_OF_FREE_DISK = 0.8
+SCRATCH = "duckdb-"
+BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
+
+
+@contextmanager
+def connect(
+    cfg: Config, *, writable: Path | None = None, present: Path | None = None, reads: Sequence[Path] = ()
+) -> Iterator[Connection]:
+    """A configured connection, closed at the end of the `with`.
+
+    writable   a database file to create or change, in a version every DuckDB 1.x reads
+    present    a database file to read; with neither, the database is in memory
+    reads      source files outside the warehouse that may be read
+    Raises WarehouseError when a file cannot be written or read, or memory and disk do not suffice.
+    """
+    with _speaking(cfg), _scratch_folder(cfg) as spill:
+        con = _opened(writable, present)
+        try:
+            _configure(con, cfg, spill, [cfg.root, *([writable.parent] if writable else [])], reads)
+            yield con
+            if writable:
+                con.execute("checkpoint")  # closing would swallow its failure and leave all in a .wal
+        finally:
+            con.close()
+
+
+@contextmanager
+def reader(*reads: Path, present: Path | None = None) -> Iterator[Connection]:
+    """A connection that sees these files only, and writes nothing; in memory without a present database."""
+    con = _opened(None, present)
+    try:
+        _confine(con, [], reads)
+        yield con
+    finally:
+        con.close()
+
+
+def remove_dead_scratch(cfg: Config) -> list[Path]:
+    """Remove the scratch folders whose connection's process has died; returns them."""
+    return scratch.remove_dead((cfg.root / "work").glob(f"{SCRATCH}*"))
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """What DuckDB says about a file it cannot read, as a SourceError naming the file."""
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        raise SourceError(
+            f"{path}: cannot be read: {_first_line(error)}; repair or remove the file"
+        ) from error
+
+
+def query(con: Connection, name: str, /, **params: Any) -> Relation:
+    """The SELECT of tasks/<room>/sql/<name>.sql with these $parameters, not yet run."""
+    return con.sql(sql.load(name), params=params or None)
+
+
+def view(con: Connection, name: str, query_name: str, /, **params: Any) -> None:
+    """A view `name` of tasks/<room>/sql/<query_name>.sql with these $parameters."""
+    query(con, query_name, **params).create_view(name, replace=True)
+
+
+def keep(con: Connection, table: str, name: str, /, **params: Any) -> int:
+    """Run tasks/<room>/sql/<name>.sql into the temporary table `table`; returns its rows."""
+    con.execute(f"create or replace temp table {table} as {sql.load(name)}", params or None)
+    return count(con, table)
+
+
+def append(con: Connection, table: str, name: str, /, **params: Any) -> None:
+    """Run tasks/<room>/sql/<name>.sql and add its rows to the temporary table `table`."""
+    con.execute(f"insert into {table} {sql.load(name)}", params or None)
+
+
+def row(relation: Relation) -> tuple[Any, ...]:
+    """The one row of a result that has one."""
+    rows = relation.fetchall()
+    assert len(rows) == 1, f"expected one row; got {len(rows)}"
+    return tuple(rows[0])
+
+
+def count(con: Connection, table: str) -> int:
+    """Rows of a table or view."""
+    return int(row(con.sql(f"select count(*) from {table}"))[0])
+
+
+def has(con: Connection, name: str) -> bool:
+    """Is there a table or view of this name?"""
+    named = con.sql(
+        "select table_name from information_schema.tables where table_name = $name", params={"name": name}
+    )
+    return bool(named.fetchall())
+
+
+def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> Relation:
+    """The relation under other names: new name → (old name, type); a column without an old name is null."""
+    return relation.select(
+        *(
+            (duckdb.ConstantExpression(None) if old is None else duckdb.ColumnExpression(old))
+            .cast(kind)
+            .alias(new)
+            for new, (old, kind) in columns.items()
+        )
+    )
+
+
+def view_files(con: Connection, name: str, files: Sequence[str | Path]) -> None:
+    """A view over committed Parquet files, with the partition column that their folder's name holds."""
+    assert files, f"view {name}: expected at least one file"
+    paths = [str(file) for file in files]
+    con.read_parquet(paths, hive_partitioning=True, union_by_name=True).create_view(name, replace=True)
+
+
+def arrow(relation: Relation) -> pa.Table:
+    """The whole result as one Arrow table."""
+    return relation.to_arrow_table()
+
+
+def batches(relation: Relation) -> pa.RecordBatchReader:
+    """The result as a stream; nothing else can run on the connection until it is drained."""
+    return relation.to_arrow_reader()
+
+
+def _opened(writable: Path | None, present: Path | None = None) -> Connection:
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+    }
+    if present is not None:
+        return duckdb.connect(str(present), read_only=True, config=settings)
+    if writable is None:
+        return duckdb.connect(config=settings)
+    writable.parent.mkdir(parents=True, exist_ok=True)
+    return duckdb.connect(
+        str(writable), config=settings | {"storage_compatibility_version": READABLE_BY_ALL_1X}
+    )
+
+
+def _configure(
+    con: Connection, cfg: Config, spill: Path, folders: Sequence[Path], reads: Sequence[Path]
+) -> None:
+    size = int(shutil.disk_usage(spill).free * SPILL_SHARE_OF_FREE_DISK)
+    con.execute("set threads = $n", {"n": cfg.warehouse.threads or len(os.sched_getaffinity(0))})
+    con.execute("set memory_limit = $size", {"size": f"{cfg.warehouse.memory_gb}GB"})
+    con.execute("set temp_directory = $folder", {"folder": str(spill)})
+    con.execute("set max_temp_directory_size = $size", {"size": f"{size}B"})
+    _confine(con, folders, reads)
+
+
+def _confine(con: Connection, folders: Sequence[Path], reads: Sequence[Path]) -> None:
+    """Settings that make results reproducible, then the locks; this order is the only one that works."""
+    con.execute("set TimeZone = 'UTC'")
+    con.execute("set preserve_insertion_order = true")
+    con.execute("set disabled_optimizers = 'statistics_propagation'")  # it changes the bytes COPY writes
+    con.execute("set allowed_directories = $folders", {"folders": [str(folder) for folder in folders]})
+    con.execute("set allowed_paths = $paths", {"paths": [str(path) for path in reads]})
+    con.execute("set enable_external_access = false")
+    con.execute("set lock_configuration = true")
+
+
+@contextmanager
+def _scratch_folder(cfg: Config) -> Iterator[Path]:
+    """A folder to spill into, one for each connection: two runs never meet in it."""
+    work = cfg.root / "work"
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WarehouseError(
+            f"{work}: expected a folder that can be written; {error.strerror}; "
+            "fix its permissions or change warehouse.root"
+        ) from error
+    made = tempfile.TemporaryDirectory(prefix=SCRATCH, dir=work, ignore_cleanup_errors=True)
+    with made as folder, scratch.hold(Path(folder)) as held:
+        yield held
+
+
+@contextmanager
+def _speaking(cfg: Config) -> Iterator[None]:
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise WarehouseError(
+            f"{cfg.root}: {cfg.warehouse.memory_gb} GB of memory and the free disk did not suffice; "
+            f"raise warehouse.memory_gb or free disk space ({_first_line(error)})"
+        ) from error
+    except BROKEN_FILES as error:
+        raise WarehouseError(
+            f"{cfg.root}: expected files that can be read and written; {_first_line(error)}"
+        ) from error
+    except duckdb.InvalidInputException as error:
+        if "parquet" not in str(error).lower():
+            raise
+        raise WarehouseError(
+            f"{cfg.root}: expected a readable Parquet file; {_first_line(error)}; restore it from a backup"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__

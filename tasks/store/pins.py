@@ -1,0 +1,137 @@
+"""What a run has read: the very files of each day, whatever other runs write afterwards.
+
+Between two commits of a run another one may replace the days that both of them write, so neither the newest
+version of a table nor any single one is what the run has read. Committed files are never deleted nor written
+to again: whoever holds their names reads the same bytes for ever. Stages hand on these names.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from tasks.errors import EmptyNightError
+from tasks.settings.config import Config
+from tasks.settings.days import lead_in, window
+from tasks.store import delta, parquet
+from tasks.store.delta import Staged
+
+WRITERS = {"events": "ingest", "sessions": "sessionize"}
+
+
+@dataclass(frozen=True)
+class Pin:
+    """The whole content of one partition, as a run committed it or found it.
+
+    version   of the Delta table in which the partition had it
+    files     paths below the warehouse's root
+    """
+
+    version: int = field(compare=False)  # a later one has the same content
+    rows: int
+    digest: str
+    files: tuple[str, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self) | {"files": list(self.files)}
+
+
+@dataclass(frozen=True)
+class Days:
+    """Days of one table, each pinned."""
+
+    table: str
+    pins: Mapping[date, Pin]
+
+    def files(self, cfg: Config, days: Sequence[date] | None = None) -> list[str]:
+        """Absolute paths of these days' files (default: of all). Raises EmptyNightError without any."""
+        wanted = list(self.pins) if days is None else days
+        found = [str(cfg.root / file) for day in wanted if day in self.pins for file in self.pins[day].files]
+        if not found:
+            raise EmptyNightError(
+                f"{self.table}: expected some from {wanted[0] if wanted else 'any day'} on; got none; "
+                f"run {WRITERS[self.table]} first"
+            )
+        return sorted(found)
+
+    @property
+    def rows(self) -> int:
+        """Rows of all days."""
+        return sum(pin.rows for pin in self.pins.values())
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values: day → pin."""
+        return {day.isoformat(): pin.as_dict() for day, pin in self.pins.items()}
+
+
+@dataclass(frozen=True)
+class Model:
+    """The registered model that made the tables. A new registry numbers from 1 again; a run's id stays one.
+
+    files   path below the model's folder → sha256
+    """
+
+    name: str
+    version: int
+    run_id: str
+    files: Mapping[str, str]
+
+    def as_json(self) -> str:
+        """What a publication keeps."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @staticmethod
+    def from_json(text: str) -> Model:
+        """The same from what a publication has kept."""
+        return Model(**json.loads(text))
+
+
+@dataclass(frozen=True)
+class Reads:
+    """All that the stages after sessionize read from the warehouse."""
+
+    events: Days
+    sessions: Days
+
+    def as_json(self) -> str:
+        """What a publication keeps: table → day → version, rows, digest, files."""
+        both = {days.table: days.as_dict() for days in (self.events, self.sessions)}
+        return json.dumps(both, sort_keys=True)
+
+
+def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> Pin:
+    """`delta.commit`, and the files that are the partition's content from then on. Raises FencedError."""
+    version = delta.commit(cfg, staged, attempt, run_id)
+    files = delta.files(cfg, staged.table, version, list(staged.partition.values()))
+    return Pin(version, staged.rows, staged.digest, _below(cfg, files))
+
+
+def newest(cfg: Config, night: date) -> Reads:
+    """Whatever lies in the tables now for this night's days: for a look at them, never for a night itself."""
+    days = window(cfg, night)
+    events = _present(cfg, "events", [*lead_in(cfg, night), *days])
+    return Reads(events, _present(cfg, "sessions", days))
+
+
+def _present(cfg: Config, table: str, days: Sequence[date]) -> Days:
+    version = delta.version(cfg, table)
+    if version is None:
+        return Days(table, {})
+    found = {day: delta.files(cfg, table, version, [day]) for day in days}
+    return Days(table, {day: _as_found(cfg, version, files) for day, files in found.items() if files})
+
+
+def _as_found(cfg: Config, version: int, files: Sequence[str]) -> Pin:
+    rows = sum(pq.read_metadata(file).num_rows for file in files)
+    return Pin(version, rows, parquet.digest(files), _below(cfg, files))
+
+
+def _below(cfg: Config, files: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(Path(file).relative_to(cfg.root)) for file in files)

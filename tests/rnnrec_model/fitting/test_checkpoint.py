@@ -1,0 +1,214 @@
+"""A checkpoint is only ever gone on from by the training that wrote it, and never when it holds a NaN."""
+
+import dataclasses
+import logging
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.errors import TrainingError
+from rnnrec_model.fitting import training
+from rnnrec_model.fitting.checkpoint import NAME
+from rnnrec_model.fitting.training import Trainer, train
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+MODEL = ModelConfig(units=8, embedding_dropout=0.2, hidden_dropout=0.0)
+TRAINING = TrainingConfig(
+    epochs=2, batch_events=8, negatives=4, learning_rate=0.02, device="cpu", precision="float32",
+    checkpoint_minutes=1e-9,
+)  # fmt: skip
+ITEMS = Vocabulary(pa.array(range(12)), np.arange(1, 13))
+
+
+def random_sessions(seed=0, count=40):
+    random = np.random.default_rng(seed)
+    return Sessions.of([random.integers(0, 12, random.integers(2, 9)).tolist() for _ in range(count)])
+
+
+SESSIONS = random_sessions()
+
+
+def weights_of(trained):
+    return trained.recommender.network.state_dict()
+
+
+def same(one, other):
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Killed(Exception):
+    pass
+
+
+def after(steps, happens, monkeypatch):
+    """`happens` to the trainer once it has done so many steps."""
+    step = Trainer.step
+
+    def watched(self, batch):
+        step(self, batch)
+        if self.steps_done == steps:
+            happens(self)
+
+    monkeypatch.setattr(Trainer, "step", watched)
+
+
+def die(_):
+    raise Killed
+
+
+def spoil(trainer):
+    trainer.network.item_bias.data[3] = torch.nan
+
+
+def killed(folder, monkeypatch, steps=9, **settings):
+    with monkeypatch.context() as patch:
+        after(steps, die, patch)
+        with pytest.raises(Killed):
+            train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=folder, **settings)
+    return folder / NAME
+
+
+def rewritten(path, change):
+    with safe_open(path, framework="pt") as file:
+        facts = file.metadata()
+    tensors = load_file(path)
+    change(tensors)
+    save_file(tensors, path, metadata=facts)
+
+
+def test_weights_that_are_no_numbers_are_not_written(tmp_path, monkeypatch):
+    """The step's own loss is still finite: only the weights show what its update did."""
+    after(6, spoil, monkeypatch)
+    with pytest.raises(TrainingError, match=r"finite weights; got NaN .* in weight\.item_bias by step 6 of"):
+        train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path)
+    kept = load_file(tmp_path / NAME)
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+
+
+def test_the_loss_is_looked_at_long_before_an_epoch_ends(monkeypatch):
+    monkeypatch.setattr(training, "LOOK_STEPS", 4)
+    after(5, spoil, monkeypatch)
+    with pytest.raises(TrainingError, match=r"got a loss of nan by step 8 of .*training\.learning_rate"):
+        train(SESSIONS, ITEMS, MODEL, TRAINING)
+
+
+def test_a_last_update_that_spoils_the_weights_is_no_model(monkeypatch):
+    last = Trainer(SESSIONS, ITEMS, MODEL, TRAINING).steps_in_all
+    after(last, spoil, monkeypatch)
+    with pytest.raises(TrainingError, match="NaN or infinite"):
+        train(SESSIONS, ITEMS, MODEL, TRAINING)
+
+
+@pytest.mark.parametrize("name", ["weight.item_rows", "optimizer.item_rows.square", "total_loss"])
+@pytest.mark.parametrize("value", [torch.nan, torch.inf])
+def test_a_checkpoint_that_holds_a_nan_is_left_alone_and_said_so(tmp_path, monkeypatch, caplog, name, value):
+    fresh = train(SESSIONS, ITEMS, MODEL, TRAINING)
+    path = killed(tmp_path, monkeypatch)
+    rewritten(path, lambda tensors: tensors[name].view(-1)[0].fill_(value))
+    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path)
+    assert same(weights_of(again), weights_of(fresh))
+    assert "got one that holds NaN or infinite numbers. Training starts anew" in caplog.text
+    assert not path.exists()
+
+
+def test_a_torn_checkpoint_is_left_alone_and_said_so(tmp_path, monkeypatch, caplog):
+    path = killed(tmp_path, monkeypatch)
+    path.write_bytes(path.read_bytes()[:500])
+    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path)
+    assert same(weights_of(again), weights_of(train(SESSIONS, ITEMS, MODEL, TRAINING)))
+    assert "it cannot be read" in caplog.text
+
+
+def earlier(seed):
+    return train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, seed=seed, epochs=1)).recommender
+
+
+def test_a_checkpoint_that_began_from_another_model_is_not_gone_on_from(tmp_path, monkeypatch, caplog):
+    killed(tmp_path, monkeypatch, warm_start=earlier(5))
+    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, warm_start=earlier(6))
+    assert same(weights_of(again), weights_of(train(SESSIONS, ITEMS, MODEL, TRAINING, warm_start=earlier(6))))
+    assert "got one of other settings, data, earlier model or device. Training starts anew" in caplog.text
+
+
+def test_a_checkpoint_that_was_judged_by_other_sessions_is_not_gone_on_from(tmp_path, monkeypatch, caplog):
+    killed(
+        tmp_path,
+        monkeypatch,
+        steps=Trainer(SESSIONS, ITEMS, MODEL, TRAINING).steps_in_all - 3,
+        validation=random_sessions(1),
+    )
+    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, validation=random_sessions(2))
+    fresh = train(SESSIONS, ITEMS, MODEL, TRAINING, validation=random_sessions(2))
+    assert [r.validation for r in again.history] == [r.validation for r in fresh.history]
+    assert "Training starts anew" in caplog.text
+
+
+def test_a_warm_training_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch, caplog):
+    settings = {"warm_start": earlier(5), "validation": random_sessions(1)}
+    whole = train(SESSIONS, ITEMS, MODEL, TRAINING, **settings)
+    killed(tmp_path, monkeypatch, **settings)
+    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, **settings)
+    assert same(weights_of(again), weights_of(whole))
+    assert "anew" not in caplog.text
+
+
+def test_everything_that_changes_the_outcome_is_in_the_identity():
+    def identity(sessions=SESSIONS, items=ITEMS, model=MODEL, start=None, judged=None, **settings):
+        trainer = Trainer(sessions, items, model, dataclasses.replace(TRAINING, **settings), start)
+        return trainer, trainer.identity(judged)
+
+    elsewhere, _ = identity()
+    elsewhere.device = torch.device("cuda")
+    elsewhere_identity = elsewhere.identity()
+    found = [
+        identity()[1],
+        elsewhere_identity,
+        identity(sessions=random_sessions(1))[1],
+        identity(items=Vocabulary(ITEMS.ids, ITEMS.counts + 1))[1],
+        identity(items=Vocabulary(pa.array(range(1, 13)), ITEMS.counts))[1],
+        identity(model=dataclasses.replace(MODEL, scale=9.0))[1],
+        identity(start=earlier(5))[1],
+        identity(start=earlier(6))[1],
+        identity(judged=random_sessions(1))[1],
+        identity(judged=random_sessions(2))[1],
+        identity(precision="bfloat16")[1],
+        identity(seed=2)[1],
+        identity(logq=0.5)[1],
+    ]
+    assert len(set(found)) == len(found)
+    assert identity()[1] == found[0]
+
+
+def test_precision_is_named_as_this_machine_resolves_it(monkeypatch):
+    auto = dataclasses.replace(TRAINING, precision="auto")
+    found = []
+    for able in ({"avx512_bf16": True}, {"avx2": True}):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
+        found.append(Trainer(SESSIONS, ITEMS, MODEL, auto).identity())
+    assert found[0] != found[1]
+
+
+@pytest.mark.parametrize(("before", "now"), [("adagrad", "adamw"), ("adamw", "adagrad")])
+def test_after_a_change_of_optimizer_a_warm_start_takes_the_weights_and_says_so(caplog, before, now):
+    caplog.set_level(logging.INFO)
+    old = train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=before)).recommender
+    warm = Trainer(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=now), old)
+    assert same(warm.network.state_dict(), old.network.state_dict())
+    assert all((state == 0).all() for state in warm.optimizer.state.values())
+    assert f"state of {before} is of no use: {now} begins afresh" in caplog.text
+    train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=now), warm_start=old)
+
+
+@pytest.mark.parametrize("kept", ["none", "of another width"])
+def test_optimizer_state_that_is_absent_or_does_not_fit_begins_afresh(kept):
+    old = train(SESSIONS, ITEMS, MODEL, TRAINING).recommender
+    state = {} if kept == "none" else {n: torch.ones(*t.shape, 1) for n, t in old.optimizer_state.items()}
+    warm = Trainer(SESSIONS, ITEMS, MODEL, TRAINING, dataclasses.replace(old, optimizer_state=state))
+    assert same(warm.network.state_dict(), old.network.state_dict())
+    assert all((state == 0).all() for state in warm.optimizer.state.values())

@@ -1,0 +1,77 @@
+"""k rows for every list: the model's first, then popularity, never the same item twice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from rnnrec_model.counting import BASELINES
+from rnnrec_model.errors import SavedModelError
+from rnnrec_model.ranking.answers import Serving, answer, load_serving, save_serving
+from rnnrec_model.scorer import Scorer
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+POPULAR = pa.table({"item_id": [30, 77, 10, 20], "score": [9.0, 8.0, 7.0, 6.0]})  # the model never saw 77
+
+
+@pytest.fixture
+def markov() -> Scorer:
+    """Knows 10, 20, 30, and that 20 follows 10."""
+    lists = pa.array([[10, 20], [10, 20], [20, 30]])
+    vocabulary = Vocabulary.build(lists.flatten())
+    return BASELINES["markov"](Sessions.from_arrow(lists, vocabulary), vocabulary)
+
+
+def rows(scorer: Scorer, lists: list[list[int]], k: int = 2, exclude_seen: bool = False) -> list[tuple]:  # type: ignore[type-arg]
+    asked = pa.array(lists, pa.list_(pa.int64()))
+    table = answer(scorer, Serving(POPULAR, k, 10, exclude_seen), asked)
+    return [(row["row"], row["rank"], row["item_id"], row["source"]) for row in table.to_pylist()]
+
+
+def test_a_known_list_is_answered_by_the_model(markov: Scorer) -> None:
+    assert rows(markov, [[10]], k=1) == [(0, 1, 20, "model")]
+
+
+def test_only_the_newest_items_count(markov: Scorer) -> None:
+    asked = pa.array([[20, 20, 20, 10]])
+    table = answer(markov, Serving(POPULAR, 1, 1, False), asked)
+    assert table["item_id"].to_pylist() == [20]
+
+
+@pytest.mark.parametrize("nothing", [[], [99], [99, 98]])
+def test_a_list_without_known_items_is_answered_by_popularity(nothing: list[int], markov: Scorer) -> None:
+    assert rows(markov, [nothing]) == [(0, 1, 30, "fallback"), (0, 2, 77, "fallback")]
+
+
+def test_a_small_catalogue_is_filled_up_without_repeating_an_item(markov: Scorer) -> None:
+    got = rows(markov, [[10]], k=10)
+    assert [source for *_, source in got] == ["model"] * 3 + ["fallback"]
+    assert sorted(item for _, _, item, _ in got) == [10, 20, 30, 77]
+
+
+def test_seen_items_are_left_out_of_both_kinds_of_rows(markov: Scorer) -> None:
+    got = rows(markov, [[10, 77], [30, 99]], k=10, exclude_seen=True)
+    assert {item for row, _, item, _ in got if row == 0} == {20, 30}
+    assert {item for row, _, item, _ in got if row == 1} == {10, 20, 77}
+
+
+def test_an_answer_does_not_depend_on_its_company(markov: Scorer) -> None:
+    lists = [[10], [], [20, 10], [99], [30]] * 300
+    alone = [rows(markov, [one]) for one in lists[:5]]
+    together = rows(markov, lists)
+    for place in range(5):
+        assert [row[1:] for row in together if row[0] == place + 500] == [row[1:] for row in alone[place]]
+
+
+def test_serving_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+    files = save_serving(Serving(POPULAR, 5, 50, True), tmp_path)
+    assert set(files) == {"popular.parquet", "serving.json"}
+    assert load_serving(tmp_path) == Serving(POPULAR, 5, 50, True)
+
+
+def test_a_folder_without_serving_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SavedModelError, match=r"expected popular\.parquet and serving\.json"):
+        load_serving(tmp_path)

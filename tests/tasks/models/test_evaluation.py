@@ -1,0 +1,71 @@
+"""Leave-one-out over whole files: every sequence counts, and both ways of hiding seen items are told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet
+
+from tasks.models.evaluation import Question, evaluate_files
+from tasks.settings.config import Config
+
+
+def sequences(path: Path, lists: list[list[str]], split: str = "") -> Path:
+    """A file of sequences by position; with a split, all rows are marked so."""
+    rows = [(str(user), item, at) for user, items in enumerate(lists) for at, item in enumerate(items)]
+    columns: dict[str, Any] = {
+        name: [row[n] for row in rows] for n, name in enumerate(("user_id", "item_id", "position"))
+    }
+    parquet.write_table(pa.table(columns | ({"split": [split] * len(rows)} if split else {})), path)
+    return path
+
+
+def leave_one_out(cfg: Config, train: Path, test: Path, model: str = "popularity") -> dict[str, Any]:
+    question = Question(train, test, (model,), protocol="leave-one-out")
+    found: dict[str, Any] = evaluate_files(cfg, question)["models"][model]
+    return found
+
+
+def test_an_unknown_last_item_is_a_miss_and_not_the_item_before_it(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    cfg = make_config(evaluation={"cutoffs": [1]})
+    train = sequences(tmp_path / "train.parquet", [["a", "b"], ["a", "b"], ["a", "c"]])
+    asked = [["b", "a"], ["b", "a", "new"], ["new", "newer", "a"], ["c"]]
+    found = leave_one_out(cfg, train, sequences(tmp_path / "test.parquet", asked))
+    assert found["predictions"] == 3  # a sequence of one item asks for nothing
+    assert found["unknown_targets"] == 1
+    assert found["unknown_histories"] == 1
+    assert found["metrics"]["recall_at_1"] == pytest.approx(1 / 3)  # the first alone
+
+
+def test_both_ways_to_hide_what_was_seen_are_told(make_config: Callable[..., Config], tmp_path: Path) -> None:
+    cfg = make_config(evaluation={"cutoffs": [1]})
+    train = sequences(tmp_path / "train.parquet", [["a", "b"], ["a", "b"], ["a", "c"]])
+    long = [["a", *["c"] * 200, "b"]]  # a, the most popular item, stands before the newest 200
+    found = leave_one_out(cfg, train, sequences(tmp_path / "test.parquet", long))["metrics"]
+    assert found["recall_at_1"] == 0.0
+    assert found["recall_at_1_hiding_all"] == 1.0
+
+
+@pytest.mark.data
+def test_popularity_has_the_published_numbers_of_long_sequences(
+    make_config: Callable[..., Config], real_data: Callable[[str], Path]
+) -> None:
+    cfg = make_config(evaluation={"cutoffs": [10]})
+    path = real_data("ml1m_sequences.parquet")
+    question = Question(path, path, ("popularity", "markov"), "leave-one-out", split_column="split")
+    models = evaluate_files(cfg, question)["models"]
+    found, markov = models["popularity"], models["markov"]["metrics"]
+    assert (found["predictions"], found["unknown_targets"]) == (6040, 0)
+    said = found["metrics"]
+    assert said["recall_at_10"] == pytest.approx(0.0295, abs=0.0001)
+    assert said["ndcg_at_10"] == pytest.approx(0.0144, abs=0.0001)  # .01434 with ties against the model
+    assert said["recall_at_10_hiding_all"] == pytest.approx(0.0353, abs=0.0001)
+    assert said["ndcg_at_10_hiding_all"] == pytest.approx(0.0173, abs=0.0001)
+    assert markov["recall_at_10"] == pytest.approx(0.2113, abs=0.001)
+    assert markov["ndcg_at_10"] == pytest.approx(0.1280, abs=0.001)

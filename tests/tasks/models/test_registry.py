@@ -1,0 +1,387 @@
+"""The registry: versions that say where they came from, aliases that move in order, checked files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+from urllib.request import url2pathname
+
+import pytest
+
+from tasks.errors import RegistryError, WarehouseError
+from tasks.models import registry
+from tasks.models.registry import Facts, Version
+from tasks.settings.config import Config, WarehouseConfig
+from tasks.store import durable
+
+FRIDAY, SATURDAY, SUNDAY = date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty registry file; making one costs seconds, copying it nothing."""
+    folder = tmp_path_factory.mktemp("registry")
+    cfg = Config(warehouse=WarehouseConfig(root="."), base=folder)
+    registry.reach(cfg)
+    return folder / "mlflow.db"
+
+
+@pytest.fixture
+def cfg(config: Config, migrated: Path) -> Config:
+    config.root.mkdir(parents=True)
+    shutil.copy(migrated, config.root / "mlflow.db")
+    return config
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """(folder, files) of a model over items 10, 20, 30, 40."""
+    import pyarrow as pa
+    import torch
+
+    from rnnrec_model.config import ModelConfig, TrainingConfig
+    from rnnrec_model.fitting.training import train
+    from rnnrec_model.ranking.answers import Serving, save_serving
+    from rnnrec_model.saving import save
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("model")
+    lists = pa.array([[10, 20, 30, 40], [20, 30, 10]] * 10)
+    vocabulary = Vocabulary.build(lists.flatten())
+    sessions = Sessions.from_arrow(lists, vocabulary)
+    settings = TrainingConfig(epochs=1, device="cpu", negatives=4)
+    files = save(train(sessions, vocabulary, ModelConfig(units=4), settings).recommender, folder)
+    popular = pa.table({"item_id": [10, 20, 30, 40], "score": [20.0, 20.0, 20.0, 10.0]})
+    return folder, files | save_serving(Serving(popular, 2, 10, False), folder)
+
+
+@pytest.fixture
+def register(cfg: Config, trained: tuple[Path, dict[str, str]], tmp_path: Path) -> Callable[..., Version]:
+    def make(
+        night: date, *, previous: Version | None = None, crowned: bool = True, digest: str = "d"
+    ) -> Version:
+        folder = Path(shutil.copytree(trained[0], tmp_path / "work" / "refit", dirs_exist_ok=True))
+        facts = Facts(
+            crowned, previous, "all days, holdout included", digest, cfg.as_dict(), cfg.digest(),
+            {"challenger": {"recall_at_20": 0.5}}, ({"epoch": 1, "loss": 2.0},),
+        )  # fmt: skip
+        return registry.register(cfg, night, folder, trained[1], facts)
+
+    return make
+
+
+def test_a_version_carries_the_night_the_digests_and_the_champion_before_it(register: Any) -> None:
+    first = register(FRIDAY)
+    second = register(SATURDAY, previous=first, crowned=False)
+    assert (second.number, second.night, second.previous, second.crowned) == (2, SATURDAY, 1, False)
+    assert second.previous_run == first.run_id
+
+
+def test_every_file_of_a_model_is_listed_its_code_too_and_the_version_pins_the_list(
+    cfg: Config, register: Any, trained: tuple[Path, dict[str, str]]
+) -> None:
+    version = register(FRIDAY)
+    files = registry.pin(cfg, version).files
+    model = Path(url2pathname(urlparse(version.source).path))
+    kept = {path.relative_to(model).as_posix() for path in model.rglob("*") if path.is_file()}
+    assert set(files) == kept
+    assert {"MLmodel", "pyfunc_model.py", "code/rnnrec_model/recurrent/network.py"} <= kept
+    weights = files["artifacts/recommender/weights.safetensors"]
+    assert weights == trained[1]["weights.safetensors"]
+    listed = (model.parent / "model_files.json").read_bytes()
+    assert version.files_digest == hashlib.sha256(listed).hexdigest()
+
+
+def test_a_models_files_outlast_a_power_cut_once_it_is_registered(
+    register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: set[Path] = set()
+    monkeypatch.setattr(durable, "sync", synced.add)
+    run = Path(url2pathname(urlparse(register(FRIDAY).source).path)).parent
+    assert len(list(run.rglob("*.safetensors"))) > 0
+    assert synced == {run.parent, run, *run.rglob("*")}
+
+
+def test_a_full_disk_is_not_said_of_the_registry(
+    cfg: Config, register: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    def no_room(*_: Any) -> str:
+        raise MlflowException("Failed to download: [Errno 28] No space left on device: 'weights.safetensors'")
+
+    version = register(FRIDAY)
+    monkeypatch.setattr(MlflowClient, "download_artifacts", no_room)
+    with pytest.raises(WarehouseError, match="expected room for a copy of a model's files"):
+        registry.fetch(cfg, version, tmp_path / "copy")
+
+
+def test_a_published_model_is_known_by_its_run_too(cfg: Config, register: Any, tmp_path: Path) -> None:
+    pinned = registry.pin(cfg, register(FRIDAY))
+    registry.check(cfg, pinned, tmp_path / "same")
+    with pytest.raises(RegistryError, match="expected run 0123's, which was published"):
+        registry.check(cfg, replace(pinned, run_id="0123"), tmp_path / "other")
+
+
+def test_the_same_files_for_the_same_night_keep_their_version(register: Any) -> None:
+    assert register(FRIDAY) == register(FRIDAY)
+    assert register(FRIDAY, digest="other data").number == 2
+    assert register(SATURDAY).number == 3
+
+
+def test_a_night_is_judged_against_the_champion_of_an_earlier_night(cfg: Config, register: Any) -> None:
+    assert registry.champion_before(cfg, FRIDAY) is None
+    first = register(FRIDAY)
+    registry.promote(cfg, FRIDAY, first)
+    second = register(SATURDAY, previous=first)
+    registry.promote(cfg, SATURDAY, second)
+    assert registry.champion_before(cfg, SUNDAY) == second
+    assert registry.champion_before(cfg, SATURDAY) == first
+    assert registry.champion_before(cfg, FRIDAY) is None
+
+
+def test_an_older_night_does_not_take_the_crown_back(cfg: Config, register: Any) -> None:
+    first = register(FRIDAY)
+    second = register(SATURDAY, previous=first)
+    assert registry.promote(cfg, SATURDAY, second)
+    assert not registry.promote(cfg, FRIDAY, first)
+    assert registry.by_alias(cfg, "champion") == second
+
+
+def test_a_night_that_loses_its_crown_on_a_rerun_gives_it_back(cfg: Config, register: Any) -> None:
+    first = register(FRIDAY)
+    second = register(SATURDAY, previous=first)
+    registry.promote(cfg, SATURDAY, second)
+    assert registry.promote(cfg, SATURDAY, first)
+    assert registry.by_alias(cfg, "champion") == first
+
+
+def test_the_newest_registered_model_is_the_challenger(cfg: Config, register: Any) -> None:
+    register(FRIDAY)
+    second = register(SATURDAY, crowned=False)
+    assert registry.by_alias(cfg, "challenger") == second
+    assert registry.by_alias(cfg, "champion") is None
+
+
+def test_fetched_files_are_the_registered_ones(
+    cfg: Config, register: Any, trained: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    folder = registry.fetch(cfg, register(FRIDAY), tmp_path / "fetched")
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        name: (trained[0] / name).read_bytes() for name in trained[1]
+    }
+
+
+def stored(cfg: Config, name: str) -> Path:
+    [path] = (cfg.root / "mlartifacts").rglob(f"recommender/{name}")
+    return path
+
+
+def test_a_changed_file_is_refused(cfg: Config, register: Any, tmp_path: Path) -> None:
+    version = register(FRIDAY)
+    stored(cfg, "weights.safetensors").write_bytes(b"other weights")
+    with pytest.raises(RegistryError, match=r"weights\.safetensors: expected sha256"):
+        registry.fetch(cfg, version, tmp_path / "fetched")
+
+
+def test_a_file_that_was_not_registered_is_refused(cfg: Config, register: Any, tmp_path: Path) -> None:
+    version = register(FRIDAY)
+    stored(cfg, "config.json").with_name("code.pkl").write_bytes(b"anything")
+    with pytest.raises(RegistryError, match=r"code\.pkl"):
+        registry.fetch(cfg, version, tmp_path / "fetched")
+
+
+@pytest.mark.parametrize("source", ["file:///etc", "{run}/../../other", "{run}-beside/model"])
+def test_a_version_whose_files_lie_elsewhere_is_refused(
+    source: str, cfg: Config, register: Any, tmp_path: Path
+) -> None:
+    version = register(FRIDAY)
+    elsewhere = replace(version, source=source.format(run=version.source.removesuffix("/model")))
+    with pytest.raises(RegistryError, match="expected its files under"):
+        registry.fetch(cfg, elsewhere, tmp_path / "fetched")
+
+
+def test_nothing_of_a_model_is_pickled(cfg: Config, register: Any) -> None:
+    register(FRIDAY)
+    kept = {path.name for path in (cfg.root / "mlartifacts").rglob("*") if path.is_file()}
+    assert "pyfunc_model.py" in kept
+    assert not {name for name in kept if name.endswith((".pkl", ".pickle", ".pt", ".pth"))}
+
+
+def test_an_unreachable_registry_says_so_within_seconds(cfg: Config) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = cfg.registry.model_copy(update={"tracking_uri": f"http://user:secret@127.0.0.1:{port}"})
+    started = time.monotonic()
+    with pytest.raises(RegistryError, match="expected a reachable MLflow server") as caught:
+        registry.reach(cfg.model_copy(update={"registry": settings}))
+    assert time.monotonic() - started < 30
+    assert "secret" not in str(caught.value).split(";")[0]
+
+
+def test_a_hand_made_version_is_named(cfg: Config, register: Any) -> None:
+    from mlflow import MlflowClient
+
+    version = register(FRIDAY)
+    uri = registry.tracking_uri(cfg)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    made = client.create_model_version("rnnrec", version.source, run_id=version.run_id)
+    client.set_registered_model_alias("rnnrec", "champion", made.version)
+    with pytest.raises(RegistryError, match="expected the tags of a night"):
+        registry.champion_before(cfg, SATURDAY)
+
+
+def test_the_run_keeps_parameters_metrics_and_the_learning_curve(cfg: Config, register: Any) -> None:
+    from mlflow import MlflowClient
+
+    version = register(FRIDAY)
+    registry.log_report(cfg, version.run_id, "# Friday", {"seconds.train": 2.5, "data.train.items": 4.0})
+    uri = registry.tracking_uri(cfg)
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    run = client.get_run(version.run_id)
+    assert run.data.metrics == {
+        "challenger.recall_at_20": 0.5,
+        "training.loss": 2.0,
+        "seconds.train": 2.5,
+        "data.train.items": 4.0,
+    }
+    assert run.data.params["training.loss"] == "cross_entropy"
+    assert json.loads(run.data.params["events.sources"]) == ["logs/*.ndjson"]
+    names = {file.path for file in client.list_artifacts(version.run_id)}
+    assert names == {"config.json", "learning_curve.png", "model", "model_files.json", "report.md"}
+
+
+def client_of(cfg: Config) -> Any:
+    from mlflow import MlflowClient
+
+    return MlflowClient(registry.tracking_uri(cfg), registry.tracking_uri(cfg))
+
+
+def model_folder(version: Version) -> Path:
+    return Path(url2pathname(urlparse(version.source).path))
+
+
+@pytest.mark.parametrize("name", ["pyfunc_model.py", "code/rnnrec_model/recurrent/network.py", "MLmodel"])
+def test_a_models_changed_code_is_refused(name: str, cfg: Config, register: Any, tmp_path: Path) -> None:
+    version = register(FRIDAY)
+    with (model_folder(version) / name).open("a") as file:
+        file.write("# and more")
+    with pytest.raises(RegistryError, match=f"{name}: expected sha256"):
+        registry.fetch(cfg, version, tmp_path / "fetched")
+
+
+def test_a_changed_list_of_files_is_refused(cfg: Config, register: Any, tmp_path: Path) -> None:
+    version = register(FRIDAY)
+    listed = model_folder(version).parent / "model_files.json"
+    listed.write_text(listed.read_text().replace("weights.safetensors", "weights.pickle"))
+    with pytest.raises(RegistryError, match=r"model_files\.json: expected sha256"):
+        registry.fetch(cfg, version, tmp_path / "fetched")
+
+
+def test_what_loading_leaves_in_a_models_folder_is_no_change(
+    cfg: Config, register: Any, tmp_path: Path
+) -> None:
+    version = register(FRIDAY)
+    (model_folder(version) / "registered_model_meta").write_text("model_name: rnnrec")
+    cache = model_folder(version) / "code" / "rnnrec_model" / "__pycache__"
+    cache.mkdir()
+    (cache / "network.cpython-311.pyc").write_bytes(b"compiled")
+    assert registry.fetch(cfg, version, tmp_path / "fetched").is_dir()
+
+
+def as_older_versions_did(cfg: Config, version: Version) -> Version:
+    """The version with a tag for each file of its weights, and without a list."""
+    client = client_of(cfg)
+    for path, digest in registry.pin(cfg, version).files.items():
+        if path.startswith("artifacts/recommender/"):
+            tag = f"sha256.{path.removeprefix('artifacts/recommender/')}"
+            client.set_model_version_tag("rnnrec", str(version.number), tag, digest)
+    client.delete_model_version_tag("rnnrec", str(version.number), "files_digest")
+    (model_folder(version).parent / "model_files.json").unlink()
+    return registry.get(cfg, version.number)
+
+
+def test_a_version_of_before_the_list_is_loaded_and_held_against_its_tags(
+    cfg: Config, register: Any, tmp_path: Path
+) -> None:
+    old = as_older_versions_did(cfg, register(FRIDAY))
+    assert registry.fetch(cfg, old, tmp_path / "fetched").is_dir()
+    assert register(FRIDAY) == old
+    stored(cfg, "weights.safetensors").write_bytes(b"other weights")
+    with pytest.raises(RegistryError, match=r"weights\.safetensors: expected sha256"):
+        registry.fetch(cfg, old, tmp_path / "again")
+
+
+def test_a_backfill_does_not_move_the_challenger_back(cfg: Config, register: Any) -> None:
+    second = register(SATURDAY)
+    register(FRIDAY)
+    assert registry.by_alias(cfg, "challenger") == second
+
+
+def test_the_champion_before_is_followed_by_its_run_and_not_by_its_number(cfg: Config, register: Any) -> None:
+    first = register(FRIDAY)
+    second = register(SATURDAY, previous=first)
+    registry.promote(cfg, SATURDAY, second)
+    client_of(cfg).set_model_version_tag("rnnrec", "2", "previous_champion", "2")
+    assert registry.champion_before(cfg, SATURDAY) == first
+    client_of(cfg).set_model_version_tag("rnnrec", "2", "previous_run_id", "of a registry that is lost")
+    assert registry.champion_before(cfg, SATURDAY) is None
+
+
+def test_the_experiment_opens_as_model_training_and_a_version_says_how_good_it_is(
+    cfg: Config, register: Any
+) -> None:
+    register(FRIDAY)
+    client = client_of(cfg)
+    assert client.get_experiment_by_name("rnnrec").tags["mlflow.experimentKind"] == "custom_model_development"
+    assert (
+        client.get_model_version("rnnrec", "1").description
+        == "MRR@20 .0000 against popularity's .0000, 2026-01-02"
+    )
+
+
+@pytest.mark.parametrize(
+    ("metrics", "said"),
+    [
+        ({"challenger": 0.5427, "champion": 0.5330, "popularity": 0.0052}, "MRR@20 .5427 against .5330"),
+        ({"challenger": 0.5638, "popularity": 0.0108}, "MRR@20 .5638 against popularity's .0108"),
+    ],
+)
+def test_a_description_names_the_gates_metric(config: Config, metrics: dict[str, float], said: str) -> None:
+    facts = Facts(True, None, "", "", {}, "", {name: {"mrr_at_20": one} for name, one in metrics.items()}, ())
+    assert registry._description(config, FRIDAY, facts) == f"{said}, 2026-01-02"
+
+
+def history(cfg: Config) -> dict[str, list[tuple[int, float]]]:
+    """Metric to its (step, value) pairs, in the one run of all nights."""
+    client = client_of(cfg)
+    experiment = client.get_experiment_by_name("rnnrec").experiment_id
+    [run] = client.search_runs([experiment], "tags.nights_of = 'rnnrec'")
+    return {
+        name: [(one.step, one.value) for one in client.get_metric_history(run.info.run_id, name)]
+        for name in run.data.metrics
+    }
+
+
+def test_all_nights_have_one_run_with_a_point_each_also_when_one_is_run_again(cfg: Config) -> None:
+    friday = (FRIDAY - date(1970, 1, 1)).days
+    registry.log_nights(cfg, SATURDAY, {"challenger.mrr_at_20": 0.4})
+    registry.log_nights(cfg, FRIDAY, {"challenger.mrr_at_20": 0.3, "seconds.train": 9.0})
+    registry.log_nights(cfg, FRIDAY, {"challenger.mrr_at_20": 0.3, "seconds.train": 9.0})
+    registry.log_nights(cfg, SATURDAY, {"challenger.mrr_at_20": 0.5})
+    found = history(cfg)
+    assert sorted(found["challenger.mrr_at_20"]) == [(friday, 0.3), (friday + 1, 0.5)]
+    assert found["seconds.train"] == [(friday, 9.0)]

@@ -1,0 +1,326 @@
+"""Audit: each rule is broken once, by one literal fault, and is the one that is named."""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from tasks.errors import AuditError
+from tasks.publishing import audits, publications
+from tasks.settings.config import Config, RecommendationsConfig, SessionsConfig
+from tasks.store import delta, pins
+
+_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
+Rows = dict[str, pa.Table]
+
+
+def config(folder: Path, **recommendations: Any) -> Config:
+    return Config(
+        base=folder,
+        recommendations=RecommendationsConfig(k=driver.K, **recommendations),
+        sessions=SessionsConfig(max_length=2),
+    )
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> Config:
+    """A warehouse with Friday's events: users u000 to u003, items i0 to i5."""
+    cfg = config(tmp_path)
+    put_events(cfg, FRIDAY, users=4, items=6)
+    return cfg
+
+
+def put_events(cfg: Config, day: date, users: int, items: int) -> None:
+    count, noon = max(users, items), datetime(day.year, day.month, day.day, 12)
+    rows = pa.table(
+        {
+            "event_id": [f"e{n}" for n in range(count)],
+            "user_id": [f"u{n % users:03d}" for n in range(count)],
+            "item_id": [f"i{n % items}" for n in range(count)],
+            "event_time": [noon + timedelta(seconds=n) for n in range(count)],
+            "session_id": pa.nulls(count, pa.string()),
+            "source_file": ["log"] * count,
+        }
+    )
+    delta.replace_partition(cfg, "events", rows, {"event_day": day}, "ingest", delta.next_attempt(cfg, day))
+
+
+def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY) -> audits.Audited:
+    staged = driver.stage_all(cfg, night, rows, "run1")
+    return audits.audit(cfg, night, staged, pins.newest(cfg, night))
+
+
+def broken(cfg: Config, rows: Rows, night: date = FRIDAY) -> set[str]:
+    """Names of the rules that the rows break."""
+    with pytest.raises(AuditError) as caught:
+        audit_rows(cfg, rows, night)
+    lines = str(caught.value).splitlines()[1:]
+    return {line.strip().partition(":")[0] for line in lines}
+
+
+def changed(rows: Rows, table: str, place: int, **values: object) -> Rows:
+    """The rows with some values of one row replaced."""
+    as_list = rows[table].to_pylist()
+    as_list[place] |= values
+    return rows | {table: pa.Table.from_pylist(as_list, rows[table].schema)}
+
+
+def without(rows: Rows, table: str, *places: int) -> Rows:
+    kept = [row for place, row in enumerate(rows[table].to_pylist()) if place not in places]
+    return rows | {table: pa.Table.from_pylist(kept, rows[table].schema)}
+
+
+def test_sound_tables_pass_every_check(cfg: Config) -> None:
+    assert audit_rows(cfg, driver.output_rows(4)) == audits.Audited(checks=12, rows=37)
+
+
+def test_integer_ids_pass_too(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    events = {"event_id": ["a", "b"], "user_id": [1, 2], "item_id": [7, 8], "source_file": ["log"] * 2}
+    times = [datetime(2026, 1, 2, 12)] * 2
+    rows = pa.table(events | {"event_time": times, "session_id": pa.nulls(2, pa.string())})
+    delta.replace_partition(cfg, "events", rows, {"event_day": FRIDAY}, "ingest", 1)
+    lists = {"rank": pa.array([1, 2, 1, 2], pa.int32()), "score": [2.0, 1.0, 2.0, 1.0]}
+    lists |= {"source": ["model"] * 4, "model_version": pa.array([1] * 4, pa.int32())}
+    singles = {"rank": pa.array([1, 1], pa.int32()), "score": [1.0, 1.0]}
+    singles |= {"source": ["model"] * 2, "model_version": pa.array([1] * 2, pa.int32())}
+    tables = {
+        "user_recommendations": pa.table({"user_id": [1, 1, 2, 2], "item_id": [7, 8, 8, 7]} | lists),
+        "item_recommendations": pa.table({"item_id": [7, 8], "next_item_id": [8, 7]} | singles),
+        "popular_items": pa.table(
+            {"rank": pa.array([1, 2], pa.int32()), "item_id": [7, 8], "score": [1.0, 1.0]}
+        ),
+        "evaluations": driver.output_rows(1)["evaluations"],
+    }
+    assert audit_rows(cfg, tables).rows == 9
+
+
+def test_a_list_cut_short_is_refused(cfg: Config) -> None:
+    assert broken(cfg, without(driver.output_rows(4), "user_recommendations", 2)) == {"row_counts"}
+
+
+def test_more_than_k_rows_are_refused(cfg: Config) -> None:
+    rows = driver.output_rows(4)
+    table = rows["user_recommendations"]
+    extra = table.to_pylist()[0] | {"rank": 4, "item_id": "i5", "score": 0.1}
+    more = pa.Table.from_pylist([*table.to_pylist(), extra], table.schema)
+    assert broken(cfg, rows | {"user_recommendations": more}) == {"row_counts"}
+
+
+def test_a_gap_in_the_ranks_is_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "user_recommendations", 2, rank=4)) == {
+        "ranks_without_gaps"
+    }
+
+
+def test_a_rank_given_twice_is_refused(cfg: Config) -> None:
+    rows = changed(driver.output_rows(4), "item_recommendations", 1, rank=3)
+    assert "ranks_without_gaps" in broken(cfg, rows)
+
+
+def test_the_same_item_twice_is_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "user_recommendations", 1, item_id="i1")) == {
+        "repeated_items"
+    }
+
+
+def test_an_item_recommended_after_itself_is_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "item_recommendations", 2, next_item_id="i0")) == {
+        "own_item"
+    }
+
+
+def test_a_score_that_rises_with_the_rank_is_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "user_recommendations", 2, score=0.9)) == {"order"}
+
+
+def test_equal_scores_are_in_order(cfg: Config) -> None:
+    audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, score=0.5))
+
+
+def test_a_model_row_after_a_fallback_row_is_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "user_recommendations", 1, source="fallback")) == {
+        "order"
+    }
+
+
+def test_a_fallback_row_may_have_any_score(cfg: Config) -> None:
+    rows = changed(driver.output_rows(4), "user_recommendations", 2, source="fallback", score=900.0)
+    audit_rows(cfg, rows)
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_score_that_is_no_number_is_refused(cfg: Config, score: float) -> None:
+    assert "finite_scores" in broken(
+        cfg, changed(driver.output_rows(4), "user_recommendations", 0, score=score)
+    )
+
+
+def test_an_unknown_source_is_refused(cfg: Config) -> None:
+    rows = changed(driver.output_rows(4), "user_recommendations", 2, source="guess")
+    assert broken(cfg, rows) == {"finite_scores"}
+
+
+@pytest.mark.parametrize("column", ["user_id", "item_id", "score"])
+def test_a_missing_value_is_refused(cfg: Config, column: str) -> None:
+    rows = changed(driver.output_rows(4), "user_recommendations", 2, **{column: None})
+    assert "null_values" in broken(cfg, rows)
+
+
+def test_an_item_nobody_ever_looked_at_is_refused(cfg: Config) -> None:
+    rows = changed(driver.output_rows(4), "user_recommendations", 2, item_id="ghost")
+    assert broken(cfg, rows) == {"unknown_items"}
+
+
+def test_an_item_of_days_long_gone_is_known(cfg: Config) -> None:
+    put_events(cfg, date(2025, 6, 1), users=1, items=9)
+    audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
+
+
+def test_an_active_user_without_recommendations_is_refused(cfg: Config) -> None:
+    assert broken(cfg, without(driver.output_rows(4), "user_recommendations", 9, 10, 11)) == {"missing_users"}
+
+
+def test_a_user_who_was_active_long_ago_is_not_missed(cfg: Config) -> None:
+    put_events(cfg, date(2025, 12, 1), users=9, items=9)
+    audit_rows(cfg, driver.output_rows(4))
+
+
+def test_popular_items_numbered_wrongly_are_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "popular_items", 1, rank=1)) == {"popular_items"}
+
+
+def test_popular_items_with_a_rising_score_are_refused(cfg: Config) -> None:
+    assert broken(cfg, changed(driver.output_rows(4), "popular_items", 5, score=9.0)) == {"popular_items"}
+
+
+def test_an_empty_table_is_refused(cfg: Config) -> None:
+    rows = driver.output_rows(4)
+    assert "empty_tables" in broken(cfg, rows | {"popular_items": rows["popular_items"].slice(0, 0)})
+
+
+def test_no_evaluations_are_no_fault(cfg: Config) -> None:
+    rows = driver.output_rows(4)
+    audit_rows(cfg, rows | {"evaluations": rows["evaluations"].slice(0, 0)})
+
+
+def test_less_than_half_of_the_rows_of_the_night_before_is_refused(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=9)
+    assert broken(cfg, driver.output_rows(4), night=SATURDAY) == {"shrunken_tables"}
+
+
+def test_half_of_the_rows_of_the_night_before_passes(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=8)
+    audit_rows(cfg, driver.output_rows(4), night=SATURDAY)
+
+
+def k_rows(users: int, k: int) -> Rows:
+    """The night's tables with the first k ranks only."""
+    rows = driver.output_rows(users)
+    for name in ("user_recommendations", "item_recommendations"):
+        rows[name] = rows[name].filter([rank <= k for rank in rows[name]["rank"].to_pylist()])
+    return rows
+
+
+def publish_k(cfg: Config, night: date, users: int, k: int) -> None:
+    staged = driver.stage_all(cfg, night, k_rows(users, k), "run1")
+    publications.publish(cfg, night, staged, driver.facts(cfg, night, "run1", 1))
+
+
+def test_a_smaller_k_is_no_loss(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fewer = cfg.model_copy(update={"recommendations": RecommendationsConfig(k=1)})
+    audit_rows(fewer, k_rows(4, k=1), night=SATURDAY)
+
+
+def test_a_larger_k_does_not_hide_a_loss(cfg: Config) -> None:
+    publish_k(cfg, FRIDAY, users=9, k=1)
+    assert broken(cfg, driver.output_rows(4), night=SATURDAY) == {"shrunken_tables"}
+
+
+def test_fewer_popular_items_are_no_loss_when_fewer_are_wanted(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    rows = driver.output_rows(4)
+    fewer = config(cfg.base, popular_items=2)
+    audit_rows(fewer, rows | {"popular_items": rows["popular_items"].slice(0, 2)}, night=SATURDAY)
+
+
+def test_where_the_night_before_is_damaged_the_one_before_that_is_compared_with(
+    cfg: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    driver.publish_night(cfg, date(2025, 12, 31), users=9)
+    driver.publish_night(cfg, date(2026, 1, 1), users=4)
+    row = publications.read(cfg)[-1]
+    publications.pinned_files(cfg, row)["item_recommendations"][0].write_bytes(b"noise")
+    assert broken(cfg, driver.output_rows(4)) == {"shrunken_tables"}
+    assert "night 2026-01-02 cannot be compared with 2026-01-01" in caplog.text
+
+
+def test_a_backfill_is_compared_with_the_night_before_it_not_with_the_newest(cfg: Config) -> None:
+    driver.publish_night(cfg, SATURDAY, users=9)
+    audit_rows(cfg, driver.output_rows(4), night=FRIDAY)
+
+
+def test_a_publication_of_the_week_before_last_is_not_compared_with(cfg: Config) -> None:
+    driver.publish_night(cfg, date(2025, 12, 20), users=9)
+    audit_rows(cfg, driver.output_rows(4))
+
+
+def test_seen_items_may_shorten_a_list_when_they_are_excluded(cfg: Config) -> None:
+    rows = without(driver.output_rows(4, items=4), "user_recommendations", 2)
+    assert broken(cfg, rows) == {"row_counts"}
+    audit_rows(config(cfg.base, exclude_seen=True), rows)
+
+
+def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Config) -> None:
+    rows = changed(driver.output_rows(4), "user_recommendations", 2, item_id="ghost")
+    with pytest.raises(AuditError) as caught:
+        audit_rows(cfg, rows)
+    assert str(caught.value).splitlines() == [
+        "night 2026-01-02: expected staged tables that break no rule; 1 of 12 are broken, "
+        "nothing was published, readers keep the night before",
+        "  unknown_items: 1 offending row(s), such as kind=user, item=ghost, rows=1: "
+        "the model's vocabulary does not fit this warehouse: check which model was loaded",
+    ]
+
+
+def test_a_refused_night_leaves_nothing_published(cfg: Config) -> None:
+    broken(cfg, without(driver.output_rows(4), "user_recommendations", 2))
+    assert publications.read(cfg) == []
+    assert delta.files(cfg, "user_recommendations") == []
+
+
+def test_a_lost_events_file_of_a_day_out_of_the_window_does_not_matter(cfg: Config) -> None:
+    put_events(cfg, date(2025, 6, 1), users=9, items=9)
+    Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0]).unlink()
+    audit_rows(cfg, driver.output_rows(4))
+
+
+@pytest.mark.parametrize("content", [None, b"", b"noise"])
+def test_an_item_that_only_a_lost_day_can_know_is_named_and_passes(
+    cfg: Config, content: bytes | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    put_events(cfg, date(2025, 6, 1), users=9, items=9)
+    lost = Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0])
+    lost.unlink() if content is None else lost.write_bytes(content)
+    audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
+    assert f"1 recommended item(s) that only a lost day can know pass unchecked: {lost}" in caplog.text
+
+
+def test_an_item_that_a_day_before_the_lost_one_knows_is_known(cfg: Config, caplog: Any) -> None:
+    put_events(cfg, date(2025, 5, 1), users=9, items=9)
+    put_events(cfg, date(2025, 6, 1), users=9, items=9)
+    Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0]).unlink()
+    audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
+    assert "pass unchecked" not in caplog.text

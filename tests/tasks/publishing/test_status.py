@@ -1,0 +1,188 @@
+"""Status: the last nights, newest first, with their age and what readers are shown."""
+
+from __future__ import annotations
+
+import importlib.util
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tasks.errors import ConfigurationError, SourceError
+from tasks.publishing import attempts, publications, readers, status
+from tasks.settings.config import Config, EventsConfig
+
+_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
+assert _spec is not None
+assert _spec.loader is not None
+driver = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(driver)
+
+FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
+SUNDAY_NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
+
+
+def test_a_warehouse_without_publications_has_no_nights(tmp_path: Path) -> None:
+    assert status.recent(Config(base=tmp_path)) == []
+
+
+def test_nights_come_newest_first_with_what_readers_are_shown(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    saturday, friday = status.recent(cfg, 10, now=SUNDAY_NOON)
+    assert (saturday["night"], saturday["shown"], saturday["age_hours"]) == ("2026-01-03", True, 12.0)
+    assert (friday["night"], friday["shown"], friday["age_hours"]) == ("2026-01-02", False, 36.0)
+    assert friday["rows"]["user_recommendations"] == 12
+    assert (friday["seconds"], friday["durations"]) == (2.5, {"train": 2.0, "score": 0.5})
+    assert (friday["state"], friday["model_version"], friday["attempt"]) == ("fresh", 1, 2)
+    assert friday["verdict"] == {"crowned": True}
+
+
+def test_only_as_many_nights_as_asked_for(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    for day in (1, 2, 3):
+        driver.publish_night(cfg, date(2026, 1, day), users=day)
+    assert [night["night"] for night in status.recent(cfg, 2)] == ["2026-01-03", "2026-01-02"]
+
+
+def test_a_night_ages_from_the_end_of_its_local_day(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path, events=EventsConfig(timezone="Europe/Berlin"))
+    driver.publish_night(cfg, SATURDAY, users=5)
+    assert status.recent(cfg, 1, now=SUNDAY_NOON)[0]["age_hours"] == 13.0
+
+
+DAY = timedelta(hours=26)
+
+
+def fails(cfg: Config, night: date, message: str = "no logs") -> None:
+    """A run of the night that ends with exit code 4."""
+    with pytest.raises(SourceError), attempts.recorded(cfg, night, "r"):
+        raise SourceError(message)
+
+
+def test_a_night_that_only_failed_is_listed_with_what_it_said(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY)
+    saturday, friday = status.recent(cfg, 10)
+    assert (saturday["night"], saturday["published_at"], saturday["shown"]) == ("2026-01-03", None, False)
+    assert saturday["run"] is not None
+    assert (saturday["run"]["state"], saturday["run"]["message"]) == ("failed", "no logs")
+    assert (friday["shown"], friday["run"]) == (True, None)
+    assert status.told(friday) is None
+    assert "2026-01-03 failed" in (status.told(saturday) or "")
+
+
+def test_all_is_well_while_what_readers_see_is_young(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    now = datetime.now(UTC)
+    young, old = (status.health(cfg, DAY, now + timedelta(hours=h)) for h in (25.9, 26.1))
+    assert (young.healthy, young.readers_see) == (True, "2026-01-02")
+    assert not old.healthy
+    assert "more than 26 h" in old.sentence
+
+
+def test_two_failed_runs_after_the_night_that_readers_see_are_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY, "first")
+    fails(cfg, SATURDAY, "second")
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert "exit code 4: second" in found.sentence
+    assert "first" not in found.sentence
+
+
+def test_a_failed_run_is_forgiven_once_the_night_came_to_its_end(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    fails(cfg, SATURDAY)
+    with attempts.recorded(cfg, SATURDAY, "r"):
+        driver.publish_night(cfg, SATURDAY, users=4)
+    assert status.health(cfg, DAY).healthy
+
+
+def test_a_failed_night_before_the_one_that_readers_see_is_past(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    fails(cfg, FRIDAY)
+    driver.publish_night(cfg, SATURDAY, users=4)
+    assert status.health(cfg, DAY).healthy
+
+
+def test_a_night_that_was_never_meant_is_forgotten_with_its_record_and_its_number_is_not_given_again(
+    tmp_path: Path,
+) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY)
+    assert not status.health(cfg, DAY).healthy
+    record = max((cfg.root / "attempts").glob("*.json"), key=lambda path: int(path.stem))
+    record.unlink()
+    assert status.health(cfg, DAY).healthy
+    assert [night["night"] for night in status.recent(cfg)] == ["2026-01-02"]
+    with attempts.recorded(cfg, SATURDAY, "r") as number:
+        assert number == int(record.stem) + 1
+
+
+def test_a_run_that_goes_on_does_not_hide_that_the_one_before_failed(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    fails(cfg, SATURDAY)
+    with attempts.recorded(cfg, SATURDAY, "r"):
+        assert not status.health(cfg, DAY).healthy
+        assert "goes on" in (status.told(status.recent(cfg)[0]) or "")
+
+
+@pytest.mark.parametrize(
+    ("said", "ends"), [("is it?", "is it?"), ("so it is.", "so it is."), ("none", "none.")]
+)
+def test_a_sentence_ends_once(said: str, ends: str, tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    fails(cfg, SATURDAY, said)
+    assert status.health(cfg, DAY).sentence.endswith(f" exit code 4: {ends}")
+    assert (status.told(status.recent(cfg)[0]) or "").endswith(f" exit code 4: {ends}")
+
+
+def test_readers_who_see_nothing_are_not_well(tmp_path: Path) -> None:
+    found = status.health(Config(base=tmp_path), DAY)
+    assert (found.healthy, found.sentence) == (False, "Readers see nothing yet.")
+
+
+def test_whether_a_night_was_published_can_be_asked(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    assert [status.is_published(cfg, night) for night in (FRIDAY, SATURDAY)] == [True, False]
+
+
+def test_an_age_has_a_unit() -> None:
+    assert [status.age(text) for text in ("26h", "90m", "2d")] == [
+        DAY,
+        DAY - timedelta(hours=24.5),
+        2 * timedelta(days=1),
+    ]
+    with pytest.raises(ConfigurationError, match="as in 26h; got '26'"):
+        status.age("26")
+
+
+def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    file = publications.pinned_files(cfg, publications.read(cfg)[0])["user_recommendations"][0]
+    for damage in (lambda: file.write_bytes(file.read_bytes()[:100]), file.unlink):
+        damage()
+        found = status.health(cfg, DAY)
+        assert not found.healthy
+        assert str(file) in found.sentence
+
+
+def test_a_lost_publication_that_readers_were_shown_is_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    readers.refresh(cfg)
+    log = cfg.root / "tables" / "publications" / "_delta_log"
+    max(log.glob("*.json")).unlink()
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert f"{log}: expected publication 2" in found.sentence

@@ -1,0 +1,305 @@
+"""Sessions against literal tables and against a slow, obvious loop."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import EmptyNightError, FencedError
+from tasks.sessions import cutting
+from tasks.settings.config import Config
+from tasks.settings.days import clock, lead_in, window
+from tasks.store import delta, duck, pins
+
+NIGHT = date(2026, 1, 5)
+NOON = datetime(2026, 1, 5, 12)
+MakeConfig = Callable[..., Config]
+Event = tuple[str, datetime, str]  # user, time, item
+
+
+def at(minutes: float) -> datetime:
+    return NOON + timedelta(minutes=minutes)
+
+
+def table(events: list[Event], session: list[str] | None = None) -> pa.Table:
+    columns = {
+        "event_id": [f"{n:04d}" for n in range(len(events))],
+        "user_id": [user for user, _, _ in events],
+        "item_id": [item for _, _, item in events],
+        "event_time": pa.array([time for _, time, _ in events], pa.timestamp("us")),
+        "session_id": pa.array(session or [None] * len(events), pa.string()),
+    }
+    return pa.table(columns)
+
+
+def found(cfg: Config, events: pa.Table, buckets: int = 1) -> list[dict[str, Any]]:
+    """The kernel alone, without tables on disk."""
+    settings = cutting._settings(cfg, cfg.sessions.min_length) | {"buckets": buckets}
+    with duck.reader() as con:
+        con.register("events_to_cut", events)
+        con.register("clock", clock(cfg, [NIGHT - timedelta(days=10), NIGHT]))
+        rows = [
+            row
+            for bucket in range(buckets)
+            for row in duck.arrow(duck.query(con, "found_sessions", bucket=bucket, **settings)).to_pylist()
+        ]
+    return sorted(rows, key=lambda row: (row["user_id"], row["started_at"], row["session_id"]))
+
+
+def items(cfg: Config, events: list[Event], **more: Any) -> list[str]:
+    return ["".join(row["items"]) for row in found(cfg, table(events, **more))]
+
+
+@pytest.fixture
+def every(make_config: MakeConfig) -> Config:
+    return make_config(sessions={"min_length": 1})
+
+
+def test_a_gap_of_exactly_thirty_minutes_stays_in_the_session(every: Config) -> None:
+    assert items(every, [("u", at(0), "a"), ("u", at(30), "b")]) == ["ab"]
+
+
+def test_one_microsecond_more_than_the_gap_begins_another(every: Config) -> None:
+    later = at(30) + timedelta(microseconds=1)
+    assert items(every, [("u", at(0), "a"), ("u", later, "b")]) == ["a", "b"]
+
+
+def test_users_are_apart(every: Config) -> None:
+    assert items(every, [("u", at(0), "a"), ("v", at(1), "b"), ("u", at(2), "c")]) == ["ac", "b"]
+
+
+def test_ties_of_time_are_ordered_by_item(every: Config) -> None:
+    assert items(every, [("u", at(0), "b"), ("u", at(0), "a")]) == ["ab"]
+
+
+def test_short_sessions_are_dropped(config: Config) -> None:
+    assert items(config, [("u", at(0), "a"), ("u", at(60), "b"), ("u", at(61), "c")]) == ["bc"]
+
+
+def test_of_long_sessions_the_newest_items_stay(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"max_length": 2})
+    (row,) = found(cfg, table([("u", at(n), item) for n, item in enumerate("abcd")]))
+    assert (row["items"], row["times"]) == (["c", "d"], [at(2), at(3)])
+    assert (row["started_at"], row["ended_at"]) == (at(0), at(3))
+
+
+def test_repeats_collapse_before_lengths_are_looked_at(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"repeats": "collapse"})
+    events = [("u", at(n), item) for n, item in enumerate("aabba")] + [("v", at(0), "a"), ("v", at(1), "a")]
+    (row,) = found(cfg, table(events))
+    assert (row["items"], row["times"]) == (["a", "b", "a"], [at(0), at(2), at(4)])
+
+
+def test_a_repeat_in_the_next_session_is_not_a_repeat(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"repeats": "collapse", "min_length": 1})
+    assert items(cfg, [("u", at(0), "a"), ("u", at(60), "a")]) == ["a", "a"]
+
+
+def test_given_sessions_are_taken_as_they_are(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"min_length": 1}, events={"columns": {"session_id": "s"}})
+    events = [("u", at(0), "a"), ("u", at(1), "b"), ("u", at(300), "c"), ("v", at(0), "d")]
+    rows = found(cfg, table(events, session=["x", "y", "x", "x"]))
+    assert [(row["user_id"], row["session_id"], "".join(row["items"])) for row in rows] == [
+        ("u", "x", "ac"),
+        ("u", "y", "b"),
+        ("v", "x", "d"),
+    ]
+
+
+def test_a_session_over_midnight_belongs_to_the_local_day_it_starts_on(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"timezone": "Europe/Berlin"})
+    start = datetime(2026, 1, 4, 22, 55)  # 23:55 in Berlin
+    events = [("u", start, "a"), ("u", start + timedelta(minutes=10), "b")]
+    events += [("v", start + timedelta(minutes=5), "a"), ("v", start + timedelta(minutes=10), "b")]
+    assert [row["session_day"] for row in found(cfg, table(events))] == [date(2026, 1, 4), date(2026, 1, 5)]
+
+
+def test_arrival_order_and_buckets_change_nothing(every: Config) -> None:
+    events = [(f"u{n % 7}", at(17.0 * (n % 11)), f"i{n % 5}") for n in range(100)]
+    events = sorted(set(events))
+    shuffled = random.Random(1).sample(events, len(events))
+    assert found(every, table(events)) == found(every, table(shuffled)) == found(every, table(events), 3)
+
+
+def slow(cfg: Config, events: list[Event]) -> list[tuple[str, datetime, list[str]]]:
+    gap = timedelta(minutes=cfg.sessions.gap_minutes)
+    sessions: list[list[Event]] = []
+    for event in sorted(events):
+        last = sessions[-1][-1] if sessions else None
+        if last is None or event[0] != last[0] or event[1] - last[1] > gap:
+            sessions.append([])
+        sessions[-1].append(event)
+    result = []
+    for session in sessions:
+        kept = [item for _, _, item in session]
+        if cfg.sessions.repeats == "collapse":
+            kept = [item for n, item in enumerate(kept) if n == 0 or item != kept[n - 1]]
+        if len(kept) >= cfg.sessions.min_length:
+            result.append((session[0][0], session[0][1], kept[-cfg.sessions.max_length :]))
+    return result
+
+
+EVENTS = st.lists(
+    st.tuples(st.sampled_from("uvw"), st.integers(0, 40).map(lambda n: at(10 * n)), st.sampled_from("abc")),
+    min_size=1,
+    max_size=60,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    events=EVENTS,
+    repeats=st.sampled_from(["keep", "collapse"]),
+    min_length=st.integers(1, 3),
+    max_length=st.integers(3, 5),
+)
+def test_the_kernel_equals_a_slow_loop(
+    events: list[Event], repeats: str, min_length: int, max_length: int
+) -> None:
+    cfg = Config.model_validate(
+        {
+            "sessions": {
+                "repeats": repeats,
+                "min_length": min_length,
+                "max_length": max_length,
+                "gap_minutes": 15.0,
+            }
+        }
+    )
+    rows = found(cfg, table(events))
+    assert [(row["user_id"], row["started_at"], row["items"]) for row in rows] == slow(cfg, events)
+
+
+def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
+    """One partition for each UTC day."""
+    days = [time.date() for time in events["event_time"].to_pylist()]
+    for day in sorted(set(days)):
+        rows = events.filter(pa.array([one == day for one in days]))
+        rows = rows.append_column("source_file", pa.array(["a"] * len(rows)))
+        delta.replace_partition(cfg, "events", rows, {"event_day": day}, "run", attempt)
+
+
+def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(config: Config) -> None:
+    old = NOON - timedelta(days=2)
+    write_events(config, table([("u", old, "a"), ("u", old, "b"), ("u", at(0), "c"), ("u", at(1), "d")]))
+    first = cutting.sessionize(config, NIGHT, "run-1", 1, pins.newest(config, NIGHT).events)
+    files = delta.files(config, "sessions")
+    assert (first.sessions, first.events, first.users) == (2, 4, 1)
+    assert (first.first_day, first.last_day) == (date(2025, 12, 30), NIGHT)
+    assert cutting.sessionize(config, NIGHT, "run-2", 2, pins.newest(config, NIGHT).events) == first
+    assert delta.files(config, "sessions") == files
+    written = pq.ParquetFile(delta.files(config, "sessions", partitions=[NIGHT])[0]).read().to_pylist()
+    assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
+
+
+def write_night(cfg: Config, events: list[Event], night: date) -> None:
+    """All that can be known after the night, each day's events as a whole, then its sessions."""
+    number = 1 + (night - date(2026, 1, 1)).days
+    known = [event for event in events if event[1].date() <= night]
+    write_events(cfg, table(sorted(set(known))), number)
+    cutting.sessionize(cfg, night, f"night-{number}", number, pins.newest(cfg, night).events)
+
+
+def sessions_of(cfg: Config, days: list[date]) -> list[dict[str, Any]]:
+    files = delta.files(cfg, "sessions", partitions=days)
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+def test_a_session_that_began_the_evening_before_the_window_is_not_cut_there(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"window_days": 2})
+    first, second, third = (date(2026, 1, day) for day in (5, 6, 7))
+    evening = datetime(2026, 1, 5, 23, 50)
+    events = [("u", evening + timedelta(minutes=5 * n), item) for n, item in enumerate("abcd")]
+    events += [("v", datetime(2026, 1, day, 12, n), "a") for day in (5, 6, 7) for n in (0, 1)]
+    write_night(cfg, events, first)
+    assert [row["items"] for row in sessions_of(cfg, [first]) if row["user_id"] == "u"] == [["a", "b"]]
+    write_night(cfg, events, second)
+    whole = sessions_of(cfg, [first, second])
+    assert [row["items"] for row in whole if row["user_id"] == "u"] == [["a", "b", "c", "d"]]
+    write_night(cfg, events, third)
+    assert sessions_of(cfg, [first, second]) == whole
+
+
+def test_the_tally_leaves_out_sessions_that_began_before_the_window(make_config: MakeConfig) -> None:
+    cfg = make_config(sessions={"window_days": 2})
+    events = [("u", NOON + timedelta(days=day, minutes=n), "a") for day in (-2, -1, 0) for n in (0, 1)]
+    write_events(cfg, table(events))
+    tally = cutting.sessionize(cfg, NIGHT, "run", 1, pins.newest(cfg, NIGHT).events)
+    assert (tally.sessions, tally.events, tally.users) == (2, 4, 1)
+
+
+@pytest.mark.parametrize(("gap", "days"), [(30.0, 1), (1380.0, 1), (1381.0, 2), (10_080.0, 8)])
+def test_the_lead_in_is_as_long_as_the_gap(make_config: MakeConfig, gap: float, days: int) -> None:
+    cfg = make_config(sessions={"gap_minutes": gap, "window_days": 2})
+    assert lead_in(cfg, NIGHT) == [date(2026, 1, 4) - timedelta(days=n) for n in range(days, 0, -1)]
+
+
+AROUND_MIDNIGHTS = st.lists(
+    st.tuples(
+        st.sampled_from("uv"),
+        st.builds(
+            lambda day, tens: datetime(2026, 1, day) + timedelta(minutes=20 * tens),
+            st.integers(2, 7),
+            st.integers(-4, 4),
+        ),
+        st.sampled_from("abc"),
+    ),
+    min_size=20,
+    max_size=80,
+)
+
+
+@settings(max_examples=12, deadline=None)
+@given(events=AROUND_MIDNIGHTS, gap=st.sampled_from([30.0, 1500.0]), min_length=st.integers(1, 2))
+def test_a_night_sees_the_sessions_that_all_events_ever_would_give(
+    tmp_path_factory: pytest.TempPathFactory, events: list[Event], gap: float, min_length: int
+) -> None:
+    """So two nights agree about the days they share, but for sessions that the newest day's end had cut."""
+    cfg = Config.model_validate(
+        {"sessions": {"window_days": 2, "gap_minutes": gap, "min_length": min_length}}
+    ).model_copy(update={"base": tmp_path_factory.mktemp("nights")})
+    events += [("w", datetime(2026, 1, day, 12), "a") for day in range(1, 8)]
+    for night in (date(2026, 1, 5), date(2026, 1, 6)):
+        write_night(cfg, events, night)
+        days = window(cfg, night)
+        known = [event for event in set(events) if event[1].date() <= night]
+        got = [(row["user_id"], row["started_at"], row["items"]) for row in sessions_of(cfg, days)]
+        assert sorted(got) == [one for one in slow(cfg, known) if one[1].date() in days]
+
+
+def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
+    write_events(config, table([("u", at(0), "a"), ("u", at(1), "b")]), attempt=1)
+    cutting.sessionize(config, NIGHT, "newer", 3, pins.newest(config, NIGHT).events)
+    write_events(config, table([("u", at(0), "a")]), attempt=2)
+    with pytest.raises(FencedError, match="run number 3 has already written it"):
+        cutting.sessionize(config, NIGHT, "older", 2, pins.newest(config, NIGHT).events)
+
+
+def test_without_events_there_is_nothing_to_sessionize(config: Config) -> None:
+    with pytest.raises(EmptyNightError, match="run ingest first"):
+        cutting.sessionize(config, NIGHT, "run", 1, pins.newest(config, NIGHT).events)
+
+
+@pytest.mark.data
+def test_the_gap_rule_finds_the_known_number_of_sessions(
+    make_config: MakeConfig, real_data: Callable[[str], Any]
+) -> None:
+    clicks = pq.read_table(real_data("globo_clicks.parquet"), columns=["user_id", "item_id", "timestamp"])
+    clicks = clicks.rename_columns(["user_id", "item_id", "event_time"])
+    clicks = clicks.append_column("event_id", pa.array(range(len(clicks))))
+    clicks = clicks.append_column("session_id", pa.nulls(len(clicks), pa.string()))
+    cfg = make_config(sessions={"min_length": 1, "max_length": 100_000})
+    settings = cutting._settings(cfg, 1) | {"buckets": 1, "bucket": 0}
+    with duck.reader() as con:
+        con.register("events_to_cut", clicks)
+        con.register("clock", clock(cfg, [date(2017, 1, 1), date(2018, 1, 1)]))
+        assert duck.keep(con, "found", "found_sessions", **settings) == 1_113_035
+        assert duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1)))[1] == 2_988_181

@@ -1,0 +1,247 @@
+"""The configuration: what a wrong one is answered, and what a digest stands for."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from rnnrec_model.config import BaselineName, MetricName
+from tasks.errors import ConfigurationError
+from tasks.settings.config import Config, load_config
+
+ROOT = Path(__file__).parents[3]
+
+
+def written(tmp_path, text):
+    path = tmp_path / "rnnrec.toml"
+    path.write_text(text)
+    return path
+
+
+def test_an_empty_file_is_all_defaults(tmp_path):
+    cfg = load_config(written(tmp_path, ""))
+    assert cfg.as_dict() == Config().as_dict()
+    assert cfg.root == tmp_path / "warehouse"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[training]\nepoch = 3", r"training\.epoch: unknown key; expected one of batch_events, .*epochs"),
+        ("[trainign]\nepochs = 3", r"trainign: unknown key; expected one of alerts, evaluation, events"),
+        ("[training]\nepochs = '3'", r"training\.epochs: .*valid integer; got '3'"),
+        ("[training]\nepochs = 0", r"training\.epochs: expected a number from 1 to 10000; got 0"),
+        ("[training]\nloss = 'bce'", r"training\.loss: .*'bpr'.*; got 'bce'"),
+        ("[events]\ntimezone = 'Mars/Base'", r"events\.timezone: .*IANA time zone.*; got 'Mars/Base'"),
+        (
+            "[sessions]\nmin_length = 9\nmax_length = 3",
+            r"sessions\.max_length: expected at least min_length = 9; got 3",
+        ),
+        ("[sessions]\nwindow_days = 1", r"window_days: expected at least 2"),
+        ("[training]\nepoch = 3", r"training\.epoch: .*; did you mean 'epochs'\?"),
+        ("[training]\nloss = 'cros_entropy'", r"got 'cros_entropy'; did you mean 'cross_entropy'\?"),
+        ("training = 3", r"training: .*; got 3"),
+        (
+            "[gate]\nmetric = 'mrr@20'",
+            r"gate\.metric: .*got 'mrr@20'; did you mean 'mrr_at_20'\?",
+        ),
+        ("[gate]\nmetric = 'mrr_at_50'", r"gate\.metric: expected one of recall_at_5, .*got 'mrr_at_50'"),
+        ("[evaluation]\ncutoffs = [10]", r"gate\.metric: expected one of .*mrr_at_10.*got 'mrr_at_20'"),
+        ("[evaluation]\nbaselines = ['markof']", r"evaluation\.baselines\.0: .*; did you mean 'markov'\?"),
+        ("[recommendations]\nactive_days = 9", r"active_days: expected at most sessions\.window_days = 7"),
+        ("[events.columns]\nuser_id = ''", r"events\.columns\.user_id: .*; got ''"),
+        (
+            "[events.columns]\nuser_id = 'item_id'",
+            r"events\.columns\.item_id: .*'item_id' is named by user_id too",
+        ),
+        ("[events]\nsources = ['']", r"events\.sources: expected globs of files"),
+        ("[events]\nsources = ['s3://me:hunter2@logs/*']", r"events\.sources: .*bring the files here"),
+        ("[registry]\nmodel_name = 'a/b'", r"registry\.model_name: .*; got 'a/b'"),
+        ("[registry]\ntracking_uri = 'localhost:5000'", r"tracking_uri: expected an address such as http"),
+        ("[training", "expected a TOML file"),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_was_expected_and_what_came(tmp_path, text, says):
+    with pytest.raises(ConfigurationError, match=says):
+        load_config(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "tracking_uri = 'https://me:hunter2@host:5000'",
+        "tracking_uri = 'https://me:hunt/hunter2@host:5000'",
+        "tracking_uri = 'https://host:5000/?password=hunter2'",
+        "tracking_uri = 'https://host:5000/a?b=1&access_token=hunter2'",
+        "tracking_uri = 'https://host:5000/a#token=hunter2'",
+        "tracking_uri = 'https://host:5000/a;sig=hunter2'",
+        "tracking_uri = 'https://host:5000/?%70assword=hunter2'",
+        "tracking_uri = 'postgresql://me@host/db?sslmode=require&password=hunter2'",
+        "tracking_uri = ['https://me:hunter2@host']",
+        "experiment = ['https://me:hunter2@host']",
+        "tracking_url = 'https://me:hunter2@host'",
+    ],
+)
+def test_a_secret_in_the_registry_s_section_is_refused_and_not_repeated(tmp_path, setting):
+    with pytest.raises(ConfigurationError, match="registry") as refused:
+        load_config(written(tmp_path, f"[registry]\n{setting}"))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("key", ["events.timezone", "gate.metric", "model.cell", "sessions.repeats"])
+def test_an_address_where_none_belongs_is_not_repeated(tmp_path, key):
+    with pytest.raises(ConfigurationError, match=f"{key}: .*; what came is not shown") as refused:
+        load_config(written(tmp_path, ""), {key: "https://me:hunter2@host/x"})
+    assert "hunter2" not in str(refused.value)
+
+
+def test_a_whole_section_that_is_an_address_is_not_repeated(tmp_path):
+    with pytest.raises(ConfigurationError, match="registry") as refused:
+        load_config(written(tmp_path, "registry = 'https://me:hunter2@host'"))
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize("address", ["https://me:hunter2@host/x", "me:hunter2@host"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "events.timezone",
+        "events.columns.user_id",
+        "events.format",
+        "gate.metric",
+        "model.cell",
+        "training.epochs",
+        "registry.model_name",
+        "alerts.slack_env",
+        "evaluation.baselines",
+        "nowhere.at_all",
+        "gate",
+    ],
+)
+def test_an_address_with_a_user_is_repeated_for_no_setting(tmp_path, key, address):
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(written(tmp_path, ""), {"events.columns.item_id": address, key: address})
+    said = str(refused.value)
+    assert key.split(".")[0] in said
+    assert "hunter2" not in said
+    assert "got '" not in said or "not shown" not in said
+
+
+@pytest.mark.parametrize("dotted", ["https://me:hunter2@host/x", "gate.https://me:hunter2@host/x"])
+def test_an_address_in_the_place_of_a_key_is_not_repeated(tmp_path, dotted):
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(written(tmp_path, ""), {dotted: "1"})
+    assert "hunter2" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:5000",
+        "http://[::1]:5000/mlflow",
+        "postgresql://me@host:5432/db?sslmode=require&sslkey=/etc/key.pem",
+        "sqlite:////srv/a:b@c/mlflow.db",
+    ],
+)
+def test_an_address_without_a_secret_is_taken(tmp_path, address):
+    assert (
+        load_config(written(tmp_path, f"[registry]\ntracking_uri = '{address}'")).registry.tracking_uri
+        == address
+    )
+
+
+def test_settings_that_only_a_night_uses_together_are_not_asked_of_others(tmp_path):
+    cfg = load_config(written(tmp_path, "[evaluation]\ncutoffs = [1]"), for_a_night=False)
+    assert cfg.evaluation.cutoffs == (1,)
+
+
+def test_active_days_that_are_left_out_are_as_many_as_the_window_allows(tmp_path):
+    assert load_config(written(tmp_path, "[sessions]\nwindow_days = 3")).sessions.window_days == 3
+
+
+def test_the_names_by_which_settings_are_checked_are_those_of_the_models_and_metrics():
+    from rnnrec_model.counting import BASELINES
+    from rnnrec_model.ranking.metrics import METRICS
+
+    assert tuple(BASELINES) == get_args(BaselineName)
+    assert tuple(METRICS) == get_args(MetricName)
+
+
+def test_loading_a_configuration_imports_nothing_heavy():
+    code = (
+        "import sys, tasks.config; from pathlib import Path\n"
+        "tasks.settings.config.load_config('rnnrec.toml')\n"
+        "heavy = {'torch', 'mlflow', 'prefect', 'duckdb', 'deltalake', 'pyarrow'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_every_wrong_setting_is_told_at_once(tmp_path):
+    with pytest.raises(ConfigurationError, match="2 wrong setting"):
+        load_config(written(tmp_path, "[training]\nepochs = 'a'\n[sessions]\ngap_minutes = -1"))
+
+
+def test_every_wrong_setting_is_told_with_its_key_once_whichever_way_it_is_wrong(tmp_path):
+    overrides = {
+        "training.epochs": 0,
+        "training.loss": "bce",
+        "training.units": 3,
+        "model.layers": 99,
+        "model.scale": "wide",
+        "gate.metric": "mrr",
+        "sessions.max_length": 2,
+        "sessions.min_length": 9,
+        "sessions.window_days": 1,
+        "events.timezone": "Mars/Base",
+        "alerts.slack_env": "a-b",
+        "alerts.blocks": ["none"],
+    }
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(written(tmp_path, ""), overrides)
+    head, *lines = str(refused.value).splitlines()
+    assert head.endswith("11 wrong setting(s)")
+    keys = [line.split(":")[0].strip() for line in lines]
+    assert sorted(keys) == sorted(set(overrides) - {"sessions.min_length"})
+    assert not [line for key, line in zip(keys, lines, strict=True) if line.count(key) > 1]
+    assert not [line for line in lines if "Value error" in line or line.count("; got ") > 1]
+
+
+def test_settings_are_not_called_unfit_beside_a_section_that_is_wrong_itself(tmp_path):
+    wrong = {"gate.metric": "mrr_at_50", "evaluation.cutoffs": [50], "evaluation.max_sessions": 0}
+    with pytest.raises(ConfigurationError, match="1 wrong setting"):
+        load_config(written(tmp_path, ""), wrong)
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path):
+    with pytest.raises(ConfigurationError, match="rnnrec init"):
+        load_config(tmp_path / "none.toml")
+
+
+def test_overrides_are_dotted_keys_with_toml_values(tmp_path):
+    path = written(tmp_path, "[training]\nepochs = 9")
+    cfg = load_config(path, {"training.epochs": "3", "training.loss": "bpr", "evaluation.cutoffs": [20]})
+    assert (cfg.training.epochs, cfg.training.loss, cfg.evaluation.cutoffs) == (3, "bpr", (20,))
+
+
+@pytest.mark.parametrize("key", ["epochs", "training.epochs.more"])
+def test_an_override_that_names_no_setting_is_refused(tmp_path, key):
+    with pytest.raises(ConfigurationError, match="override"):
+        load_config(written(tmp_path, "[training]\nepochs = 9"), {key: "3"})
+
+
+def test_the_digest_changes_with_a_setting_and_not_with_the_folder(tmp_path):
+    (tmp_path / "a").mkdir()
+    here, there = written(tmp_path, ""), written(tmp_path / "a", "")
+    assert load_config(here).digest() == load_config(there).digest()
+    assert load_config(here).digest() != load_config(here, {"training.epochs": 3}).digest()
+
+
+def test_the_file_in_the_repository_is_valid_and_complete():
+    cfg = load_config(ROOT / "rnnrec.toml")
+    for section, settings in cfg.as_dict().items():
+        text = (ROOT / "rnnrec.toml").read_text()
+        assert f"[{section}" in text
+        assert all(key in text for key in settings)

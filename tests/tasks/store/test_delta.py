@@ -1,0 +1,391 @@
+"""Delta tables: staged files are invisible, a commit replaces one partition, an overtaken run is refused."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from deltalake import DeltaTable
+
+from tasks.errors import FencedError, WarehouseError
+from tasks.settings.config import Config
+from tasks.store import delta
+
+FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> Config:
+    return Config(base=tmp_path)
+
+
+def popular(*items: str | int) -> pa.Table:
+    return pa.table(
+        {
+            "rank": pa.array(range(1, len(items) + 1), pa.int32()),
+            "item_id": items,
+            "score": [float(len(items) - place) for place in range(len(items))],
+        }
+    )
+
+
+def put(cfg: Config, night: date, attempt: int, *items: str | int, run_id: str | None = None) -> int:
+    run_id = run_id or f"run{attempt}"
+    return delta.replace_partition(cfg, "popular_items", popular(*items), {"night": night}, run_id, attempt)
+
+
+def items(cfg: Config, night: date, version: int | None = None) -> list[object]:
+    files = delta.files(cfg, "popular_items", version, [night])
+    return [item for file in files for item in pq.ParquetFile(file).read()["item_id"].to_pylist()]
+
+
+def parquet_files(cfg: Config) -> set[str]:
+    return {path.name for path in (cfg.root / "tables").rglob("*.parquet")}
+
+
+def test_staged_rows_are_seen_by_nobody_until_they_are_committed(cfg: Config) -> None:
+    staged = delta.stage(cfg, "popular_items", popular("a", "b"), {"night": FRIDAY}, "run1")
+    assert delta.files(cfg, "popular_items") == []
+    delta.commit(cfg, staged, 1, "run1")
+    assert items(cfg, FRIDAY) == ["a", "b"]
+
+
+def test_a_commit_replaces_its_own_partition_and_no_other(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    put(cfg, SATURDAY, 2, "b")
+    put(cfg, FRIDAY, 3, "c", "d")
+    assert (items(cfg, FRIDAY), items(cfg, SATURDAY)) == (["c", "d"], ["b"])
+
+
+def test_an_older_version_still_has_its_rows(cfg: Config) -> None:
+    old = put(cfg, FRIDAY, 1, "a")
+    put(cfg, FRIDAY, 2, "b")
+    assert items(cfg, FRIDAY, old) == ["a"]
+
+
+def test_the_same_rows_again_leave_the_files_as_they_are(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a", "b")
+    put(cfg, SATURDAY, 1, "c")
+    files = delta.files(cfg, "popular_items")
+    again = put(cfg, FRIDAY, 2, "a", "b")
+    assert delta.files(cfg, "popular_items", again) == files
+    assert parquet_files(cfg) == {"part-run1-0000.parquet"}
+    assert items(cfg, FRIDAY) == ["a", "b"]
+
+
+def test_a_newer_run_that_changes_nothing_fences_an_older_one(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "whole")
+    put(cfg, FRIDAY, 3, "whole")
+    with pytest.raises(FencedError, match="expected to be the newest run, number 2; run number 3"):
+        put(cfg, FRIDAY, 2, "half")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_an_older_run_with_the_same_rows_as_a_newer_one_has_nothing_to_overwrite(cfg: Config) -> None:
+    newer = put(cfg, FRIDAY, 2, "a")
+    assert put(cfg, FRIDAY, 1, "a") == newer
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "b", run_id="late")
+
+
+def test_an_empty_partition_is_fenced_too(cfg: Config) -> None:
+    empty = popular("a").slice(0, 0)
+    for attempt in (1, 3):
+        delta.replace_partition(cfg, "popular_items", empty, {"night": FRIDAY}, f"run{attempt}", attempt)
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "a")
+
+
+def test_a_fence_without_a_change_survives_a_checkpoint_of_the_log(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    put(cfg, FRIDAY, 3, "a")
+    DeltaTable(cfg.root / "tables/popular_items").create_checkpoint()
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "b")
+    assert items(cfg, FRIDAY) == ["a"]
+
+
+def test_a_run_overtaken_by_one_that_changes_nothing_between_its_check_and_its_commit_is_fenced(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cfg, FRIDAY, 1, "whole")
+    check, overtaken = delta._check_fence, []
+
+    def check_then_be_overtaken(table: DeltaTable, fence: str, number: int) -> None:
+        check(table, fence, number)
+        if not overtaken:
+            overtaken.append(fence)
+            put(cfg, FRIDAY, 3, "whole")
+
+    monkeypatch.setattr(delta, "_check_fence", check_then_be_overtaken)
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "half")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_a_change_between_the_look_at_the_same_rows_and_their_fence_is_replaced(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Run 3 finds its rows there; before it fences, run 2 replaces them: run 3 has to write its rows."""
+    put(cfg, FRIDAY, 1, "whole")
+    fence_same, late = delta._fence_same, []
+
+    def after_a_change(*args: object) -> int | None:
+        if not late:
+            late.append(put(cfg, FRIDAY, 2, "half"))
+        return fence_same(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(delta, "_fence_same", after_a_change)
+    put(cfg, FRIDAY, 3, "whole")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_fencing_many_partitions_at_once_loses_no_row(cfg: Config) -> None:
+    nights = [date(2026, 1, day) for day in range(1, 9)]
+    for night in nights:
+        put(cfg, night, 1, str(night))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda night: put(cfg, night, 5, str(night)), nights * 2))
+    assert [items(cfg, night) for night in nights] == [[str(night)] for night in nights]
+    for night in nights:
+        with pytest.raises(FencedError):
+            put(cfg, night, 4, "older")
+
+
+def test_committing_the_same_staged_files_twice_keeps_them(cfg: Config) -> None:
+    staged = delta.stage(cfg, "popular_items", popular("a"), {"night": FRIDAY}, "run1")
+    assert delta.commit(cfg, staged, 1, "run1") == delta.commit(cfg, staged, 1, "run1")
+    assert items(cfg, FRIDAY) == ["a"]
+
+
+def test_damaged_files_are_replaced_even_by_the_same_rows(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a", "b")
+    file = Path(delta.files(cfg, "popular_items")[0])
+    file.write_bytes(bytes(file.stat().st_size))
+    put(cfg, FRIDAY, 2, "a", "b")
+    assert items(cfg, FRIDAY) == ["a", "b"]
+
+
+def test_a_run_that_stages_twice_never_writes_over_its_first_file(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a", run_id="same")
+    put(cfg, FRIDAY, 2, "b", run_id="same")
+    assert parquet_files(cfg) == {"part-same-0000.parquet", "part-same-0001.parquet"}
+
+
+def test_of_two_runs_the_one_that_started_first_is_fenced_when_it_commits_last(cfg: Config) -> None:
+    put(cfg, FRIDAY, 2, "newer")
+    with pytest.raises(FencedError, match="expected to be the newest run, number 1; run number 2"):
+        put(cfg, FRIDAY, 1, "older")
+    assert items(cfg, FRIDAY) == ["newer"]
+
+
+def test_a_run_overtaken_between_its_check_and_its_commit_is_fenced(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cfg, FRIDAY, 1, "first")
+    check, overtaken = delta._check_fence, []
+
+    def check_then_be_overtaken(table: DeltaTable, fence: str, number: int) -> None:
+        check(table, fence, number)
+        if not overtaken:
+            overtaken.append(fence)
+            put(cfg, FRIDAY, 3, "newer")
+
+    monkeypatch.setattr(delta, "_check_fence", check_then_be_overtaken)
+    with pytest.raises(FencedError):
+        put(cfg, FRIDAY, 2, "older")
+    assert items(cfg, FRIDAY) == ["newer"]
+
+
+def test_a_fence_guards_one_partition_only(cfg: Config) -> None:
+    put(cfg, FRIDAY, 5, "a")
+    put(cfg, SATURDAY, 4, "b")
+    assert items(cfg, SATURDAY) == ["b"]
+
+
+def test_writers_of_different_nights_at_once_all_succeed(cfg: Config) -> None:
+    nights = [date(2026, 1, day) for day in range(1, 13)]
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda night: put(cfg, night, night.day, f"{night}"), nights))
+    assert [items(cfg, night) for night in nights] == [[str(night)] for night in nights]
+
+
+def test_of_writers_of_one_night_at_once_the_newest_stays(cfg: Config) -> None:
+    def put_or_be_fenced(attempt: int) -> None:
+        with suppress(FencedError):
+            put(cfg, FRIDAY, attempt, f"attempt {attempt}")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put_or_be_fenced, range(1, 9)))
+    assert items(cfg, FRIDAY) == ["attempt 8"]
+
+
+def test_the_same_rows_give_the_same_digest_however_they_are_batched(cfg: Config, tmp_path: Path) -> None:
+    rows = pa.table({"rank": pa.array(range(1, 300_001), pa.int32())})
+    rows = rows.append_column("item_id", pa.array([f"item {n % 977}" for n in range(300_000)]))
+    rows = rows.append_column("score", pa.array([float(n) for n in range(300_000)]))
+    stream = pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=7_001))
+    other = Config(base=tmp_path / "other")
+    one = delta.stage(cfg, "popular_items", rows, {"night": FRIDAY}, "run1")
+    two = delta.stage(other, "popular_items", stream, {"night": FRIDAY}, "another-run")
+    assert (one.digest, one.rows) == (two.digest, 300_000)
+    assert pq.read_metadata(one.files[0]).num_row_groups == 3
+
+
+def test_one_different_row_gives_another_digest(cfg: Config) -> None:
+    one = delta.stage(cfg, "popular_items", popular("a", "b"), {"night": FRIDAY}, "run1")
+    two = delta.stage(cfg, "popular_items", popular("a", "c"), {"night": FRIDAY}, "run1")
+    assert one.digest != two.digest
+
+
+def test_no_rows_are_an_empty_partition_that_can_be_read(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    empty = popular("a").slice(0, 0)
+    delta.replace_partition(cfg, "popular_items", empty, {"night": FRIDAY}, "run2", 2)
+    assert items(cfg, FRIDAY) == []
+    assert len(delta.files(cfg, "popular_items")) == 1
+
+
+def test_the_partition_column_is_in_the_file_so_that_a_copied_file_keeps_its_night(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    assert pq.ParquetFile(delta.files(cfg, "popular_items")[0]).read()["night"].to_pylist() == [FRIDAY]
+
+
+def test_other_delta_readers_read_the_table(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    put(cfg, SATURDAY, 1, "b")
+    table = DeltaTable(cfg.root / "tables" / "popular_items").to_pyarrow_table().sort_by("night")
+    assert table.to_pydict() == {
+        "rank": [1, 1],
+        "item_id": ["a", "b"],
+        "score": [1.0, 1.0],
+        "night": [FRIDAY, SATURDAY],
+    }
+
+
+@pytest.mark.parametrize("night", ["' OR '1'='1", "2026-01-02", None, 20260102])
+def test_only_dates_name_a_partition(cfg: Config, night: object) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    with pytest.raises(WarehouseError, match=r"expected a datetime\.date"):
+        put(cfg, night, 2, "b")  # type: ignore[arg-type]
+    with pytest.raises(WarehouseError, match=r"expected a datetime\.date"):
+        delta.files(cfg, "popular_items", partitions=[night])  # type: ignore[list-item]
+    assert items(cfg, FRIDAY) == ["a"]
+
+
+def test_a_run_id_cannot_leave_the_folder(cfg: Config) -> None:
+    with pytest.raises(WarehouseError, match="run id"):
+        put(cfg, FRIDAY, 1, "a", run_id="../../evil")
+
+
+def test_integer_ids_stay_integers_and_a_later_string_is_refused(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, 7, 8)
+    assert items(cfg, FRIDAY) == [7, 8]
+    with pytest.raises(
+        WarehouseError, match="expected item_id as int64, as its first rows had it; got string"
+    ):
+        put(cfg, SATURDAY, 2, "x")
+
+
+def test_ids_that_are_neither_integers_nor_strings_are_refused(cfg: Config) -> None:
+    rows = popular("a").set_column(1, "item_id", pa.array([0.5]))
+    with pytest.raises(WarehouseError, match="expected integers or strings as ids in item_id; got double"):
+        delta.stage(cfg, "popular_items", rows, {"night": FRIDAY}, "run1")
+
+
+def test_a_missing_column_is_named(cfg: Config) -> None:
+    with pytest.raises(
+        WarehouseError, match="expected columns rank, item_id, score, night; got rank, item_id"
+    ):
+        delta.stage(cfg, "popular_items", popular("a").drop("score"), {"night": FRIDAY}, "run1")
+
+
+def test_an_unknown_table_is_refused_with_the_known_ones(cfg: Config) -> None:
+    with pytest.raises(WarehouseError, match="expected one of events, rejects"):
+        delta.files(cfg, "users")
+
+
+def test_rows_of_another_night_are_refused(cfg: Config) -> None:
+    rows = popular("a").append_column("night", pa.array([SATURDAY]))
+    with pytest.raises(WarehouseError, match="expected rows of night=2026-01-02 only"):
+        delta.stage(cfg, "popular_items", rows, {"night": FRIDAY}, "run1")
+
+
+def test_a_damaged_log_is_reported_with_the_table(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    for entry in (cfg.root / "tables/popular_items/_delta_log").glob("*.json"):
+        entry.write_text("{broken")
+    with pytest.raises(WarehouseError, match="table popular_items: expected a readable"):
+        delta.files(cfg, "popular_items")
+
+
+def test_a_log_entry_says_which_run_wrote_it(cfg: Config) -> None:
+    version = put(cfg, FRIDAY, 4, "a", run_id="abc")
+    entry = cfg.root / f"tables/popular_items/_delta_log/{version:020d}.json"
+    info = next(json.loads(line) for line in entry.read_text().splitlines() if "commitInfo" in line)
+    assert info["commitInfo"]["run_id"] == "abc"
+    assert info["commitInfo"]["rows"] == 1
+
+
+def test_attempts_grow_over_all_nights(cfg: Config) -> None:
+    assert [delta.next_attempt(cfg, night) for night in (FRIDAY, SATURDAY, FRIDAY)] == [1, 2, 3]
+
+
+def _take_attempts(base: str) -> list[int]:
+    return [delta.next_attempt(Config(base=Path(base)), FRIDAY) for _ in range(20)]
+
+
+def test_two_processes_never_get_the_same_attempt(cfg: Config) -> None:
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        one, two = pool.map(_take_attempts, [str(cfg.base)] * 2)
+    assert sorted(one + two) == list(range(1, 41))
+    assert one == sorted(one)
+
+
+def test_a_lost_folder_of_attempts_does_not_fence_every_later_run(cfg: Config) -> None:
+    put(cfg, FRIDAY, 41, "a")
+    assert delta.next_attempt(cfg, FRIDAY) == 42
+
+
+def test_a_folder_of_attempts_older_than_the_tables_does_not_fence_every_later_run(cfg: Config) -> None:
+    assert delta.next_attempt(cfg, FRIDAY) == 1
+    put(cfg, FRIDAY, 41, "a")
+    put(cfg, SATURDAY, 40, "b")
+    assert [delta.next_attempt(cfg, FRIDAY) for _ in range(2)] == [42, 43]
+
+
+def test_cleaning_removes_old_staged_files_and_nothing_that_was_ever_committed(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "replaced")
+    put(cfg, FRIDAY, 2, "present")
+    dead = delta.stage(cfg, "popular_items", popular("dead"), {"night": FRIDAY}, "dead")
+    live = delta.stage(cfg, "popular_items", popular("live"), {"night": FRIDAY}, "live")
+    old = time.time() - 72 * 3600
+    for file in (cfg.root / "tables").rglob("*.parquet"):
+        if file.name != Path(live.files[0]).name:
+            os.utime(file, (old, old))
+    assert delta.clean_stale(cfg) == list(dead.files)
+    assert parquet_files(cfg) == {
+        "part-run1-0000.parquet",
+        "part-run2-0000.parquet",
+        "part-live-0000.parquet",
+    }
+
+
+def test_cleaning_knows_files_that_only_a_checkpoint_still_names(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "replaced")
+    put(cfg, FRIDAY, 2, "present")
+    table = DeltaTable(cfg.root / "tables/popular_items")
+    table.create_checkpoint()
+    for entry in (cfg.root / "tables/popular_items/_delta_log").glob("*.json"):
+        entry.unlink()
+    assert delta.clean_stale(cfg, older_than_hours=-1) == []
+    assert items(cfg, FRIDAY) == ["present"]

@@ -1,0 +1,124 @@
+"""Connections: confined, reproducible, and speaking our language when something is wrong."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.errors import SourceError, WarehouseError
+from tasks.settings.config import Config
+from tasks.store import duck, sql
+
+
+@pytest.fixture
+def outside(tmp_path: Path) -> Path:
+    path = tmp_path / "outside.parquet"
+    pq.write_table(pa.table({"a": [1, 2]}), path)
+    return path
+
+
+def test_a_connection_reads_only_what_it_was_opened_for(config: Config, outside: Path) -> None:
+    with duck.connect(config, reads=[outside]) as con:
+        assert con.sql(f"select sum(a) from '{outside}'").fetchall() == [(3,)]
+    with duck.connect(config) as con, pytest.raises(duckdb.PermissionException):
+        con.sql(f"select sum(a) from '{outside}'")
+
+
+@pytest.mark.parametrize("attempt", ["attach '/tmp/other.db'", "install httpfs", "load httpfs"])
+def test_a_connection_reaches_nothing_else(config: Config, attempt: str) -> None:
+    with duck.connect(config) as con, pytest.raises(duckdb.Error):
+        con.execute(attempt)
+
+
+def test_no_query_changes_the_settings(config: Config) -> None:
+    with duck.connect(config) as con, pytest.raises(duckdb.InvalidInputException, match="locked"):
+        con.execute("set enable_external_access = true")
+
+
+def test_times_are_utc_and_threads_are_the_configured_ones(config: Config) -> None:
+    with duck.connect(config) as con:
+        settings = con.sql("select current_setting('TimeZone'), current_setting('threads')").fetchall()
+    assert settings == [("UTC", 1)]
+
+
+def test_the_scratch_folder_goes_with_the_connection(config: Config) -> None:
+    with duck.connect(config):
+        assert list((config.root / "work").iterdir())
+    assert not list((config.root / "work").iterdir())
+
+
+def test_the_scratch_folder_of_a_living_connection_stays(config: Config) -> None:
+    with duck.connect(config) as con:
+        assert duck.remove_dead_scratch(config) == []
+        assert con.sql("select 1").fetchall() == [(1,)]
+        assert len(list((config.root / "work").iterdir())) == 1
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from tasks import duck
+from tasks.config import Config
+with duck.connect(Config(base=Path(sys.argv[1]))):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_scratch_folder_of_a_killed_process_is_removed(config: Config) -> None:
+    died = subprocess.run([sys.executable, "-c", DIES, str(config.base)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    (left,) = (config.root / "work").iterdir()
+    assert duck.remove_dead_scratch(config) == [left]
+    assert not left.exists()
+
+
+def test_a_scratch_folder_without_a_lock_is_removed_when_it_is_old(config: Config) -> None:
+    young, old = (config.root / "work" / f"duckdb-{name}" for name in ("young", "old"))
+    for folder in (young, old):
+        folder.mkdir(parents=True)
+    hours_ago = time.time() - 2 * 3600
+    os.utime(old, (hours_ago, hours_ago))
+    assert duck.remove_dead_scratch(config) == [old]
+    assert young.is_dir()
+
+
+def test_a_written_database_has_the_storage_version_that_every_1x_reads(config: Config) -> None:
+    path = config.root / "serve.duckdb"
+    with duck.connect(config, writable=path) as con:
+        con.execute("create view answer as select 42")
+    with duck.connect(config, writable=path) as con:
+        tags = con.sql("select tags from duckdb_databases() where database_name = 'serve'").fetchall()
+        assert con.sql("from answer").fetchall() == [(42,)]
+    assert tags[0][0]["storage_version"].startswith("v1.0.0")
+
+
+def test_a_warehouse_that_cannot_be_written_is_a_warehouse_error(config: Config) -> None:
+    config.root.write_text("a file where a folder should be")
+    with pytest.raises(WarehouseError, match="expected a folder that can be written"), duck.connect(config):
+        pass
+
+
+def test_a_file_that_is_not_parquet_is_a_source_error(config: Config, tmp_path: Path) -> None:
+    path = tmp_path / "broken.parquet"
+    path.write_bytes(b"PAR1 this is not it")
+    expected = pytest.raises(SourceError, match=re.escape(str(path)))
+    with duck.connect(config, reads=[path]) as con, expected, duck.reading(path):
+        con.read_parquet(str(path))
+
+
+def test_every_query_says_what_it_reads_and_which_parameters_it_takes() -> None:
+    for name in sql.names():
+        header = [line for line in sql.load(name).splitlines() if line.startswith("--")]
+        body = [line for line in sql.load(name).splitlines() if not line.startswith("--")]
+        for part in ("-- reads:", *(["-- parameters:"] if "$" in "".join(body) else [])):
+            assert any(line.startswith(part) for line in header), f"{name}.sql lacks {part}"
