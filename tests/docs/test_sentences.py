@@ -283,7 +283,9 @@ def test_reasons_of_refused_lines_that_the_documents_name_are_those_of_the_queri
 def test_the_audits_that_the_documents_name_exist() -> None:
     named = set(re.findall(r"audit `(\w+)`", FLAT["runbook"]))
     assert named
-    assert [name for name in named if not (ROOT / "tasks" / "publishing" / "sql" / f"audit_{name}.sql").exists()] == []
+    assert [
+        name for name in named if not (ROOT / "tasks" / "publishing" / "sql" / f"audit_{name}.sql").exists()
+    ] == []
 
 
 def test_the_tags_and_artifacts_that_the_runbook_names_are_those_of_the_code() -> None:

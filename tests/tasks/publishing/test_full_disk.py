@@ -28,9 +28,9 @@ PAGE = 4096
 REFRESH = """
 import sys
 from pathlib import Path
-from tasks import serve
-from tasks.config import Config
-serve.refresh(Config(base=Path(sys.argv[1])))
+from tasks.publishing import readers
+from tasks.settings.config import Config
+readers.refresh(Config(base=Path(sys.argv[1])))
 """
 
 

@@ -16,7 +16,7 @@ from tasks.running import stopping
 ENDLESS_QUERY = "with recursive n(i) as (select 1 union all select i + 1 from n) select count(*) from n"
 BEGINNING = """
 import os, signal, sqlite3, sys, time
-from tasks import stopping
+from tasks.running import stopping
 GRACE = {grace}
 def ready():
     print("ready", flush=True)

@@ -67,8 +67,8 @@ def test_the_scratch_folder_of_a_living_connection_stays(config: Config) -> None
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from tasks import duck
-from tasks.config import Config
+from tasks.store import duck
+from tasks.settings.config import Config
 with duck.connect(Config(base=Path(sys.argv[1]))):
     os.kill(os.getpid(), signal.SIGKILL)
 """
