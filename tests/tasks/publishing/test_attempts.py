@@ -63,7 +63,8 @@ def _asleep(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process whose run sleeps; waited for at the end."""
     code = (
         "import time; from datetime import date; from pathlib import Path\n"
-        "from tasks.publishing import attempts; from tasks.running import stopping; from tasks.settings.config import Config\n"
+        "from tasks.publishing import attempts; from tasks.running import stopping\n"
+        "from tasks.settings.config import Config\n"
         f"cfg = Config(base=Path({str(folder)!r}))\n"
         "with stopping.watched(0.1), attempts.recorded(cfg, date(2026, 1, 2), 'r1'):\n"
         "    print('begun', flush=True); time.sleep(600)"

@@ -171,7 +171,7 @@ def test_the_names_by_which_settings_are_checked_are_those_of_the_models_and_met
 
 def test_loading_a_configuration_imports_nothing_heavy():
     code = (
-        "import sys, tasks.config; from pathlib import Path\n"
+        "import sys, tasks.settings.config; from pathlib import Path\n"
         "tasks.settings.config.load_config('rnnrec.toml')\n"
         "heavy = {'torch', 'mlflow', 'prefect', 'duckdb', 'deltalake', 'pyarrow'} & set(sys.modules)\n"
         "assert not heavy, heavy"
