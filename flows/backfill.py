@@ -10,10 +10,10 @@ from typing import Any
 
 from prefect import flow
 
-from flows.hooks import say_what_broke
-from flows.naming import NIGHT, backfill_name, tag
 from flows.nightly import run_night
-from flows.outcomes import all_completed, failed
+from flows.runs.hooks import say_what_broke
+from flows.runs.naming import NIGHT, backfill_name, tag
+from flows.runs.outcomes import all_completed, failed
 from tasks import stages
 from tasks.errors import PipelineError
 from tasks.settings import nights

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from flows.surroundings import settle
+from flows.server.surroundings import settle
 from tasks.errors import ConfigurationError, PipelineError, StaleError, WarehouseError, release
 from tasks.running import logs
 
@@ -65,7 +65,7 @@ def _wakes(command: Callable[..., None]) -> Callable[..., None]:
     def run(**given: Any) -> None:
         if given.get("dry_run"):
             return command(**given)
-        from flows.alerting import waking
+        from flows.runs.alerting import waking
 
         overrides = dict(one.partition("=")[::2] for one in given.get("settings") or ())
         with waking(given["config"], overrides, command.__name__):
@@ -161,7 +161,7 @@ def status(
     if as_json:
         print(json.dumps({**asdict(health), "nights": found}, indent=2))
     elif not check:
-        from flows.showing import status_table
+        from flows.terminal.showing import status_table
 
         console = Console()
         console.print(f"{cfg.root}", highlight=False, markup=False)
@@ -196,7 +196,7 @@ def alerts(
     test: Annotated[bool, typer.Option("--test", help="Send each of them a message, from here.")] = False,
 ) -> None:
     """Who is told when a night fails; without anybody, or one who cannot be reached, exit code 2."""
-    from flows.alerting import say
+    from flows.runs.alerting import say
 
     say(config, Console(soft_wrap=True), test=test)
 
@@ -252,7 +252,7 @@ def evaluate(
     Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
     test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
     """
-    from flows.showing import evaluation_table
+    from flows.terminal.showing import evaluation_table
     from tasks.models.evaluation import Question, evaluate_files
     from tasks.settings.config import load_config
 
@@ -306,7 +306,7 @@ def init(
 @app.command()
 def deploy() -> None:
     """Deploy what prefect.yaml says, with automations for silent runs and alerts; say what is due when."""
-    from flows.serving import deploy as work
+    from flows.server.local import deploy as work
 
     work()
 
@@ -316,7 +316,7 @@ def serve(
     port: Annotated[int, typer.Option(help="Port of the Prefect server on loopback.")] = 4200,
 ) -> None:
     """Start server, process pool and worker on loopback, and deploy; Ctrl-C stops all of them."""
-    from flows.serving import serve as work
+    from flows.server.local import serve as work
     from tasks.running import stopping
 
     with stopping.watched(grace=9.0):  # it stops its worker and its server first
@@ -396,7 +396,7 @@ def _with_nights(config: Path) -> Config:
 
 
 def _describe(cfg: Config, night: str | None, *, any_night: bool = False) -> None:
-    from flows.plan import describe
+    from flows.terminal.plan import describe
 
     for part in describe(cfg, night, any_night=any_night):
         Console().print(part, highlight=False, markup=False)
@@ -405,7 +405,7 @@ def _describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Non
 @contextmanager
 def _before_prefect(cfg: Config) -> Iterator[None]:
     """A writable folder, a server, and an end within seconds when a signal asks for it."""
-    from flows.temporary import have_a_server
+    from flows.server.temporary import have_a_server
     from tasks.running import stopping
     from tasks.store.root import make_root
 

@@ -12,8 +12,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from flows.server.temporary import have_a_server
 from flows.template import rnnrec_toml
-from flows.temporary import have_a_server
 from tasks.running import logs
 
 FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3

@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.hooks import say_what_broke
-from flows.naming import NIGHT, night_of, nightly_name, tag
-from flows.outcomes import completed, failed
+from flows.runs.hooks import say_what_broke
+from flows.runs.naming import NIGHT, night_of, nightly_name, tag
+from flows.runs.outcomes import completed, failed
 from tasks import stages
 from tasks.errors import PipelineError
 from tasks.store.pins import Reads

@@ -6,9 +6,9 @@ from typing import Any
 
 from prefect import flow
 
-from flows.hooks import say_what_broke
-from flows.naming import NIGHT, night_of, tag, watch_name
-from flows.outcomes import seen, unpublished
+from flows.runs.hooks import say_what_broke
+from flows.runs.naming import NIGHT, night_of, tag, watch_name
+from flows.runs.outcomes import seen, unpublished
 from tasks import stages
 from tasks.errors import PipelineError
 from tasks.publishing import status

@@ -244,7 +244,7 @@ def register(
     tonight: Tonight, reads: pins.Reads, model: TrainedModel, verdict: Verdict, data_digest: str
 ) -> Chosen:
     cfg, night = tonight.cfg, tonight.night
-    files = model.files | scoring.save_serving(cfg, night, reads, model.folder)
+    files = model.files | scoring.save_answering(cfg, night, reads, model.folder)
     champion = None if verdict.champion is None else registry.get(cfg, verdict.champion)
     facts = registry.Facts(
         verdict.crowned, champion, model.days, data_digest,

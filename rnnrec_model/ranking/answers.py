@@ -23,11 +23,12 @@ from rnnrec_model.saving import file_digest
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 
-POPULAR, SERVING = "popular.parquet", "serving.json"
+POPULAR, ANSWERING = "popular.parquet", "answering.json"
+EARLIER = "serving.json"  # what models registered earlier call the latter
 
 
 @dataclass(frozen=True)
-class Serving:
+class Answering:
     """How a model's answers are made; saved beside its weights.
 
     popular        arrow table (item_id, score): every item of the window, the most popular first
@@ -44,7 +45,7 @@ class Serving:
 
 def answer(
     scorer: Scorer,
-    serving: Serving,
+    answering: Answering,
     item_lists: pa.Array | pa.ChunkedArray,
     *,
     k: int | None = None,
@@ -55,13 +56,13 @@ def answer(
     item_lists   list column of recent item ids, oldest first; unknown ids are passed over
     Fewer than k rows come only when the whole catalogue has fewer items to give.
     """
-    k = serving.k if k is None else k
-    exclude_seen = serving.exclude_seen if exclude_seen is None else exclude_seen
-    lists = _newest(item_lists, serving.max_items)
+    k = answering.k if k is None else k
+    exclude_seen = answering.exclude_seen if exclude_seen is None else exclude_seen
+    lists = _newest(item_lists, answering.max_items)
     indices, scores = _model_rows(scorer, lists, k, exclude_seen)
     from_model = indices >= 0
-    _fill_up(scorer, serving.popular, lists if exclude_seen else None, indices, scores)
-    popular_ids = serving.popular["item_id"].combine_chunks().cast(scorer.vocabulary.ids.type)
+    _fill_up(scorer, answering.popular, lists if exclude_seen else None, indices, scores)
+    popular_ids = answering.popular["item_id"].combine_chunks().cast(scorer.vocabulary.ids.type)
     return _table(indices, scores, from_model, pa.concat_arrays([scorer.vocabulary.ids, popular_ids]))
 
 
@@ -133,21 +134,22 @@ def _table(
     )
 
 
-def save_serving(serving: Serving, folder: Path) -> dict[str, str]:
+def save_answering(answering: Answering, folder: Path) -> dict[str, str]:
     """Write popularity and settings beside the weights; returns {file name: sha256}."""
-    pq.write_table(serving.popular, folder / POPULAR, compression="zstd")
-    settings = {"k": serving.k, "max_items": serving.max_items, "exclude_seen": serving.exclude_seen}
-    (folder / SERVING).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
-    return digests(folder, (POPULAR, SERVING))
+    pq.write_table(answering.popular, folder / POPULAR, compression="zstd")
+    settings = {"k": answering.k, "max_items": answering.max_items, "exclude_seen": answering.exclude_seen}
+    (folder / ANSWERING).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
+    return digests(folder, (POPULAR, ANSWERING))
 
 
-def load_serving(folder: Path) -> Serving:
+def load_answering(folder: Path) -> Answering:
     """Read them back. Raises SavedModelError when they are missing or cannot be read."""
+    settings = folder / EARLIER if (folder / EARLIER).exists() else folder / ANSWERING
     try:
-        return Serving(pq.read_table(folder / POPULAR), **json.loads((folder / SERVING).read_text()))
+        return Answering(pq.read_table(folder / POPULAR), **json.loads(settings.read_text()))
     except (OSError, ValueError, TypeError) as error:
         raise SavedModelError(
-            f"{folder}: expected {POPULAR} and {SERVING} as written beside a published model; {error}"
+            f"{folder}: expected {POPULAR} and {ANSWERING} as written beside a published model; {error}"
         ) from None
 
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from rnnrec_model.ranking.answers import answer, load_serving
+from rnnrec_model.ranking.answers import answer, load_answering
 from rnnrec_model.saving import load
 
 
@@ -22,7 +22,7 @@ class Predictor(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Read the files beside this code."""
         folder = Path(context.artifacts["recommender"])
-        self.recommender, self.serving = load(folder), load_serving(folder)
+        self.recommender, self.answering = load(folder), load_answering(folder)
 
     def predict(
         self,
@@ -34,7 +34,7 @@ class Predictor(PythonModel):
         lists = [list(one) for one in model_input["items"]]
         asked = pa.array(lists, pa.list_(self.recommender.vocabulary.ids.type))
         k = int((params or {}).get("k", 0)) or None
-        return answer(self.recommender, self.serving, asked, k=k).to_pandas()
+        return answer(self.recommender, self.answering, asked, k=k).to_pandas()
 
 
 set_model(Predictor())

@@ -19,7 +19,7 @@ from tasks.store import delta
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
-    from rnnrec_model.ranking.answers import Serving
+    from rnnrec_model.ranking.answers import Answering
     from rnnrec_model.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -28,32 +28,32 @@ ALL = 2**31 - 1
 CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
 
 
-def save_serving(cfg: Config, night: date, reads: Reads, folder: Path) -> dict[str, str]:
+def save_answering(cfg: Config, night: date, reads: Reads, folder: Path) -> dict[str, str]:
     """Write beside a model how it answers: its popularity is the whole ranking of tonight's window."""
-    from rnnrec_model.ranking.answers import Serving, save_serving
+    from rnnrec_model.ranking.answers import Answering, save_answering
 
     ranking = splitting.popular_items(cfg, night, reads, ALL).sort_by("rank")
-    serving = Serving(
+    answering = Answering(
         popular=ranking.select(["item_id", "score"]),
         k=cfg.recommendations.k,
         max_items=cfg.sessions.max_length,
         exclude_seen=cfg.recommendations.exclude_seen,
     )
-    return save_serving(serving, folder)
+    return save_answering(answering, folder)
 
 
 def stage_tables(
     cfg: Config, night: date, reads: Reads, run_id: str, model: Path, model_version: int, verdict: Verdict
 ) -> list[delta.Staged]:
     """Stage tonight's four output tables with the model in a folder; returns what was written where."""
-    from rnnrec_model.ranking.answers import load_serving
+    from rnnrec_model.ranking.answers import load_answering
     from rnnrec_model.saving import load
 
     with model_failures("scoring tonight's users"):
-        scorer, serving = load(model), load_serving(model)
+        scorer, answering = load(model), load_answering(model)
         tables: dict[str, pa.Table | pa.RecordBatchReader] = {
-            "user_recommendations": _user_rows(cfg, night, reads, scorer, serving, model_version),
-            "item_recommendations": _item_rows(cfg, night, reads, scorer, serving, model_version),
+            "user_recommendations": _user_rows(cfg, night, reads, scorer, answering, model_version),
+            "item_recommendations": _item_rows(cfg, night, reads, scorer, answering, model_version),
             "popular_items": _popular_rows(cfg, night, reads),
             "evaluations": evaluation_rows(night, verdict),
         }
@@ -61,7 +61,7 @@ def stage_tables(
 
 
 def _user_rows(
-    cfg: Config, night: date, reads: Reads, scorer: Scorer, serving: Serving, model_version: int
+    cfg: Config, night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
 ) -> pa.RecordBatchReader:
     users = splitting.active_users(cfg, night, reads).combine_chunks()
     if users.num_rows == 0:
@@ -70,18 +70,18 @@ def _user_rows(
             "Raise recommendations.active_days, or check the sources."
         )
     log.debug("%d active users to score", users.num_rows)
-    return _reader(_answers(cfg, night, scorer, serving, users, model_version, "user_id", "item_id", False))
+    return _reader(_answers(cfg, night, scorer, answering, users, model_version, "user_id", "item_id", False))
 
 
 def _item_rows(
-    cfg: Config, night: date, reads: Reads, scorer: Scorer, serving: Serving, model_version: int
+    cfg: Config, night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
 ) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
     ids = splitting.popular_items(cfg, night, reads, ALL)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
     return _reader(
-        _answers(cfg, night, scorer, serving, items, model_version, "item_id", "next_item_id", True)
+        _answers(cfg, night, scorer, answering, items, model_version, "item_id", "next_item_id", True)
     )
 
 
@@ -89,7 +89,7 @@ def _answers(
     cfg: Config,
     night: date,
     scorer: Scorer,
-    serving: Serving,
+    answering: Answering,
     asked: pa.Table,
     model_version: int,
     key: str,
@@ -102,7 +102,7 @@ def _answers(
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
         k, exclude = cfg.recommendations.k, cfg.recommendations.exclude_seen or exclude_itself
-        rows = answer(scorer, serving, part["items"], k=k, exclude_seen=exclude)
+        rows = answer(scorer, answering, part["items"], k=k, exclude_seen=exclude)
         count = rows.num_rows
         table = pa.table(
             {

@@ -28,7 +28,7 @@ Loudness = Literal["quiet", "normal", "verbose"]
 FORM = "RNNREC_LOG_FORMAT"  # of a worker's runs, which no command line tells
 OURS = ("flows", "tasks", "rnnrec_model")
 FAILING = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
-HOOK = "flows.hooks"
+HOOK = "flows.runs.hooks"
 SILENCE_SECONDS, BEAT_SECONDS = 30, 60
 REPEATS = (
     "Task run failed with exception",

@@ -149,7 +149,7 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
 
     from rnnrec_model.config import ModelConfig, TrainingConfig
     from rnnrec_model.fitting.training import train
-    from rnnrec_model.ranking.answers import Serving, save_serving
+    from rnnrec_model.ranking.answers import Answering, save_answering
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -161,7 +161,7 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     trained = train(Sessions.from_arrow(lists, vocabulary), vocabulary, ModelConfig(units=4), settings)
     files = save(trained.recommender, folder)
     popular = pa.table({"item_id": ["i3", "i2", "i1", "i4"], "score": [20.0, 20.0, 20.0, 10.0]})
-    files |= save_serving(Serving(popular, 3, 10, False), folder)
+    files |= save_answering(Answering(popular, 3, 10, False), folder)
     facts = registry.Facts(True, None, "all days", "d", cfg.as_dict(), cfg.digest(), {}, ())
     registry.promote(cfg, driver.FRIDAY, registry.register(cfg, driver.FRIDAY, folder, files, facts))
 

@@ -13,9 +13,9 @@ import pytest
 import typer
 import yaml
 
-from flows import processes
-from flows.alerting import BROKEN
 from flows.cli import app
+from flows.runs.alerting import BROKEN
+from flows.server import processes
 from tasks import errors
 from tasks.running import stopping
 from tasks.settings.config import Config
@@ -77,7 +77,7 @@ def test_every_deployment_is_named_with_its_schedule() -> None:
 
 
 def test_the_automations_are_named_with_their_patience() -> None:
-    module = ast.parse((ROOT / "flows" / "automations.py").read_text(encoding="utf-8"))
+    module = ast.parse((ROOT / "flows" / "server" / "automations.py").read_text(encoding="utf-8"))
     values = {
         node.targets[0].id: ast.unparse(node.value)
         for node in module.body

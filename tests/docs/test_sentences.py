@@ -19,8 +19,9 @@ import typer
 import yaml
 from prefect.settings.models.flows import FlowsSettings
 
-from flows import demo, processes, serving, surroundings
+from flows import demo
 from flows.cli import app
+from flows.server import local, processes, surroundings
 from rnnrec_model.counting import BASELINES
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import VALIDATION_SHARE
@@ -73,7 +74,7 @@ RETRY_SECONDS = str(stages.RETRY_SECONDS)
 WORDS = ("no", "one", "two", "three", "four", "five")
 WAIT_SECONDS = surroundings.SERVER["PREFECT_SERVER_DATABASE_TIMEOUT"]
 PORT = default("serve", "--port")
-HOME = inspect.signature(serving.serve).parameters["home"].default
+HOME = inspect.signature(local.serve).parameters["home"].default
 
 
 @pytest.mark.parametrize(
@@ -81,8 +82,8 @@ HOME = inspect.signature(serving.serve).parameters["home"].default
     [
         ("runbook", f"starts the Prefect server on loopback (port {PORT};"),
         ("runbook", f"The server's memory is `{HOME}`"),
-        ("runbook", f"the process pool `{serving.POOL}`"),
-        ("runbook", f"prefect worker start --pool {serving.POOL} --type process"),
+        ("runbook", f"the process pool `{local.POOL}`"),
+        ("runbook", f"prefect worker start --pool {local.POOL} --type process"),
         ("runbook", f"the stage was tried again after {RETRY_SECONDS} seconds"),
         ("runbook", f"once they are {STALE_HOURS} hours old"),
         ("runbook", f"the staged tables, {STALE_HOURS} hours"),
@@ -290,7 +291,7 @@ def test_the_audits_that_the_documents_name_exist() -> None:
 
 def test_the_tags_and_artifacts_that_the_runbook_names_are_those_of_the_code() -> None:
     code = "".join(
-        (ROOT / path).read_text(encoding="utf-8") for path in ("tasks/stages.py", "flows/outcomes.py")
+        (ROOT / path).read_text(encoding="utf-8") for path in ("tasks/stages.py", "flows/runs/outcomes.py")
     )
     for name in ("nightly-report", "nightly-verdict", "crowned", "champion-stays", "model-version:"):
         assert f"`{name}" in FLAT["runbook"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from flows.surroundings import prepare
+from flows.server.surroundings import prepare
 
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(5)]
 SETTINGS: dict[str, dict[str, Any]] = {

@@ -87,7 +87,7 @@ def stop(
             time.sleep(0.05)
         if server == "dead":
             for pid, what in marked(mark).items():
-                if "flows.prefect_server" in what:
+                if "flows.server.prefect_server" in what:
                     os.kill(pid, signal.SIGKILL)
             time.sleep(0.5)
         early = run.poll() is None
@@ -144,8 +144,8 @@ def faults(ending: Ending, number: signal.Signals, bound: float = BOUND_SECONDS)
 @contextlib.contextmanager
 def a_server(home: Path) -> Iterator[str]:
     """A Prefect server that is there for all tries; yields its API's address."""
-    from flows import processes
-    from flows.surroundings import settle
+    from flows.server import processes
+    from flows.server.surroundings import settle
 
     settle()
     os.environ["PREFECT_HOME"] = str(home)

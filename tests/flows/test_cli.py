@@ -17,8 +17,8 @@ import yaml
 from rich.console import Console
 
 from flows.cli import main
-from flows.showing import status_table
 from flows.template import COMMENTS, prefect_yaml, rnnrec_toml
+from flows.terminal.showing import status_table
 from tasks.errors import SourceError
 from tasks.publishing import attempts
 from tasks.settings.config import Config, load_config

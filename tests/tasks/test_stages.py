@@ -32,7 +32,7 @@ def test_a_first_model_that_is_not_good_enough_is_no_matter_of_the_gates_setting
 ) -> None:
     version = registry.Version(7, NIGHT, False, None, "", "run", "source", "data", "files", {})
     monkeypatch.setattr(registry, "register", lambda *_: version)
-    monkeypatch.setattr(scoring, "save_serving", lambda *_: {})
+    monkeypatch.setattr(scoring, "save_answering", lambda *_: {})
     register = stages.register.__wrapped__  # type: ignore[attr-defined]
     with pytest.raises(ModelFailure) as refused:
         register(tonight(config, tmp_path), READS, CHALLENGER, BEATEN, "digest")

@@ -9,7 +9,7 @@ import pytest
 
 from rnnrec_model.counting import BASELINES
 from rnnrec_model.errors import SavedModelError
-from rnnrec_model.ranking.answers import Serving, answer, load_serving, save_serving
+from rnnrec_model.ranking.answers import Answering, answer, load_answering, save_answering
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -27,7 +27,7 @@ def markov() -> Scorer:
 
 def rows(scorer: Scorer, lists: list[list[int]], k: int = 2, exclude_seen: bool = False) -> list[tuple]:  # type: ignore[type-arg]
     asked = pa.array(lists, pa.list_(pa.int64()))
-    table = answer(scorer, Serving(POPULAR, k, 10, exclude_seen), asked)
+    table = answer(scorer, Answering(POPULAR, k, 10, exclude_seen), asked)
     return [(row["row"], row["rank"], row["item_id"], row["source"]) for row in table.to_pylist()]
 
 
@@ -37,7 +37,7 @@ def test_a_known_list_is_answered_by_the_model(markov: Scorer) -> None:
 
 def test_only_the_newest_items_count(markov: Scorer) -> None:
     asked = pa.array([[20, 20, 20, 10]])
-    table = answer(markov, Serving(POPULAR, 1, 1, False), asked)
+    table = answer(markov, Answering(POPULAR, 1, 1, False), asked)
     assert table["item_id"].to_pylist() == [20]
 
 
@@ -66,12 +66,18 @@ def test_an_answer_does_not_depend_on_its_company(markov: Scorer) -> None:
         assert [row[1:] for row in together if row[0] == place + 500] == [row[1:] for row in alone[place]]
 
 
-def test_serving_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
-    files = save_serving(Serving(POPULAR, 5, 50, True), tmp_path)
-    assert set(files) == {"popular.parquet", "serving.json"}
-    assert load_serving(tmp_path) == Serving(POPULAR, 5, 50, True)
+def test_how_a_model_answers_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
+    files = save_answering(Answering(POPULAR, 5, 50, True), tmp_path)
+    assert set(files) == {"popular.parquet", "answering.json"}
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, True)
 
 
-def test_a_folder_without_serving_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(SavedModelError, match=r"expected popular\.parquet and serving\.json"):
-        load_serving(tmp_path)
+def test_a_model_registered_under_the_earlier_name_of_the_file_still_answers(tmp_path: Path) -> None:
+    save_answering(Answering(POPULAR, 5, 50, True), tmp_path)
+    (tmp_path / "answering.json").rename(tmp_path / "serving.json")
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, True)
+
+
+def test_a_folder_that_does_not_say_how_to_answer_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SavedModelError, match=r"expected popular\.parquet and answering\.json"):
+        load_answering(tmp_path)

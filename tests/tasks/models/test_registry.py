@@ -50,7 +50,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 
     from rnnrec_model.config import ModelConfig, TrainingConfig
     from rnnrec_model.fitting.training import train
-    from rnnrec_model.ranking.answers import Serving, save_serving
+    from rnnrec_model.ranking.answers import Answering, save_answering
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     settings = TrainingConfig(epochs=1, device="cpu", negatives=4)
     files = save(train(sessions, vocabulary, ModelConfig(units=4), settings).recommender, folder)
     popular = pa.table({"item_id": [10, 20, 30, 40], "score": [20.0, 20.0, 20.0, 10.0]})
-    return folder, files | save_serving(Serving(popular, 2, 10, False), folder)
+    return folder, files | save_answering(Answering(popular, 2, 10, False), folder)
 
 
 @pytest.fixture

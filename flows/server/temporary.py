@@ -8,8 +8,8 @@ import os
 import sys
 from pathlib import Path
 
-from flows import processes
-from flows.surroundings import prepare
+from flows.server import processes
+from flows.server.surroundings import prepare
 from tasks.running import stopping
 
 FLOWS = "flows.backfill"  # imports the nights' flow, and with it Prefect, torch aside

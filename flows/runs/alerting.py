@@ -1,8 +1,9 @@
 """Waking somebody: where messages go to, and sending them from here.
 
-On a server, `rnnrec deploy` hands these blocks to automations (flows/automations.py), which see what no run
-can say of itself: that it was killed, or never began. A run on a server without them, such as the temporary
-one of `rnnrec nightly` under cron, sends its message itself. An alert that fails changes no run's outcome.
+On a server, `rnnrec deploy` hands these blocks to automations (flows/server/automations.py), which see what
+no run can say of itself: that it was killed, or never began. A run on a server without them, such as the
+temporary one of `rnnrec nightly` under cron, sends its message itself. An alert that fails changes no run's
+outcome.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
-from flows import prefect_server, processes, serving
+from flows.server import local, prefect_server, processes
 from tasks.errors import PipelineError
 
 PARENT = """
 import sys, time
-from flows import processes
+from flows.server import processes
 child = processes.start(sys.argv[1])
 print(child.pid, flush=True)
 time.sleep(1000)
@@ -64,7 +64,7 @@ def family(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
     (tmp_path / "sleeper.py").write_text(CHILD)
     parent = subprocess.Popen(
         [sys.executable, "-c", PARENT, "sleeper"],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])])},
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])])},
         stdout=subprocess.PIPE,
         text=True,
     )
@@ -133,16 +133,16 @@ def test_a_server_that_ends_is_not_waited_for() -> None:
 
 
 @pytest.mark.parametrize("dead", ["server", "worker"])
-def test_serving_does_not_go_on_without_its_server_or_its_worker(
+def test_the_command_does_not_go_on_without_its_server_or_its_worker(
     dead: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ended = subprocess.Popen([sys.executable, "-c", "raise SystemExit(3)"])
     ended.wait()
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as alive:
         children = {"server": alive, "worker": alive} | {dead: ended}
-        monkeypatch.setattr(serving, "running", lambda *_: contextlib.nullcontext(children))
+        monkeypatch.setattr(local, "running", lambda *_: contextlib.nullcontext(children))
         with pytest.raises(PipelineError, match=f"the {dead} has ended with code 3"):
-            serving.serve(4321)
+            local.serve(4321)
     said = capsys.readouterr().out
     assert said.startswith("Starting server and worker")
     assert "export PREFECT_API_URL=http://127.0.0.1:4321/api\n" in said
@@ -159,11 +159,11 @@ def test_a_server_that_refuses_to_be_deployed_to_is_named(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RNNREC_HOME", str(tmp_path))
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.setattr(serving, "_prefect", lambda *_: None)
-    monkeypatch.setattr("flows.deployed.alerts", lambda: None)
-    monkeypatch.setattr("flows.automations.apply", refused)
+    monkeypatch.setattr(local, "_prefect", lambda *_: None)
+    monkeypatch.setattr("flows.server.deployed.alerts", lambda: None)
+    monkeypatch.setattr("flows.server.automations.apply", refused)
     with pytest.raises(PipelineError, match=r"take the automations; 503 .* do so once it answers"):
-        serving.deploy()
+        local.deploy()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import time
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from flows.surroundings import SERVER
+from flows.server.surroundings import SERVER
 from tasks.errors import PipelineError
 from tasks.running import stopping
 
@@ -39,7 +39,7 @@ def start(
     heard   what it says goes to its `stdout` here, and not where we say things
     """
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.tether", module, *arguments],
+        [sys.executable, "-m", "flows.server.tether", module, *arguments],
         stdin=subprocess.PIPE,
         env=os.environ | (more or {}),
         stdout=subprocess.PIPE if heard else None,
@@ -74,7 +74,7 @@ def start_server(port: int = 0, *, temporary: bool = False) -> tuple[Process, st
         address = f"http://{HOST}:{bound.getsockname()[1]}/api"
         environment = SERVER | _own(address) | (TEMPORARY if temporary else {})
         more = {name: os.environ.get(name, value) for name, value in environment.items()}
-        process = start("flows.prefect_server", str(bound.fileno()), more=more, keep=(bound.fileno(),))
+        process = start("flows.server.prefect_server", str(bound.fileno()), more=more, keep=(bound.fileno(),))
     return process, address
 
 

@@ -8,8 +8,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows import processes
-from flows.surroundings import prepare
+from flows.server import processes
+from flows.server.surroundings import prepare
 from tasks.errors import PipelineError
 from tasks.running import stopping
 
@@ -74,8 +74,8 @@ def deploy() -> None:
     _prefect("--no-prompt", "deploy", "--all")
     import httpx
 
-    from flows.automations import apply
-    from flows.deployed import alerts, show
+    from flows.server.automations import apply
+    from flows.server.deployed import alerts, show
 
     try:
         show(apply(alerts()))

@@ -1,6 +1,6 @@
 """Runs a module so that it ends with the process that started it, however that one ended.
 
-    python -m flows.tether MODULE [ARGUMENTS]
+    python -m flows.server.tether MODULE [ARGUMENTS]
 
 Standard input is a pipe of which only the starting process has the other end: when that process is gone, even
 by SIGKILL, the pipe ends, and so does everything in this session.

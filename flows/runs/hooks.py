@@ -8,9 +8,9 @@ from typing import Any
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 
-from flows.alerting import WOKEN, wake
-from flows.naming import tagged_night
-from flows.outcomes import failure
+from flows.runs.alerting import WOKEN, wake
+from flows.runs.naming import tagged_night
+from flows.runs.outcomes import failure
 from tasks.errors import PipelineError, release
 
 log = logging.getLogger(__name__)

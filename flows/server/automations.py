@@ -26,7 +26,7 @@ from prefect.events.actions import ActionTypes, ChangeFlowRunState, SendNotifica
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
-from flows.alerting import BROKEN, channels
+from flows.runs.alerting import BROKEN, channels
 from tasks.errors import ConfigurationError
 from tasks.settings.config import AlertsConfig
 

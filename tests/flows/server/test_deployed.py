@@ -9,8 +9,8 @@ import pytest
 from prefect.client.schemas.schedules import CronSchedule
 from rich.console import Console
 
-from flows import deployed
-from flows.deployed import Deployed
+from flows.server import deployed
+from flows.server.deployed import Deployed
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 

@@ -1,6 +1,6 @@
 """A Prefect server on a socket that is bound already, in which writers on SQLite wait for each other.
 
-    python -m flows.prefect_server SOCKET      the number of an inherited file descriptor
+    python -m flows.server.prefect_server SOCKET      the number of an inherited file descriptor
 
 Prefect begins most transactions as readers. One that has read and then wants to write is refused by SQLite
 at once, "database is locked", where another has written in between: no timeout helps, and the request is

@@ -11,7 +11,7 @@ import pytest
 
 from flows import backfill as backfilling
 from flows import nightly as nights
-from flows.naming import night_of
+from flows.runs.naming import night_of
 from tasks import stages
 from tasks.errors import AuditError, EmptyNightError, PipelineError
 

@@ -18,8 +18,8 @@ from typing import Any
 import httpx
 import pytest
 
-from flows import processes
-from flows.surroundings import settle
+from flows.server import processes
+from flows.server.surroundings import settle
 
 POSTGRES = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
 UNPRIVILEGED = ("postgres", "nobody")  # Postgres refuses to run as root

@@ -24,12 +24,12 @@ from typing import Any
 import httpx
 import pytest
 
-from flows.automations import broken, unbegun
 from flows.cli import main
+from flows.server.automations import broken, unbegun
 from tasks.errors import ConfigurationError, StaleError
 from tasks.settings.config import Config, load_alerts, load_config
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOKEN = "t0p-s3cret"
 PATIENCE_SECONDS = 180.0
 
@@ -388,7 +388,7 @@ def test_a_server_outside_the_clone_tells_of_failed_crashed_unpublished_and_unbe
 
 def unbegun_at_once(api: httpx.Client) -> None:
     """The automation for runs that no worker takes, with the least patience that Prefect allows."""
-    from flows.automations import UNBEGUN
+    from flows.server.automations import UNBEGUN
 
     [there] = [one for one in asked(api, "/automations/filter") if one["name"] == UNBEGUN]
     changed = there | {"trigger": there["trigger"] | {"within": 10}}

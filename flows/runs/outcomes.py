@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from prefect.states import Completed, Failed
 
-from flows.naming import tag
+from flows.runs.naming import tag
 from tasks.errors import PipelineError, StaleError
 
 NEXT: dict[str, str] = {
