@@ -86,6 +86,7 @@ def stop(
                 break
             time.sleep(0.05)
         if server == "dead":
+            _wait_for_the_server(run, folder / "said.txt")
             for pid, what in marked(mark).items():
                 if "flows.server.prefect_server" in what:
                     os.kill(pid, signal.SIGKILL)
@@ -104,6 +105,12 @@ def stop(
         text = (folder / "said.txt").read_text(errors="replace")
         code = run.returncode if run.returncode >= 0 else 128 - run.returncode
         return Ending(seconds, code, orphans, text, early)
+
+
+def _wait_for_the_server(run: subprocess.Popen[bytes], said: Path) -> None:
+    """Until the night has begun: a server that dies while it starts is another failure, not an ending."""
+    while run.poll() is None and "configuration" not in said.read_text(errors="replace"):
+        time.sleep(0.05)
 
 
 def marked(mark: str) -> dict[int, str]:
