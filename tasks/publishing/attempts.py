@@ -7,7 +7,6 @@ published depends on these files; `rnnrec status` tells by them what did not bec
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 from collections.abc import Iterator
@@ -20,7 +19,7 @@ from typing import Literal
 from tasks.errors import PipelineError
 from tasks.running import stopping
 from tasks.settings.config import Config
-from tasks.store import delta, durable
+from tasks.store import delta, durable, locks
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ def recorded(cfg: Config, night: date, run_id: str) -> Iterator[int]:
     """Take the run's number, and keep what becomes of the work inside the `with`; yields the number."""
     number = delta.next_attempt(cfg, night)
     with (cfg.root / "attempts" / str(number)).open("rb") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.take(lock)
         began = Attempt(number, night.isoformat(), run_id, "running", _now())
         _write(cfg, began)
         try:
@@ -103,25 +102,13 @@ def _write(cfg: Config, attempt: Attempt) -> None:
 
 
 def _read(path: Path) -> Attempt | None:
-    held = _is_held(path.with_suffix(""))  # before the record: a run writes its end, then lets go
+    held = locks.is_held(path.with_suffix(""))  # before the record: a run writes its end, then lets go
     try:
         attempt = Attempt(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         log.warning("%s: expected the record of a run; %s; it is left out", path, error)
         return None
     return replace(attempt, state="killed") if attempt.state == "running" and not held else attempt
-
-
-def _is_held(path: Path) -> bool:
-    """Does a living run hold the lock? Looked at with a shared lock, which two who look do not refuse."""
-    try:
-        with path.open("rb") as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _now() -> str:

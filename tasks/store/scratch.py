@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tasks.store import locks
 
 LOCK = "lock"
 UNLOCKED_SECONDS = 3600  # a younger folder without a lock may be about to get it
@@ -18,7 +19,7 @@ def hold(folder: Path) -> Iterator[Path]:
     """Lock a folder of ours for the `with`."""
     new = folder / f"{LOCK}.new"
     with new.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        locks.take(lock)
         new.rename(folder / LOCK)  # only now it can be seen: there is no moment without the lock
         yield folder
 
@@ -32,12 +33,7 @@ def hold_of_dead(folder: Path) -> Iterator[bool]:
         yield folder.is_dir() and time.time() - folder.stat().st_mtime > UNLOCKED_SECONDS
         return
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield folder.is_dir()
+        yield locks.try_to_take(lock) and folder.is_dir()
 
 
 def remove_dead(folders: Iterable[Path]) -> list[Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import night_driver as driver
 import pyarrow as pa
 import pytest
 
@@ -35,14 +35,6 @@ WORDS = {
     tables.ITEM: "item id",
     tables.ITEMS: "item id[]",
 }
-
-_spec = importlib.util.spec_from_file_location(
-    "night_driver", Path(__file__).parents[1] / "tasks" / "night_driver.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 
 def section(title: str, level: int) -> str:

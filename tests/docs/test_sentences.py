@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import importlib.util
 import inspect
 import json
 import re
@@ -14,6 +13,7 @@ from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any, get_args
 
+import night_driver as driver
 import pytest
 import typer
 import yaml
@@ -43,12 +43,6 @@ FLAT = {name: " ".join(text.split()) for name, text in PAGES.items()}
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
 PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
 SQL = sorted((ROOT / "tasks").glob("*/sql/*.sql"))
-
-_spec = importlib.util.spec_from_file_location("night_driver", ROOT / "tests" / "tasks" / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 
 def default(command: str, option: str) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import night_driver as driver
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -24,12 +24,6 @@ from tasks.publishing import attempts
 from tasks.settings.config import Config, load_config
 
 ROOT = Path(__file__).parents[2]
-
-_spec = importlib.util.spec_from_file_location("night_driver", ROOT / "tests" / "tasks" / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import shutil
 import sqlite3
 from contextlib import closing
@@ -11,6 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import night_driver as driver
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -20,14 +20,6 @@ from tasks.models import registry
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config, WarehouseConfig, load_config
 from tasks.store import delta
-
-_spec = importlib.util.spec_from_file_location(
-    "night_driver", Path(__file__).parents[1] / "tasks" / "night_driver.py"
-)
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 SUNDAY = date(2026, 1, 4)

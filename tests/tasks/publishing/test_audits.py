@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import night_driver as driver
 import pyarrow as pa
 import pytest
 
@@ -14,12 +14,6 @@ from tasks.errors import AuditError
 from tasks.publishing import audits, publications
 from tasks.settings.config import Config, RecommendationsConfig, SessionsConfig
 from tasks.store import delta, pins
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 Rows = dict[str, pa.Table]

@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import night_driver as driver
 import pytest
 
 from tasks.errors import WarehouseError
 from tasks.publishing import healing, publications, readers, rollback, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY, SUNDAY = driver.FRIDAY, driver.SATURDAY, date(2026, 1, 4)
 SATURDAY_SEEN, SUNDAY_SEEN = ["2026-01-03", 5] * 2, ["2026-01-04", 6] * 2

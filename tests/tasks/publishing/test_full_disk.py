@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import resource
 import shutil
@@ -11,17 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import night_driver as driver
 import pytest
 
 from tasks.errors import WarehouseError
 from tasks.publishing import healing, readers
 from tasks.settings.config import Config
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4, "2026-01-02", 4], ["2026-01-03", 5, "2026-01-03", 5]
 PAGE = 4096
@@ -95,15 +89,19 @@ def empty_database(cfg: Config) -> Path:
     return path
 
 
-def test_a_disk_without_room_for_the_latest_files_moves_nobody(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def fill_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
-    saturday_unseen(config)
     monkeypatch.setattr(os, "link", full)
     monkeypatch.setattr(shutil, "copyfile", full)
+
+
+def test_a_disk_without_room_for_the_latest_files_moves_nobody(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saturday_unseen(config)
+    fill_the_disk(monkeypatch)
     with pytest.raises(WarehouseError, match="No space left on device; free some space"):
         readers.refresh(config)
     assert driver.whole_night(config) == FRIDAY_SEEN
@@ -113,12 +111,8 @@ def test_a_disk_without_room_for_the_latest_files_moves_nobody(
 def test_a_night_that_begins_on_a_full_disk_does_not_say_that_readers_were_moved(
     config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
-
     saturday_unseen(config)
-    monkeypatch.setattr(os, "link", full)
-    monkeypatch.setattr(shutil, "copyfile", full)
+    fill_the_disk(monkeypatch)
     healing.heal(config)
     assert "readers keep what they have until tonight is published" in caplog.text
     assert driver.whole_night(config) == FRIDAY_SEEN

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import time
 from pathlib import Path
 
+import night_driver as driver
 import pytest
 
 from tasks import stages
 from tasks.publishing import healing, readers
 from tasks.settings.config import Config
 from tasks.store import delta
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 SATURDAY_SEEN = ["2026-01-03", 5, "2026-01-03", 5]

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import night_driver as driver
 import pytest
 
 from tasks.errors import FencedError, NightError, WarehouseError
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config
 from tasks.store import delta, tables
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 
@@ -142,18 +137,23 @@ def test_of_two_runs_of_a_night_the_one_that_started_first_is_fenced(cfg: Config
     assert [row["attempt"] for row in publications.read(cfg)] == [newer]
 
 
+def before_the_row(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Once, something happens between a run's look at the publications and its row."""
+    append_row, happened = publications._append_row, []
+
+    def work_first(cfg: Config, row: Any, run_id: str) -> None:
+        if not happened:
+            happened.append(row)
+            work()
+        append_row(cfg, row, run_id)
+
+    monkeypatch.setattr(publications, "_append_row", work_first)
+
+
 def test_a_run_that_is_overtaken_between_its_tables_and_its_row_is_fenced(
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    append_row, overtaken = publications._append_row, []
-
-    def be_overtaken_first(cfg: Config, row: publications.Row, run_id: str) -> None:
-        if not overtaken:
-            overtaken.append(row)
-            driver.publish_night(cfg, FRIDAY, users=6, attempt=9)
-        append_row(cfg, row, run_id)
-
-    monkeypatch.setattr(publications, "_append_row", be_overtaken_first)
+    before_the_row(monkeypatch, lambda: driver.publish_night(cfg, FRIDAY, users=6, attempt=9))
     with pytest.raises(FencedError):
         driver.publish_night(cfg, FRIDAY, users=4, attempt=3)
     assert [row["attempt"] for row in publications.read(cfg)] == [9]
@@ -176,17 +176,11 @@ def test_an_older_run_that_sleeps_between_its_tables_and_its_row_is_fenced_by_on
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    append_row, overtaken = publications._append_row, []
-
-    def be_overtaken_first(cfg: Config, row: publications.Row, run_id: str) -> None:
-        if not overtaken:
-            overtaken.append(row)
-            assert not driver.publish_night(cfg, FRIDAY, users=4, attempt=9).published
-        append_row(cfg, row, run_id)
-
-    monkeypatch.setattr(publications, "_append_row", be_overtaken_first)
+    newer: list[Any] = []
+    before_the_row(monkeypatch, lambda: newer.append(driver.publish_night(cfg, FRIDAY, users=4, attempt=9)))
     with pytest.raises(FencedError):
         driver.publish_night(cfg, FRIDAY, users=3, attempt=3)
+    assert [one.published for one in newer] == [False]
     readers.refresh(cfg)
     assert driver.whole_night(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import night_driver as driver
 import pyarrow.parquet as pq
 import pytest
 
@@ -18,12 +18,6 @@ from tasks.errors import WarehouseError
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config
 from tasks.store import delta
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4], ["2026-01-03", 5]

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
+import night_driver as driver
 import pytest
 
 from tasks.errors import ConfigurationError, SourceError
 from tasks.publishing import attempts, publications, readers, status
 from tasks.settings.config import Config, EventsConfig
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 SUNDAY_NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)

@@ -6,6 +6,7 @@ import json
 import multiprocessing
 import os
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
@@ -114,19 +115,24 @@ def test_a_fence_without_a_change_survives_a_checkpoint_of_the_log(cfg: Config) 
     assert items(cfg, FRIDAY) == ["a"]
 
 
+def after_the_check(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
+    """Once, something happens between a run's look at its fence and its commit."""
+    check, happened = delta._check_fence, []
+
+    def check_then_work(table: DeltaTable, fence: str, number: int) -> None:
+        check(table, fence, number)
+        if not happened:
+            happened.append(fence)
+            work()
+
+    monkeypatch.setattr(delta, "_check_fence", check_then_work)
+
+
 def test_a_run_overtaken_by_one_that_changes_nothing_between_its_check_and_its_commit_is_fenced(
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(cfg, FRIDAY, 1, "whole")
-    check, overtaken = delta._check_fence, []
-
-    def check_then_be_overtaken(table: DeltaTable, fence: str, number: int) -> None:
-        check(table, fence, number)
-        if not overtaken:
-            overtaken.append(fence)
-            put(cfg, FRIDAY, 3, "whole")
-
-    monkeypatch.setattr(delta, "_check_fence", check_then_be_overtaken)
+    after_the_check(monkeypatch, lambda: put(cfg, FRIDAY, 3, "whole"))
     with pytest.raises(FencedError):
         put(cfg, FRIDAY, 2, "half")
     assert items(cfg, FRIDAY) == ["whole"]
@@ -192,15 +198,7 @@ def test_a_run_overtaken_between_its_check_and_its_commit_is_fenced(
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put(cfg, FRIDAY, 1, "first")
-    check, overtaken = delta._check_fence, []
-
-    def check_then_be_overtaken(table: DeltaTable, fence: str, number: int) -> None:
-        check(table, fence, number)
-        if not overtaken:
-            overtaken.append(fence)
-            put(cfg, FRIDAY, 3, "newer")
-
-    monkeypatch.setattr(delta, "_check_fence", check_then_be_overtaken)
+    after_the_check(monkeypatch, lambda: put(cfg, FRIDAY, 3, "newer"))
     with pytest.raises(FencedError):
         put(cfg, FRIDAY, 2, "older")
     assert items(cfg, FRIDAY) == ["newer"]

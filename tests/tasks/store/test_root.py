@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import night_driver as driver
 import pytest
 
 from tasks.publishing import readers
 from tasks.settings.config import Config
 from tasks.store.root import make_root
-
-_spec = importlib.util.spec_from_file_location("night_driver", Path(__file__).parents[1] / "night_driver.py")
-assert _spec is not None
-assert _spec.loader is not None
-driver = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(driver)
 
 MODES = {"private": {0o700, 0o600}, "group": {0o750, 0o640}, "all": {0o755, 0o644}}
 
