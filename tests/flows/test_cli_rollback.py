@@ -239,14 +239,14 @@ def test_a_full_disk_is_blamed_and_not_the_registry(
     cfg: Config, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = shutil.disk_usage(cfg.root)._replace(free=64_000)
-    monkeypatch.setattr(registry.shutil, "disk_usage", lambda _: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 7
     assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
     assert champion(cfg) == 2
     said = " ".join(capsys.readouterr().err.split())
     assert "64,000 bytes are free" in said
     assert "free some space" in said
-    assert "a model of 0 bytes" not in said
+    assert "they take 0 bytes" not in said
     assert "registry" not in said
 
 

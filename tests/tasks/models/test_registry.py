@@ -362,7 +362,7 @@ def test_the_experiment_opens_as_model_training_and_a_version_says_how_good_it_i
 )
 def test_a_description_names_the_gates_metric(config: Config, metrics: dict[str, float], said: str) -> None:
     facts = Facts(True, None, "", "", {}, "", {name: {"mrr_at_20": one} for name, one in metrics.items()}, ())
-    assert registry._description(config, FRIDAY, facts) == f"{said}, 2026-01-02"
+    assert registry.describe(config, FRIDAY, facts) == f"{said}, 2026-01-02"
 
 
 def history(cfg: Config) -> dict[str, list[tuple[int, float]]]:

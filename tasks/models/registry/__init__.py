@@ -1,0 +1,53 @@
+"""The model registry: one MLflow run a night, one version a published model, two aliases.
+
+The only room that imports mlflow (`pyfunc_model.py` is shipped inside a model and run there). Every file of
+a model, its code too, is listed with its sha256 in the run's `model_files.json`; a tag of the version has the
+sha256 of that list; what differs from the list, or lies elsewhere, is not loaded. Versions of before the
+list have a tag for each of their weights' files, and are held against these.
+
+    alias challenger   the newest night's model, crowned or not
+    alias champion     the model behind the newest published tables
+
+A night is judged against the champion of the night before, also when it is run again: from the alias, follow
+the tag `previous_run_id` while the version's night is not before the night that is judged. Numbers are not
+followed: a registry that was lost and made anew numbers from 1 again.
+"""
+
+from tasks.models.registry.connection import reach, tracking_uri
+from tasks.models.registry.copies import check, fetch, pin, verify
+from tasks.models.registry.history import log_nights
+from tasks.models.registry.registration import describe, register
+from tasks.models.registry.runs import log_report
+from tasks.models.registry.versions import (
+    CHALLENGER,
+    CHAMPION,
+    Facts,
+    Version,
+    by_alias,
+    champion_before,
+    get,
+    promote,
+    set_champion,
+)
+
+__all__ = [
+    "CHALLENGER",
+    "CHAMPION",
+    "Facts",
+    "Version",
+    "by_alias",
+    "champion_before",
+    "check",
+    "describe",
+    "fetch",
+    "get",
+    "log_nights",
+    "log_report",
+    "pin",
+    "promote",
+    "reach",
+    "register",
+    "set_champion",
+    "tracking_uri",
+    "verify",
+]

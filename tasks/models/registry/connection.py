@@ -1,0 +1,120 @@
+"""MLflow, reached: a client whose every failure names the address, and a full disk for what it is."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.errors import RegistryError, WarehouseError
+from tasks.settings import addresses
+from tasks.settings.config import Config
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "1",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+LOOK_SECONDS = 60
+
+
+def tracking_uri(cfg: Config) -> str:
+    """The registry's address; SQLite beside the tables when the configuration names none."""
+    return cfg.registry.tracking_uri or f"sqlite:///{cfg.root / 'mlflow.db'}"
+
+
+def reach(cfg: Config) -> None:
+    """Ask the registry something cheap. Raises RegistryError quickly when it does not answer."""
+    with _alone(cfg), connected(cfg) as client:
+        client.get_experiment_by_name(cfg.registry.experiment)
+
+
+def no_room(where: Path, found: str) -> WarehouseError:
+    """What a full disk is answered, whether it was looked at before or found out while writing."""
+    return WarehouseError(
+        f"{where}: expected room for a copy of a model's files; {found}; "
+        "readers keep what they have; free some space, then do the same again"
+    )
+
+
+@contextmanager
+def connected(cfg: Config) -> Iterator[MlflowClient]:
+    """An MLflow client whose every failure is a RegistryError that names the address."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    uri = tracking_uri(cfg)
+    try:
+        from mlflow import MlflowClient
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        logging.getLogger("mlflow").setLevel(logging.WARNING)
+        yield MlflowClient(tracking_uri=uri, registry_uri=uri)
+    except Exception as error:
+        if not _is_the_registrys(error):
+            raise
+        if _is_full(error):
+            raise no_room(cfg.root, "no space is left on the device") from error
+        raise RegistryError(
+            f"registry {addresses.shown(uri)}: expected a reachable MLflow server or SQLite file; "
+            f"{type(error).__name__}: {_first_line(error).replace(uri, addresses.shown(uri))}. "
+            f"{_remedy(cfg)}, then run the night again."
+        ) from error
+
+
+@contextmanager
+def _alone(cfg: Config) -> Iterator[None]:
+    """One run at a time looks into a registry in a file for the first time: that look makes its tables.
+
+    A run that is stopped meanwhile is not waited for longer than LOOK_SECONDS.
+    """
+    if cfg.registry.tracking_uri:
+        yield
+        return
+    folder, deadline = cfg.root / "work", time.monotonic() + LOOK_SECONDS
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "registry.lock").open("w") as lock:
+        while time.monotonic() < deadline:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.1)
+        yield
+
+
+def _remedy(cfg: Config) -> str:
+    if cfg.registry.tracking_uri:
+        return "Check registry.tracking_uri and the server"
+    return "See whether the disk is full; restore a damaged file, and mlartifacts/ with it, from one backup"
+
+
+def _is_full(error: BaseException | None) -> bool:
+    """Is it the disk? MLflow keeps the first cause at the end of a chain, or only its words."""
+    while error is not None:
+        if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_the_registrys(error: Exception) -> bool:
+    """Is this MLflow, its database or its connection speaking, and not a mistake of ours?"""
+    modules = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
+    return isinstance(error, OSError) or bool(modules & {"mlflow", "sqlalchemy", "requests", "urllib3"})
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0][:300] if str(error) else "no message"

@@ -1,0 +1,85 @@
+"""Making tonight's model a version of the registered model, once."""
+
+from __future__ import annotations
+
+import logging
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tasks.models.registry import versions
+from tasks.models.registry.connection import connected
+from tasks.models.registry.copies import weights
+from tasks.models.registry.packages import MODEL
+from tasks.models.registry.runs import log_run
+from tasks.models.registry.versions import Facts, Version
+from tasks.settings.config import Config
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+log = logging.getLogger(__name__)
+
+
+def register(cfg: Config, night: date, folder: Path, files: dict[str, str], facts: Facts) -> Version:
+    """Log the night's run and make its model a version; the same files and facts keep their version."""
+    with connected(cfg) as client:
+        for version in versions.of_night(cfg, client, night):
+            if _same_tags(client, cfg, version, facts) and weights(client, version) == files:
+                log.info("version %d already holds these weights", version.number)
+                break
+        else:
+            run_id, digest = log_run(cfg, client, night, folder, facts)
+            version = _new_version(cfg, client, night, run_id, digest, facts)
+        versions.challenge(cfg, client, version)
+        return version
+
+
+def _same_tags(client: MlflowClient, cfg: Config, version: Version, facts: Facts) -> bool:
+    present = client.get_model_version(cfg.registry.model_name, str(version.number)).tags
+    wanted = _tags(version.night, facts)
+    return all(present.get(name) == value for name, value in wanted.items())
+
+
+def _tags(night: date, facts: Facts) -> dict[str, str]:
+    return {
+        "night": night.isoformat(),
+        "crowned": str(facts.crowned).lower(),
+        "previous_champion": "" if facts.previous is None else str(facts.previous.number),
+        "refit": facts.days,
+        "data_digest": facts.data_digest,
+        "config_digest": facts.config_digest,
+    }
+
+
+def _new_version(
+    cfg: Config, client: MlflowClient, night: date, run_id: str, digest: str, facts: Facts
+) -> Version:
+    from mlflow.exceptions import MlflowException
+
+    name = cfg.registry.model_name
+    try:
+        client.create_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
+    tags = _tags(night, facts) | {"files_digest": digest}
+    if facts.previous is not None:
+        tags["previous_run_id"] = facts.previous.run_id
+    said = describe(cfg, night, facts)
+    return versions.read(
+        client.create_model_version(name, source, run_id=run_id, tags=tags, description=said)
+    )
+
+
+def describe(cfg: Config, night: date, facts: Facts) -> str:
+    """What a version says of itself, as in: MRR@20 .5427 against .5330, 2026-03-09."""
+    name, _, cutoff = cfg.gate.metric.partition("_at_")
+    rival = "champion" if "champion" in facts.metrics else "popularity"
+    ours, theirs = (
+        f"{facts.metrics.get(model, {}).get(cfg.gate.metric, 0.0):.4f}".removeprefix("0")
+        for model in ("challenger", rival)
+    )
+    whose = "" if rival == "champion" else "popularity's "
+    return f"{name.upper()}@{cutoff} {ours} against {whose}{theirs}, {night}"
