@@ -57,7 +57,7 @@ def _stages(tonight: stages.Tonight, promote: bool, move_latest: bool | None) ->
     """The stages in their order; each is a task of whichever flow calls."""
     ingested = stages.ingest(tonight)
     sessions = stages.sessionize(tonight, ingested.events)
-    reads = Reads(ingested.events, sessions.pinned)
+    reads = Reads(ingested.events, sessions.pinned, sessions.derived)
     challenger = stages.train(tonight, reads)
     verdict = stages.judge(tonight, reads, challenger)
     model = stages.refit(tonight, reads, challenger, verdict)

@@ -211,7 +211,9 @@ def ingest(tonight: Tonight) -> ingestion.Ingested:
 
 @stage("sessionize")
 def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
-    return cutting.sessionize(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events)
+    return cutting.sessionize(
+        tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events, tonight.work
+    )
 
 
 @stage("train")
@@ -244,7 +246,7 @@ def register(
     tonight: Tonight, reads: pins.Reads, model: TrainedModel, verdict: Verdict, data_digest: str
 ) -> Chosen:
     cfg, night = tonight.cfg, tonight.night
-    files = model.files | scoring.save_answering(cfg, night, reads, model.folder)
+    files = model.files | scoring.save_answering(cfg, reads, model.folder)
     champion = None if verdict.champion is None else registry.get(cfg, verdict.champion)
     facts = registry.Facts(
         verdict.crowned, champion, model.days, data_digest,

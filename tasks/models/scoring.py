@@ -24,17 +24,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-ALL = 2**31 - 1
 CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
 
 
-def save_answering(cfg: Config, night: date, reads: Reads, folder: Path) -> dict[str, str]:
+def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
     """Write beside a model how it answers: its popularity is the whole ranking of tonight's window."""
     from rnnrec_model.ranking.answers import Answering, save_answering
 
-    ranking = splitting.popular_items(cfg, night, reads, ALL).sort_by("rank")
     answering = Answering(
-        popular=ranking.select(["item_id", "score"]),
+        popular=splitting.popular_items(reads).select(["item_id", "score"]),
         k=cfg.recommendations.k,
         max_items=cfg.sessions.max_length,
         exclude_seen=cfg.recommendations.exclude_seen,
@@ -63,7 +61,7 @@ def stage_tables(
 def _user_rows(
     cfg: Config, night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
 ) -> pa.RecordBatchReader:
-    users = splitting.active_users(cfg, night, reads).combine_chunks()
+    users = splitting.active_users(reads).combine_chunks()
     if users.num_rows == 0:
         raise EmptyNightError(
             f"night {night}: expected users active in {cfg.recommendations.active_days} days; found none. "
@@ -77,7 +75,7 @@ def _item_rows(
     cfg: Config, night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
 ) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
-    ids = splitting.popular_items(cfg, night, reads, ALL)["item_id"].combine_chunks().sort()
+    ids = splitting.popular_items(reads)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
     return _reader(
@@ -130,7 +128,7 @@ def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
 
 
 def _popular_rows(cfg: Config, night: date, reads: Reads) -> pa.Table:
-    rows = splitting.popular_items(cfg, night, reads, cfg.recommendations.popular_items).sort_by("rank")
+    rows = splitting.popular_items(reads).slice(0, cfg.recommendations.popular_items)
     return pa.table(
         {
             "rank": rows["rank"].cast(pa.int32()),

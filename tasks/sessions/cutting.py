@@ -5,27 +5,33 @@ cut over the window and its lead-in, and belong to the day they start on. So a s
 night looks at it: one that began the evening before the window is left to the nights before. Only what comes
 after the newest day is not known yet; tomorrow's night lets those sessions grow. A given session id that
 comes back after a pause longer than the lead-in begins a second session.
+
+Cutting is the heaviest query of a night, and is done once: what later stages need beside the table of
+sessions is worked out while all that was found is there, and kept in the attempt's own folder (`DERIVED`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from tasks.settings.config import Config
-from tasks.settings.days import clock, window
-from tasks.store import delta, duck, pins
+from tasks.settings.days import clock, start, window
+from tasks.store import delta, duck, parquet, pins
 
 EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
+DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 
 
 @dataclass(frozen=True)
 class Sessionized:
     """What was written: sessions, events in them, users that have one; first and last day they start on.
 
-    pinned   the files of these days: what the stages after this one read
+    pinned    the files of these days: what the stages after this one read
+    derived   the folder with a file for each of DERIVED
     """
 
     sessions: int
@@ -34,36 +40,59 @@ class Sessionized:
     first_day: date
     last_day: date
     pinned: pins.Days
+    derived: Path
 
 
-def sessionize(cfg: Config, night: date, run_id: str, attempt: int, events: pins.Days) -> Sessionized:
+def sessionize(
+    cfg: Config, night: date, run_id: str, attempt: int, events: pins.Days, work: Path
+) -> Sessionized:
     """Write the sessions that start in the window, each day's partition as a whole.
 
     attempt   the run's own number, taken once when it began
     events    of lead-in and window, as this run has ingested them
+    work      the attempt's own folder
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
     days = window(cfg, night)
     with duck.connect(cfg) as con:
-        find(con, cfg, events, cfg.sessions.min_length)
-        sessions, items, users = duck.row(duck.query(con, "sessions_tally", first_day=days[0]))
+        find(con, cfg, events)
+        least = cfg.sessions.min_length
+        tally = duck.row(duck.query(con, "sessions_tally", first_day=days[0], min_length=least))
         written: dict[date, pins.Pin] = {}
         for day in days:
-            rows = duck.batches(duck.query(con, "sessions", day=day))
+            rows = duck.batches(duck.query(con, "sessions", day=day, min_length=least))
             staged = delta.stage(cfg, "sessions", rows, {"session_day": day}, run_id)
             written[day] = pins.commit(cfg, staged, attempt, run_id)
-    return Sessionized(sessions, items, users, days[0], days[-1], pins.Days("sessions", written))
+        _derive(con, cfg, night, events, work)
+    return Sessionized(*tally, days[0], days[-1], pins.Days("sessions", written), work)
 
 
-def find(con: duck.Connection, cfg: Config, events: pins.Days, min_length: int) -> None:
-    """Put sessions of at least min_length before DuckDB as the table `found`, those of the lead-in too."""
+def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
+    """Put sessions of any length before DuckDB as the table `found`, those of the lead-in too."""
     duck.view_files(con, "events_to_cut", events.files(cfg))
     con.register("clock", clock(cfg, list(events.pins)))
     buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
-    settings = _settings(cfg, min_length) | {"buckets": buckets}
+    settings = _settings(cfg) | {"buckets": buckets}
     duck.keep(con, "found", "found_sessions", bucket=0, **settings)
     for bucket in range(1, buckets):
         duck.append(con, "found", "found_sessions", bucket=bucket, **settings)
+
+
+def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, work: Path) -> None:
+    """Keep what `splitting` hands out of this cut; a rerun of the night is another attempt with its own."""
+    view_events(con, cfg, events, window(cfg, night))
+    params: dict[str, dict[str, Any]] = {ACTIVE_USERS: {"since": active_since(cfg, night)}, POPULAR_ITEMS: {}}
+    work.mkdir(parents=True, exist_ok=True)
+    for name in DERIVED:
+        rows = duck.batches(duck.query(con, name, **params[name]))
+        with (work / f"{name}.parquet").open("wb") as file:
+            parquet.write(file, rows, rows.schema)
+
+
+def active_since(cfg: Config, night: date) -> datetime:
+    """The first instant of the days in which an active user has an event, in UTC and without a zone."""
+    first_active = night - timedelta(days=cfg.recommendations.active_days - 1)
+    return start(cfg, max(first_active, window(cfg, night)[0]))
 
 
 def view_events(con: duck.Connection, cfg: Config, events: pins.Days, days: Sequence[date]) -> None:
@@ -71,11 +100,10 @@ def view_events(con: duck.Connection, cfg: Config, events: pins.Days, days: Sequ
     duck.view_files(con, "window_events", events.files(cfg, days))
 
 
-def _settings(cfg: Config, min_length: int) -> dict[str, Any]:
+def _settings(cfg: Config) -> dict[str, Any]:
     return {
         "gap_microseconds": round(cfg.sessions.gap_minutes * 60_000_000),
         "sessions_given": bool(cfg.events.columns.session_id),
         "collapse": cfg.sessions.repeats == "collapse",
-        "min_length": min_length,
         "max_length": cfg.sessions.max_length,
     }

@@ -10,15 +10,15 @@ the files that the run has pinned, not what the tables hold by now.
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import date
 from typing import Any
 
 import pyarrow as pa
 
-from tasks.sessions.cutting import find, view_events
+from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import start, window
-from tasks.store import duck, pins
+from tasks.store import duck, parquet, pins
 
 
 def train_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
@@ -38,36 +38,30 @@ def all_sessions(cfg: Config, reads: pins.Reads) -> pa.Table:
     return _sessions(cfg, reads, "all_sessions")
 
 
-def active_users(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
+def active_users(reads: pins.Reads) -> pa.Table:
     """(user_id, items): the last session of every user seen in the last recommendations.active_days.
 
     A last session counts however short it is: one click today says more than ten last week. It is whole, also
     when it began in the lead-in and went on into the window.
     """
-    with duck.connect(cfg) as con:
-        find(con, cfg, reads.events, min_length=1)
-        return duck.arrow(duck.query(con, "active_users", since=_active_since(cfg, night)))
+    return _derived(reads, cutting.ACTIVE_USERS)
 
 
 def seen_items(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
     """(user_id, items): the window's distinct items of the same users, in the same order, as active_users."""
-    return _events(cfg, night, reads, "seen_items", since=_active_since(cfg, night))
-
-
-def popular_items(cfg: Config, night: date, reads: pins.Reads, n: int) -> pa.Table:
-    """(rank, item_id, score): the n items with the most events in the window; score is that number."""
-    return _events(cfg, night, reads, "popular_items", n=n)
-
-
-def _active_since(cfg: Config, night: date) -> datetime:
-    first_active = night - timedelta(days=cfg.recommendations.active_days - 1)
-    return start(cfg, max(first_active, window(cfg, night)[0]))
-
-
-def _events(cfg: Config, night: date, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:
     with duck.connect(cfg) as con:
-        view_events(con, cfg, reads.events, window(cfg, night))
-        return duck.arrow(duck.query(con, query, **params))
+        cutting.view_events(con, cfg, reads.events, window(cfg, night))
+        return duck.arrow(duck.query(con, "seen_items", since=cutting.active_since(cfg, night)))
+
+
+def popular_items(reads: pins.Reads) -> pa.Table:
+    """(rank, item_id, score): every item of the window, most events first; score is their number."""
+    return _derived(reads, cutting.POPULAR_ITEMS)
+
+
+def _derived(reads: pins.Reads, name: str) -> pa.Table:
+    assert reads.derived is not None, "only a run's own reads hold what its sessionize worked out"
+    return parquet.read([reads.derived / f"{name}.parquet"])
 
 
 def _sessions(cfg: Config, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:

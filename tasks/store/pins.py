@@ -95,10 +95,14 @@ class Model:
 
 @dataclass(frozen=True)
 class Reads:
-    """All that the stages after sessionize read from the warehouse."""
+    """All that the stages after sessionize read from the warehouse.
+
+    derived   a folder with what sessionize has worked out of them once, the attempt's own; None for a look
+    """
 
     events: Days
     sessions: Days
+    derived: Path | None = None
 
     def as_json(self) -> str:
         """What a publication keeps: table → day → version, rows, digest, files."""

@@ -170,12 +170,17 @@ rows[["user_id", "rank", "item_id", "score", "source"]].to_parquet(sys.argv[3])
 
 
 def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(first_night: Any, tmp_path: Path) -> None:
-    from tasks.sessions import splitting
-    from tasks.store import pins
+    from tasks.sessions import cutting
+    from tasks.store import duck, pins
 
     place, _ = first_night
     cfg = load_config(place.config)
-    asked = [list(row.values()) for row in splitting.active_users(cfg, D3, pins.newest(cfg, D3)).to_pylist()]
+    with duck.connect(cfg) as con:
+        cutting.find(con, cfg, pins.newest(cfg, D3).events)
+        asked = [
+            list(row)
+            for row in duck.query(con, "active_users", since=cutting.active_since(cfg, D3)).fetchall()
+        ]
     repo = str(Path(__file__).parents[2])
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE, repo, registry.tracking_uri(cfg), str(tmp_path / "got.parquet")],

@@ -1,6 +1,6 @@
 -- Users with an event since a given instant, and the items of their last session, however short it is.
 -- grain: user
--- reads: found (sessions of any length)
+-- reads: found
 -- parameters: $since (UTC)
 select
     user_id,

@@ -1,10 +1,11 @@
 -- Sessions: a user's events, cut where more than the gap passes without one, or by the given session ids.
--- A gap of exactly $gap_microseconds still belongs to the session. Repeats are collapsed and short sessions
--- dropped after cutting, so neither moves a start; of sessions longer than $max_length the newest items are
--- kept. A derived id is the md5 of start and user: the same whatever the order in which events arrived.
+-- A gap of exactly $gap_microseconds still belongs to the session. Repeats are collapsed after cutting, so they
+-- move no start; of sessions longer than $max_length the newest items are kept; the shortest are there too, since
+-- one click can be all that a user did last. A derived id is the md5 of start and user: the same whatever the
+-- order in which events arrived.
 -- grain: session (user_id, session_id)
 -- reads: events_to_cut, clock(since, until, ahead): how far local time is ahead of UTC
--- parameters: $gap_microseconds, $sessions_given, $collapse, $min_length, $max_length, $bucket of $buckets
+-- parameters: $gap_microseconds, $sessions_given, $collapse, $max_length, $bucket of $buckets
 with events as (
     select
         user_id,
@@ -63,7 +64,7 @@ grouped as (
     group by user_id, given_id, number_of_user
 ),
 
-long_enough as (
+identified as (
     select
         coalesce(given_id, md5(concat_ws(' ', epoch_us(started_at), user_id))) as session_id,
         user_id,
@@ -72,11 +73,10 @@ long_enough as (
         items[greatest(1, len(items) - $max_length + 1):] as items,
         times[greatest(1, len(times) - $max_length + 1):] as times
     from grouped
-    where len(items) >= $min_length
 )
 
 select
-    long_enough.*,
-    cast(long_enough.started_at + clock.ahead as date) as session_day
-from long_enough
-left join clock on long_enough.started_at >= clock.since and long_enough.started_at < clock.until
+    identified.*,
+    cast(identified.started_at + clock.ahead as date) as session_day
+from identified
+left join clock on identified.started_at >= clock.since and identified.started_at < clock.until

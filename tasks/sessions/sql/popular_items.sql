@@ -1,7 +1,7 @@
--- The items with the most events in the window, ties by item id.
+-- Every item of the window, those with the most events first, ties by item id.
 -- grain: rank
 -- reads: window_events
--- parameters: $n
+-- parameters: none
 with counted as (
     select
         item_id,
@@ -16,4 +16,3 @@ select
     score
 from counted
 order by rank
-limit $n

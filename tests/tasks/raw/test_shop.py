@@ -61,7 +61,7 @@ def test_the_last_two_items_say_more_than_the_last_one_and_that_more_than_popula
     base, _ = logs
     cfg = Config(base=base)
     events = ingest(cfg, DAYS[-1], "run", 1).events
-    reads = Reads(events, sessionize(cfg, DAYS[-1], "run", 1, events).pinned)
+    reads = Reads(events, sessionize(cfg, DAYS[-1], "run", 1, events, base / "work").pinned)
     train = splitting.train_sessions(cfg, DAYS[-1], reads)["items"].to_pylist()
     test = splitting.holdout_sessions(cfg, DAYS[-1], reads)["items"].to_pylist()
     hits = [_recall_at_one(train, test, order) for order in (0, 1, 2)]

@@ -41,15 +41,20 @@ def table(events: list[Event], session: list[str] | None = None) -> pa.Table:
 
 
 def found(cfg: Config, events: pa.Table, buckets: int = 1) -> list[dict[str, Any]]:
-    """The kernel alone, without tables on disk."""
-    settings = cutting._settings(cfg, cfg.sessions.min_length) | {"buckets": buckets}
+    """The queries alone, without tables on disk."""
+    settings = cutting._settings(cfg) | {"buckets": buckets}
     with duck.reader() as con:
         con.register("events_to_cut", events)
         con.register("clock", clock(cfg, [NIGHT - timedelta(days=10), NIGHT]))
+        duck.keep(con, "found", "found_sessions", bucket=0, **settings)
+        for bucket in range(1, buckets):
+            duck.append(con, "found", "found_sessions", bucket=bucket, **settings)
+        days = [day for (day,) in con.sql("select distinct session_day from found").fetchall()]
+        least = cfg.sessions.min_length
         rows = [
             row
-            for bucket in range(buckets)
-            for row in duck.arrow(duck.query(con, "found_sessions", bucket=bucket, **settings)).to_pylist()
+            for day in days
+            for row in duck.arrow(duck.query(con, "sessions", day=day, min_length=least)).to_pylist()
         ]
     return sorted(rows, key=lambda row: (row["user_id"], row["started_at"], row["session_id"]))
 
@@ -178,6 +183,12 @@ def test_the_kernel_equals_a_slow_loop(
     assert [(row["user_id"], row["started_at"], row["items"]) for row in rows] == slow(cfg, events)
 
 
+def sessionize(cfg: Config, night: date, run_id: str, attempt: int) -> cutting.Sessionized:
+    """What a run does whose events are those that lie there now."""
+    events = pins.newest(cfg, night).events
+    return cutting.sessionize(cfg, night, run_id, attempt, events, cfg.root / "work" / "attempt")
+
+
 def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
     """One partition for each UTC day."""
     days = [time.date() for time in events["event_time"].to_pylist()]
@@ -190,11 +201,11 @@ def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
 def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(config: Config) -> None:
     old = NOON - timedelta(days=2)
     write_events(config, table([("u", old, "a"), ("u", old, "b"), ("u", at(0), "c"), ("u", at(1), "d")]))
-    first = cutting.sessionize(config, NIGHT, "run-1", 1, pins.newest(config, NIGHT).events)
+    first = sessionize(config, NIGHT, "run-1", 1)
     files = delta.files(config, "sessions")
     assert (first.sessions, first.events, first.users) == (2, 4, 1)
     assert (first.first_day, first.last_day) == (date(2025, 12, 30), NIGHT)
-    assert cutting.sessionize(config, NIGHT, "run-2", 2, pins.newest(config, NIGHT).events) == first
+    assert sessionize(config, NIGHT, "run-2", 2) == first
     assert delta.files(config, "sessions") == files
     written = pq.ParquetFile(delta.files(config, "sessions", partitions=[NIGHT])[0]).read().to_pylist()
     assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
@@ -205,7 +216,7 @@ def write_night(cfg: Config, events: list[Event], night: date) -> None:
     number = 1 + (night - date(2026, 1, 1)).days
     known = [event for event in events if event[1].date() <= night]
     write_events(cfg, table(sorted(set(known))), number)
-    cutting.sessionize(cfg, night, f"night-{number}", number, pins.newest(cfg, night).events)
+    sessionize(cfg, night, f"night-{number}", number)
 
 
 def sessions_of(cfg: Config, days: list[date]) -> list[dict[str, Any]]:
@@ -232,7 +243,7 @@ def test_the_tally_leaves_out_sessions_that_began_before_the_window(make_config:
     cfg = make_config(sessions={"window_days": 2})
     events = [("u", NOON + timedelta(days=day, minutes=n), "a") for day in (-2, -1, 0) for n in (0, 1)]
     write_events(cfg, table(events))
-    tally = cutting.sessionize(cfg, NIGHT, "run", 1, pins.newest(cfg, NIGHT).events)
+    tally = sessionize(cfg, NIGHT, "run", 1)
     assert (tally.sessions, tally.events, tally.users) == (2, 4, 1)
 
 
@@ -277,15 +288,15 @@ def test_a_night_sees_the_sessions_that_all_events_ever_would_give(
 
 def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
     write_events(config, table([("u", at(0), "a"), ("u", at(1), "b")]), attempt=1)
-    cutting.sessionize(config, NIGHT, "newer", 3, pins.newest(config, NIGHT).events)
+    sessionize(config, NIGHT, "newer", 3)
     write_events(config, table([("u", at(0), "a")]), attempt=2)
     with pytest.raises(FencedError, match="run number 3 has already written it"):
-        cutting.sessionize(config, NIGHT, "older", 2, pins.newest(config, NIGHT).events)
+        sessionize(config, NIGHT, "older", 2)
 
 
 def test_without_events_there_is_nothing_to_sessionize(config: Config) -> None:
     with pytest.raises(EmptyNightError, match="run ingest first"):
-        cutting.sessionize(config, NIGHT, "run", 1, pins.newest(config, NIGHT).events)
+        sessionize(config, NIGHT, "run", 1)
 
 
 @pytest.mark.data
@@ -297,9 +308,12 @@ def test_the_gap_rule_finds_the_known_number_of_sessions(
     clicks = clicks.append_column("event_id", pa.array(range(len(clicks))))
     clicks = clicks.append_column("session_id", pa.nulls(len(clicks), pa.string()))
     cfg = make_config(sessions={"min_length": 1, "max_length": 100_000})
-    settings = cutting._settings(cfg, 1) | {"buckets": 1, "bucket": 0}
+    settings = cutting._settings(cfg) | {"buckets": 1, "bucket": 0}
     with duck.reader() as con:
         con.register("events_to_cut", clicks)
         con.register("clock", clock(cfg, [date(2017, 1, 1), date(2018, 1, 1)]))
         assert duck.keep(con, "found", "found_sessions", **settings) == 1_113_035
-        assert duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1)))[1] == 2_988_181
+        assert (
+            duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1), min_length=1))[1]
+            == 2_988_181
+        )

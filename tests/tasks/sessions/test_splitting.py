@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from datetime import date, datetime
 from typing import Any
@@ -49,10 +50,15 @@ def week(make_config: MakeConfig) -> Callable[..., Config]:
         for day in window(cfg, NIGHT):
             rows = [line for line in lines if line[1].startswith(str(day))]
             delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "run", 1)
-        cutting.sessionize(cfg, NIGHT, "run", 1, pins.newest(cfg, NIGHT).events)
+        sessionize(cfg, 1)
         return cfg
 
     return written
+
+
+def sessionize(cfg: Config, attempt: int) -> None:
+    events = pins.newest(cfg, NIGHT).events
+    cutting.sessionize(cfg, NIGHT, "run", attempt, events, cfg.root / "work" / "attempt")
 
 
 def _events(rows: list[list[str]]) -> pa.Table:
@@ -69,7 +75,11 @@ def _events(rows: list[list[str]]) -> pa.Table:
 
 
 def asked(cfg: Config) -> tuple[Config, date, pins.Reads]:
-    return cfg, NIGHT, pins.newest(cfg, NIGHT)
+    return cfg, NIGHT, of_the_run(cfg)
+
+
+def of_the_run(cfg: Config) -> pins.Reads:
+    return dataclasses.replace(pins.newest(cfg, NIGHT), derived=cfg.root / "work" / "attempt")
 
 
 def asked_all(cfg: Config) -> tuple[Config, pins.Reads]:
@@ -113,7 +123,7 @@ def test_train_and_holdout_share_no_session(week: Any) -> None:
 
 
 def test_active_users_are_asked_about_their_last_session_even_of_one_event(week: Any) -> None:
-    assert lists(splitting.active_users(*asked(week()))) == [
+    assert lists(splitting.active_users(of_the_run(week()))) == [
         ("ann", "d"),
         ("bob", "aa"),
         ("cat", "bcae"),
@@ -124,7 +134,12 @@ def test_active_users_are_asked_about_their_last_session_even_of_one_event(week:
 
 def test_users_without_an_event_in_the_last_active_days_are_not_active(week: Any) -> None:
     cfg = week(recommendations={"active_days": 2})
-    assert [user for user, _ in lists(splitting.active_users(*asked(cfg)))] == ["ann", "cat", "dan", "eve"]
+    assert [user for user, _ in lists(splitting.active_users(of_the_run(cfg)))] == [
+        "ann",
+        "cat",
+        "dan",
+        "eve",
+    ]
 
 
 def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: Any) -> None:
@@ -137,7 +152,8 @@ def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: An
     for day in (date(2026, 1, 3), date(2026, 1, 4)):
         rows = [line for line in more if line[1].startswith(str(day))]
         delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "late", 2)
-    assert lists(splitting.active_users(*asked(cfg))) == [
+    sessionize(cfg, 2)
+    assert lists(splitting.active_users(of_the_run(cfg))) == [
         ("ann", "d"),
         ("cat", "ae"),
         ("dan", "a"),
@@ -150,22 +166,29 @@ def test_what_comes_before_the_window_is_neither_active_nor_seen_nor_popular(wee
     cfg = week(sessions={"window_days": 2})
     lead = [["fay", f"2026-01-03T10:0{n}", "z"] for n in range(9)]
     delta.replace_partition(cfg, "events", _events(lead), {"event_day": date(2026, 1, 3)}, "more", 2)
-    cutting.sessionize(cfg, NIGHT, "again", 2, pins.newest(cfg, NIGHT).events)
-    told = [splitting.active_users(*asked(cfg)), splitting.seen_items(*asked(cfg))]
+    sessionize(cfg, 2)
+    told = [splitting.active_users(of_the_run(cfg)), splitting.seen_items(*asked(cfg))]
     assert [[user for user, _ in lists(table)] for table in told] == [["ann", "cat", "dan", "eve"]] * 2
-    assert "z" not in splitting.popular_items(*asked(cfg), 99)["item_id"].to_pylist()
+    assert "z" not in splitting.popular_items(of_the_run(cfg))["item_id"].to_pylist()
     assert "fay" not in splitting.all_sessions(*asked_all(cfg))["user_id"].to_pylist()
+
+
+def test_what_a_run_has_worked_out_stays_whatever_others_write_since(week: Any) -> None:
+    cfg = week()
+    before = [splitting.active_users(of_the_run(cfg)), splitting.popular_items(of_the_run(cfg))]
+    delta.replace_partition(cfg, "events", _events([]), {"event_day": NIGHT}, "other", 2)
+    assert [splitting.active_users(of_the_run(cfg)), splitting.popular_items(of_the_run(cfg))] == before
 
 
 def test_seen_items_have_the_rows_of_the_active_users(week: Any) -> None:
     cfg = week(recommendations={"active_days": 2})
     seen = splitting.seen_items(*asked(cfg))
     assert lists(seen) == [("ann", "abcd"), ("cat", "abce"), ("dan", "ac"), ("eve", "abef")]
-    assert seen["user_id"].equals(splitting.active_users(*asked(cfg))["user_id"])
+    assert seen["user_id"].equals(splitting.active_users(of_the_run(cfg))["user_id"])
 
 
 def test_popular_items_are_counted_in_events_and_tied_by_id(week: Any) -> None:
-    assert splitting.popular_items(*asked(week()), 4).to_pylist() == [
+    assert splitting.popular_items(of_the_run(week())).slice(0, 4).to_pylist() == [
         {"rank": 1, "item_id": "a", "score": 6.0},
         {"rank": 2, "item_id": "b", "score": 3.0},
         {"rank": 3, "item_id": "c", "score": 3.0},

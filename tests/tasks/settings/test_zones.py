@@ -40,7 +40,7 @@ def session_days(con: duck.Connection, cfg: Config, night: date, moments: list[d
     """SQL's answers for sessions of one event each."""
     con.register("clock", days.clock(cfg, ingestion._written_days(cfg, night)))
     con.register("events_to_cut", _parsed(moments).rename_columns({"moment_time": "event_time"}))
-    duck.keep(con, "found", "found_sessions", **cutting._settings(cfg, 1), buckets=1, bucket=0)
+    duck.keep(con, "found", "found_sessions", **cutting._settings(cfg), buckets=1, bucket=0)
     return [day for (day,) in con.sql("select session_day from found order by user_id").fetchall()]
 
 
