@@ -57,14 +57,15 @@ def sessionize(
     with duck.connect(cfg) as con:
         find(con, cfg, events)
         least = cfg.sessions.min_length
-        tally = duck.row(duck.query(con, "sessions_tally", first_day=days[0], min_length=least))
+        tally = duck.query(con, "sessions_tally", first_day=days[0], min_length=least)
+        sessions, items, users = duck.row(tally)
         written: dict[date, pins.Pin] = {}
         for day in days:
             rows = duck.batches(duck.query(con, "sessions", day=day, min_length=least))
             staged = delta.stage(cfg, "sessions", rows, {"session_day": day}, run_id)
             written[day] = pins.commit(cfg, staged, attempt, run_id)
         _derive(con, cfg, night, events, work)
-    return Sessionized(*tally, days[0], days[-1], pins.Days("sessions", written), work)
+    return Sessionized(sessions, items, users, days[0], days[-1], pins.Days("sessions", written), work)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
