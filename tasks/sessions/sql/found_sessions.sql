@@ -1,8 +1,8 @@
 -- Sessions: a user's events, cut where more than the gap passes without one, or by the given session ids.
--- A gap of exactly $gap_microseconds still belongs to the session. Repeats are collapsed after cutting, so they
--- move no start; of sessions longer than $max_length the newest items are kept; the shortest are there too, since
--- one click can be all that a user did last. A derived id is the md5 of start and user: the same whatever the
--- order in which events arrived.
+-- A gap of exactly $gap_microseconds still belongs to the session. Repeats are collapsed after cutting, so
+-- they move no start; of sessions longer than $max_length the newest items are kept; the shortest are there
+-- too, since one click can be all that a user did last. A derived id is the md5 of start and user: the same
+-- whatever the order in which events arrived.
 -- grain: session (user_id, session_id)
 -- reads: events_to_cut, clock(since, until, ahead): how far local time is ahead of UTC
 -- parameters: $gap_microseconds, $sessions_given, $collapse, $max_length, $bucket of $buckets
