@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip
 PINNED := $(PIP) install --quiet --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: venv demo test slow lint serve clean
+.PHONY: venv demo test slow lint server serve clean
 
 venv: $(STAMP)
 
@@ -38,8 +38,10 @@ lint: venv
 	$(BIN)/lint-imports
 	$(BIN)/sqlfluff lint tasks
 
-serve: venv
-	$(BIN)/rnnrec serve
+server: venv
+	$(BIN)/rnnrec server
+
+serve: server # its earlier name
 
 clean:
 	rm -rf demo var dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

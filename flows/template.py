@@ -61,7 +61,7 @@ COMMENTS = {
 }
 
 PREFECT = """\
-# Every deployment and its schedule. `rnnrec deploy` (or `rnnrec serve`) brings the server in line with it.
+# Every deployment and its schedule. `rnnrec deploy` (or `rnnrec server`) brings the server in line with it.
 # Removing a schedule here deletes nothing on the server: set `active: false` instead.
 name: rnnrec
 prefect-version: 3.8.8

@@ -106,7 +106,7 @@ def unbegun(blocks: Sequence[UUID], patience: timedelta = LATE) -> AutomationCor
             blocks,
             "rnnrec: a run of {{ flow.name }} has not begun",
             "It was due at {{ flow_run.expected_start_time }}, and no worker has taken it. Start one: "
-            "`rnnrec serve`, or `prefect worker start --pool rnnrec`; it begins with what is due.",
+            "`rnnrec server`, or `prefect worker start --pool rnnrec`; it begins with what is due.",
         ),
     )
 

@@ -9,14 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flows.server import processes
+from flows.server.deployment import POOL, deploy
 from flows.server.surroundings import prepare
 from tasks.errors import PipelineError
 from tasks.running import stopping
 
-POOL = "rnnrec"
 
-
-def serve(port: int, home: Path = Path("var/prefect")) -> None:
+def run(port: int, home: Path = Path("var/prefect")) -> None:
     """Run everything until interrupted or terminated, which is its ordinary end.
 
     Raises PipelineError when server or worker ends by itself.
@@ -32,7 +31,7 @@ def serve(port: int, home: Path = Path("var/prefect")) -> None:
             ended = ", ".join(f"the {name} has ended with code {child.returncode}"
                               for name, child in children.items() if child.poll() is not None)  # fmt: skip
             raise PipelineError(
-                f"serve: expected server and worker to go on until a signal; {ended}; why stands above. "
+                f"server: expected server and worker to go on until a signal; {ended}; why stands above. "
                 "Start again; a night that was on can be run again."
             )
 
@@ -62,34 +61,3 @@ def _stopped(process: processes.Process) -> Iterator[processes.Process]:
         yield process
     finally:
         processes.stop(process)
-
-
-def deploy() -> None:
-    """Make the pool and the deployments of prefect.yaml, and apply the automations; say what is due when."""
-    prepare(Path("var/prefect"))
-    if not Path("prefect.yaml").is_file():
-        raise PipelineError("deploy: expected prefect.yaml in this folder; `rnnrec init` writes one")
-    os.environ.setdefault("RNNREC_HOME", str(Path.cwd()))  # where the worker runs the flows
-    _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
-    _prefect("--no-prompt", "deploy", "--all")
-    import httpx
-
-    from flows.server.automations import apply
-    from flows.server.deployed import alerts, show
-
-    try:
-        show(apply(alerts()))
-    except httpx.HTTPError as error:  # Prefect's client has tried again five times where that could help
-        raise PipelineError(
-            f"deploy: expected the Prefect server to take the automations; {error}; deploying again is safe: "
-            "do so once it answers"
-        ) from error
-
-
-def _prefect(*arguments: str) -> None:
-    code, said = processes.run("prefect", *arguments)
-    if code:
-        raise PipelineError(
-            f"prefect {' '.join(arguments)}: expected it to succeed; it said:\n"
-            f"{said.strip()[-2000:]}\nIs the server of PREFECT_API_URL running?"
-        )

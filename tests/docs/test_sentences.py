@@ -21,7 +21,7 @@ from prefect.settings.models.flows import FlowsSettings
 
 from flows import demo
 from flows.cli import app
-from flows.server import local, processes, surroundings
+from flows.server import deployment, local, processes, surroundings
 from rnnrec_model.counting import BASELINES
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import VALIDATION_SHARE
@@ -67,8 +67,8 @@ STALE_HOURS = round(inspect.signature(delta.clean_stale).parameters["older_than_
 RETRY_SECONDS = str(stages.RETRY_SECONDS)
 WORDS = ("no", "one", "two", "three", "four", "five")
 WAIT_SECONDS = surroundings.SERVER["PREFECT_SERVER_DATABASE_TIMEOUT"]
-PORT = default("serve", "--port")
-HOME = inspect.signature(local.serve).parameters["home"].default
+PORT = default("server", "--port")
+HOME = inspect.signature(local.run).parameters["home"].default
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ HOME = inspect.signature(local.serve).parameters["home"].default
     [
         ("runbook", f"starts the Prefect server on loopback (port {PORT};"),
         ("runbook", f"The server's memory is `{HOME}`"),
-        ("runbook", f"the process pool `{local.POOL}`"),
-        ("runbook", f"prefect worker start --pool {local.POOL} --type process"),
+        ("runbook", f"the process pool `{deployment.POOL}`"),
+        ("runbook", f"prefect worker start --pool {deployment.POOL} --type process"),
         ("runbook", f"the stage was tried again after {RETRY_SECONDS} seconds"),
         ("runbook", f"once they are {STALE_HOURS} hours old"),
         ("runbook", f"the staged tables, {STALE_HOURS} hours"),
@@ -225,7 +225,7 @@ def test_targets_of_make_that_a_page_names_exist() -> None:
         for text in PAGES.values()
         for name in re.findall(r"(?:^    |`|&& )make (\w+)", text, flags=re.MULTILINE)
     }
-    assert {"demo", "test", "venv", "slow", "lint", "serve"} <= named
+    assert {"demo", "test", "venv", "slow", "lint", "server"} <= named
     assert named - targets == set()
 
 

@@ -31,7 +31,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     assert ended.value.code == 0
     said = capsys.readouterr().out
-    for command in ("nightly", "backfill", "check", "status", "evaluate", "demo", "init", "deploy", "serve"):
+    for command in ("nightly", "backfill", "check", "status", "evaluate", "demo", "init", "deploy", "server"):
         assert command in said
 
 

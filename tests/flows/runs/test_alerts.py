@@ -301,12 +301,12 @@ def test_an_alert_of_the_server_names_the_installation_and_links_to_the_run_or_t
 
 @contextlib.contextmanager
 def a_server(place: Path, log: Path) -> Iterator[httpx.Client]:
-    """`rnnrec serve` in a folder that holds nothing but what `rnnrec init` has written, and its API."""
+    """`rnnrec server` in a folder that holds nothing but what `rnnrec init` has written, and its API."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
-    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    command = [sys.executable, "-m", "flows.cli", "server", "--port", str(port)]
     with log.open("w") as out:
         process = subprocess.Popen(
             command, cwd=place, env=clean | {"OMP_NUM_THREADS": "1"}, stdout=out, stderr=subprocess.STDOUT
@@ -335,7 +335,7 @@ def asked(api: httpx.Client, path: str, **body: Any) -> Any:
 def test_a_server_outside_the_clone_tells_of_failed_crashed_unpublished_and_unbegun_runs(
     tmp_path: Path, web: Received, post: Received
 ) -> None:
-    place, log = tmp_path / "place", tmp_path / "serve.log"
+    place, log = tmp_path / "place", tmp_path / "server.log"
     place.mkdir()
     assert ended("init", "--config", str(place / "shop.toml")) == 0
     settings = (place / "shop.toml").read_text()

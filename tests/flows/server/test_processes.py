@@ -18,7 +18,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
-from flows.server import local, prefect_server, processes
+from flows.server import deployment, local, prefect_server, processes
 from tasks.errors import PipelineError
 
 PARENT = """
@@ -142,7 +142,7 @@ def test_the_command_does_not_go_on_without_its_server_or_its_worker(
         children = {"server": alive, "worker": alive} | {dead: ended}
         monkeypatch.setattr(local, "running", lambda *_: contextlib.nullcontext(children))
         with pytest.raises(PipelineError, match=f"the {dead} has ended with code 3"):
-            local.serve(4321)
+            local.run(4321)
     said = capsys.readouterr().out
     assert said.startswith("Starting server and worker")
     assert "export PREFECT_API_URL=http://127.0.0.1:4321/api\n" in said
@@ -159,11 +159,11 @@ def test_a_server_that_refuses_to_be_deployed_to_is_named(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RNNREC_HOME", str(tmp_path))
     monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.setattr(local, "_prefect", lambda *_: None)
+    monkeypatch.setattr(deployment, "_prefect", lambda *_: None)
     monkeypatch.setattr("flows.server.deployed.alerts", lambda: None)
     monkeypatch.setattr("flows.server.automations.apply", refused)
     with pytest.raises(PipelineError, match=r"take the automations; 503 .* do so once it answers"):
-        local.deploy()
+        deployment.deploy()
 
 
 @pytest.fixture

@@ -56,8 +56,8 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
     clean = {driver.MARK: mark} | {
         name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")
     }
-    log = (tmp_path / "serve.log").open("w")
-    command = [sys.executable, "-m", "flows.cli", "serve", "--port", str(port)]
+    log = (tmp_path / "server.log").open("w")
+    command = [sys.executable, "-m", "flows.cli", "server", "--port", str(port)]
     serving = subprocess.Popen(
         command, cwd=place, env=clean | {"OMP_NUM_THREADS": "1"}, stdout=log, stderr=subprocess.STDOUT
     )
@@ -67,19 +67,19 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
             asks = api.get(f"http://127.0.0.1:{port}/ui-settings").json()["api_url"]
             assert asks == f"http://127.0.0.1:{port}/api"
     except BaseException:
-        print((tmp_path / "serve.log").read_text()[-6000:])
+        print((tmp_path / "server.log").read_text()[-6000:])
         raise
     finally:
         serving.terminate()
         code = serving.wait(timeout=60)
         log.close()
-    assert code == 0, (tmp_path / "serve.log").read_text()[-3000:]
+    assert code == 0, (tmp_path / "server.log").read_text()[-3000:]
     assert driver.alone(mark) == []
 
 
 def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> None:
     deployments = eventually("three deployments", lambda: serving.poll() is not None or _both(api))
-    assert serving.poll() is None, "`rnnrec serve` has ended"
+    assert serving.poll() is None, "`rnnrec server` has ended"
     assert set(deployments) == {"nightly", "backfill", "watch"}
     nightly, backfill = deployments["nightly"], deployments["backfill"]
     assert [(one["slug"], one["schedule"]["timezone"]) for one in nightly["schedules"]] == [

@@ -1,0 +1,76 @@
+"""Models on session files, outside any night."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from flows.commands import options
+from flows.commands.options import Settings
+from tasks.running import logs
+
+if TYPE_CHECKING:
+    from tasks.settings.config import Config
+
+app = typer.Typer()
+
+
+@app.command()
+def evaluate(
+    train: Annotated[Path, typer.Option(help="Sessions to train on: Parquet, or TSV with a header.")],
+    test: Annotated[Path, typer.Option(help="Sessions to rank.")],
+    config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings; defaults without.")] = None,
+    settings: Settings = None,
+    models: Annotated[
+        str, typer.Option(help="Comma-separated: gru or a baseline.")
+    ] = "gru,markov,popularity",
+    out: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
+    protocol: Annotated[str, typer.Option(help="sessions | leave-one-out")] = "sessions",
+    split_column: Annotated[str, typer.Option(help="Take rows by this column's value, see below.")] = "",
+    train_split: Annotated[str, typer.Option(help="Its values for training, comma-separated.")] = "train",
+    test_split: Annotated[str, typer.Option(help="Its values for testing; default: see below.")] = "",
+) -> None:
+    """Train on session files and rank others, by the protocols of the literature.
+
+    sessions: every next item of every test session, all items ranked; items unknown to training are dropped.
+    leave-one-out: only the last item of each test sequence; items of the newest 200 events before it leave
+    the ranking, then those of all (hiding_all). An item that training does not know is a miss.
+    Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
+    test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
+    """
+    from flows.terminal.showing import evaluation_table
+    from tasks.models.evaluation import Question, evaluate_files
+    from tasks.settings.config import load_config
+
+    logs.set_up()
+    overrides = options.overrides(settings)
+    cfg = load_config(config, overrides, for_a_night=False) if config else _defaults(overrides)
+    question = Question(
+        train,
+        test,
+        options.listed(models),
+        protocol,
+        split_column,
+        options.listed(train_split),
+        options.listed(test_split),
+    )
+    found = evaluate_files(cfg, question)
+    Console().print(evaluation_table(found))
+    if out:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _defaults(overrides: dict[str, Any]) -> Config:
+    """The default configuration, without a file."""
+    from tasks.settings.config import load_config
+
+    with tempfile.TemporaryDirectory() as folder:
+        empty = Path(folder) / "defaults.toml"
+        empty.touch()
+        return load_config(empty, overrides, for_a_night=False)

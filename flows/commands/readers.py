@@ -1,0 +1,41 @@
+"""What readers see, put right or put back by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.commands import options
+from flows.commands.options import DEFAULT, ConfigPath
+
+app = typer.Typer()
+
+
+@app.command()
+def refresh(config: ConfigPath = DEFAULT) -> None:
+    """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup."""
+    from tasks.publishing import readers
+
+    served = readers.refresh(options.with_nights(config))
+    shown = f"readers see {served.night}" if served.night else "none is shown to readers of the latest night"
+    Console(soft_wrap=True).print(f"Rebuilt from {served.nights} published night(s); {shown}.")
+
+
+@app.command()
+def rollback(
+    night: Annotated[str, typer.Option(help="The published day to go back to, as 2017-10-10.")],
+    config: ConfigPath = DEFAULT,
+) -> None:
+    """Show an earlier night again and make its model the champion; both go back together."""
+    from tasks.publishing.rollback import rollback as work
+    from tasks.settings import nights
+
+    done = work(options.with_nights(config), nights.parse(night))
+    seen = "again" if done.moved else "as before"
+    Console(soft_wrap=True).print(
+        f"Readers see night {done.night} {seen} (publication {done.sequence}); the champion is its model, "
+        f"version {done.model_version}. The next night is judged against it, and will move readers.",
+        highlight=False,
+    )
