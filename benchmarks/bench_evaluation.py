@@ -16,6 +16,7 @@ from lookup_scorer import Lookup, in_turns, plain_product
 from measuring import peak_memory_bytes, write
 
 from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.sessions import Sessions
 
 SESSION_LENGTH = 5
@@ -28,7 +29,11 @@ def measure(arguments: argparse.Namespace) -> dict:
     log = np.random.default_rng(1).integers(0, items, arguments.sessions * SESSION_LENGTH)
     sessions = Sessions(log, np.arange(arguments.sessions + 1) * SESSION_LENGTH)
     product, ours = in_turns(
-        [lambda: plain_product(scorer, rows, 1024), lambda: evaluate(scorer, sessions)], arguments.rounds
+        [
+            lambda: plain_product(scorer, rows, 1024),
+            lambda: evaluate(scorer, Predictions.next_items(sessions, scorer.vocabulary)),
+        ],
+        arguments.rounds,
     )
     ratios = [plain / taken for plain, taken in zip(product, ours, strict=True)]
     return {

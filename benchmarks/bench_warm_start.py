@@ -21,6 +21,7 @@ from measuring import write
 from rnnrec_model.config import ModelConfig, TrainingConfig
 from rnnrec_model.fitting.training import train
 from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.recurrent.recommender import Recommender
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -37,6 +38,11 @@ def fit(lists: pa.ListArray, epochs: int, seed: int, yesterday: Recommender | No
     return train(sessions, vocabulary, MODEL, config, warm_start=yesterday).recommender
 
 
+def asked(test: pa.ListArray, vocabulary: Vocabulary) -> Predictions:
+    """Every next item of the test sessions, cut to what is in a vocabulary."""
+    return Predictions.next_items(Sessions.from_arrow(test, vocabulary, min_length=2), vocabulary)
+
+
 def measure(
     name: str, test: pa.ListArray, lists: pa.ListArray, epochs: int, seed: int, yesterday: Recommender | None
 ) -> dict:
@@ -44,7 +50,7 @@ def measure(
     began = time.perf_counter()
     model = fit(lists, epochs, seed, yesterday)
     seconds = time.perf_counter() - began
-    ranked = evaluate(model, Sessions.from_arrow(test, model.vocabulary, min_length=2), cutoffs=(20,))
+    ranked = evaluate(model, asked(test, model.vocabulary), cutoffs=(20,))
     found = {"model": name, "epochs": epochs, "seconds": round(seconds, 1), "items": len(model.vocabulary)}
     return found | {key: round(value, 4) for key, value in ranked.metrics.items() if not key.startswith("n")}
 
@@ -71,8 +77,7 @@ def main() -> None:
     for name, epochs, start in plans:
         results.append(measure(name, test, lists, epochs, arguments.seed, start))
         print("  ".join(f"{key}={value}" for key, value in results[-1].items()), flush=True)
-    tested = Sessions.from_arrow(test, yesterday.vocabulary, min_length=2)
-    stale = evaluate(yesterday, tested, cutoffs=(20,)).metrics
+    stale = evaluate(yesterday, asked(test, yesterday.vocabulary), cutoffs=(20,)).metrics
     print("yesterday's own, on the items it knows:", {key: round(stale[key], 4) for key in stale})
     circumstances = {
         "share": arguments.share,

@@ -31,6 +31,7 @@ from rnnrec_model.fitting.sampled_softmax import Places, SampledSoftmax, scores_
 from rnnrec_model.fitting.warm_start import warm_network
 from rnnrec_model.fitting.workspace import Workspace
 from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.recurrent.network import Network
 from rnnrec_model.recurrent.recommender import Recommender
 from rnnrec_model.sessions import Sessions, as_tensor
@@ -168,7 +169,8 @@ def _run_epoch(
 def _validated(
     report: EpochReport, trainer: Trainer, validation: Sessions, progress: checkpoints.Progress, keep: bool
 ) -> EpochReport:
-    metrics = evaluate(trainer.recommender(), validation, cutoffs=(20,)).metrics
+    predictions = Predictions.next_items(validation, trainer.vocabulary)
+    metrics = evaluate(trainer.recommender(), predictions, cutoffs=(20,)).metrics
     if metrics["mrr_at_20"] > progress.best_value:
         progress.best_value, progress.best_epoch = metrics["mrr_at_20"], report.epoch - 1
         if keep:

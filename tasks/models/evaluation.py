@@ -137,12 +137,12 @@ def _fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary) -> 
 
 def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
     from rnnrec_model.ranking.evaluation import evaluate
+    from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
 
     sessions = Sessions.from_arrow(test_lists, scorer.vocabulary, min_length=2)
-    found = evaluate(scorer, sessions, cutoffs=cfg.evaluation.cutoffs)
-    metrics = {name: float(value) for name, value in found.metrics.items()}
-    return _result(metrics, found.predictions, found.seconds)
+    found = evaluate(scorer, Predictions.next_items(sessions, scorer.vocabulary), cfg.evaluation.cutoffs)
+    return _result(found.metrics, found.predictions, found.seconds)
 
 
 def _last_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
@@ -150,7 +150,8 @@ def _last_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[st
 
     Each sequence of two items or more counts: what the model does not know is a miss, never another target.
     """
-    from rnnrec_model.ranking.evaluation import UNKNOWN, evaluate_last
+    from rnnrec_model.ranking.evaluation import evaluate
+    from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
     from rnnrec_model.sessions import Sessions
 
     before, last = _last_apart(test_lists)
@@ -158,8 +159,9 @@ def _last_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[st
     targets = scorer.vocabulary.encode(last)
     metrics: dict[str, float] = {}
     for suffix, hidden in HIDDEN.items():
-        found = evaluate_last(scorer, histories, targets, cfg.evaluation.cutoffs, hidden=hidden)
-        metrics |= {name + suffix: float(value) for name, value in found.metrics.items()}
+        asked = Predictions.last_items(histories, targets, scorer.vocabulary, hidden)
+        found = evaluate(scorer, asked, cfg.evaluation.cutoffs)
+        metrics |= {name + suffix: value for name, value in found.metrics.items()}
     return _result(metrics, found.predictions, found.seconds) | {
         "unknown_targets": int((targets == UNKNOWN).sum()),
         "unknown_histories": int((histories.lengths == 0).sum()),

@@ -1,7 +1,8 @@
-"""Does tonight's challenger earn the crown? Everyone is ranked on the same holdout sessions.
+"""Does tonight's challenger earn the crown? Everyone is ranked on one frame of predictions.
 
-The sessions are cut to the items the challenger knows. A target that another model does not know counts as a
-miss of that model, so that a champion with an older vocabulary is compared over the very same predictions.
+The frame is the holdout's sessions, cut to the items the challenger knows. What another model does not know
+is a miss of that model, in its place, so that a champion with an older vocabulary is compared over the very
+same predictions.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from tasks.settings.config import Config
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
+    from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.scorer import Scorer
     from rnnrec_model.vocabulary import Vocabulary
 
@@ -88,38 +90,32 @@ def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -
 def _verdict(
     cfg: Config, night: date, reads: Reads, scorers: dict[str, Scorer], champion_version: int | None
 ) -> Verdict:
+    from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
 
     vocabulary = scorers["challenger"].vocabulary
     rows = splitting.holdout_sessions(cfg, night, reads)
     known = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
-    predictions = len(known.items) - len(known)
-    if predictions == 0:
+    predictions = Predictions.next_items(known, vocabulary)
+    if len(predictions) == 0:
         raise EmptyNightError(
             f"night {night}: expected holdout sessions with two items known before it; found none. "
             "Widen sessions.window_days, or check that the day's events are complete."
         )
-    lists = pa.ListArray.from_arrays(pa.array(known.offsets, pa.int32()), vocabulary.decode(known.items))
-    metrics = {name: _measure(cfg, name, scorer, lists, predictions) for name, scorer in scorers.items()}
+    metrics = {name: _measure(cfg, name, scorer, predictions) for name, scorer in scorers.items()}
     crowned, reason = decide(cfg, metrics)
-    return Verdict(crowned, reason, metrics, predictions, len(known), champion_version)
+    return Verdict(crowned, reason, metrics, len(predictions), len(known), champion_version)
 
 
-def _measure(
-    cfg: Config, name: str, scorer: Scorer, lists: pa.ListArray, predictions: int
-) -> dict[str, float]:
+def _measure(cfg: Config, name: str, scorer: Scorer, predictions: Predictions) -> dict[str, float]:
     from rnnrec_model.ranking.evaluation import evaluate
-    from rnnrec_model.sessions import Sessions
 
-    sessions = Sessions.from_arrow(lists, scorer.vocabulary, min_length=2)
-    if len(sessions) == 0:
-        return {}
-    found = evaluate(scorer, sessions, cutoffs=cfg.evaluation.cutoffs)
-    share = found.predictions / predictions  # what it was not able to be asked for is a miss
+    found = evaluate(scorer, predictions, cfg.evaluation.cutoffs)
     log.debug(
-        "%s: %d predictions (%.1f %% of all) in %.1f s", name, found.predictions, 100 * share, found.seconds
-    )
-    return {metric: float(value) * share for metric, value in found.metrics.items()}
+        "%s: %d predictions, %.1f %% of them answered, in %.1f s",
+        name, found.predictions, 100 * found.answered, found.seconds,
+    )  # fmt: skip
+    return found.metrics
 
 
 def decide(cfg: Config, metrics: Metrics) -> tuple[bool, str]:
@@ -133,7 +129,7 @@ def decide(cfg: Config, metrics: Metrics) -> tuple[bool, str]:
             True,
             f"{metric} {ours:.4f} is above popularity's {popularity:.4f}, and there is no champion yet",
         )
-    theirs = metrics["champion"].get(metric, 0.0)
+    theirs = metrics["champion"][metric]
     beside = f"{metric} {ours:.4f} against the champion's {theirs:.4f}"
     if not ours > theirs + least:
         return False, f"{beside} is not enough" + (f", {least:+.4f} is asked for" if least else "")

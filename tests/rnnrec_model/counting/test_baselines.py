@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from rnnrec_model.counting import BASELINES, vsknn
 from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.scorer import EndScorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -155,7 +156,7 @@ def test_ranking_a_session_reads_a_number_of_events_that_grows_with_its_length_o
         scorer = BASELINES[name](session, vocabulary_of(session, 30))
         with monkeypatch.context() as patch:
             patch.setattr(Sessions, "__post_init__", watch)
-            evaluate(scorer, session, max_bytes=64 * 4 * 30)
+            evaluate(scorer, Predictions.next_items(session, scorer.vocabulary), max_bytes=64 * 4 * 30)
         read[length] = sum(events)
         events.clear()
     assert read[8_000] <= 2.1 * read[4_000]
@@ -173,7 +174,8 @@ def test_a_baseline_knows_its_name_and_its_items(name: str) -> None:
 def test_scoring_changes_no_baseline(name: str) -> None:
     log = Sessions.of(LOG)
     scorer = BASELINES[name](log, vocabulary_of(log, 4))
-    assert evaluate(scorer, log).ranks.tolist() == evaluate(scorer, log).ranks.tolist()
+    asked = Predictions.next_items(log, scorer.vocabulary)
+    assert evaluate(scorer, asked).ranks.tolist() == evaluate(scorer, asked).ranks.tolist()
 
 
 @pytest.mark.parametrize("name", BASELINES)
@@ -214,7 +216,8 @@ def test_baselines_reach_their_known_numbers(name: str, recall_at_20: float, mrr
     train, test = rsc15("train"), rsc15("test")
     vocabulary = Vocabulary.build(train.flatten())
     scorer = BASELINES[name](Sessions.from_arrow(train, vocabulary), vocabulary)
-    evaluation = evaluate(scorer, Sessions.from_arrow(test, vocabulary, min_length=2))
+    sessions = Sessions.from_arrow(test, vocabulary, min_length=2)
+    evaluation = evaluate(scorer, Predictions.next_items(sessions, vocabulary))
     assert evaluation.predictions == 5596
     assert evaluation.metrics["recall_at_20"] == pytest.approx(recall_at_20, abs=0.001)
     assert evaluation.metrics["mrr_at_20"] == pytest.approx(mrr_at_20, abs=0.001)

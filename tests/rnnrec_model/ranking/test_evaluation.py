@@ -1,6 +1,7 @@
 """Ranks against a slow obvious loop and against tables made by hand."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnnrec_model.errors import DataError
-from rnnrec_model.ranking.evaluation import MISS, UNKNOWN, evaluate, evaluate_last
+from rnnrec_model.ranking.evaluation import MISS, Evaluation, evaluate
+from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
 from rnnrec_model.scorer import Representation, has_factors, next_items
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -57,6 +59,17 @@ class Factors(Rows):
         return Representation(self.score_last(sessions))
 
 
+def at_every_step(scorer: Rows, sessions: Sessions, **options: Any) -> Evaluation:
+    return evaluate(scorer, Predictions.next_items(sessions, scorer.vocabulary), **options)
+
+
+def at_the_end(
+    scorer: Rows, histories: Sessions, targets: list[int], hidden: int | None = None, **options: Any
+) -> Evaluation:
+    asked = Predictions.last_items(histories, np.array(targets), scorer.vocabulary, hidden)
+    return evaluate(scorer, asked, **options)
+
+
 def ranks_by_loop(scorer: Rows, sessions: Sessions) -> list[int]:
     ranks = []
     for session in range(len(sessions)):
@@ -70,7 +83,7 @@ def ranks_by_loop(scorer: Rows, sessions: Sessions) -> list[int]:
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_the_rank_of_the_next_item_counts_all_that_score_as_much(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[0.0, 3.0, 2.0, 1.0], [5.0, 5.0, 5.0, 1.0], [9.0, 8.0, 7.0, 6.0]] * 2)[:4])
-    evaluation = evaluate(scorer, Sessions.of([[0, 1, 2, 3], [1, 3], [2], [0, 0]]), cutoffs=(1, 3))
+    evaluation = at_every_step(scorer, Sessions.of([[0, 1, 2, 3], [1, 3], [2], [0, 0]]), cutoffs=(1, 3))
     #                     after 0 comes 1: first; after 1 comes 2: tied with two others; ...
     assert evaluation.ranks.tolist() == [1, 3, 4, 4, 4]
     assert evaluation.session_of.tolist() == [0, 0, 0, 1, 3]
@@ -81,7 +94,7 @@ def test_the_rank_of_the_next_item_counts_all_that_score_as_much(kind: type[Rows
 
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_a_scorer_that_knows_nothing_is_last_not_first(kind: type[Rows]) -> None:
-    evaluation = evaluate(kind(torch.zeros(50, 50)), Sessions.of([[1, 2, 3]]))
+    evaluation = at_every_step(kind(torch.zeros(50, 50)), Sessions.of([[1, 2, 3]]))
     assert evaluation.ranks.tolist() == [50, 50]
     assert evaluation.metrics["recall_at_20"] == 0
 
@@ -102,14 +115,14 @@ def test_both_paths_agree_with_a_slow_loop_whatever_the_block(
     expected = ranks_by_loop(Rows(table), sessions)
     for scorer in (Rows(table), Factors(table)):
         for max_bytes in (1, None):  # the smallest blocks, which split sessions, and the usual ones
-            assert evaluate(scorer, sessions, max_bytes=max_bytes).ranks.tolist() == expected
+            assert at_every_step(scorer, sessions, max_bytes=max_bytes).ranks.tolist() == expected
 
 
 def test_counting_does_not_overflow_with_many_items() -> None:
     scorer = Rows(torch.arange(70_000.0).expand(2, -1))
-    assert evaluate(scorer, Sessions.of([[0, 1]])).ranks.tolist() == [69_999]
-    assert evaluate(scorer, Sessions.of([[1, 0]])).ranks.tolist() == [70_000]
-    assert evaluate(scorer, Sessions.of([[1, 69_999]])).ranks.tolist() == [1]
+    assert at_every_step(scorer, Sessions.of([[0, 1]])).ranks.tolist() == [69_999]
+    assert at_every_step(scorer, Sessions.of([[1, 0]])).ranks.tolist() == [70_000]
+    assert at_every_step(scorer, Sessions.of([[1, 69_999]])).ranks.tolist() == [1]
 
 
 @pytest.mark.parametrize("kind", [Rows, Factors])
@@ -117,23 +130,23 @@ def test_scores_that_are_no_numbers_are_refused(kind: type[Rows]) -> None:
     table = torch.ones(4, 4)
     table[1, 2] = torch.nan
     with pytest.raises(DataError, match="scores of rows: expected numbers; got NaN"):
-        evaluate(kind(table), Sessions.of([[0, 1, 2]]))
+        at_every_step(kind(table), Sessions.of([[0, 1, 2]]))
 
 
 @pytest.mark.parametrize("unknown", [-1, 4])
 def test_items_outside_the_vocabulary_are_refused(unknown: int) -> None:
     with pytest.raises(DataError, match="expected indices from 0 to 3"):
-        evaluate(Rows(torch.ones(4, 4)), Sessions.of([[0, unknown]]))
+        at_every_step(Rows(torch.ones(4, 4)), Sessions.of([[0, unknown]]))
 
 
 def test_a_table_that_is_shared_is_not_written_into() -> None:
     table = torch.tensor([[3.0, 2.0, 1.0]] * 3)
-    evaluate_last(Rows(table), Sessions.of([[0, 1]]), np.array([2]))
+    at_the_end(Rows(table), Sessions.of([[0, 1]]), [2])
     assert table.tolist() == [[3.0, 2.0, 1.0]] * 3
 
 
 def test_sessions_too_short_to_predict_give_no_prediction() -> None:
-    evaluation = evaluate(Rows(torch.ones(3, 3)), Sessions.of([[0], [1]]))
+    evaluation = at_every_step(Rows(torch.ones(3, 3)), Sessions.of([[0], [1]]))
     assert evaluation.predictions == 0
     assert np.isnan(evaluation.metrics["mrr_at_20"])
 
@@ -141,31 +154,31 @@ def test_sessions_too_short_to_predict_give_no_prediction() -> None:
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_leave_one_out_removes_what_was_seen(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[9.0, 8.0, 7.0, 6.0, 5.0]] * 5))
-    histories, targets = Sessions.of([[0, 1], [3], [4, 4]]), np.array([3, 4, 0])
-    assert evaluate_last(scorer, histories, targets).ranks.tolist() == [2, 4, 1]
-    assert evaluate_last(scorer, histories, targets, hidden=0).ranks.tolist() == [4, 5, 1]
+    histories, targets = Sessions.of([[0, 1], [3], [4, 4]]), [3, 4, 0]
+    assert at_the_end(scorer, histories, targets).ranks.tolist() == [2, 4, 1]
+    assert at_the_end(scorer, histories, targets, hidden=0).ranks.tolist() == [4, 5, 1]
 
 
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_leave_one_out_ranks_a_target_that_was_seen_before(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[9.0, 8.0, 7.0]] * 3))
-    assert evaluate_last(scorer, Sessions.of([[0, 1]]), np.array([1])).ranks.tolist() == [1]
+    assert at_the_end(scorer, Sessions.of([[0, 1]]), [1]).ranks.tolist() == [1]
 
 
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_leave_one_out_can_hide_the_newest_events_of_a_history_only(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[9.0, 8.0, 7.0, 6.0, 5.0]] * 5))
-    histories, targets = Sessions.of([[0, 1, 2], [2, 0, 0], [1]]), np.array([3, 4, 0])
-    assert evaluate_last(scorer, histories, targets, hidden=2).ranks.tolist() == [2, 4, 1]
-    assert evaluate_last(scorer, histories, targets, hidden=1).ranks.tolist() == [3, 4, 1]
-    assert evaluate_last(scorer, histories, targets).ranks.tolist() == [1, 3, 1]
+    histories, targets = Sessions.of([[0, 1, 2], [2, 0, 0], [1]]), [3, 4, 0]
+    assert at_the_end(scorer, histories, targets, hidden=2).ranks.tolist() == [2, 4, 1]
+    assert at_the_end(scorer, histories, targets, hidden=1).ranks.tolist() == [3, 4, 1]
+    assert at_the_end(scorer, histories, targets).ranks.tolist() == [1, 3, 1]
 
 
 @pytest.mark.parametrize("kind", [Rows, Factors])
 def test_leave_one_out_counts_what_is_unknown_as_a_miss_and_no_other_item_instead(kind: type[Rows]) -> None:
     scorer = kind(torch.tensor([[9.0, 8.0, 7.0]] * 3))
-    histories, targets = Sessions.of([[1], [2], [], [2]]), np.array([0, UNKNOWN, 0, 1])
-    found = evaluate_last(scorer, histories, targets, cutoffs=(5,))  # more than there are items
+    histories, targets = Sessions.of([[1], [2], [], [2]]), [0, UNKNOWN, 0, 1]
+    found = at_the_end(scorer, histories, targets, cutoffs=(5,))  # more than there are items
     assert found.ranks.tolist() == [1, MISS, MISS, 2]
     assert found.predictions == 4
     assert found.metrics == pytest.approx(
@@ -175,23 +188,23 @@ def test_leave_one_out_counts_what_is_unknown_as_a_miss_and_no_other_item_instea
 
 
 def test_leave_one_out_with_nothing_known_at_all_is_all_misses() -> None:
-    found = evaluate_last(Rows(torch.ones(3, 3)), Sessions.of([[], [1]]), np.array([1, UNKNOWN]))
+    found = at_the_end(Rows(torch.ones(3, 3)), Sessions.of([[], [1]]), [1, UNKNOWN])
     assert found.ranks.tolist() == [MISS, MISS]
 
 
 def test_leave_one_out_refuses_an_index_that_is_no_item() -> None:
     with pytest.raises(DataError, match="expected indices from 0 to 2"):
-        evaluate_last(Rows(torch.ones(3, 3)), Sessions.of([[0]]), np.array([3]))
+        at_the_end(Rows(torch.ones(3, 3)), Sessions.of([[0]]), [3])
 
 
 def test_leave_one_out_wants_a_target_for_every_history() -> None:
     with pytest.raises(DataError, match="expected one per history, 1; got 2"):
-        evaluate_last(Rows(torch.ones(3, 3)), Sessions.of([[0]]), np.array([1, 2]))
+        at_the_end(Rows(torch.ones(3, 3)), Sessions.of([[0]]), [1, 2])
 
 
 def test_sums_per_session_add_up_to_the_mean() -> None:
     scorer = Rows(torch.tensor([[3.0, 2.0, 1.0]] * 3))
-    evaluation = evaluate(scorer, Sessions.of([[2, 0, 1], [0], [1, 2]]))
+    evaluation = at_every_step(scorer, Sessions.of([[2, 0, 1], [0], [1, 2]]))
     sums, counts = evaluation.per_session("mrr_at_20")
     assert sums.tolist() == [1.5, pytest.approx(1 / 3)]
     assert counts.tolist() == [2, 1]
@@ -200,7 +213,7 @@ def test_sums_per_session_add_up_to_the_mean() -> None:
 
 def test_slices_tell_position_length_and_popularity() -> None:
     scorer = Rows(torch.tensor([[3.0, 2.0, 1.0]] * 3), counts=[5000, 12, 0])
-    slices = evaluate(scorer, Sessions.of([[2, 0, 1], [1, 2]]), cutoffs=(1,)).slices
+    slices = at_every_step(scorer, Sessions.of([[2, 0, 1], [1, 2]]), cutoffs=(1,)).slices
     assert {name: one.predictions for name, one in slices.items()} == {
         "position 1": 2,
         "position 2": 1,

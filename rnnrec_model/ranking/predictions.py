@@ -1,0 +1,171 @@
+"""What everybody is asked: the same positions of the same sessions, with the same targets.
+
+A prediction is an item that came, and the events that are read before it. All models are ranked on one frame
+of predictions, written in one vocabulary, and each gives one rank a prediction, in its place: so two models
+pair, prediction by prediction and session by session, whatever each of them knows.
+
+    sessions    a b c d | c e
+    targets       b c d |   e     read before them   a, ab, abc | c
+
+A model with another vocabulary reads what it knows of a history and passes over the rest. It cannot be asked
+for a target that it does not know, nor after a history of which it knows nothing: misses, in their place.
+
+    without b     - c d |   e     read before them   -, a, ac   | c
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from rnnrec_model.errors import DataError
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices, Vocabulary
+
+UNKNOWN = -1  # the index of an item that is not in the vocabulary
+POSITIONS = {"1": 1, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}
+LENGTHS = {"0-1": 0, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}
+COUNTS = {"0": 0, "1-9": 1, "10-99": 10, "100-999": 100, "1000+": 1000}
+NEWNESS = {"new": 0, "known": 1}
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one model is asked of a frame, in its own indices.
+
+    places     (rows,) the predictions that it can answer, ascending
+    histories  what it reads: a row at every step, or one after each history
+    targets    (rows,) the items that came
+    seen       (rows) sessions of the items that leave the ranking, or None
+    """
+
+    places: Indices
+    histories: Sessions
+    targets: Indices
+    seen: Sessions | None = None
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One frame of predictions; made by `next_items` or `last_items`.
+
+    vocabulary   whose indices stand here
+    histories    the sessions that are read
+    targets      (predictions,) the items that came; UNKNOWN where the vocabulary has not got them
+    session_of   (predictions,) position of the history, ascending
+    steps        (predictions,) how many of its events are read before the target
+    every_step   are targets the histories' own items, or is there one after each whole history?
+    hidden       so many of a history's newest events leave the ranking with their items; None for all.
+                 A target that is among them is ranked all the same
+    """
+
+    vocabulary: Vocabulary
+    histories: Sessions
+    targets: Indices
+    session_of: Indices
+    steps: Indices
+    every_step: bool
+    hidden: int | None = 0
+
+    def __post_init__(self) -> None:
+        _require_known(self.vocabulary, self.histories.items)
+        _require_known(self.vocabulary, self.targets[self.targets != UNKNOWN])
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @staticmethod
+    def next_items(sessions: Sessions, vocabulary: Vocabulary) -> Predictions:
+        """The next item at every position of every session; nothing leaves the ranking.
+
+        Raises DataError when an item is not in the vocabulary.
+        """
+        owners, steps = _places(sessions)
+        asked = steps > 0
+        return Predictions(
+            vocabulary, sessions, sessions.items[asked], owners[asked], steps[asked], every_step=True
+        )
+
+    @staticmethod
+    def last_items(
+        histories: Sessions, targets: Indices, vocabulary: Vocabulary, hidden: int | None = None
+    ) -> Predictions:
+        """One target after each whole history, by default ranked without the history's other items.
+
+        targets   (histories,) item indices, UNKNOWN where the item is not in the vocabulary
+        Raises DataError when there is not one target a history, or an item is not in the vocabulary.
+        """
+        if len(targets) != len(histories):
+            raise DataError(f"targets: expected one per history, {len(histories)}; got {len(targets)}")
+        numbers = np.arange(len(histories))
+        return Predictions(vocabulary, histories, targets, numbers, histories.lengths, False, hidden)
+
+    def asked_of(self, vocabulary: Vocabulary) -> Asked:
+        """The part that a model with this vocabulary can answer, in its indices."""
+        index = self._indices_in(vocabulary)
+        return self._steps_asked(index) if self.every_step else self._ends_asked(index)
+
+    @cached_property
+    def slices(self) -> dict[str, Indices]:
+        """Names of slices, and the predictions in each: by position, session length, popularity of target."""
+        counts = np.append(self.vocabulary.counts, 0)[self.targets]  # UNKNOWN is the one appended
+        lengths = self.histories.lengths[self.session_of]
+        positions = _buckets("position", self.steps, POSITIONS) if self.every_step else {}
+        return {
+            **positions,
+            **_buckets("length", lengths, LENGTHS),
+            **_buckets("target events", counts, COUNTS),
+            **_buckets("target", np.minimum(counts, 1), NEWNESS),
+        }
+
+    def _indices_in(self, vocabulary: Vocabulary) -> Indices:
+        """(items + 1,) the other vocabulary's index of each item of ours, UNKNOWN in the last place."""
+        ours = self.vocabulary.ids
+        same = ours is vocabulary.ids or ours.equals(vocabulary.ids)
+        return np.append(np.arange(len(ours)) if same else vocabulary.encode(ours), UNKNOWN)
+
+    def _steps_asked(self, index: Indices) -> Asked:
+        """Known targets after something known: the very steps of the sessions without what is unknown."""
+        histories = _known(self.histories, index)
+        is_step = _places(histories)[1] > 0
+        answerable = np.zeros(len(self.histories.items), dtype=bool)
+        answerable[index[self.histories.items] != UNKNOWN] = is_step
+        places = np.flatnonzero(answerable[_places(self.histories)[1] > 0])
+        long_enough = np.flatnonzero(histories.lengths >= 2)
+        return Asked(places, histories.take(long_enough), histories.items[is_step])
+
+    def _ends_asked(self, index: Indices) -> Asked:
+        histories, targets = _known(self.histories, index), index[self.targets]
+        places = np.flatnonzero((targets != UNKNOWN) & (histories.lengths > 0))
+        hidden = self.histories if self.hidden is None else self.histories.newest(self.hidden)
+        return Asked(places, histories.take(places), targets[places], _known(hidden, index).take(places))
+
+
+def _places(sessions: Sessions) -> tuple[Indices, Indices]:
+    """(events,) position of each event's session, and how many of its events come before."""
+    owners = np.repeat(np.arange(len(sessions)), sessions.lengths)
+    return owners, np.arange(len(owners)) - sessions.offsets[owners]
+
+
+def _known(sessions: Sessions, index: Indices) -> Sessions:
+    """The same sessions in other indices, without what is unknown there."""
+    items = index[sessions.items]
+    known = items != UNKNOWN
+    return Sessions(items[known], np.concatenate(([0], known.cumsum()))[sessions.offsets])
+
+
+def _buckets(name: str, values: Indices, lowest: dict[str, int]) -> dict[str, Indices]:
+    """Places of the values of each label, the last whose lowest value is not above; no label without any."""
+    chosen = np.searchsorted(list(lowest.values()), values, side="right") - 1
+    places = {f"{name} {label}": np.flatnonzero(chosen == number) for number, label in enumerate(lowest)}
+    return {label: rows for label, rows in places.items() if len(rows)}
+
+
+def _require_known(vocabulary: Vocabulary, items: Indices) -> None:
+    if len(items) and not 0 <= items.min() <= items.max() < len(vocabulary):
+        raise DataError(
+            f"items: expected indices from 0 to {len(vocabulary) - 1}; got {items.min()} to {items.max()}; "
+            "drop the items that are not in the vocabulary (Sessions.from_arrow does)"
+        )

@@ -1,0 +1,188 @@
+"""One frame for everybody: two models with any vocabularies, against a loop over one prediction at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rnnrec_model.counting import markov
+from rnnrec_model.ranking.evaluation import MISS, evaluate
+from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
+from rnnrec_model.scorer import Representation
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+IDS = "abcdefgh"
+known_ids = st.sets(st.sampled_from(IDS), min_size=1).map(sorted)
+id_lists = st.lists(st.lists(st.sampled_from(IDS), max_size=7), min_size=1, max_size=6)
+
+
+@dataclass
+class Drawn:
+    """Scores from a seed that depend on all that was read and on its order; few levels, so that many tie."""
+
+    vocabulary: Vocabulary
+    seed: int
+    name: str = "drawn"
+
+    def score_one(self, items: list[int]) -> list[float]:
+        state = self.seed
+        for item in items:
+            state = (state * 31 + item + 1) % 1009
+        return [float((state * (index + 3) * 17) % 5) for index in range(len(self.vocabulary))]
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        return torch.tensor([self.score_one(one) for one in lists_of(sessions)])
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        begun = [one[:at] for one in lists_of(sessions) for at in range(1, len(one))]
+        return torch.tensor([self.score_one(one) for one in begun]).view(len(begun), len(self.vocabulary))
+
+
+@dataclass
+class Factors(Drawn):
+    """The same scores, as a product with the identity."""
+
+    @property
+    def item_matrix(self) -> Tensor:
+        return torch.eye(len(self.vocabulary))
+
+    @property
+    def item_bias(self) -> Tensor:
+        return torch.zeros(len(self.vocabulary))
+
+    def represent_steps(self, sessions: Sessions) -> Representation:
+        return Representation(self.score_steps(sessions))
+
+    def represent_last(self, sessions: Sessions) -> Representation:
+        return Representation(self.score_last(sessions))
+
+
+def lists_of(sessions: Sessions) -> Iterator[list[int]]:
+    return (one.tolist() for one in np.split(sessions.items, sessions.offsets[1:-1]))
+
+
+def vocabulary_of(ids: list[str]) -> Vocabulary:
+    return Vocabulary(pa.array(ids), np.arange(1, len(ids) + 1))
+
+
+def rank_by_loop(scorer: Drawn, read: list[str], target: str | None, seen: list[str]) -> int:
+    """The rank of one target after these ids, among all items but those seen; one prediction at a time."""
+    mine = scorer.vocabulary.ids.to_pylist()
+    understood = [mine.index(one) for one in read if one in mine]
+    if target not in mine or not understood:
+        return MISS
+    scores = dict(zip(mine, scorer.score_one(understood), strict=True))
+    rivals = [one for one in mine if one == target or one not in seen]
+    return sum(scores[one] >= scores[target] for one in rivals)
+
+
+@settings(max_examples=50)
+@given(judged=known_ids, model=known_ids, lists=id_lists, seed=st.integers(0, 999))
+def test_every_model_has_one_rank_at_each_step_whatever_it_knows(
+    judged: list[str], model: list[str], lists: list[list[str]], seed: int
+) -> None:
+    vocabulary = vocabulary_of(judged)
+    asked = Predictions.next_items(Sessions.from_arrow(texts(lists), vocabulary), vocabulary)
+    cut = [[one for one in items if one in judged] for items in lists]
+    for kind in (Drawn, Factors):
+        for known in (judged, model):
+            scorer = kind(vocabulary_of(known), seed)
+            expected = [
+                rank_by_loop(scorer, items[:at], items[at], [])
+                for items in cut
+                for at in range(1, len(items))
+            ]
+            for max_bytes in (1, None):
+                assert evaluate(scorer, asked, max_bytes=max_bytes).ranks.tolist() == expected
+
+
+@given(
+    judged=known_ids,
+    model=known_ids,
+    lists=id_lists,
+    seed=st.integers(0, 999),
+    hidden=st.none() | st.integers(0, 4),
+)
+def test_every_model_has_one_rank_after_each_history_whatever_it_knows(
+    judged: list[str], model: list[str], lists: list[list[str]], seed: int, hidden: int | None
+) -> None:
+    vocabulary, lists = vocabulary_of(judged), [one for one in lists if one]
+    histories = Sessions.from_arrow(texts([one[:-1] for one in lists]), vocabulary, min_length=0)
+    targets = [one[-1] for one in lists]
+    indices = vocabulary.encode(pa.array(targets, pa.string()))
+    asked = Predictions.last_items(histories, indices, vocabulary, hidden)
+    for kind in (Drawn, Factors):
+        for known in (judged, model):
+            scorer = kind(vocabulary_of(known), seed)
+            expected = []
+            for items, target in zip(lists, targets, strict=True):
+                read = [one for one in items[:-1] if one in judged]
+                seen = read if hidden is None else read[max(0, len(read) - hidden) :]
+                expected.append(rank_by_loop(scorer, read, target if target in judged else None, seen))
+            assert evaluate(scorer, asked).ranks.tolist() == expected
+
+
+def texts(lists: list[list[str]]) -> pa.Array:
+    return pa.array(lists, pa.list_(pa.string()))
+
+
+@given(judged=known_ids, model=known_ids, lists=id_lists)
+def test_sums_per_session_of_two_models_pair(
+    judged: list[str], model: list[str], lists: list[list[str]]
+) -> None:
+    vocabulary = vocabulary_of(judged)
+    asked = Predictions.next_items(Sessions.from_arrow(texts(lists), vocabulary), vocabulary)
+    ours, theirs = (evaluate(Drawn(vocabulary_of(known), 1), asked) for known in (judged, model))
+    (our_sums, our_counts), (their_sums, their_counts) = (
+        found.per_session("mrr_at_5") for found in (ours, theirs)
+    )
+    assert our_counts.tolist() == their_counts.tolist()
+    assert len(our_sums) == len(their_sums)
+    assert ours.session_of.tolist() == theirs.session_of.tolist()
+    assert {name: one.predictions for name, one in ours.slices.items()} == {
+        name: one.predictions for name, one in theirs.slices.items()
+    }
+
+
+def test_a_champion_without_an_item_misses_it_and_reads_past_it() -> None:
+    ours, theirs = vocabulary_of(["a", "b", "c"]), vocabulary_of(["a", "c"])
+    champion = markov.fit(Sessions.of([[0, 1], [0, 1]]), theirs)  # a is followed by c
+    asked = Predictions.next_items(Sessions.of([[0, 1, 2], [1, 2], [0, 2]]), ours)  # a b c, b c, a c
+    found = evaluate(champion, asked)
+    assert found.ranks.tolist() == [MISS, 1, MISS, 1]  # b is unknown; c after a; nothing is known before c
+    assert found.answered == 0.5
+    assert found.per_session("recall_at_5")[0].tolist() == [1, 0, 1]
+
+
+def test_a_model_that_knows_nothing_of_it_all_misses_everything() -> None:
+    asked = Predictions.next_items(Sessions.of([[0, 1], [1, 0, 1]]), vocabulary_of(["a", "b"]))
+    found = evaluate(Drawn(vocabulary_of(["x", "y"]), 1), asked)
+    assert found.ranks.tolist() == [MISS] * 3
+    assert found.metrics["recall_at_20"] == 0.0
+
+
+@pytest.mark.parametrize("model", [["a", "b"], ["x", "y", "z"]])
+def test_ids_of_any_place_in_the_vocabulary_are_the_same_items(model: list[str]) -> None:
+    """Index 0 of one vocabulary is another item than index 0 of the other."""
+    asked = Predictions.next_items(Sessions.of([[0, 1]]), vocabulary_of(["b", "x"]))
+    assert asked.asked_of(vocabulary_of(model)).histories.items.tolist() == []
+
+
+def test_slices_are_those_of_the_frame_and_not_of_the_model() -> None:
+    asked = Predictions.last_items(Sessions.of([[0], [1]]), np.array([1, UNKNOWN]), vocabulary_of(["a", "b"]))
+    assert {name: rows.tolist() for name, rows in asked.slices.items()} == {
+        "length 0-1": [0, 1],
+        "target events 0": [1],
+        "target events 1-9": [0],
+        "target new": [1],
+        "target known": [0],
+    }
