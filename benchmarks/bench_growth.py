@@ -24,16 +24,17 @@ import torch
 from bench_training import generated
 from measuring import RESULTS, write
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.training import Trainer
 from rnnrec_model.ranking.topk import recommend
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import ITEMS, OFFSETS, Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
 PIECE = 1_000_000
 ITEM_COUNT = 10_000
 ONE_IN = 50
-MODEL = ModelConfig(units=64)
+MODEL = RecurrentConfig(units=64)
 TRAINING = TrainingConfig(
     negatives=256, batch_events=4096, epochs=1, precision="bfloat16", device="cpu", checkpoint_minutes=0
 )

@@ -25,9 +25,10 @@ import torch
 from measuring import matmul_flops_per_second, peak_memory_bytes, write
 from plain_step import PlainTrainer
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import Batch, strips
 from rnnrec_model.fitting.training import Trainer
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -87,7 +88,7 @@ def trainer_of(
 ) -> tuple[Trainer, Sessions]:
     """Ours, and the generated sessions it trains on."""
     sessions, vocabulary = generated(items, 400_000)
-    model = ModelConfig(units=units, embedding_dropout=0.0, hidden_dropout=0.0)
+    model = RecurrentConfig(units=units, embedding_dropout=0.0, hidden_dropout=0.0)
     config = TrainingConfig(
         batch_events=batch,
         negatives=negatives,

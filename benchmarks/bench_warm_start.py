@@ -18,16 +18,17 @@ from pathlib import Path
 import pyarrow as pa
 from measuring import write
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.training import train
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.recurrent.recommender import Recommender
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.sessions.session_files import read_session_file
 
-MODEL = ModelConfig()
+MODEL = RecurrentConfig()
 
 
 def fit(lists: pa.ListArray, epochs: int, seed: int, yesterday: Recommender | None = None) -> Recommender:

@@ -1,16 +1,17 @@
-"""The two settings objects of the model library: what the network is, and how it is trained.
+"""Settings: frozen, checked when made, passed whole, saved beside the weights; and those of every training.
 
-Both are frozen, checked when made, passed whole, and saved beside the weights.
+What a model is, its family says (`RecurrentConfig` in rnnrec_model/recurrent/settings.py). A setting is a
+field with a default; its range stands beside it. Nothing here costs anything to import.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Literal, get_args, get_type_hints
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from rnnrec_model.errors import ConfigError
 
-Cell = Literal["gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"]
+Number = TypeVar("Number", int, float)
 LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max"]
 OptimizerName = Literal["adagrad", "adamw"]
 # Names alone, which cost nothing to import: settings are checked by them before the models are there.
@@ -19,46 +20,16 @@ MetricName = Literal["recall", "mrr", "ndcg"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelConfig:
-    """The network: embedding → dropout → stacked recurrent layers → dropout → feed-forward → item scores.
-
-    cell               gru | lstm | rnn_tanh | rnn_relu (Elman 1990) | mingru (Feng et al. 2024, 2410.01201)
-    units              width of every recurrent layer
-    layers             number of recurrent layers
-    embedding          tied: input rows are the output rows (Hidasi & Karatzoglou 2018, "constrained");
-                       separate: input rows of their own; none: one-hot input straight into the first layer
-    embedding_dropout  share of embedding activations zeroed in training
-    hidden_dropout     share of hidden activations zeroed in training, after every recurrent layer
-    output_layers      feed-forward layers between the last hidden state and the scores
-    item_bias          one learnt bias per item
-    normalize          score = scale * cosine(hidden, item) instead of the inner product (NISER, 1909.04276)
-    scale              that factor; without `normalize` it is not used
-    repeat_lags        items at so many last positions of the session get a learnt addition to their score
-                       that depends on the hidden state: people come back to what they looked at (a pointer
-                       by position, after RepeatNet, Ren et al. 2019, 1812.02646); 0 for none
-    residual           every recurrent layer adds its input to its output where both are equally wide
-    layer_norm         layer normalisation after every recurrent layer
-    feed_forward       width, in times `units`, of a feed-forward block after every recurrent layer, with a
-                       residual way past it; 0 for none
-    """
-
-    cell: Cell = "gru"
-    units: int = 100
-    layers: int = 1
-    embedding: Literal["tied", "separate", "none"] = "tied"
-    embedding_dropout: float = 0.35
-    hidden_dropout: float = 0.2
-    output_layers: int = 0
-    item_bias: bool = True
-    normalize: bool = True
-    scale: float = 12.0
-    repeat_lags: int = 8
-    residual: bool = False
-    layer_norm: bool = False
-    feed_forward: int = 0
+class Settings:
+    """What settings have in common. Making them raises ConfigError with every one that is wrong."""
 
     def __post_init__(self) -> None:
-        _check("model", self)
+        values = {one.name: getattr(self, one.name) for one in fields(self)}
+        said = {name: expected(type(self), name, value) for name, value in values.items()}
+        owner = type(self).__name__
+        wrong = [f"{owner}.{name}: {what}; got {values[name]!r}" for name, what in said.items() if what]
+        if wrong:
+            raise ConfigError("; ".join(wrong))
 
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
@@ -66,7 +37,32 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingConfig:
+class NoSettings(Settings):
+    """Of a model about which nothing is to be set."""
+
+
+def within(default: Number, low: Number, high: Number) -> Number:
+    """A setting that is a number from low to high."""
+    setting: Number = field(default=default, metadata={"range": (low, high)})
+    return setting
+
+
+def expected(settings: type, name: str, value: object) -> str | None:
+    """What one of these settings has to be, in words; None where the value is."""
+    choices = get_args(get_type_hints(settings)[name])
+    if choices:
+        return None if value in choices else f"expected one of {', '.join(choices)}"
+    metadata = {one.name: one.metadata for one in fields(settings)}[name]
+    if "range" not in metadata:
+        return None
+    low, high = metadata["range"]
+    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        return None
+    return f"expected a number from {low} to {high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig(Settings):
     """How a network is fitted.
 
     loss             cross_entropy (sampled, logQ-corrected) | full_cross_entropy | bpr | bpr_max | top1_max
@@ -103,88 +99,26 @@ class TrainingConfig:
     """
 
     loss: LossName = "cross_entropy"
-    negatives: int = 4096
-    negative_alpha: float = 0.5
-    logq: float = 1.0
+    negatives: int = within(4096, 0, 1_000_000)
+    negative_alpha: float = within(0.5, 0.0, 2.0)
+    logq: float = within(1.0, 0.0, 1.0)
     exclude_seen: bool = False
-    regularization: float = 1.0
-    epochs: int = 14
-    batch_events: int = 512
+    regularization: float = within(1.0, 0.0, 1e3)
+    epochs: int = within(14, 1, 10_000)
+    batch_events: int = within(512, 1, 1_000_000)
     order: Literal["time", "random"] = "time"
-    block_batches: int = 64
-    bptt_steps: int = 64
+    block_batches: int = within(64, 1, 1_000_000)
+    bptt_steps: int = within(64, 1, 100_000)
     optimizer: OptimizerName = "adamw"
-    learning_rate: float = 0.006
+    learning_rate: float = within(0.006, 1e-8, 10.0)
     schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warmup: float = 0.0
-    momentum: float = 0.0
-    weight_decay: float = 0.0
-    clip_norm: float = 0.0
+    warmup: float = within(0.0, 0.0, 1.0)
+    momentum: float = within(0.0, 0.0, 0.999)
+    weight_decay: float = within(0.0, 0.0, 10.0)
+    clip_norm: float = within(0.0, 0.0, 1e6)
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int = 0
-    seed: int = 1
-    threads: int = 1
+    patience: int = within(0, 0, 10_000)
+    seed: int = within(1, 0, 2**63 - 1)
+    threads: int = within(1, 0, 1024)
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_minutes: float = 10.0
-
-    def __post_init__(self) -> None:
-        _check("training", self)
-
-    def as_dict(self) -> dict[str, Any]:
-        """The settings as plain JSON values."""
-        return asdict(self)
-
-
-RANGES: dict[type, dict[str, tuple[float, float]]] = {
-    ModelConfig: {
-        "units": (1, 65_536),
-        "layers": (1, 16),
-        "output_layers": (0, 8),
-        "feed_forward": (0, 16),
-        "embedding_dropout": (0.0, 0.95),
-        "hidden_dropout": (0.0, 0.95),
-        "repeat_lags": (0, 64),
-        "scale": (1e-3, 1e4),
-    },
-    TrainingConfig: {
-        "negatives": (0, 1_000_000),
-        "negative_alpha": (0.0, 2.0),
-        "logq": (0.0, 1.0),
-        "regularization": (0.0, 1e3),
-        "epochs": (1, 10_000),
-        "batch_events": (1, 1_000_000),
-        "block_batches": (1, 1_000_000),
-        "bptt_steps": (1, 100_000),
-        "learning_rate": (1e-8, 10.0),
-        "warmup": (0.0, 1.0),
-        "momentum": (0.0, 0.999),
-        "weight_decay": (0.0, 10.0),
-        "clip_norm": (0.0, 1e6),
-        "patience": (0, 10_000),
-        "threads": (0, 1024),
-        "seed": (0, 2**63 - 1),
-        "checkpoint_minutes": (0.0, 1e6),
-    },
-}
-
-
-def expected(settings: type, name: str, value: object) -> str | None:
-    """What one of these settings has to be, in words; None where the value is."""
-    choices = get_args(get_type_hints(settings)[name])
-    if choices:
-        return None if value in choices else f"expected one of {', '.join(choices)}"
-    if name not in RANGES[settings]:
-        return None
-    low, high = RANGES[settings][name]
-    if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
-        return None
-    return f"expected a number from {low} to {high}"
-
-
-def _check(section: str, settings: ModelConfig | TrainingConfig) -> None:
-    """Raises ConfigError with every wrong setting."""
-    values = {one.name: getattr(settings, one.name) for one in fields(settings)}
-    said = {name: expected(type(settings), name, value) for name, value in values.items()}
-    wrong = [f"{section}.{name}: {what}; got {values[name]!r}" for name, what in said.items() if what]
-    if wrong:
-        raise ConfigError("; ".join(wrong))
+    checkpoint_minutes: float = within(10.0, 0.0, 1e6)

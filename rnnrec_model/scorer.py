@@ -10,13 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from inspect import getattr_static
-from typing import Protocol, TypeGuard, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, TypeGuard, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
+
+if TYPE_CHECKING:
+    from rnnrec_model.contract import Saved
 
 FACTORS = ("item_matrix", "item_bias", "represent_steps", "represent_last")
 
@@ -40,6 +43,13 @@ class Scorer(Protocol):
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32: scores after each session's last item."""
+
+
+class Model(Scorer, Protocol):
+    """A scorer that can be saved: whatever a kind of the table of models fits."""
+
+    def saved(self) -> Saved:
+        """All that its scores depend on."""
 
 
 @dataclass(frozen=True)

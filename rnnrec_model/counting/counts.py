@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rnnrec_model.errors import DataError
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices
 
@@ -23,6 +24,9 @@ class SparseRows:
     columns: Indices
     weights: Weights
     width: int
+
+    def __post_init__(self) -> None:
+        require_lists(self.starts, self.columns, self.width)
 
     @staticmethod
     def summed(
@@ -53,6 +57,14 @@ class SparseRows:
         sums = torch.tensor(self.weights[places]) + base[torch.tensor(columns)]
         result[torch.tensor(owners), torch.tensor(columns)] = sums
         return result
+
+
+def require_lists(starts: Indices, values: Indices, below: int) -> None:
+    """Raises DataError unless lists of whole numbers from 0 to below `below` lie one after another."""
+    if len(starts) == 0 or starts[0] != 0 or starts[-1] != len(values) or (np.diff(starts) < 0).any():
+        raise DataError(f"lists: expected starts that rise from 0 to {len(values)}, the number of values")
+    if values.min(initial=0) < 0 or values.max(initial=-1) >= below:
+        raise DataError(f"lists: expected values from 0 to below {below}")
 
 
 def steps(sessions: Sessions) -> Sessions:

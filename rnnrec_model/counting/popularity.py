@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rnnrec_model.config import NoSettings
+from rnnrec_model.contract import Fitted, Fitting, Saved
 from rnnrec_model.counting.counts import counted
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -33,7 +35,23 @@ class Popularity:
         """(stop - start, items) float32."""
         return self.events.expand(stop - start, -1)
 
+    def saved(self) -> Saved:
+        """Its counts."""
+        return Saved(
+            kind="popularity",
+            name=self.name,
+            settings=NoSettings(),
+            vocabulary=self.vocabulary,
+            arrays={"events": self.events},
+        )
 
-def fit(sessions: Sessions, vocabulary: Vocabulary) -> Popularity:
+
+def fit(_: NoSettings, sessions: Sessions, vocabulary: Vocabulary, __: Fitting) -> Fitted:
     """Count the events of every item."""
-    return Popularity(vocabulary, torch.tensor(counted(sessions, len(vocabulary))).float())
+    return Fitted(Popularity(vocabulary, torch.tensor(counted(sessions, len(vocabulary))).float()))
+
+
+def load(saved: Saved) -> Popularity:
+    """What was saved. Raises DataError for other arrays."""
+    saved.require(events=(torch.float32, len(saved.vocabulary)))
+    return Popularity(saved.vocabulary, saved.arrays["events"], saved.name)

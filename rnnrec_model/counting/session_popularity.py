@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnrec_model.config import NoSettings
+from rnnrec_model.contract import Fitted, Fitting, Saved
 from rnnrec_model.counting.counts import owners_of, popularity_share, steps
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -42,7 +44,23 @@ class SessionPopularity:
         counts[0] += torch.tensor(np.bincount(items[:start], minlength=len(self.vocabulary)))
         return counts.cumsum_(0).add_(self.share)
 
+    def saved(self) -> Saved:
+        """The popularity of items."""
+        return Saved(
+            kind="session_popularity",
+            name=self.name,
+            settings=NoSettings(),
+            vocabulary=self.vocabulary,
+            arrays={"share": self.share},
+        )
 
-def fit(sessions: Sessions, vocabulary: Vocabulary) -> SessionPopularity:
+
+def fit(_: NoSettings, sessions: Sessions, vocabulary: Vocabulary, __: Fitting) -> Fitted:
     """Count the events of every item, as a share."""
-    return SessionPopularity(vocabulary, popularity_share(sessions, len(vocabulary)))
+    return Fitted(SessionPopularity(vocabulary, popularity_share(sessions, len(vocabulary))))
+
+
+def load(saved: Saved) -> SessionPopularity:
+    """What was saved. Raises DataError for other arrays."""
+    saved.require(share=(torch.float32, len(saved.vocabulary)))
+    return SessionPopularity(saved.vocabulary, saved.arrays["share"], saved.name)

@@ -23,15 +23,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rnnrec_model.counting.counts import counted, owners_of, steps
+from rnnrec_model.contract import Fitted, Fitting, Saved
+from rnnrec_model.counting.counts import counted, owners_of, require_lists, steps
+from rnnrec_model.counting.settings import SessionNeighboursConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
 Reals = npt.NDArray[np.float64]
 
-NEIGHBOURS = 200
-SAMPLE = 2500
-IDF_WEIGHT = 5.0
 TENTHS = 10  # weight of the last item; one less for every step back, nothing after ten
 PAIRS_AT_ONCE = 2_000_000  # (session, past session) pairs in memory
 
@@ -70,12 +69,11 @@ class Neighbourhood:
 class SessionNeighbours:
     """Past sessions by item and items by past session."""
 
+    settings: SessionNeighboursConfig
     vocabulary: Vocabulary
     sessions_of: Lists  # item → its most recent sessions, oldest first
     items_of: Lists  # session → its distinct items
     item_weight: Reals  # (items,) 1 + idf_weight * idf
-    neighbours: int = NEIGHBOURS
-    sample: int = SAMPLE
     name: str = "vsknn"
 
     def score_steps(self, sessions: Sessions) -> Tensor:
@@ -92,6 +90,23 @@ class SessionNeighbours:
     def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
         """(stop - start, items) float32; items further back than TENTHS weigh nothing."""
         return self.score_last(Sessions.ends(items, start, stop, most=TENTHS))
+
+    def saved(self) -> Saved:
+        """The past sessions, both ways."""
+        arrays = {
+            "sessions": self.sessions_of.values,
+            "sessions_starts": self.sessions_of.starts,
+            "items": self.items_of.values,
+            "items_starts": self.items_of.starts,
+            "item_weight": self.item_weight,
+        }
+        return Saved(
+            kind="vsknn",
+            name=self.name,
+            settings=self.settings,
+            vocabulary=self.vocabulary,
+            arrays={name: torch.from_numpy(array) for name, array in arrays.items()},
+        )
 
     def _affordable(self, sessions: Sessions) -> Iterator[tuple[int, Sessions]]:
         pairs = np.concatenate(([0], self.sessions_of.lengths[sessions.items].cumsum()))[sessions.offsets]
@@ -119,14 +134,14 @@ class SessionNeighbours:
         owners, session = self.sessions_of.of(item)
         pairs = _merged(query[owners], session, weight[owners], len(self.items_of.starts))
         after = np.searchsorted(pairs.query, np.arange(len(queries)), side="right")
-        recent = after[pairs.query] - np.arange(len(pairs.query)) <= self.sample
+        recent = after[pairs.query] - np.arange(len(pairs.query)) <= self.settings.sample
         return _only(pairs, recent), norms
 
     def _nearest(self, pairs: Neighbourhood, norms: Reals) -> tuple[Neighbourhood, Reals]:
         likeness = pairs.tenths / (norms[pairs.query] * np.sqrt(self.items_of.lengths[pairs.session]))
         order = np.lexsort((-pairs.session, -likeness, pairs.query))
         before = np.searchsorted(pairs.query, pairs.query[order], side="left")
-        kept = np.sort(order[np.arange(len(order)) - before < self.neighbours])
+        kept = np.sort(order[np.arange(len(order)) - before < self.settings.neighbours])
         return _only(pairs, kept), likeness[kept]
 
 
@@ -158,24 +173,37 @@ def _only(pairs: Neighbourhood, kept: npt.NDArray[np.bool_] | Indices) -> Neighb
     return Neighbourhood(pairs.query[kept], pairs.session[kept], pairs.tenths[kept], pairs.last_shared[kept])
 
 
-def fit(
-    sessions: Sessions,
-    vocabulary: Vocabulary,
-    *,
-    neighbours: int = NEIGHBOURS,
-    sample: int = SAMPLE,
-    idf_weight: float = IDF_WEIGHT,
-) -> SessionNeighbours:
+def fit(settings: SessionNeighboursConfig, sessions: Sessions, vocabulary: Vocabulary, _: Fitting) -> Fitted:
     """Index the sessions, which must be in time order, oldest first."""
     owners = owners_of(sessions)
     items = len(vocabulary)
     keys = np.unique(owners * items + sessions.items)
     items_of = _lists(keys // items, keys % items, len(sessions))
     by_item = np.argsort(keys % items, kind="stable")
-    sessions_of = _newest(_lists((keys % items)[by_item], (keys // items)[by_item], items), sample)
+    sessions_of = _newest(_lists((keys % items)[by_item], (keys // items)[by_item], items), settings.sample)
     events = np.maximum(counted(sessions, items), 1)
-    weight = 1.0 + idf_weight * np.log(len(sessions) / events)
-    return SessionNeighbours(vocabulary, sessions_of, items_of, weight, neighbours, sample)
+    weight = 1.0 + settings.idf_weight * np.log(len(sessions) / events)
+    return Fitted(SessionNeighbours(settings, vocabulary, sessions_of, items_of, weight))
+
+
+def load(saved: Saved) -> SessionNeighbours:
+    """What was saved. Raises DataError for other arrays."""
+    items = len(saved.vocabulary)
+    saved.require(
+        sessions=(torch.int64, None),
+        sessions_starts=(torch.int64, items + 1),
+        items=(torch.int64, None),
+        items_starts=(torch.int64, None),
+        item_weight=(torch.float64, items),
+    )
+    found = {name: array.numpy() for name, array in saved.arrays.items()}
+    require_lists(found["items_starts"], found["items"], items)
+    require_lists(found["sessions_starts"], found["sessions"], len(found["items_starts"]) - 1)
+    sessions_of = Lists(found["sessions"], found["sessions_starts"])
+    items_of = Lists(found["items"], found["items_starts"])
+    return SessionNeighbours(
+        saved.settings, saved.vocabulary, sessions_of, items_of, found["item_weight"], saved.name
+    )
 
 
 def _lists(rows: Indices, values: Indices, height: int) -> Lists:

@@ -22,8 +22,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from rnnrec_model.contract import EpochReport
+
 if TYPE_CHECKING:
-    from rnnrec_model.fitting.training import EpochReport, Trainer
+    from rnnrec_model.fitting.training import Trainer
 
 log = logging.getLogger(__name__)
 
@@ -73,8 +75,6 @@ def restore(folder: Path, identity: str, trainer: Trainer) -> Progress | None:
     None when there is none; None, and a line in the log that says why, when the one there is another
     training's, holds a number that is not finite, or cannot be read.
     """
-    from rnnrec_model.fitting.training import EpochReport
-
     path = folder / NAME
     if not path.exists():
         return None

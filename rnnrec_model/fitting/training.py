@@ -18,7 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import EpochReport
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
 from rnnrec_model.fitting import checkpoint as checkpoints
 from rnnrec_model.fitting.batches import Batch, Strips, history_width, strips, training_plan
@@ -34,27 +35,12 @@ from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.recurrent.network import Network
 from rnnrec_model.recurrent.recommender import Recommender
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Vocabulary
 
 VALIDATION_SHARE = 0.05
 LOOK_STEPS = 1000  # between two looks at the loss, each of which waits for the device
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One pass over the data: mean loss per event, events trained on, seconds, and validation metrics."""
-
-    epoch: int
-    loss: float
-    events: int
-    seconds: float
-    validation: dict[str, float] | None = None
-
-    @property
-    def events_per_second(self) -> float:
-        """Training speed of this epoch."""
-        return self.events / max(self.seconds, 1e-9)
 
 
 @dataclass(frozen=True)
@@ -69,7 +55,7 @@ class Trained:
 def train(
     sessions: Sessions,
     vocabulary: Vocabulary,
-    model_config: ModelConfig,
+    model_config: RecurrentConfig,
     training_config: TrainingConfig,
     *,
     validation: Sessions | None = None,
@@ -185,7 +171,7 @@ class Trainer:
         self,
         sessions: Sessions,
         vocabulary: Vocabulary,
-        model_config: ModelConfig,
+        model_config: RecurrentConfig,
         config: TrainingConfig,
         warm_start: Recommender | None = None,
         fixed_shapes: bool | None = None,

@@ -18,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnrec_model.config import ModelConfig
 from rnnrec_model.recurrent.cells import CELLS, scan
+from rnnrec_model.recurrent.settings import RecurrentConfig
 
 PADDED_DEVICES = ("cuda",)
 
@@ -27,7 +27,7 @@ PADDED_DEVICES = ("cuda",)
 class RecurrentLayer(nn.Module):
     """One cell over time with its input projection; `project=False` takes gates instead of a vector."""
 
-    def __init__(self, config: ModelConfig, inputs: int, random: torch.Generator, project: bool) -> None:
+    def __init__(self, config: RecurrentConfig, inputs: int, random: torch.Generator, project: bool) -> None:
         super().__init__()
         cell, units = CELLS[config.cell], config.units
         self.cell = config.cell
@@ -55,7 +55,7 @@ class RecurrentLayer(nn.Module):
 class FeedForwardBlock(nn.Module):
     """x + dropout(W2 relu(W1 norm(x) + b1) + b2) at each position (Vaswani et al. 2017, 1706.03762)."""
 
-    def __init__(self, config: ModelConfig, random: torch.Generator) -> None:
+    def __init__(self, config: RecurrentConfig, random: torch.Generator) -> None:
         super().__init__()
         units, width = config.units, config.feed_forward * config.units
         self.dropout = config.hidden_dropout
@@ -79,7 +79,7 @@ class Network(nn.Module):
     input_rows  (items, units) when separate, (items, gates * units) when there is no embedding, else None
     """
 
-    def __init__(self, items: int, config: ModelConfig, random: torch.Generator) -> None:
+    def __init__(self, items: int, config: RecurrentConfig, random: torch.Generator) -> None:
         super().__init__()
         self.config = config
         units = config.units

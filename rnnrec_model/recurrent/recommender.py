@@ -7,9 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import Fitted, Fitting, Saved
+from rnnrec_model.errors import ConfigError
 from rnnrec_model.fitting.batches import grid, scoring_plan
 from rnnrec_model.recurrent.network import Network
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -29,13 +32,10 @@ class Recommender:
     vocabulary: Vocabulary
     training_config: TrainingConfig
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
-    name: str = ""
-
-    def __post_init__(self) -> None:
-        self.name = self.name or self.network.config.cell
+    name: str = "recurrent"
 
     @property
-    def model_config(self) -> ModelConfig:
+    def model_config(self) -> RecurrentConfig:
         """The network's settings."""
         return self.network.config
 
@@ -74,6 +74,18 @@ class Recommender:
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) scores after each session's last item."""
         return self._score(self.represent_last(sessions))
+
+    def saved(self) -> Saved:
+        """Weights and settings of network and training, and the optimizer's state."""
+        return Saved(
+            kind="recurrent",
+            name=self.name,
+            settings=self.model_config,
+            vocabulary=self.vocabulary,
+            arrays=dict(self.network.state_dict()),
+            training=self.training_config,
+            optimizer=self.optimizer_state,
+        )
 
     def _score(self, known: Representation) -> Tensor:
         scores = known.vectors @ self.item_matrix.t() + self.item_bias
@@ -131,3 +143,33 @@ class Recommender:
         ends = (done < inputs[rows]) & (inputs[rows] - done <= len(hidden))
         lanes = torch.as_tensor(ends.nonzero()[0], device=hidden.device)
         vectors[torch.as_tensor(rows[ends], device=hidden.device)] = hidden[lengths[lanes] - 1, lanes]
+
+
+def fit(settings: RecurrentConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
+    """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
+    from rnnrec_model.fitting.training import train
+
+    earlier = fitting.warm_start
+    if not (earlier is None or isinstance(earlier, Recommender)):
+        raise ConfigError(f"warm start: expected a recurrent model; got {earlier.name}. Start cold")
+    trained = train(
+        sessions,
+        vocabulary,
+        settings,
+        fitting.training,
+        validation=fitting.validation,
+        warm_start=earlier,
+        checkpoint=fitting.checkpoint,
+        on_epoch=fitting.on_epoch,
+        stop_after=fitting.stop_after,
+    )
+    return Fitted(trained.recommender, tuple(trained.history), trained.epochs)
+
+
+def load(saved: Saved) -> Recommender:
+    """What was saved. Raises ConfigError for settings and RuntimeError for weights that do not fit."""
+    if saved.training is None:
+        raise ConfigError("expected the settings of its training; got none")
+    network = Network(len(saved.vocabulary), saved.settings, torch.Generator().manual_seed(0))
+    network.load_state_dict(dict(saved.arrays))
+    return Recommender(network, saved.vocabulary, saved.training, dict(saved.optimizer or {}), saved.name)

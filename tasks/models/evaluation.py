@@ -118,11 +118,13 @@ def _measure_one(
 
 def _fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary) -> tuple[Scorer, int]:
     """(the fitted model, passes over the data)."""
-    from rnnrec_model.counting import BASELINES
     from rnnrec_model.fitting.training import train
+    from rnnrec_model.models import MODELS
 
     if name != GRU:
-        return _choose(BASELINES, "--models", name, also=GRU)(sessions, vocabulary), 1
+        counting = {one: kind for one, kind in MODELS.items() if one != "recurrent"}
+        kind = _choose(counting, "--models", name, also=GRU)
+        return kind.fit(kind.settings(), sessions, vocabulary).scorer, 1
     trained = train(
         sessions,
         vocabulary,

@@ -78,13 +78,14 @@ def judge(
 
 def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -> dict[str, Scorer]:
     """The baselines of the configuration, fitted on what the challenger was trained on."""
-    from rnnrec_model.counting import BASELINES
+    from rnnrec_model.models import MODELS
     from rnnrec_model.sessions import Sessions
 
     names = dict.fromkeys(("popularity", *cfg.evaluation.baselines))  # the gate always needs popularity
     rows = splitting.train_sessions(cfg, night, reads)
     sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
-    return {name: BASELINES[name](sessions, vocabulary) for name in names}
+    kinds = {name: MODELS[name] for name in names}
+    return {name: kind.fit(kind.settings(), sessions, vocabulary).scorer for name, kind in kinds.items()}
 
 
 def _verdict(

@@ -21,7 +21,7 @@ from tasks.settings.config import Config
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
-    from rnnrec_model.fitting.training import EpochReport
+    from rnnrec_model.contract import EpochReport
 
 log = logging.getLogger(__name__)
 

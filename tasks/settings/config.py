@@ -24,7 +24,8 @@ from pydantic import (
     model_validator,
 )
 
-from rnnrec_model.config import BaselineName, MetricName, ModelConfig, TrainingConfig, expected
+from rnnrec_model.config import BaselineName, MetricName, TrainingConfig, expected
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from tasks.errors import ConfigurationError
 from tasks.settings import addresses, zones
 from tasks.settings.guesses import did_you_mean
@@ -245,7 +246,7 @@ class Config(_Section):
 
     events: EventsConfig = EventsConfig()
     sessions: SessionsConfig = SessionsConfig()
-    model: Annotated[ModelConfig, _checked(ModelConfig)] = ModelConfig()
+    model: Annotated[RecurrentConfig, _checked(RecurrentConfig)] = RecurrentConfig()
     training: Annotated[TrainingConfig, _checked(TrainingConfig)] = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()

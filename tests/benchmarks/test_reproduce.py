@@ -13,7 +13,8 @@ import reproduce
 import torch
 import tuning
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from tasks.settings.config import Config
 
 SMALL = ("model.units=8", "training.epochs=2", "training.negatives=4", "training.device=cpu")
@@ -112,7 +113,7 @@ def test_a_search_measures_the_preset_first_and_scales_its_numbers() -> None:
         asked.append(dict(settings))
         return -abs(settings.get("training.learning_rate", 1.0) - 0.16)
 
-    preset = Config(model=ModelConfig(), training=TrainingConfig(learning_rate=0.1, batch_events=100))
+    preset = Config(model=RecurrentConfig(), training=TrainingConfig(learning_rate=0.1, batch_events=100))
     found = tuning.search(preset, 20, measure, fixed={"training.epochs"})
     assert asked[0] == {}
     assert found[0].settings["training.learning_rate"] == pytest.approx(0.16)

@@ -139,9 +139,10 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     """A model over items i1 to i4, two rows a list, as a night would register it."""
     import torch
 
-    from rnnrec_model.config import ModelConfig, TrainingConfig
+    from rnnrec_model.config import TrainingConfig
     from rnnrec_model.fitting.training import train
     from rnnrec_model.ranking.answers import Answering, save_answering
+    from rnnrec_model.recurrent.settings import RecurrentConfig
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -150,7 +151,7 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     lists = pa.array([["i1", "i2", "i3", "i4"], ["i2", "i3", "i1"]] * 10)
     vocabulary = Vocabulary.build(lists.flatten())
     settings = TrainingConfig(epochs=1, device="cpu", negatives=4)
-    trained = train(Sessions.from_arrow(lists, vocabulary), vocabulary, ModelConfig(units=4), settings)
+    trained = train(Sessions.from_arrow(lists, vocabulary), vocabulary, RecurrentConfig(units=4), settings)
     files = save(trained.recommender, folder)
     popular = pa.table({"item_id": ["i3", "i2", "i1", "i4"], "score": [20.0, 20.0, 20.0, 10.0]})
     files |= save_answering(Answering(popular, 3, 10, False), folder)

@@ -22,9 +22,9 @@ from prefect.settings.models.flows import FlowsSettings
 from flows import demo
 from flows.cli import app
 from flows.server import deployment, local, processes, surroundings
-from rnnrec_model.counting import BASELINES
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import VALIDATION_SHARE
+from rnnrec_model.models import MODELS
 from rnnrec_model.recurrent.cells import CELLS
 from tasks import stages
 from tasks.errors import ConfigurationError
@@ -176,9 +176,9 @@ def test_the_readme_names_every_cell_loss_and_baseline() -> None:
     spelt = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "mingru": "minGRU", "top1_max": "TOP1-max"}
     spelt |= {"cross_entropy": "cross-entropy", "full_cross_entropy": "cross-entropy", "bpr_max": "BPR-max"}
     spelt |= {"sequential_rules": "sequential rules", "vsknn": "VS-kNN", "markov": "Markov"}
-    spelt |= {"session_popularity": "popularity", "popularity": "popularity"}
+    spelt |= {"session_popularity": "popularity", "popularity": "popularity", "recurrent": "RNN"}
     (sentence,) = re.findall(r"`rnnrec_model`: (RNN, .*?) beside them", FLAT["readme"])
-    for name in (*CELLS, *LOSSES, *BASELINES):
+    for name in (*CELLS, *LOSSES, *MODELS):
         assert spelt.get(name, name.upper()) in sentence, name
 
 

@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnrec_model.counting import BASELINES, vsknn
+from rnnrec_model.config import Settings
+from rnnrec_model.counting.settings import SessionNeighboursConfig
+from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
-from rnnrec_model.scorer import EndScorer
+from rnnrec_model.scorer import EndScorer, Model
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
+COUNTING = [name for name in MODELS if name != "recurrent"]
 A, B, C, D = range(4)
 LOG = [[A, B, C], [A, B], [A, C, D], [B, A]]  # events: A 4, B 3, C 2, D 1
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
@@ -28,9 +31,14 @@ def vocabulary_of(sessions: Sessions, items: int = 8) -> Vocabulary:
     return Vocabulary(pa.array(range(len(counts)), pa.int64()), counts)
 
 
+def fitted(name: str, sessions: Sessions, vocabulary: Vocabulary, told: Settings | None = None) -> Model:
+    kind = MODELS[name]
+    return kind.fit(told or kind.settings(), sessions, vocabulary).scorer
+
+
 def scores_after(name: str, session: list[int]) -> list[float]:
     log = Sessions.of(LOG)
-    scorer = BASELINES[name](log, vocabulary_of(log, 4))
+    scorer = fitted(name, log, vocabulary_of(log, 4))
     return [round(score, 3) for score in scorer.score_last(Sessions.of([session]))[0].tolist()]
 
 
@@ -52,7 +60,7 @@ def test_scores_are_the_ones_counted_by_hand(name: str, session: list[int], expe
 
 def test_neighbours_are_weighed_by_likeness_place_and_rarity() -> None:
     log = Sessions.of([[A, B], [B, C, D]])
-    scorer = vsknn.fit(log, vocabulary_of(log, 4), idf_weight=1.0)
+    scorer = fitted("vsknn", log, vocabulary_of(log, 4), SessionNeighboursConfig(idf_weight=1.0))
     scores = scorer.score_last(Sessions.of([[A, B]]))[0].tolist()
     # weights of A, B: .9, 1; A is shared with the first session only, the last item B with both
     norm = np.sqrt(0.9**2 + 1)
@@ -86,7 +94,7 @@ def test_session_neighbours_agree_with_a_slow_loop(
     log: list[list[int]], asked: list[list[int]], k: int, sample: int
 ) -> None:
     past = Sessions.of(log)
-    scorer = vsknn.fit(past, vocabulary_of(past), neighbours=k, sample=sample)
+    scorer = fitted("vsknn", past, vocabulary_of(past), SessionNeighboursConfig(neighbours=k, sample=sample))
     scores = scorer.score_last(Sessions.of(asked)).numpy()
     expected = [vsknn_by_loop(log, one, 8, k, sample) for one in asked]
     np.testing.assert_allclose(scores, expected, rtol=1e-4, atol=1e-4)
@@ -104,18 +112,18 @@ def test_rules_agree_with_a_slow_loop(log: list[list[int]], asked: list[list[int
                 for distance, after in enumerate(one[at + 1 : at + 1 + reach], start=1):
                     pairs[before, after] += whole / distance
         expected = [pairs[one[-1]] + events / (events.max() + 1) for one in asked]
-        scores = BASELINES[name](past, vocabulary_of(past)).score_last(Sessions.of(asked)).numpy()
+        scores = fitted(name, past, vocabulary_of(past)).score_last(Sessions.of(asked)).numpy()
         np.testing.assert_allclose(scores, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", COUNTING)
 @settings(max_examples=25, deadline=None)
 @given(log=lists, asked=lists)
 def test_a_step_scores_like_the_session_that_ends_there(
     name: str, log: list[list[int]], asked: list[list[int]]
 ) -> None:
     past, sessions = Sessions.of(log), Sessions.of(asked)
-    scorer = BASELINES[name](past, vocabulary_of(past))
+    scorer = fitted(name, past, vocabulary_of(past))
     beginnings = [one[:step] for one in asked for step in range(1, len(one))]
     by_step = scorer.score_steps(sessions)
     assert by_step.shape == (len(beginnings), 8)
@@ -123,14 +131,14 @@ def test_a_step_scores_like_the_session_that_ends_there(
         np.testing.assert_array_equal(by_step[row], scorer.score_last(Sessions.of([beginning]))[0])
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", COUNTING)
 @settings(max_examples=25, deadline=None)
 @given(log=lists, asked=st.lists(st.integers(0, 7), min_size=2, max_size=40), rows=st.integers(1, 9))
 def test_a_long_session_scores_the_same_some_ends_at_a_time(
     name: str, log: list[list[int]], asked: list[int], rows: int
 ) -> None:
     past = Sessions.of(log)
-    scorer = BASELINES[name](past, vocabulary_of(past))
+    scorer = fitted(name, past, vocabulary_of(past))
     assert isinstance(scorer, EndScorer)
     for start in range(0, len(asked) - 1, rows):
         stop = min(start + rows, len(asked) - 1)
@@ -139,7 +147,7 @@ def test_a_long_session_scores_the_same_some_ends_at_a_time(
             np.testing.assert_array_equal(ends[row], scorer.score_last(Sessions.of([asked[:end]]))[0])
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", COUNTING)
 def test_ranking_a_session_reads_a_number_of_events_that_grows_with_its_length_only(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,7 +161,7 @@ def test_ranking_a_session_reads_a_number_of_events_that_grows_with_its_length_o
     read = {}
     for length in (4_000, 8_000):
         session = Sessions.of([(np.arange(length) * 7 % 30).tolist()])
-        scorer = BASELINES[name](session, vocabulary_of(session, 30))
+        scorer = fitted(name, session, vocabulary_of(session, 30))
         with monkeypatch.context() as patch:
             patch.setattr(Sessions, "__post_init__", watch)
             evaluate(scorer, Predictions.next_items(session, scorer.vocabulary), max_bytes=64 * 4 * 30)
@@ -162,26 +170,26 @@ def test_ranking_a_session_reads_a_number_of_events_that_grows_with_its_length_o
     assert read[8_000] <= 2.1 * read[4_000]
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", COUNTING)
 def test_a_baseline_knows_its_name_and_its_items(name: str) -> None:
     log = Sessions.of(LOG)
-    scorer = BASELINES[name](log, vocabulary_of(log, 4))
+    scorer = fitted(name, log, vocabulary_of(log, 4))
     assert scorer.name == name
     assert len(scorer.vocabulary) == 4
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", COUNTING)
 def test_scoring_changes_no_baseline(name: str) -> None:
     log = Sessions.of(LOG)
-    scorer = BASELINES[name](log, vocabulary_of(log, 4))
+    scorer = fitted(name, log, vocabulary_of(log, 4))
     asked = Predictions.next_items(log, scorer.vocabulary)
     assert evaluate(scorer, asked).ranks.tolist() == evaluate(scorer, asked).ranks.tolist()
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize("name", COUNTING)
 def test_sessions_of_one_event_can_be_learnt_from(name: str) -> None:
     log = Sessions.of([[A], [B]])
-    scores = BASELINES[name](log, vocabulary_of(log, 4)).score_last(Sessions.of([[A], [C]]))
+    scores = fitted(name, log, vocabulary_of(log, 4)).score_last(Sessions.of([[A], [C]]))
     assert scores.shape == (2, 4)
     assert bool(scores.isfinite().all())
 
@@ -215,7 +223,7 @@ def rsc15(part: str) -> pa.ChunkedArray:
 def test_baselines_reach_their_known_numbers(name: str, recall_at_20: float, mrr_at_20: float) -> None:
     train, test = rsc15("train"), rsc15("test")
     vocabulary = Vocabulary.build(train.flatten())
-    scorer = BASELINES[name](Sessions.from_arrow(train, vocabulary), vocabulary)
+    scorer = fitted(name, Sessions.from_arrow(train, vocabulary), vocabulary)
     sessions = Sessions.from_arrow(test, vocabulary, min_length=2)
     evaluation = evaluate(scorer, Predictions.next_items(sessions, vocabulary))
     assert evaluation.predictions == 5596

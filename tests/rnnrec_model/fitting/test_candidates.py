@@ -7,12 +7,13 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import strips
 from rnnrec_model.fitting.candidates import compact, fixed
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import Trainer
 from rnnrec_model.fitting.workspace import Workspace
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -98,7 +99,7 @@ def test_the_seen_items_are_all_up_to_the_input_but_never_the_target(second_piec
     assert [sorted(set(ids(found, row.nonzero().squeeze(1)))) for row in seen] == [[3, 7], [3, 5, 7]]
 
 
-MODEL = ModelConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
+MODEL = RecurrentConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
 TRAINING = TrainingConfig(
     batch_events=16,
     negatives=6,

@@ -10,15 +10,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import TrainingError
 from rnnrec_model.fitting import training
 from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.training import Trainer, train
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = ModelConfig(units=8, embedding_dropout=0.2, hidden_dropout=0.0)
+MODEL = RecurrentConfig(units=8, embedding_dropout=0.2, hidden_dropout=0.0)
 TRAINING = TrainingConfig(
     epochs=2, batch_events=8, negatives=4, learning_rate=0.02, device="cpu", precision="float32",
     checkpoint_minutes=1e-9,

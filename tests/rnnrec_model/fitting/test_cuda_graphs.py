@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import history_width
 from rnnrec_model.fitting.cuda_graphs import EAGER_STEPS
 from rnnrec_model.fitting.losses import LOSSES
@@ -18,6 +18,7 @@ from rnnrec_model.fitting.training import Trainer, train
 from rnnrec_model.fitting.workspace import Workspace
 from rnnrec_model.recurrent import network
 from rnnrec_model.recurrent.cells import CELLS
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -68,7 +69,7 @@ class Tapes:
         return tape.replay
 
 
-MODEL = ModelConfig(units=12, embedding_dropout=0.2, hidden_dropout=0.2, repeat_lags=3)
+MODEL = RecurrentConfig(units=12, embedding_dropout=0.2, hidden_dropout=0.2, repeat_lags=3)
 TRAINING = TrainingConfig(
     epochs=2,
     batch_events=8,
@@ -191,7 +192,7 @@ def test_a_history_is_never_cut_and_at_most_half_of_it_is_padding():
 def test_what_came_ten_steps_ago_is_remembered_by_replayed_steps():
     """What came first comes again after ten others: only the state, carried over an edge of pieces, tells."""
     sessions = Sessions.of([[first, *range(4, 14), first] for first in range(4)] * 4)
-    model = ModelConfig(
+    model = RecurrentConfig(
         cell="rnn_relu", units=32, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False, repeat_lags=2
     )
     config = dataclasses.replace(

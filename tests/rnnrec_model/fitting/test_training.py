@@ -8,16 +8,17 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import Trainer, choose_precision, train
 from rnnrec_model.recurrent.cells import CELLS
 from rnnrec_model.recurrent.network import Network, dropout
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = ModelConfig(units=16, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
+MODEL = RecurrentConfig(units=16, embedding_dropout=0.0, hidden_dropout=0.0, normalize=False)
 TRAINING = TrainingConfig(
     epochs=2,
     batch_events=8,

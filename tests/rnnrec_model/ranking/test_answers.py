@@ -7,8 +7,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from rnnrec_model.counting import BASELINES
+from rnnrec_model.config import NoSettings
 from rnnrec_model.errors import SavedModelError
+from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.answers import Answering, answer, load_answering, save_answering
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
@@ -22,7 +23,7 @@ def markov() -> Scorer:
     """Knows 10, 20, 30, and that 20 follows 10."""
     lists = pa.array([[10, 20], [10, 20], [20, 30]])
     vocabulary = Vocabulary.build(lists.flatten())
-    return BASELINES["markov"](Sessions.from_arrow(lists, vocabulary), vocabulary)
+    return MODELS["markov"].fit(NoSettings(), Sessions.from_arrow(lists, vocabulary), vocabulary).scorer
 
 
 def rows(scorer: Scorer, lists: list[list[int]], k: int = 2, exclude_seen: bool = False) -> list[tuple]:  # type: ignore[type-arg]

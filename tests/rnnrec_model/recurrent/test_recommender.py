@@ -9,18 +9,19 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from rnnrec_model.config import ModelConfig, TrainingConfig
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError, SavedModelError
 from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.training import Trainer, train
 from rnnrec_model.recurrent.cells import CELLS
 from rnnrec_model.recurrent.network import Network
 from rnnrec_model.recurrent.recommender import Recommender
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.saving import CONFIG, WEIGHTS, load, save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = ModelConfig(units=16, normalize=False)
+MODEL = RecurrentConfig(units=16, normalize=False)
 TRAINING = TrainingConfig(
     epochs=2,
     batch_events=16,
@@ -118,9 +119,10 @@ def test_string_ids_survive_saving(tmp_path):
 def test_a_model_saved_before_a_setting_was_there_has_what_it_had_then(tmp_path):
     earlier = train(random_sessions(), vocabulary(), dataclasses.replace(MODEL, repeat_lags=0), TRAINING)
     save(earlier.recommender, tmp_path)
-    settings = json.loads((tmp_path / "config.json").read_text())
-    del settings["model"]["repeat_lags"]
-    (tmp_path / "config.json").write_text(json.dumps(settings))
+    settings = json.loads((tmp_path / CONFIG).read_text())
+    settings["model"] = settings.pop("settings")  # as they were when every model was recurrent
+    del settings["model"]["repeat_lags"], settings["kind"]
+    (tmp_path / CONFIG).write_text(json.dumps(settings | {"format": 1, "name": "gru"}))
     again = load(tmp_path).score_steps(random_sessions())
     assert torch.equal(again, earlier.recommender.score_steps(random_sessions()))
 
@@ -131,9 +133,9 @@ def test_what_is_not_a_model_is_refused_with_its_name(tmp_path):
     save(untrained(), tmp_path)
     settings = json.loads((tmp_path / CONFIG).read_text())
     (tmp_path / CONFIG).write_text(json.dumps(settings | {"format": 99}))
-    with pytest.raises(SavedModelError, match="expected format 1; got 99"):
+    with pytest.raises(SavedModelError, match="expected format 2; got 99"):
         load(tmp_path)
-    (tmp_path / CONFIG).write_text(json.dumps(settings | {"model": settings["model"] | {"units": 8}}))
+    (tmp_path / CONFIG).write_text(json.dumps(settings | {"settings": settings["settings"] | {"units": 8}}))
     with pytest.raises(SavedModelError, match=r"weights\.safetensors: expected weights for 30 items"):
         load(tmp_path)
     (tmp_path / CONFIG).write_text(json.dumps(settings))

@@ -9,7 +9,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from rnnrec_model.counting import BASELINES
+from rnnrec_model.config import NoSettings
+from rnnrec_model.models import MODELS
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.errors import EmptyNightError
@@ -54,7 +55,11 @@ def test_the_gate(
 
 def scorer(lists: list[list[int]], known: list[int]) -> Any:
     vocabulary = Vocabulary.build(pa.array(known))
-    return BASELINES["markov"](Sessions.from_arrow(pa.array(lists), vocabulary), vocabulary)
+    return (
+        MODELS["markov"]
+        .fit(NoSettings(), Sessions.from_arrow(pa.array(lists), vocabulary), vocabulary)
+        .scorer
+    )
 
 
 def holdout(monkeypatch: pytest.MonkeyPatch, lists: list[list[int]]) -> None:

@@ -48,9 +48,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     import pyarrow as pa
     import torch
 
-    from rnnrec_model.config import ModelConfig, TrainingConfig
+    from rnnrec_model.config import TrainingConfig
     from rnnrec_model.fitting.training import train
     from rnnrec_model.ranking.answers import Answering, save_answering
+    from rnnrec_model.recurrent.settings import RecurrentConfig
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -61,7 +62,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     vocabulary = Vocabulary.build(lists.flatten())
     sessions = Sessions.from_arrow(lists, vocabulary)
     settings = TrainingConfig(epochs=1, device="cpu", negatives=4)
-    files = save(train(sessions, vocabulary, ModelConfig(units=4), settings).recommender, folder)
+    files = save(train(sessions, vocabulary, RecurrentConfig(units=4), settings).recommender, folder)
     popular = pa.table({"item_id": [10, 20, 30, 40], "score": [20.0, 20.0, 20.0, 10.0]})
     return folder, files | save_answering(Answering(popular, 2, 10, False), folder)
 

@@ -162,10 +162,10 @@ def test_active_days_that_are_left_out_are_as_many_as_the_window_allows(tmp_path
 
 
 def test_the_names_by_which_settings_are_checked_are_those_of_the_models_and_metrics():
-    from rnnrec_model.counting import BASELINES
+    from rnnrec_model.models import MODELS
     from rnnrec_model.ranking.metrics import METRICS
 
-    assert tuple(BASELINES) == get_args(BaselineName)
+    assert tuple(MODELS) == ("recurrent", *get_args(BaselineName))
     assert tuple(METRICS) == get_args(MetricName)
 
 

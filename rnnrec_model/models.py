@@ -1,0 +1,132 @@
+"""The one table of models: whatever is in it can be fitted, judged, saved, loaded and published.
+
+A model is one module (see rnnrec_model/contract.py) and one line here. Settings are known without a model
+library being imported; a kind's module is imported when one is fitted or loaded. A model of your own joins
+by an entry point of your package, which names a `Kind`:
+
+    [project.entry-points."rnnrec.models"]
+    recency = "my_package.recency:KIND"          # KIND = Kind("my_package.recency", RecencyConfig)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
+from types import ModuleType
+from typing import TYPE_CHECKING, Literal
+
+from rnnrec_model.config import NoSettings, Settings
+from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
+from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
+from rnnrec_model.errors import ConfigError
+from rnnrec_model.recurrent.settings import RecurrentConfig
+
+if TYPE_CHECKING:
+    from rnnrec_model.scorer import Model
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
+
+__all__ = ["MODELS", "EpochReport", "Fitted", "Fitting", "Kind", "Saved", "find", "names"]
+
+GROUP = "rnnrec.models"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of model.
+
+    module     where its `fit` and `load` are, imported when one of them is called
+    settings   frozen dataclass of what can be set about it, each with a default
+    needs      what its sessions have to carry beside items: users, times
+    """
+
+    module: str
+    settings: type[Settings] = NoSettings
+    needs: tuple[Literal["users", "times"], ...] = ()
+
+    def fit(
+        self,
+        settings: Settings,
+        sessions: Sessions,
+        vocabulary: Vocabulary,
+        fitting: Fitting | None = None,
+    ) -> Fitted:
+        """Fit a model to sessions, which are given oldest first.
+
+        Raises ConfigError for another kind's settings, DataError when nothing can be learnt from the
+        sessions, TrainingError when numbers stop being finite.
+        """
+        if not isinstance(settings, self.settings):
+            raise ConfigError(f"settings: expected {self.settings.__name__}; got {settings!r}")
+        fitted: Fitted = self._module().fit(settings, sessions, vocabulary, fitting or Fitting())
+        return fitted
+
+    def load(self, saved: Saved) -> Model:
+        """The model that was saved. Raises ModelError, or what torch raises, when it cannot be that."""
+        model: Model = self._module().load(saved)
+        return model
+
+    def _module(self) -> ModuleType:
+        return import_module(self.module)
+
+
+MODELS: dict[str, Kind] = {
+    "recurrent": Kind("rnnrec_model.recurrent.recommender", RecurrentConfig),
+    "popularity": Kind("rnnrec_model.counting.popularity"),
+    "session_popularity": Kind("rnnrec_model.counting.session_popularity"),
+    "markov": Kind("rnnrec_model.counting.markov"),
+    "sequential_rules": Kind("rnnrec_model.counting.sequential_rules", SequentialRulesConfig),
+    "vsknn": Kind("rnnrec_model.counting.vsknn", SessionNeighboursConfig),
+}
+
+
+def names() -> list[str]:
+    """Every kind there is: those of the table, then those that installed packages offer."""
+    return list(dict.fromkeys([*MODELS, *sorted(_offered())]))
+
+
+def find(name: str) -> Kind:
+    """The kind of this name. Raises ConfigError when there is none, or more than one, or it is broken."""
+    offers = _offered().get(name, ())
+    if name in MODELS and not offers:
+        return MODELS[name]
+    if not offers:
+        raise ConfigError(f"model {name!r}: expected one of {', '.join(names())}")
+    if name in MODELS or len(offers) > 1:
+        owners = [*(["rnnrec itself"] if name in MODELS else []), *map(_owner, offers)]
+        raise ConfigError(
+            f"model {name!r}: expected one model of this name; got one from each of {', '.join(owners)}. "
+            "Rename an entry point, or uninstall all packages but one"
+        )
+    return _loaded(offers[0])
+
+
+def _loaded(offer: EntryPoint) -> Kind:
+    try:
+        kind = offer.load()
+    except Exception as error:  # whatever the user's own module does when it is imported
+        raise ConfigError(
+            f"model {offer.name!r}: {_owner(offer)} offers {offer.value}, which cannot be imported: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    if not isinstance(kind, Kind):
+        raise ConfigError(
+            f"model {offer.name!r}: expected {offer.value} of {_owner(offer)} to be a "
+            f"rnnrec_model.models.Kind; got {type(kind).__name__}"
+        )
+    return kind
+
+
+@cache
+def _offered() -> Mapping[str, tuple[EntryPoint, ...]]:
+    found: dict[str, tuple[EntryPoint, ...]] = {}
+    for offer in entry_points(group=GROUP):
+        found[offer.name] = (*found.get(offer.name, ()), offer)
+    return found
+
+
+def _owner(offer: EntryPoint) -> str:
+    return f"package {offer.dist.name}" if offer.dist else offer.value
