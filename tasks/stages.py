@@ -40,6 +40,7 @@ from tasks.settings import nights
 from tasks.settings.config import Config, load_config
 from tasks.store import delta, pins
 from tasks.store.root import make_root
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -62,6 +63,7 @@ class Tonight:
     """
 
     cfg: Config
+    store: Store
     night: date
     run_id: str
     attempt: int
@@ -90,20 +92,21 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     cfg = load_config(config, overrides)
     day = nights.resolve(cfg, night, scheduled_start())
     make_root(cfg)
+    store = Store.of(cfg)
     run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
-    with stopping.bounded(), attempts.recorded(cfg, day, run_id) as attempt:
+    with stopping.bounded(), attempts.recorded(store, day, run_id) as attempt:
         stopping.look(f"the beginning of night {day}")
         with stopping.when_ended(_tells_the_server()):
             registry.reach(cfg)
-            healing.heal(cfg)
+            healing.heal(cfg, store)
             log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
             with workplace(cfg, day, attempt) as work:
-                yield Tonight(cfg, day, run_id, attempt, started_at, work)
+                yield Tonight(cfg, store, day, run_id, attempt, started_at, work)
 
 
 def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:
     """What a backfill does to readers: None (they follow) where they were never shown a night, else False."""
-    shown = publications.latest(publications.read(load_config(config, overrides)))
+    shown = publications.latest(publications.read(Store.of(load_config(config, overrides))))
     return None if shown is None else False
 
 
@@ -140,8 +143,8 @@ def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
 
 def _stop_if_overtaken(tonight: Tonight) -> None:
     """A newer run of the night that has begun to write will end it: two would waste the work, or mix it."""
-    publications.check_not_overtaken(tonight.cfg, tonight.night, tonight.attempt)
-    newest = delta.writer(tonight.cfg, "rejects", {"night": tonight.night})  # the first that a run writes
+    publications.check_not_overtaken(tonight.store, tonight.night, tonight.attempt)
+    newest = delta.writer(tonight.store, "rejects", {"night": tonight.night})  # the first that a run writes
     if newest > tonight.attempt:
         raise FencedError(
             f"night {tonight.night}: expected to be its newest run, number {tonight.attempt}; run number "
@@ -206,7 +209,7 @@ def _numbers(result: object) -> dict[str, int]:
 
 @stage("ingest")
 def ingest(tonight: Tonight) -> ingestion.Ingested:
-    return ingestion.ingest(tonight.cfg, tonight.night, tonight.run_id, tonight.attempt)
+    return ingestion.ingest(tonight.cfg, tonight.store, tonight.night, tonight.run_id, tonight.attempt)
 
 
 @stage("sessionize")
@@ -295,7 +298,7 @@ def confirm(tonight: Tonight, chosen: Chosen) -> None:
 
 def _crown(tonight: Tonight, chosen: Chosen) -> None:
     """Move the alias, and give it back if a newer run of the night has begun while this one slept over it."""
-    reason = publications.why_champion_stays(publications.read(tonight.cfg), tonight.night)
+    reason = publications.why_champion_stays(publications.read(tonight.store), tonight.night)
     if reason:
         log.info("champion stays: %s", reason)
         return
@@ -304,7 +307,7 @@ def _crown(tonight: Tonight, chosen: Chosen) -> None:
     try:
         _stop_if_overtaken(tonight)
     except FencedError:
-        newest = publications.newest_of(publications.read(tonight.cfg), tonight.night)
+        newest = publications.newest_of(publications.read(tonight.store), tonight.night)
         if newest is not None and newest["attempt"] > tonight.attempt:
             registry.set_champion(tonight.cfg, newest["model_version"])
         else:
@@ -335,12 +338,12 @@ def publish(
         verdict=verdict.as_dict(),
         report=_page(tonight, chosen, verdict),
     )
-    return publications.publish(tonight.cfg, tonight.night, staged, facts, move_latest)
+    return publications.publish(tonight.store, tonight.night, staged, facts, move_latest)
 
 
 @stage("serve", overtakable=False)
 def serve(tonight: Tonight) -> None:
-    readers.refresh(tonight.cfg)
+    readers.refresh(tonight.cfg, tonight.store)
 
 
 @stage("report", retries=1, overtakable=False)

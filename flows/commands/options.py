@@ -70,9 +70,10 @@ def with_nights(config: Path) -> Config:
     """The configuration of a warehouse that can be written and in which nights were published."""
     from tasks.publishing import wholeness
     from tasks.store.root import make_root
+    from tasks.store.store import Store
 
     cfg = configured(config)
-    if not wholeness.read(cfg):
+    if not wholeness.read(Store.of(cfg)):
         raise WarehouseError(
             f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
         )

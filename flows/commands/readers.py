@@ -17,8 +17,10 @@ app = typer.Typer()
 def refresh(config: ConfigPath = DEFAULT) -> None:
     """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup."""
     from tasks.publishing import readers
+    from tasks.store.store import Store
 
-    served = readers.refresh(options.with_nights(config))
+    cfg = options.with_nights(config)
+    served = readers.refresh(cfg, Store.of(cfg))
     shown = f"readers see {served.night}" if served.night else "none is shown to readers of the latest night"
     Console(soft_wrap=True).print(f"Rebuilt from {served.nights} published night(s); {shown}.")
 

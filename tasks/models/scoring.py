@@ -55,7 +55,9 @@ def stage_tables(
             "popular_items": _popular_rows(cfg, night, reads),
             "evaluations": evaluation_rows(night, verdict),
         }
-        return [delta.stage(cfg, name, rows, {"night": night}, run_id) for name, rows in tables.items()]
+        return [
+            delta.stage(reads.store, name, rows, {"night": night}, run_id) for name, rows in tables.items()
+        ]
 
 
 def _user_rows(

@@ -18,8 +18,8 @@ from typing import Literal
 
 from tasks.errors import PipelineError
 from tasks.running import stopping
-from tasks.settings.config import Config
 from tasks.store import delta, durable, locks
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -48,27 +48,27 @@ class Attempt:
 
 
 @contextmanager
-def recorded(cfg: Config, night: date, run_id: str) -> Iterator[int]:
+def recorded(store: Store, night: date, run_id: str) -> Iterator[int]:
     """Take the run's number, and keep what becomes of the work inside the `with`; yields the number."""
-    number = delta.next_attempt(cfg, night)
-    with (cfg.root / "attempts" / str(number)).open("rb") as lock:
+    number = delta.next_attempt(store, night)
+    with (store.local / "attempts" / str(number)).open("rb") as lock:
         locks.take(lock)
         began = Attempt(number, night.isoformat(), run_id, "running", _now())
-        _write(cfg, began)
+        _write(store, began)
         try:
             with stopping.when_ended(
-                lambda: _close(cfg, _ended(began, stopping.Stopped(stopping.sentence())))
+                lambda: _close(store, _ended(began, stopping.Stopped(stopping.sentence())))
             ):
                 yield number
         except BaseException as error:
-            _close(cfg, _ended(began, error))
+            _close(store, _ended(began, error))
             raise
-        _close(cfg, replace(began, state="done", ended_at=_now(), exit_code=0))
+        _close(store, replace(began, state="done", ended_at=_now(), exit_code=0))
 
 
-def every(cfg: Config) -> list[Attempt]:
+def every(store: Store) -> list[Attempt]:
     """Every run that left a record that can be read, oldest first."""
-    records = [path for path in (cfg.root / "attempts").glob("*.json") if path.stem.isdigit()]
+    records = [path for path in (store.local / "attempts").glob("*.json") if path.stem.isdigit()]
     found = [_read(path) for path in sorted(records, key=lambda path: int(path.stem))]
     return [attempt for attempt in found if attempt is not None]
 
@@ -86,16 +86,16 @@ def _ended(began: Attempt, error: BaseException) -> Attempt:
     )
 
 
-def _close(cfg: Config, ended: Attempt) -> None:
+def _close(store: Store, ended: Attempt) -> None:
     """The end of a run is what it is, also where the disk has no room left to say so."""
     try:
-        _write(cfg, ended)
+        _write(store, ended)
     except OSError as error:
         log.warning("attempt %d: its end could not be recorded: %s", ended.number, error)
 
 
-def _write(cfg: Config, attempt: Attempt) -> None:
-    path = cfg.root / "attempts" / f"{attempt.number}.json"
+def _write(store: Store, attempt: Attempt) -> None:
+    path = store.local / "attempts" / f"{attempt.number}.json"
     new = path.with_suffix(".new")
     new.write_text(json.dumps(asdict(attempt), indent=1) + "\n", encoding="utf-8")
     durable.replace(new, path)

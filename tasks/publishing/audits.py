@@ -23,6 +23,7 @@ from tasks.settings.days import window
 from tasks.store import delta, duck, parquet, sql
 from tasks.store.delta import Staged
 from tasks.store.pins import Reads
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -83,8 +84,8 @@ def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[St
     for one in staged:
         duck.view_files(con, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
-    duck.view_files(con, "active_events", reads.events.files(cfg, days))
-    con.register("staged_tables", _sizes(con, cfg, night, staged))
+    duck.view_files(con, "active_events", reads.events.files(days))
+    con.register("staged_tables", _sizes(con, cfg, reads.store, night, staged))
     duck.view(con, "audited_recommendations", "audited_recommendations")
     return _gather_catalogue(con, cfg, night, reads)
 
@@ -96,11 +97,11 @@ def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Rea
     not stop tonight: returns False then, if there are items that only it could know.
     """
     days = window(cfg, night)
-    recent = reads.events.files(cfg, days)
+    recent = reads.events.files(days)
     duck.view_files(con, "events", recent)
     duck.keep(con, "audited_catalogue", "audited_catalogue")
     lost = []
-    for file in _older_events(cfg, days[0]):
+    for file in _older_events(reads.store, days[0]):
         if not _unknown(con):
             return True
         try:
@@ -116,9 +117,9 @@ def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Rea
     return not lost
 
 
-def _older_events(cfg: Config, first: date) -> list[str]:
+def _older_events(store: Store, first: date) -> list[str]:
     """Files of days before this one, the newest day first."""
-    newest_first = reversed(delta.files(cfg, "events"))
+    newest_first = reversed(delta.files(store, "events"))
     return [file for file in newest_first if Path(file).parent.name < f"event_day={first}"]
 
 
@@ -126,10 +127,12 @@ def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
-def _sizes(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged]) -> pa.Table:
+def _sizes(
+    con: duck.Connection, cfg: Config, store: Store, night: date, staged: Sequence[Staged]
+) -> pa.Table:
     """What each table holds now and held on the night before, in words that `k` does not change."""
     compared = [one for one in staged if one.table not in MAY_BE_EMPTY]
-    before = _sizes_before(con, cfg, night)
+    before = _sizes_before(con, cfg, store, night)
     return pa.table(
         {
             "name": [one.table for one in compared],
@@ -148,14 +151,14 @@ def _size(con: duck.Connection, cfg: Config, name: str, files: Sequence[str | Pa
     return min(sum(parquet.rows_in(file) for file in files), cfg.recommendations.popular_items)
 
 
-def _sizes_before(con: duck.Connection, cfg: Config, night: date) -> dict[str, int]:
+def _sizes_before(con: duck.Connection, cfg: Config, store: Store, night: date) -> dict[str, int]:
     """Sizes in the last publication of the newest night before this one, if its files can be read."""
-    newest = {row["night"]: row for row in publications.read(cfg)}
+    newest = {row["night"]: row for row in publications.read(store)}
     first = night - timedelta(days=COMPARED_DAYS)
     for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
-        files = publications.pinned_files(cfg, newest[earlier])
+        files = publications.pinned_files(store, newest[earlier])
         try:
-            with duck.reading(cfg.root):
+            with duck.reading(store.local):
                 return {
                     name: _size(con, cfg, name, files[name]) for name in files if name not in MAY_BE_EMPTY
                 }

@@ -16,21 +16,22 @@ from tasks.models import workplace
 from tasks.publishing import readers, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta, duck
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
 
-def heal(cfg: Config) -> None:
+def heal(cfg: Config, store: Store) -> None:
     """Show readers what is published, and delete what no living run can still need.
 
     Raises WarehouseError when the publications cannot be read, or some that readers were shown are lost.
     """
-    published = wholeness.read(cfg)
+    published = wholeness.read(store)
     try:
         if published:
-            readers.refresh(cfg)
+            readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)
-    staged, scratch = delta.clean_stale(cfg), [*duck.remove_dead_scratch(cfg), *workplace.remove_dead(cfg)]
+    staged, scratch = delta.clean_stale(store), [*duck.remove_dead_scratch(cfg), *workplace.remove_dead(cfg)]
     if staged or scratch:
         log.info("removed %d staged file(s) and %d scratch folder(s) of dead runs", len(staged), len(scratch))

@@ -20,9 +20,9 @@ from typing import Any, Literal
 import pyarrow as pa
 
 from tasks.errors import FencedError, NightError, WarehouseError
-from tasks.settings.config import Config
 from tasks.store import delta, parquet, pins, tables
 from tasks.store.delta import Staged
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Facts:
 
 
 def publish(
-    cfg: Config, night: date, staged: Sequence[Staged], facts: Facts, move_latest: bool | None = None
+    store: Store, night: date, staged: Sequence[Staged], facts: Facts, move_latest: bool | None = None
 ) -> Publication:
     """Commit the staged tables and publish them together; the same content again publishes nothing.
 
@@ -79,21 +79,21 @@ def publish(
     Raises FencedError when a run of this night that started later has already written.
     """
     _check_whole(night, staged)
-    pinned = {one.table: pins.commit(cfg, one, facts.attempt, facts.run_id) for one in staged}
-    return _append(cfg, _row(night, pinned, facts), move_latest, facts.run_id)
+    pinned = {one.table: pins.commit(store, one, facts.attempt, facts.run_id) for one in staged}
+    return _append(store, _row(night, pinned, facts), move_latest, facts.run_id)
 
 
-def show_again(cfg: Config, night: date, *, run_id: str, attempt: int) -> Publication:
+def show_again(store: Store, night: date, *, run_id: str, attempt: int) -> Publication:
     """Point readers at an older night's files as they were published: one row, no data written."""
-    row = newest_of(read(cfg), night)
+    row = newest_of(read(store), night)
     if row is None:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
-    return _append(cfg, {**row, "attempt": attempt}, True, run_id)
+    return _append(store, {**row, "attempt": attempt}, True, run_id)
 
 
-def read(cfg: Config, version: int | None = None) -> list[Row]:
+def read(store: Store, version: int | None = None) -> list[Row]:
     """Every publication, oldest first; JSON is still text, and what older rows did not keep is None."""
-    rows = delta.rows(cfg, "publications", version)
+    rows = delta.rows(store, "publications", version)
     blank = dict.fromkeys(tables.table("publications").columns)
     return [] if rows is None else [blank | row for row in rows.sort_by("sequence").to_pylist()]
 
@@ -123,10 +123,10 @@ def why_champion_stays(rows: Sequence[Row], night: date) -> str | None:
     return None
 
 
-def pinned_files(cfg: Config, row: Row) -> dict[str, list[Path]]:
+def pinned_files(store: Store, row: Row) -> dict[str, list[Path]]:
     """Table name to the absolute paths of the files that a publication pins."""
     return {
-        name: [cfg.root / file for file in pin["files"]] for name, pin in json.loads(row["tables"]).items()
+        name: [store.local / file for file in pin["files"]] for name, pin in json.loads(row["tables"]).items()
     }
 
 
@@ -166,14 +166,14 @@ def _content_digest(pinned: Mapping[str, pins.Pin]) -> str:
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _append(cfg: Config, facts: Row, move_latest: bool | None, run_id: str) -> Publication:
+def _append(store: Store, facts: Row, move_latest: bool | None, run_id: str) -> Publication:
     night, attempt = facts["night"], facts["attempt"]
     for _ in range(PUBLISH_TRIES):
-        version = delta.version(cfg, "publications")
-        past = read(cfg, version)
+        version = delta.version(store, "publications")
+        past = read(store, version)
         newest = newest_of(past, night)
-        if newest is not None and _says_the_same(cfg, facts, newest, past, move_latest):
-            if not delta.move_fence(cfg, "publications", _fence(night), attempt, run_id, version):
+        if newest is not None and _says_the_same(store, facts, newest, past, move_latest):
+            if not delta.move_fence(store, "publications", _fence(night), attempt, run_id, version):
                 continue  # somebody published this night just now
             log.info("night %s: the same content is published already; nothing new", night)
             return _publication(newest, published=False)
@@ -183,40 +183,40 @@ def _append(cfg: Config, facts: Row, move_latest: bool | None, run_id: str) -> P
             "moves_latest": _moves(night, past) if move_latest is None else move_latest,
         }
         try:
-            _append_row(cfg, row, run_id)
+            _append_row(store, row, run_id)
             return _publication(row, published=True)
         except FencedError:
-            check_not_overtaken(cfg, night, attempt)  # else another night took our sequence number
+            check_not_overtaken(store, night, attempt)  # else another night took our sequence number
     raise WarehouseError(
         f"night {night}: {PUBLISH_TRIES} publications met another run's; run the night again"
     )
 
 
-def check_not_overtaken(cfg: Config, night: date, attempt: int) -> None:
+def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when a run of this night that started later has come to its publication."""
-    delta.check_fence(cfg, "publications", _fence(night), attempt)
+    delta.check_fence(store, "publications", _fence(night), attempt)
 
 
 def _fence(night: date) -> str:
     return f"night={night}"
 
 
-def _append_row(cfg: Config, row: Row, run_id: str) -> None:
+def _append_row(store: Store, row: Row, run_id: str) -> None:
     types = tables.table("publications").columns
     rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
-    staged = delta.stage(cfg, "publications", rows, {}, run_id)
+    staged = delta.stage(store, "publications", rows, {}, run_id)
     fences = {_fence(row["night"]): row["attempt"], "sequence": row["sequence"]}
-    delta.append(cfg, staged, fences, run_id)
+    delta.append(store, staged, fences, run_id)
 
 
 def _says_the_same(
-    cfg: Config, facts: Row, newest: Row, past: Sequence[Row], move_latest: bool | None
+    store: Store, facts: Row, newest: Row, past: Sequence[Row], move_latest: bool | None
 ) -> bool:
     """Would a new row tell readers nothing that the night's newest one does not, with its files intact?"""
     shown = latest(past)
     to_be_moved = move_latest is True and (shown is None or shown["sequence"] != newest["sequence"])
     same = facts["content_digest"] == newest["content_digest"] and _names_the_same_model(facts, newest)
-    return same and not to_be_moved and _is_intact(cfg, newest)
+    return same and not to_be_moved and _is_intact(store, newest)
 
 
 def _names_the_same_model(facts: Row, newest: Row) -> bool:
@@ -227,11 +227,11 @@ def _names_the_same_model(facts: Row, newest: Row) -> bool:
     return ours.run_id == theirs.run_id
 
 
-def _is_intact(cfg: Config, row: Row) -> bool:
+def _is_intact(store: Store, row: Row) -> bool:
     try:
         return all(
             parquet.digest(files) == json.loads(row["tables"])[name]["digest"]
-            for name, files in pinned_files(cfg, row).items()
+            for name, files in pinned_files(store, row).items()
         )
     except FileNotFoundError:
         return False

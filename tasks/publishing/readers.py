@@ -25,6 +25,7 @@ from tasks.publishing.publications import Row
 from tasks.publishing.wholeness import DATABASE
 from tasks.settings.config import Config
 from tasks.store import delta, duck, durable, tables
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Served:
     nights: int
 
 
-def refresh(cfg: Config) -> Served:
+def refresh(cfg: Config, store: Store) -> Served:
     """Rebuild serve.duckdb and `latest`; safe at any time, also while other runs publish and refresh.
 
     Raises WarehouseError when a publication that readers were shown is lost, a file of the shown night is
@@ -51,29 +52,29 @@ def refresh(cfg: Config) -> Served:
     """
     try:
         for pattern in (f".{DATABASE}-*", ".latest-*", "published/.*"):
-            _remove_dead(cfg.root.glob(pattern))
-        return _refreshed(cfg)
+            _remove_dead(store.local.glob(pattern))
+        return _refreshed(cfg, store)
     except OSError as error:
         raise WarehouseError(
-            f"{cfg.root}: what readers open could not be rebuilt, and is as it was; {error}; "
+            f"{store.local}: what readers open could not be rebuilt, and is as it was; {error}; "
             "free some space or mend the folder's permissions, then `rnnrec refresh`"
         ) from error
 
 
-def _refreshed(cfg: Config) -> Served:
+def _refreshed(cfg: Config, store: Store) -> Served:
     for _ in range(REFRESH_TRIES):
-        remembered = wholeness.highest_shown(cfg)
-        version = delta.version(cfg, "publications")
-        rows = publications.read(cfg, version)
-        if said := wholeness.lost(cfg, rows, remembered):
+        remembered = wholeness.highest_shown(store)
+        version = delta.version(store, "publications")
+        rows = publications.read(store, version)
+        if said := wholeness.lost(store, rows, remembered):
             raise WarehouseError(said)
         shown = publications.latest(rows)
         if rows:
-            _show(cfg, version, rows, shown)
-        if delta.version(cfg, "publications") == version:  # else a newer night must not be hidden by ours
+            _show(cfg, store, version, rows, shown)
+        if delta.version(store, "publications") == version:  # else a newer night must not be hidden by ours
             return _served(rows, shown)
     raise WarehouseError(
-        f"{cfg.root}: publications kept coming during {REFRESH_TRIES} refreshes; run it again"
+        f"{store.local}: publications kept coming during {REFRESH_TRIES} refreshes; run it again"
     )
 
 
@@ -84,37 +85,37 @@ def _served(rows: Sequence[Row], shown: Row | None) -> Served:
     return Served(shown["night"], shown["attempt"], shown["sequence"], nights)
 
 
-def _show(cfg: Config, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
+def _show(cfg: Config, store: Store, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
     """Make all beside first, so that a full disk is met before readers are moved; then rename."""
-    history = _history(cfg, rows, shown)
-    database, link = (cfg.root / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
+    history = _history(store, rows, shown)
+    database, link = (store.local / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
     try:
-        _build(cfg, database, version, history, shown)
+        _build(cfg, store, database, version, history, shown)
         _ask(cfg, database, len(rows), history, shown)
         if shown is not None:
-            _link_night(cfg, shown, link)
-        (cfg.root / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
-        durable.replace(database, cfg.root / DATABASE)
+            _link_night(store, shown, link)
+        (store.local / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
+        durable.replace(database, store.local / DATABASE)
         if shown is not None:
-            durable.replace(link, cfg.root / "latest")
+            durable.replace(link, store.local / "latest")
     finally:
         for path in (database, database.with_name(f"{database.name}.wal"), link):
             path.unlink(missing_ok=True)
 
 
-def _history(cfg: Config, rows: Sequence[Row], shown: Row | None) -> list[Row]:
+def _history(store: Store, rows: Sequence[Row], shown: Row | None) -> list[Row]:
     """The newest publication of each night, if its files are whole: one lost file must not hide tonight.
 
     Raises WarehouseError when it is the night to be shown whose file is not.
     """
-    if shown is not None and (fault := wholeness.changed(cfg, shown)):
+    if shown is not None and (fault := wholeness.changed(store, shown)):
         raise WarehouseError(
             f"night {shown['night']}: expected the published file {fault}; readers keep what they have; "
             "restore it from a backup, or run the night again"
         )
     kept = []
     for row in {row["night"]: row for row in rows}.values():  # oldest first: the last of a night stays
-        if fault := wholeness.fault(cfg, row):
+        if fault := wholeness.fault(store, row):
             log.warning(
                 "night %s is left out of the history: %s; restore it from a backup", row["night"], fault
             )
@@ -123,18 +124,20 @@ def _history(cfg: Config, rows: Sequence[Row], shown: Row | None) -> list[Row]:
     return kept
 
 
-def _build(cfg: Config, path: Path, version: int | None, history: Sequence[Row], shown: Row | None) -> None:
+def _build(
+    cfg: Config, store: Store, path: Path, version: int | None, history: Sequence[Row], shown: Row | None
+) -> None:
     with duck.connect(cfg, writable=path) as con:
-        files = delta.files(cfg, "publications", version)
+        files = delta.files(store, "publications", version)
         con.execute(
             f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
         )
         for name in tables.OUTPUTS:
-            pinned = [file for row in history for file in publications.pinned_files(cfg, row)[name]]
+            pinned = [file for row in history for file in publications.pinned_files(store, row)[name]]
             if pinned:
                 con.execute(f"create view {name}_history as select * from {_parquet(pinned, PRUNED)}")
             if shown is not None:
-                pinned = publications.pinned_files(cfg, shown)[name]
+                pinned = publications.pinned_files(store, shown)[name]
                 con.execute(f"create view {name} as select * from {_parquet(pinned)}")
 
 
@@ -165,25 +168,25 @@ def _parquet(files: Sequence[str | Path], options: str = "hive_partitioning = fa
     return f"read_parquet([{paths}], {options})"
 
 
-def _link_night(cfg: Config, shown: Row, link: Path) -> None:
+def _link_night(store: Store, shown: Row, link: Path) -> None:
     """A link to this publication's folder, which is made beside and then named, whole."""
-    old = cfg.root / "latest"
+    old = store.local / "latest"
     if old.exists() and not old.is_symlink():
         raise WarehouseError(f"{old}: expected a link made by us; got a folder or file; move it away")
     name = f"{shown['night']}-{shown['attempt']}"
-    folder = cfg.root / "published" / name
+    folder = store.local / "published" / name
     durable.make_folder(folder.parent)
     if not folder.is_dir():
-        _link_files(cfg, shown, folder)
-    _mend_files(cfg, shown, folder)
+        _link_files(store, shown, folder)
+    _mend_files(store, shown, folder)
     link.symlink_to(Path("published") / name)
 
 
-def _link_files(cfg: Config, shown: Row, folder: Path) -> None:
+def _link_files(store: Store, shown: Row, folder: Path) -> None:
     new = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
     try:
         new.mkdir()
-        for name, files in publications.pinned_files(cfg, shown).items():
+        for name, files in publications.pinned_files(store, shown).items():
             assert len(files) == 1, f"{name}: a partition is staged as one file"
             _link(files[0], new / f"{name}.parquet")
         durable.sync(new)
@@ -195,9 +198,9 @@ def _link_files(cfg: Config, shown: Row, folder: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _mend_files(cfg: Config, shown: Row, folder: Path) -> None:
+def _mend_files(store: Store, shown: Row, folder: Path) -> None:
     """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
-    for name, (file, *_) in publications.pinned_files(cfg, shown).items():
+    for name, (file, *_) in publications.pinned_files(store, shown).items():
         link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
         if not link.is_file() or link.stat().st_size != file.stat().st_size:
             try:

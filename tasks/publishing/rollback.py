@@ -21,6 +21,7 @@ from tasks.publishing.publications import Row
 from tasks.settings.config import Config
 from tasks.store import delta, parquet
 from tasks.store.pins import Model
+from tasks.store.store import Store
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,22 @@ def rollback(cfg: Config, night: date) -> RolledBack:
     or publications were lost, RegistryError when the registry does not answer, or lacks the model that the
     night was published with, its files included; nothing has moved then.
     """
-    row = publications.newest_of(wholeness.read(cfg), night)
+    store = Store.of(cfg)
+    row = publications.newest_of(wholeness.read(store), night)
     if row is None:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
-    _check_files(cfg, row)
-    _check_model(cfg, row)
+    _check_files(store, row)
+    _check_model(cfg, store, row)
     registry.set_champion(cfg, row["model_version"])
-    attempt = delta.next_attempt(cfg, night)
-    shown = publications.show_again(cfg, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
-    readers.refresh(cfg)
+    attempt = delta.next_attempt(store, night)
+    shown = publications.show_again(store, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
+    readers.refresh(cfg, store)
     return RolledBack(night, shown.published, shown.sequence, row["model_version"])
 
 
-def _check_files(cfg: Config, row: Row) -> None:
+def _check_files(store: Store, row: Row) -> None:
     pins = json.loads(row["tables"])
-    for name, files in publications.pinned_files(cfg, row).items():
+    for name, files in publications.pinned_files(store, row).items():
         lost = [file for file in files if not file.is_file()]
         if lost or parquet.digest(files) != pins[name]["digest"]:
             what = f"{lost[0]} is gone" if lost else f"the bytes of {files[0]} have changed"
@@ -64,19 +66,19 @@ def _check_files(cfg: Config, row: Row) -> None:
             )
 
 
-def _check_model(cfg: Config, row: Row) -> None:
+def _check_model(cfg: Config, store: Store, row: Row) -> None:
     """By run and by bytes: a number says little, since a new registry starts again from 1."""
-    with tempfile.TemporaryDirectory(prefix="rollback-", dir=cfg.root) as scratch:
+    with tempfile.TemporaryDirectory(prefix="rollback-", dir=store.local) as scratch:
         if row["model"] is not None:
             registry.check(cfg, Model.from_json(row["model"]), Path(scratch) / "model")
         else:
-            _check_unpinned(cfg, row, Path(scratch) / "model")
+            _check_unpinned(cfg, store, row, Path(scratch) / "model")
 
 
-def _check_unpinned(cfg: Config, row: Row, folder: Path) -> None:
+def _check_unpinned(cfg: Config, store: Store, row: Row, folder: Path) -> None:
     """An old publication names a number alone; the night that crowned it says what that model learnt from."""
     version = registry.get(cfg, row["model_version"])
-    rows = publications.read(cfg)
+    rows = publications.read(store)
     crowned = [one for one in rows if one["state"] == "fresh" and one["model_version"] == version.number]
     if crowned and version.data_digest not in {one["data_digest"] for one in crowned}:
         raise RegistryError(

@@ -15,6 +15,7 @@ from tasks.publishing.attempts import Attempt
 from tasks.publishing.publications import Row
 from tasks.settings.config import Config
 from tasks.settings.days import start
+from tasks.store.store import Store
 
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
 
@@ -57,7 +58,8 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
 
     now   with a zone; the clock's time when not given
     """
-    rows, runs = publications.read(cfg), attempts.every(cfg)
+    store = Store.of(cfg)
+    rows, runs = publications.read(store), attempts.every(store)
     published = {row["night"]: row for row in rows}
     run = {date.fromisoformat(one.night): one for one in runs}
     shown, moment = publications.latest(rows), _naive(now)
@@ -69,14 +71,14 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
 
 def is_published(cfg: Config, night: date) -> bool:
     """Has this night been published, by whichever run?"""
-    return publications.newest_of(publications.read(cfg), night) is not None
+    return publications.newest_of(publications.read(Store.of(cfg)), night) is not None
 
 
 def published(cfg: Config, night: date, now: datetime | None = None) -> str:
     """A sentence. Raises StaleError when the night is not published."""
     if is_published(cfg, night):
         return f"Night {night} is published."
-    rows = publications.read(cfg)
+    rows = publications.read(Store.of(cfg))
     newest = max((row["night"] for row in rows), default="none")
     raise StaleError(
         f"night {night} is not published; it was expected by now, {_naive(now):%Y-%m-%d %H:%M} UTC; "
@@ -87,11 +89,12 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:
     """Unhealthy: readers see nothing, or what was published longer than `max_age` ago, or the last run of
     the night they see or of a later one did not come to its end, or what they see was lost or damaged."""
-    moment, remembered = _naive(now), wholeness.highest_shown(cfg)
-    rows = publications.read(cfg)
+    store, moment = Store.of(cfg), _naive(now)
+    remembered = wholeness.highest_shown(store)
+    rows = publications.read(store)
     shown = publications.latest(rows)
-    wrong = [_what_happened(one, moment) for one in _broken(attempts.every(cfg), shown)]
-    wrong += filter(None, [wholeness.lost(cfg, rows, remembered), _damaged(cfg, shown)])
+    wrong = [_what_happened(one, moment) for one in _broken(attempts.every(store), shown)]
+    wrong += filter(None, [wholeness.lost(store, rows, remembered), _damaged(store, shown)])
     if shown is None:
         return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
     hours = _hours(moment - shown["published_at"])
@@ -125,8 +128,8 @@ def _broken(runs: Sequence[Attempt], shown: Row | None) -> list[Attempt]:
     return [last[night] for night in sorted(last) if last[night].state != "done"]
 
 
-def _damaged(cfg: Config, shown: Row | None) -> str:
-    if shown is None or not (fault := wholeness.fault(cfg, shown)):
+def _damaged(store: Store, shown: Row | None) -> str:
+    if shown is None or not (fault := wholeness.fault(store, shown)):
         return ""
     return (
         f"Night {shown['night']}: expected the published file {fault}; restore it from a backup, or run the "

@@ -17,29 +17,29 @@ from pathlib import Path
 from tasks.errors import SourceError, WarehouseError
 from tasks.publishing import publications
 from tasks.publishing.publications import Row
-from tasks.settings.config import Config
 from tasks.store import duck, parquet
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
 DATABASE = "serve.duckdb"
 
 
-def read(cfg: Config) -> list[Row]:
+def read(store: Store) -> list[Row]:
     """Every publication, oldest first. Raises WarehouseError when readers were shown one that is lost."""
-    remembered = highest_shown(cfg)
-    rows = publications.read(cfg)
-    if said := lost(cfg, rows, remembered):
+    remembered = highest_shown(store)
+    rows = publications.read(store)
+    if said := lost(store, rows, remembered):
         raise WarehouseError(said)
     return rows
 
 
-def highest_shown(cfg: Config) -> int:
+def highest_shown(store: Store) -> int:
     """The highest sequence number in serve.duckdb; 0 where none can be read: it is made anew from the log.
 
     To be asked before the publications are read: a run that publishes in between is then no loss.
     """
-    database = cfg.root / DATABASE
+    database = store.local / DATABASE
     if not database.is_file():
         return 0
     try:
@@ -57,22 +57,22 @@ def _copied(database: Path) -> Iterator[Path]:
         yield Path(shutil.copyfile(database, Path(folder) / DATABASE))
 
 
-def lost(cfg: Config, rows: Sequence[Row], remembered: int) -> str:
+def lost(store: Store, rows: Sequence[Row], remembered: int) -> str:
     """What to say when readers were shown a publication with a higher number than any of these rows has."""
     newest = max((row["sequence"] for row in rows), default=0)
     if newest >= remembered:
         return ""
     return (
-        f"{cfg.root / 'tables' / 'publications' / '_delta_log'}: expected publication {remembered}, which "
-        f"{cfg.root / DATABASE} has; the newest in the log is {newest or 'none'}: entries were lost; readers "
-        "keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
+        f"{store.local / 'tables' / 'publications' / '_delta_log'}: expected publication {remembered}, which "
+        f"{store.local / DATABASE} has; the newest in the log is {newest or 'none'}: entries were lost; "
+        "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
     )
 
 
-def fault(cfg: Config, row: Row) -> str:
+def fault(store: Store, row: Row) -> str:
     """The first file of a publication that is gone or cut short, and how; an empty text when none is."""
     pins = json.loads(row["tables"])
-    for name, files in publications.pinned_files(cfg, row).items():
+    for name, files in publications.pinned_files(store, row).items():
         for file in files:
             if not file.is_file():
                 return f"{file}; it is gone"
@@ -85,12 +85,12 @@ def fault(cfg: Config, row: Row) -> str:
     return ""
 
 
-def changed(cfg: Config, row: Row) -> str:
+def changed(store: Store, row: Row) -> str:
     """As `fault`, and every byte is read: what a footer does not tell is found too."""
-    if found := fault(cfg, row):
+    if found := fault(store, row):
         return found
     pins = json.loads(row["tables"])
-    for name, files in publications.pinned_files(cfg, row).items():
+    for name, files in publications.pinned_files(store, row).items():
         if parquet.digest(files) != pins[name]["digest"]:
             return f"{', '.join(map(str, files))}; its bytes have changed"
     return ""

@@ -19,6 +19,7 @@ from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, window
 from tasks.store import delta, duck, pins
+from tasks.store.store import Store
 
 EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
 LATEST = datetime(2100, 1, 1)
@@ -58,7 +59,7 @@ class _Tally:
     unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
 
 
-def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
+def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) -> Ingested:
     """Read every source, write the events of lead-in and window, and the night's rejects.
 
     attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
@@ -70,18 +71,18 @@ def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
     """
     found = sources.find(cfg)
     types = sources.id_types(found, cfg.events.columns)
-    settled.settle(cfg, types)
+    settled.settle(cfg, store, types)
     with duck.connect(cfg) as con:
         _create_tables(con, types)
         con.register("clock", clock(cfg, _written_days(cfg, night)))
         tally = _Tally()
         for source in found:
             _read(con, cfg, night, source, tally)
-        _write_rejects(con, cfg, night, run_id, attempt)
+        _write_rejects(con, store, night, run_id, attempt)
         _check_unusable(con, cfg, tally)
         _check_rejects(con, cfg, found, tally)
         _check_night(con, cfg, night, tally)
-        return _write_events(con, cfg, night, run_id, attempt, tally)
+        return _write_events(con, cfg, store, night, run_id, attempt, tally)
 
 
 def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
@@ -146,20 +147,20 @@ def _written_days(cfg: Config, night: date) -> list[date]:
     return [*lead_in(cfg, night), *window(cfg, night)]
 
 
-def _write_rejects(con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int) -> None:
+def _write_rejects(con: duck.Connection, store: Store, night: date, run_id: str, attempt: int) -> None:
     rows = duck.batches(duck.query(con, "rejects", night=night))
-    delta.replace_partition(cfg, "rejects", rows, {"night": night}, run_id, attempt)
+    delta.replace_partition(store, "rejects", rows, {"night": night}, run_id, attempt)
 
 
 def _write_events(
-    con: duck.Connection, cfg: Config, night: date, run_id: str, attempt: int, tally: _Tally
+    con: duck.Connection, cfg: Config, store: Store, night: date, run_id: str, attempt: int, tally: _Tally
 ) -> Ingested:
     written: dict[date, pins.Pin] = {}
     for day in _written_days(cfg, night):
         rows = duck.batches(duck.query(con, "events", day=day))
-        staged = delta.stage(cfg, "events", rows, {"event_day": day}, run_id)
-        written[day] = pins.commit(cfg, staged, attempt, run_id)
-    events = pins.Days("events", written)
+        staged = delta.stage(store, "events", rows, {"event_day": day}, run_id)
+        written[day] = pins.commit(store, staged, attempt, run_id)
+    events = pins.Days(store, "events", written)
     contents = "".join(f"{day} {pin.digest}\n" for day, pin in written.items())
     return Ingested(
         lines=tally.lines,

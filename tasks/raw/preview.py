@@ -22,6 +22,7 @@ from tasks.settings.config import Columns, Config
 from tasks.settings.days import clock, window
 from tasks.settings.guesses import closest
 from tasks.store import duck
+from tasks.store.store import Store
 
 EXAMPLES = 3
 EVER = (ingestion.EARLIEST.date(), ingestion.LATEST.date())
@@ -90,7 +91,7 @@ def look(cfg: Config, night: date | None) -> Preview:
     _check_device(cfg)
     found = sources.find(cfg)
     _check_columns(cfg.events.columns, found)
-    settled.compare(cfg, sources.id_types(found, cfg.events.columns))
+    settled.compare(cfg, Store.of(cfg), sources.id_types(found, cfg.events.columns))
     files = tuple(zip(found, _read(cfg, found, sampled=True), strict=True))
     total = _sum(seen for _, seen in files)
     _check_usable(total)

@@ -19,39 +19,40 @@ from tasks.raw.sources import IdType
 from tasks.settings import zones
 from tasks.settings.config import Config
 from tasks.store import delta, durable
+from tasks.store.store import Store
 
 SEEN = datetime(1990, 1, 1), datetime(2100, 1, 1)  # zones that agree over this time are two names of one
 
 
-def settle(cfg: Config, id_types: Mapping[str, IdType]) -> None:
+def settle(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> None:
     """Compare with what is settled, and settle what is not; nothing else is written before."""
-    compare(cfg, id_types)
-    if not _zone_file(cfg).exists():
-        _write(_zone_file(cfg), cfg.events.timezone)
+    compare(cfg, store, id_types)
+    if not _zone_file(store).exists():
+        _write(_zone_file(store), cfg.events.timezone)
 
 
-def compare(cfg: Config, id_types: Mapping[str, IdType]) -> None:
+def compare(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> None:
     """Compare with what is settled, and write nothing.
 
     id_types   column to its type in tonight's sources
     Raises WarehouseError for other ids, ConfigurationError for another zone.
     """
     for column, kind in id_types.items():
-        _check_id(cfg, column, kind)
-    _check_zone(cfg)
+        _check_id(store, column, kind)
+    _check_zone(store, cfg.events.timezone)
 
 
-def _zone_file(cfg: Config) -> Path:
-    return cfg.root / "timezone"
+def _zone_file(store: Store) -> Path:
+    return store.local / "timezone"
 
 
-def _check_id(cfg: Config, column: str, kind: IdType) -> None:
-    schema = delta.schema(cfg, "events")
+def _check_id(store: Store, column: str, kind: IdType) -> None:
+    schema = delta.schema(store, "events")
     was = kind.sql if schema is None else _sql_type(schema.field(column).type)
     if was != kind.sql:
         raise WarehouseError(
-            f"{column}: expected {was}, as the events in {cfg.root} have it; {_came(kind)}, or begin a new "
-            "warehouse.root and backfill it, with sources as they will stay"
+            f"{column}: expected {was}, as the events in {store.local} have it; {_came(kind)}, or begin a "
+            "new warehouse.root and backfill it, with sources as they will stay"
         )
 
 
@@ -71,14 +72,14 @@ def _sql_type(kind: pa.DataType) -> str:
     return "BIGINT" if pa.types.is_integer(kind) else "VARCHAR"
 
 
-def _check_zone(cfg: Config) -> None:
-    file, zone = _zone_file(cfg), cfg.events.timezone
+def _check_zone(store: Store, zone: str) -> None:
+    file = _zone_file(store)
     if not file.exists():
         return
     was = file.read_text(encoding="utf-8").strip()
     if was != zone and not _agree(was, zone):
         raise ConfigurationError(
-            f"events.timezone: expected {was!r}, in which the days of {cfg.root} were cut; got {zone!r}; "
+            f"events.timezone: expected {was!r}, in which the days of {store.local} were cut; got {zone!r}; "
             "set it back, or begin a new warehouse.root and backfill it"
         )
 

@@ -62,15 +62,16 @@ def sessionize(
         written: dict[date, pins.Pin] = {}
         for day in days:
             rows = duck.batches(duck.query(con, "sessions", day=day, min_length=least))
-            staged = delta.stage(cfg, "sessions", rows, {"session_day": day}, run_id)
-            written[day] = pins.commit(cfg, staged, attempt, run_id)
+            staged = delta.stage(events.store, "sessions", rows, {"session_day": day}, run_id)
+            written[day] = pins.commit(events.store, staged, attempt, run_id)
         _derive(con, cfg, night, events, work)
-    return Sessionized(sessions, items, users, days[0], days[-1], pins.Days("sessions", written), work)
+    pinned = pins.Days(events.store, "sessions", written)
+    return Sessionized(sessions, items, users, days[0], days[-1], pinned, work)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
     """Put sessions of any length before DuckDB as the table `found`, those of the lead-in too."""
-    duck.view_files(con, "events_to_cut", events.files(cfg))
+    duck.view_files(con, "events_to_cut", events.files())
     con.register("clock", clock(cfg, list(events.pins)))
     buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
     settings = _settings(cfg) | {"buckets": buckets}
@@ -81,7 +82,7 @@ def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
 
 def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, work: Path) -> None:
     """Keep what `splitting` hands out of this cut; a rerun of the night is another attempt with its own."""
-    view_events(con, cfg, events, window(cfg, night))
+    view_events(con, events, window(cfg, night))
     params: dict[str, dict[str, Any]] = {ACTIVE_USERS: {"since": active_since(cfg, night)}, POPULAR_ITEMS: {}}
     work.mkdir(parents=True, exist_ok=True)
     for name in DERIVED:
@@ -96,9 +97,9 @@ def active_since(cfg: Config, night: date) -> datetime:
     return start(cfg, max(first_active, window(cfg, night)[0]))
 
 
-def view_events(con: duck.Connection, cfg: Config, events: pins.Days, days: Sequence[date]) -> None:
+def view_events(con: duck.Connection, events: pins.Days, days: Sequence[date]) -> None:
     """Put the events of these days before DuckDB as `window_events`."""
-    duck.view_files(con, "window_events", events.files(cfg, days))
+    duck.view_files(con, "window_events", events.files(days))
 
 
 def _settings(cfg: Config) -> dict[str, Any]:

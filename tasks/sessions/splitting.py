@@ -50,7 +50,7 @@ def active_users(reads: pins.Reads) -> pa.Table:
 def seen_items(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
     """(user_id, items): the window's distinct items of the same users, in the same order, as active_users."""
     with duck.connect(cfg) as con:
-        cutting.view_events(con, cfg, reads.events, window(cfg, night))
+        cutting.view_events(con, reads.events, window(cfg, night))
         return duck.arrow(duck.query(con, "seen_items", since=cutting.active_since(cfg, night)))
 
 
@@ -66,5 +66,5 @@ def _derived(reads: pins.Reads, name: str) -> pa.Table:
 
 def _sessions(cfg: Config, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:
     with duck.connect(cfg) as con:
-        duck.view_files(con, "window_sessions", reads.sessions.files(cfg))
+        duck.view_files(con, "window_sessions", reads.sessions.files())
         return duck.arrow(duck.query(con, query, **params))

@@ -27,8 +27,8 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
 from tasks.errors import FencedError, WarehouseError
-from tasks.settings.config import Config
 from tasks.store import durable, parquet, tables
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -62,16 +62,16 @@ class Staged:
 # ---------------------------------------------------------------------------------------------- attempts
 
 
-def next_attempt(cfg: Config, night: date) -> int:
+def next_attempt(store: Store, night: date) -> int:
     """A number higher than that of any run before: whoever starts later has the higher one.
 
     One counter serves all nights, since two nights may rewrite the same day of events.
     """
-    folder = cfg.root / "attempts"
+    folder = store.local / "attempts"
     durable.make_folder(folder)
     taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     looked_at = NEWEST_ENTRIES if taken else None
-    attempt = max([*taken, _highest_committed(cfg, looked_at)]) + 1
+    attempt = max([*taken, _highest_committed(store, looked_at)]) + 1
     while not _claim(folder / str(attempt), _day(night)):
         attempt += 1
     return attempt
@@ -89,14 +89,14 @@ def _claim(path: Path, night: str) -> bool:
     return True
 
 
-def _highest_committed(cfg: Config, newest: int | None) -> int:
+def _highest_committed(store: Store, newest: int | None) -> int:
     """So that a folder of attempts which was lost, or is older than the tables, fences no later run out.
 
     newest   how many entries of each table's log to look at; None for all
     """
     highest = 0
     for name in tables.TABLES:
-        entries = sorted((_folder(cfg, name) / "_delta_log").glob("*.json"))
+        entries = sorted((_folder(store, name) / "_delta_log").glob("*.json"))
         for entry in entries[-newest if newest else None :]:
             numbers = [int(action["txn"]["version"]) for action in _actions(entry) if "txn" in action]
             highest = max([highest, *numbers])
@@ -107,7 +107,7 @@ def _highest_committed(cfg: Config, newest: int | None) -> int:
 
 
 def stage(
-    cfg: Config,
+    store: Store,
     name: str,
     rows: pa.Table | pa.RecordBatchReader,
     partition: Mapping[str, date],
@@ -119,8 +119,8 @@ def stage(
     Raises WarehouseError for columns, types or days that are not the table's.
     """
     day = _partition_day(name, partition)
-    schema = _schema(cfg, name, rows.schema)
-    folder = _folder(cfg, name) / _partition_path(partition)
+    schema = _schema(store, name, rows.schema)
+    folder = _folder(store, name) / _partition_path(partition)
     durable.make_folder(folder)
     with _new_file(folder, run_id) as file:
         count = _write(name, file, rows, schema, day)
@@ -185,10 +185,10 @@ def _new_file(folder: Path, run_id: str) -> BinaryIO:
     raise WarehouseError(f"{folder}: expected a free file name for run {run_id}; start a new run")
 
 
-def _schema(cfg: Config, name: str, given: pa.Schema) -> pa.Schema:
+def _schema(store: Store, name: str, given: pa.Schema) -> pa.Schema:
     """What the rows are written as: the table's schema, or the one these first rows decide."""
     wanted = tables.schema_for(name, given)
-    table = _open(cfg, name)
+    table = _open(store, name)
     if table is not None:
         _same_types(name, _arrow_schema(table), wanted)
     return wanted
@@ -207,7 +207,7 @@ def _same_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
 # ---------------------------------------------------------------------------------------------- committing
 
 
-def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
+def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> int:
     """Make the staged files the whole content of their partition, in one step; returns the table's version.
 
     A partition that already holds the same bytes keeps its files: only the fence moves, the staged files go.
@@ -218,60 +218,60 @@ def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> int:
     filters = [(column, "=", value.isoformat()) for column, value in staged.partition.items()]
     fence = _fence(staged.table, staged.partition)
     for _ in range(COMMIT_TRIES):
-        table = _opened_or_created(cfg, staged)
-        if _holds(_paths(cfg, staged.table, table, [day]), staged):
-            version = _fence_same(cfg, table, staged, fence, attempt, run_id)
+        table = _opened_or_created(store, staged)
+        if _holds(_paths(store, staged.table, table, [day]), staged):
+            version = _fence_same(store, table, staged, fence, attempt, run_id)
         else:
             _check_fence(table, fence, attempt)
-            files = [_add_action(cfg, staged, Path(file)) for file in staged.files]
+            files = [_add_action(store, staged, Path(file)) for file in staged.files]
             token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
-            version = _transact(cfg, staged.table, table, files, filters, {fence: attempt}, token)
+            version = _transact(store, staged.table, table, files, filters, {fence: attempt}, token)
         if version is not None:
             return version
     raise _crowded(staged.table)
 
 
-def append(cfg: Config, staged: Staged, fences: Mapping[str, int], run_id: str) -> int:
+def append(store: Store, staged: Staged, fences: Mapping[str, int], run_id: str) -> int:
     """Add staged rows to a table without partitions, in one step; returns the table's version.
 
     fences   names to numbers, each of which must be higher than any committed under that name
     Raises FencedError when one is not.
     """
     for _ in range(COMMIT_TRIES):
-        table = _opened_or_created(cfg, staged)
+        table = _opened_or_created(store, staged)
         for fence, number in fences.items():
             _check_fence(table, fence, number)
-        files = [_add_action(cfg, staged, Path(file)) for file in staged.files]
+        files = [_add_action(store, staged, Path(file)) for file in staged.files]
         token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
-        version = _transact(cfg, staged.table, table, files, None, fences, token)
+        version = _transact(store, staged.table, table, files, None, fences, token)
         if version is not None:
             return version
     raise _crowded(staged.table)
 
 
-def check_fence(cfg: Config, name: str, fence: str, number: int) -> None:
+def check_fence(store: Store, name: str, fence: str, number: int) -> None:
     """Raises FencedError when this number or a higher one was committed under the fence's name."""
-    table = _open(cfg, name)
+    table = _open(store, name)
     if table is not None:
         _check_fence(table, fence, number)
 
 
-def move_fence(cfg: Config, name: str, fence: str, number: int, run_id: str, seen: int | None) -> bool:
+def move_fence(store: Store, name: str, fence: str, number: int, run_id: str, seen: int | None) -> bool:
     """Commit a number and change no row: whoever has a lower one is fenced from now on.
 
     seen   the version that was looked at; False when a writer under the same fence came after it
     Raises FencedError when that version has this number or a higher one.
     """
-    table = _existing(cfg, name, seen)
+    table = _existing(store, name, seen)
     _check_fence(table, fence, number)
     return (
-        _transact(cfg, name, table, [_same_file(table)], None, {fence: number}, {"run_id": run_id})
+        _transact(store, name, table, [_same_file(table)], None, {fence: number}, {"run_id": run_id})
         is not None
     )
 
 
 def replace_partition(
-    cfg: Config,
+    store: Store,
     name: str,
     rows: pa.Table | pa.RecordBatchReader,
     partition: Mapping[str, date],
@@ -279,7 +279,7 @@ def replace_partition(
     attempt: int,
 ) -> int:
     """Stage and commit at once, for tables that are not audited before; returns the table's version."""
-    return commit(cfg, stage(cfg, name, rows, partition, run_id), attempt, run_id)
+    return commit(store, stage(store, name, rows, partition, run_id), attempt, run_id)
 
 
 def _crowded(name: str) -> WarehouseError:
@@ -290,14 +290,14 @@ def _crowded(name: str) -> WarehouseError:
 
 
 def _fence_same(
-    cfg: Config, table: DeltaTable, staged: Staged, fence: str, attempt: int, run_id: str
+    store: Store, table: DeltaTable, staged: Staged, fence: str, attempt: int, run_id: str
 ) -> int | None:
     """Fence older runs out of a partition that already has our bytes; None when another was quicker."""
     if (table.transaction_version(fence) or 0) >= attempt:  # ours, or a newer run's with the same bytes
         return int(table.version())
     day = next(iter(staged.partition.values()))
     token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
-    version = _transact(cfg, staged.table, table, [_same_file(table, day)], None, {fence: attempt}, token)
+    version = _transact(store, staged.table, table, [_same_file(table, day)], None, {fence: attempt}, token)
     if version is not None:
         for file in staged.files:  # never committed: this run had not written the partition before
             Path(file).unlink(missing_ok=True)
@@ -318,7 +318,7 @@ def _check_fence(table: DeltaTable, fence: str, number: int) -> None:
 
 
 def _transact(
-    cfg: Config,
+    store: Store,
     name: str,
     table: DeltaTable,
     files: list[AddAction],
@@ -347,14 +347,14 @@ def _transact(
         )
     except CommitFailedError:
         return None
-    return _sync_log(cfg, name, table.version(), token)
+    return _sync_log(store, name, table.version(), token)
 
 
-def _add_action(cfg: Config, staged: Staged, file: Path) -> AddAction:
+def _add_action(store: Store, staged: Staged, file: Path) -> AddAction:
     facts = file.stat()
     values = {column: day.isoformat() for column, day in staged.partition.items()}
     stats = json.dumps({"numRecords": pq.read_metadata(file).num_rows})
-    path = str(file.relative_to(_folder(cfg, staged.table)))
+    path = str(file.relative_to(_folder(store, staged.table)))
     return AddAction(path, facts.st_size, values, int(facts.st_mtime * 1000), True, stats)
 
 
@@ -372,10 +372,10 @@ def _same_file(table: DeltaTable, day: date | None = None) -> AddAction:
     raise AssertionError("only a table that has files is fenced without a change")
 
 
-def _sync_log(cfg: Config, name: str, before: int, token: Mapping[str, object]) -> int:
+def _sync_log(store: Store, name: str, before: int, token: Mapping[str, object]) -> int:
     """fsync the new log entries (the library does not); returns the version that carries our token."""
-    folder = _folder(cfg, name) / "_delta_log"
-    for version in range(before + 1, _existing(cfg, name).version() + 1):
+    folder = _folder(store, name) / "_delta_log"
+    for version in range(before + 1, _existing(store, name).version() + 1):
         entry = folder / f"{version:020d}.json"
         infos = [action["commitInfo"] for action in _actions(entry) if "commitInfo" in action]
         if any(all(info.get(key) == value for key, value in token.items()) for info in infos):
@@ -387,14 +387,14 @@ def _sync_log(cfg: Config, name: str, before: int, token: Mapping[str, object]) 
     )
 
 
-def _opened_or_created(cfg: Config, staged: Staged) -> DeltaTable:
+def _opened_or_created(store: Store, staged: Staged) -> DeltaTable:
     schema = tables.schema_for(staged.table, pq.read_schema(staged.files[0]))
-    table = _open(cfg, staged.table) or _create(cfg, staged.table, schema)
+    table = _open(store, staged.table) or _create(store, staged.table, schema)
     _same_types(staged.table, _arrow_schema(table), schema)
-    return _with_columns(cfg, staged.table, table, schema)
+    return _with_columns(store, staged.table, table, schema)
 
 
-def _with_columns(cfg: Config, name: str, table: DeltaTable, wanted: pa.Schema) -> DeltaTable:
+def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema) -> DeltaTable:
     """A table made by an older version of ours gets the columns it lacks; in its old rows they are null."""
     present = _arrow_schema(table).names
     missing = pa.schema([field for field in wanted if field.name not in present])
@@ -403,20 +403,20 @@ def _with_columns(cfg: Config, name: str, table: DeltaTable, wanted: pa.Schema) 
     try:
         table.alter.add_columns(Schema.from_arrow(missing).fields)
     except DeltaError:
-        if not set(missing.names) <= set(_arrow_schema(_existing(cfg, name)).names):
+        if not set(missing.names) <= set(_arrow_schema(_existing(store, name)).names):
             raise  # else another run has added them at the same time
-    _sync_entries(cfg, name)
-    return _existing(cfg, name)
+    _sync_entries(store, name)
+    return _existing(store, name)
 
 
-def _sync_entries(cfg: Config, name: str) -> None:
-    log = _folder(cfg, name) / "_delta_log"
+def _sync_entries(store: Store, name: str) -> None:
+    log = _folder(store, name) / "_delta_log"
     for entry in (max(log.glob("*.json")), log):
         durable.sync(entry)
 
 
-def _create(cfg: Config, name: str, schema: pa.Schema) -> DeltaTable:
-    folder = _folder(cfg, name)
+def _create(store: Store, name: str, schema: pa.Schema) -> DeltaTable:
+    folder = _folder(store, name)
     partition = tables.table(name).partition
     try:
         DeltaTable.create(
@@ -427,7 +427,7 @@ def _create(cfg: Config, name: str, schema: pa.Schema) -> DeltaTable:
             raise
     for path in (folder / "_delta_log" / f"{0:020d}.json", folder / "_delta_log", folder, folder.parent):
         durable.sync(path)
-    return _existing(cfg, name)
+    return _existing(store, name)
 
 
 def _holds(present: list[str], staged: Staged) -> bool:
@@ -439,9 +439,9 @@ def _holds(present: list[str], staged: Staged) -> bool:
         return False
 
 
-def writer(cfg: Config, name: str, partition: Mapping[str, date]) -> int:
+def writer(store: Store, name: str, partition: Mapping[str, date]) -> int:
     """The highest run number that has written this partition; 0 for none."""
-    table = _open(cfg, name)
+    table = _open(store, name)
     if table is None:
         return 0
     return int(table.transaction_version(_fence(name, partition)) or 0)
@@ -451,31 +451,31 @@ def writer(cfg: Config, name: str, partition: Mapping[str, date]) -> int:
 
 
 def files(
-    cfg: Config, name: str, version: int | None = None, partitions: Sequence[date] | None = None
+    store: Store, name: str, version: int | None = None, partitions: Sequence[date] | None = None
 ) -> list[str]:
     """Absolute paths of a version's files (default: the newest), of these days only; [] for no such table."""
-    table = _open(cfg, name, version)
-    return [] if table is None else _paths(cfg, name, table, partitions)
+    table = _open(store, name, version)
+    return [] if table is None else _paths(store, name, table, partitions)
 
 
-def version(cfg: Config, name: str) -> int | None:
+def version(store: Store, name: str) -> int | None:
     """The newest version of a table; None when there is no table yet."""
-    table = _open(cfg, name)
+    table = _open(store, name)
     return None if table is None else int(table.version())
 
 
-def schema(cfg: Config, name: str) -> pa.Schema | None:
+def schema(store: Store, name: str) -> pa.Schema | None:
     """The columns of a table with the types its first rows gave them; None when there is no table yet."""
-    table = _open(cfg, name)
+    table = _open(store, name)
     return None if table is None else _arrow_schema(table)
 
 
-def rows(cfg: Config, name: str, version: int | None = None) -> pa.Table | None:
+def rows(store: Store, name: str, version: int | None = None) -> pa.Table | None:
     """All rows of a small table, in no order; None when there is no table or no row yet.
 
     Raises WarehouseError that names a file which is gone or damaged.
     """
-    parts = [_part(name, file) for file in files(cfg, name, version)]
+    parts = [_part(name, file) for file in files(store, name, version)]
     return pa.concat_tables(parts, promote_options="default") if parts else None
 
 
@@ -493,9 +493,9 @@ def _part(name: str, file: str) -> pa.Table:
         ) from error
 
 
-def _paths(cfg: Config, name: str, table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:
+def _paths(store: Store, name: str, table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:
     """From relative names, since file_uris() escapes what a folder above may have, such as a space."""
-    folder = _folder(cfg, name)
+    folder = _folder(store, name)
     found = [str(folder / path) for path in pa.table(table.get_add_actions())["path"].to_pylist()]
     if partitions is not None:
         days = {_day(day) for day in partitions}
@@ -503,16 +503,16 @@ def _paths(cfg: Config, name: str, table: DeltaTable, partitions: Sequence[date]
     return sorted(found)
 
 
-def _open(cfg: Config, name: str, version: int | None = None) -> DeltaTable | None:
+def _open(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
     tables.table(name)
-    if not DeltaTable.is_deltatable(_folder(cfg, name)):
+    if not DeltaTable.is_deltatable(_folder(store, name)):
         return None
-    return _existing(cfg, name, version)
+    return _existing(store, name, version)
 
 
-def _existing(cfg: Config, name: str, version: int | None = None) -> DeltaTable:
+def _existing(store: Store, name: str, version: int | None = None) -> DeltaTable:
     """The table as its log has it. Raises WarehouseError that names the entries which cannot be read."""
-    folder = _folder(cfg, name) / "_delta_log"
+    folder = _folder(store, name) / "_delta_log"
     entries = [entry for entry in os.scandir(folder) if _is_entry(entry)]
     empty, newest = (
         [entry for entry in entries if not entry.stat().st_size],
@@ -521,7 +521,7 @@ def _existing(cfg: Config, name: str, version: int | None = None) -> DeltaTable:
     for entry in [*empty, *([newest] if newest else [])]:
         _actions(Path(entry.path))  # the library takes a torn entry for a commit of less, or of nothing
     try:
-        return DeltaTable(_folder(cfg, name), version=version)
+        return DeltaTable(_folder(store, name), version=version)
     except (DeltaError, OSError, ValueError) as error:
         raise _torn(name, _unreadable(folder) or [folder], str(error)) from error
 
@@ -573,8 +573,8 @@ def _is_action(one: object) -> bool:
     return isinstance(one, dict) and all(isinstance(value, dict) for value in one.values())
 
 
-def _folder(cfg: Config, name: str) -> Path:
-    return cfg.root / "tables" / name
+def _folder(store: Store, name: str) -> Path:
+    return store.local / "tables" / name
 
 
 def _partition_day(name: str, partition: Mapping[str, date]) -> date | None:
@@ -601,7 +601,7 @@ def _day(day: date) -> str:
 # ---------------------------------------------------------------------------------------------- cleaning
 
 
-def clean_stale(cfg: Config, older_than_hours: float = 48.0) -> list[str]:
+def clean_stale(store: Store, older_than_hours: float = 48.0) -> list[str]:
     """Delete staged files of dead runs: those that no log entry, old or new, has ever named.
 
     older_than_hours   longer than any run takes; younger files may still be committed
@@ -610,7 +610,7 @@ def clean_stale(cfg: Config, older_than_hours: float = 48.0) -> list[str]:
     limit = time.time() - older_than_hours * 3600
     removed = []
     for name in tables.TABLES:
-        folder = _folder(cfg, name)
+        folder = _folder(store, name)
         try:
             named = _ever_named(folder)
         except WarehouseError as error:

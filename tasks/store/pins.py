@@ -21,6 +21,7 @@ from tasks.settings.config import Config
 from tasks.settings.days import lead_in, window
 from tasks.store import delta, parquet
 from tasks.store.delta import Staged
+from tasks.store.store import Store
 
 WRITERS = {"events": "ingest", "sessions": "sessionize"}
 
@@ -45,15 +46,21 @@ class Pin:
 
 @dataclass(frozen=True)
 class Days:
-    """Days of one table, each pinned."""
+    """Days of one table, each pinned, in the store where they lie."""
 
+    store: Store = field(repr=False)
     table: str
     pins: Mapping[date, Pin]
 
-    def files(self, cfg: Config, days: Sequence[date] | None = None) -> list[str]:
+    def files(self, days: Sequence[date] | None = None) -> list[str]:
         """Absolute paths of these days' files (default: of all). Raises EmptyNightError without any."""
         wanted = list(self.pins) if days is None else days
-        found = [str(cfg.root / file) for day in wanted if day in self.pins for file in self.pins[day].files]
+        found = [
+            str(self.store.local / file)
+            for day in wanted
+            if day in self.pins
+            for file in self.pins[day].files
+        ]
         if not found:
             raise EmptyNightError(
                 f"{self.table}: expected some from {wanted[0] if wanted else 'any day'} on; got none; "
@@ -104,38 +111,45 @@ class Reads:
     sessions: Days
     derived: Path | None = None
 
+    @property
+    def store(self) -> Store:
+        """Where both lie."""
+        return self.events.store
+
     def as_json(self) -> str:
         """What a publication keeps: table → day → version, rows, digest, files."""
         both = {days.table: days.as_dict() for days in (self.events, self.sessions)}
         return json.dumps(both, sort_keys=True)
 
 
-def commit(cfg: Config, staged: Staged, attempt: int, run_id: str) -> Pin:
+def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> Pin:
     """`delta.commit`, and the files that are the partition's content from then on. Raises FencedError."""
-    version = delta.commit(cfg, staged, attempt, run_id)
-    files = delta.files(cfg, staged.table, version, list(staged.partition.values()))
-    return Pin(version, staged.rows, staged.digest, _below(cfg, files))
+    version = delta.commit(store, staged, attempt, run_id)
+    files = delta.files(store, staged.table, version, list(staged.partition.values()))
+    return Pin(version, staged.rows, staged.digest, _below(store, files))
 
 
-def newest(cfg: Config, night: date) -> Reads:
+def newest(cfg: Config, store: Store, night: date) -> Reads:
     """Whatever lies in the tables now for this night's days: for a look at them, never for a night itself."""
     days = window(cfg, night)
-    events = _present(cfg, "events", [*lead_in(cfg, night), *days])
-    return Reads(events, _present(cfg, "sessions", days))
+    events = _present(store, "events", [*lead_in(cfg, night), *days])
+    return Reads(events, _present(store, "sessions", days))
 
 
-def _present(cfg: Config, table: str, days: Sequence[date]) -> Days:
-    version = delta.version(cfg, table)
+def _present(store: Store, table: str, days: Sequence[date]) -> Days:
+    version = delta.version(store, table)
     if version is None:
-        return Days(table, {})
-    found = {day: delta.files(cfg, table, version, [day]) for day in days}
-    return Days(table, {day: _as_found(cfg, version, files) for day, files in found.items() if files})
+        return Days(store, table, {})
+    found = {day: delta.files(store, table, version, [day]) for day in days}
+    return Days(
+        store, table, {day: _as_found(store, version, files) for day, files in found.items() if files}
+    )
 
 
-def _as_found(cfg: Config, version: int, files: Sequence[str]) -> Pin:
+def _as_found(store: Store, version: int, files: Sequence[str]) -> Pin:
     rows = sum(pq.read_metadata(file).num_rows for file in files)
-    return Pin(version, rows, parquet.digest(files), _below(cfg, files))
+    return Pin(version, rows, parquet.digest(files), _below(store, files))
 
 
-def _below(cfg: Config, files: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(Path(file).relative_to(cfg.root)) for file in files)
+def _below(store: Store, files: Sequence[str]) -> tuple[str, ...]:
+    return tuple(str(Path(file).relative_to(store.local)) for file in files)

@@ -18,6 +18,7 @@ from tasks.models import registry
 from tasks.publishing import readers
 from tasks.settings.config import Config
 from tasks.store import delta, tables
+from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
@@ -104,10 +105,10 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "source_file": "logs/a.ndjson",
     }
     rows = pa.Table.from_pylist([event])
-    delta.replace_partition(cfg, "events", rows, {"event_day": driver.FRIDAY}, "run", 1)
+    delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": driver.FRIDAY}, "run", 1)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     driver.publish_night(cfg, driver.SATURDAY, users=5)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     return cfg.base
 
 

@@ -20,6 +20,7 @@ from tasks import errors
 from tasks.running import stopping
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text(encoding="utf-8")
@@ -143,7 +144,9 @@ def test_the_query_of_rejects_runs_as_written(
             "raw": ['{"user_id": "u1"}', '{"user_id": "u2"}'],
         }
     )
-    delta.replace_partition(Config(base=tmp_path), "rejects", refused, {"night": date(2026, 1, 2)}, "run", 1)
+    delta.replace_partition(
+        Store.of(Config(base=tmp_path)), "rejects", refused, {"night": date(2026, 1, 2)}, "run", 1
+    )
     monkeypatch.chdir(tmp_path)
     (program,) = [
         code for code in re.findall(r"```python\n(.*?)```", RUNBOOK, re.DOTALL) if "rejects" in code

@@ -33,6 +33,7 @@ from tasks.publishing import audits, publications, readers
 from tasks.running import logs, stopping
 from tasks.settings.config import Config, load_config
 from tasks.store import delta, parquet, tables
+from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 PAGES = {
@@ -324,13 +325,13 @@ def test_states_of_a_publication_are_all_named() -> None:
 def test_a_published_night_lies_where_the_data_page_says_with_the_digests_it_says(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, driver.FRIDAY, users=2)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     drawn = re.findall(
         r"^    ([\w.]+)(/?)\S*  +\S", PAGES["data"].partition("## Words")[0], flags=re.MULTILINE
     )
     folders = {name for name, slash in drawn if slash or "." in name}
     assert {path.name for path in cfg.root.iterdir()} <= folders
-    (row,) = publications.read(cfg)
+    (row,) = publications.read(Store.of(cfg))
     pins = json.loads(row["tables"])
     assert set(pins) == set(tables.OUTPUTS)
     assert all(set(one) == {"version", "rows", "digest", "files"} for one in pins.values())

@@ -22,6 +22,7 @@ from flows.terminal.showing import status_table
 from tasks.errors import SourceError
 from tasks.publishing import attempts
 from tasks.settings.config import Config, load_config
+from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 
@@ -195,7 +196,7 @@ def two_failed(tmp_path: Path) -> Path:
     cfg = load_config(tmp_path / "my.toml")
     driver.publish_night(cfg, date(2026, 1, 2), users=4)
     for _ in range(2):
-        with pytest.raises(SourceError), attempts.recorded(cfg, date(2026, 1, 3), "r"):
+        with pytest.raises(SourceError), attempts.recorded(Store.of(cfg), date(2026, 1, 3), "r"):
             raise SourceError("events.sources: expected at least one file in " + "/a/long/folder" * 10)
     return tmp_path / "my.toml"
 

@@ -131,7 +131,8 @@ def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, caps
     assert "Night 2026-03-04: published" in " ".join(capsys.readouterr().out.split())
     from tasks.publishing import publications
     from tasks.settings.config import load_config
+    from tasks.store.store import Store
 
-    row = publications.read(load_config(after_first.config))[-1]
+    row = publications.read(Store.of(load_config(after_first.config)))[-1]
     assert row["config_digest"] == load_config(after_first.config, {"training.epochs": 11}).digest()
     assert json.loads(row["verdict"])["champion"] == 1

@@ -16,6 +16,7 @@ import duckdb
 from tasks.models import registry
 from tasks.publishing import publications
 from tasks.settings.config import load_config
+from tasks.store.store import Store
 
 D3, D4, D5 = (date(2026, 3, day) for day in (3, 4, 5))
 Night = Callable[..., dict[str, Any]]
@@ -121,7 +122,7 @@ def test_a_backfill_moves_neither_champion_nor_readers(after_first: Any, prefect
 def test_the_publication_says_where_it_came_from(first_night: Any) -> None:
     place, result = first_night
     cfg = load_config(place.config)
-    [row] = publications.read(cfg)
+    [row] = publications.read(Store.of(cfg))
     assert row["config_digest"] == cfg.digest()
     assert {"ingest", "train", "judge", "recommend", "audit"} <= set(json.loads(row["durations"]))
     assert json.loads(row["verdict"])["metrics"] == result["metrics"]
@@ -176,7 +177,7 @@ def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(first_night:
     place, _ = first_night
     cfg = load_config(place.config)
     with duck.connect(cfg) as con:
-        cutting.find(con, cfg, pins.newest(cfg, D3).events)
+        cutting.find(con, cfg, pins.newest(cfg, Store.of(cfg), D3).events)
         asked = [
             list(row)
             for row in duck.query(con, "active_users", since=cutting.active_since(cfg, D3)).fetchall()

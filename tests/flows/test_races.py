@@ -19,6 +19,7 @@ import pytest
 
 from tasks.publishing import publications
 from tasks.settings.config import load_config
+from tasks.store.store import Store
 
 DRIVER = Path(__file__).with_name("stopped_night.py")
 D2, D3, D4 = (date(2026, 3, day) for day in (2, 3, 4))
@@ -96,7 +97,7 @@ def test_a_night_publishes_from_what_it_has_read_though_a_backfill_rewrote_its_d
 
 
 def newest(place: Path, night: date) -> publications.Row:
-    row = publications.newest_of(publications.read(load_config(place / "rnnrec.toml")), night)
+    row = publications.newest_of(publications.read(Store.of(load_config(place / "rnnrec.toml"))), night)
     assert row is not None
     return row
 
@@ -123,7 +124,7 @@ def test_the_older_of_two_runs_of_a_night_ends_with_9_where_it_wakes(
 
 
 def check_one_night(place: Path) -> None:
-    rows = publications.read(load_config(place / "rnnrec.toml"))
+    rows = publications.read(Store.of(load_config(place / "rnnrec.toml")))
     assert len(rows) == 1
     with duckdb.connect(str(place / "warehouse" / "serve.duckdb"), read_only=True) as con:
         told = con.execute(

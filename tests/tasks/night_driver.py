@@ -27,6 +27,7 @@ from deltalake import DeltaTable
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config
 from tasks.store import delta, pins
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
 K = 3
@@ -47,7 +48,7 @@ def model(version: int) -> pins.Model:
 
 def facts(cfg: Config, night: date, run_id: str, attempt: int, **others: Any) -> publications.Facts:
     """What a night says of itself; `others` replace some of it."""
-    told = FACTS | {"model": model(1), "reads": pins.newest(cfg, night)} | others
+    told = FACTS | {"model": model(1), "reads": pins.newest(cfg, Store.of(cfg), night)} | others
     return publications.Facts(run_id=run_id, attempt=attempt, **told)
 
 
@@ -84,7 +85,7 @@ def _lists(key: str, asked: list[str], value: str, items: int) -> pa.Table:
 
 
 def stage_all(cfg: Config, night: date, rows: dict[str, pa.Table], run_id: str) -> list[delta.Staged]:
-    return [delta.stage(cfg, name, table, {"night": night}, run_id) for name, table in rows.items()]
+    return [delta.stage(Store.of(cfg), name, table, {"night": night}, run_id) for name, table in rows.items()]
 
 
 def publish_night(
@@ -98,11 +99,11 @@ def publish_night(
     **others: Any,
 ) -> publications.Publication:
     """One night from staging to publication; `users` tells nights apart."""
-    attempt = attempt or delta.next_attempt(cfg, night)
+    attempt = attempt or delta.next_attempt(Store.of(cfg), night)
     run_id = f"run{attempt}"
     staged = stage_all(cfg, night, output_rows(users), run_id)
     told = facts(cfg, night, run_id, attempt, **({"model": model(model_version)} | others))
-    return publications.publish(cfg, night, staged, told, move_latest)
+    return publications.publish(Store.of(cfg), night, staged, told, move_latest)
 
 
 def whole_night(cfg: Config) -> list[Any]:
@@ -162,9 +163,9 @@ def _kill_at(folder: Path, step: int) -> dict[str, Any]:
 
 def _night(cfg: Config, night: date, users: int) -> None:
     """What a run does: heal what a dead one left, publish, show."""
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     publish_night(cfg, night, users)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
 
 
 def _read_until_told(cfg: Config) -> None:

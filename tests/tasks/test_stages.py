@@ -16,6 +16,7 @@ from tasks.models.judging import Verdict
 from tasks.models.training import TrainedModel
 from tasks.publishing.publications import Publication
 from tasks.settings.config import Config
+from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 2)
 BEATEN = Verdict(False, "mrr_at_20 0.1000 is not above popularity's 0.2000", {}, 5_362, 882)
@@ -24,7 +25,7 @@ READS: Any = None
 
 
 def tonight(cfg: Config, work: Path) -> stages.Tonight:
-    return stages.Tonight(cfg, NIGHT, "r", 1, datetime(2026, 1, 3, tzinfo=UTC), work)
+    return stages.Tonight(cfg, Store.of(cfg), NIGHT, "r", 1, datetime(2026, 1, 3, tzinfo=UTC), work)
 
 
 def test_a_first_model_that_is_not_good_enough_is_no_matter_of_the_gates_settings(

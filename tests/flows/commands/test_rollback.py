@@ -20,6 +20,7 @@ from tasks.models import registry
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config, WarehouseConfig, load_config
 from tasks.store import delta
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 SUNDAY = date(2026, 1, 4)
@@ -56,7 +57,7 @@ def cfg(tmp_path: Path, two_versions: Path) -> Config:
     for users, version in ((4, registry.get(cfg, 1)), (5, registry.get(cfg, 2))):
         model = registry.pin(cfg, version)
         driver.publish_night(cfg, version.night, users=users, model=model, data_digest=str(version.night))
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     return cfg
 
 
@@ -109,7 +110,7 @@ def test_the_next_night_is_judged_against_the_model_that_was_gone_back_to(cfg: C
 def test_the_night_after_a_rollback_moves_readers_on(cfg: Config) -> None:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
     assert driver.publish_night(cfg, SUNDAY, users=6).moves_latest
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert seen(cfg) == ["2026-01-04", 6, "2026-01-04", 6]
 
 
@@ -117,7 +118,7 @@ def test_the_withdrawn_night_run_again_from_the_same_inputs_stays_withdrawn(cfg:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
     model = registry.pin(cfg, registry.get(cfg, 2))
     assert not driver.publish_night(cfg, SATURDAY, users=5, model=model).published
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert seen(cfg)[0] == "2026-01-02"
 
 
@@ -126,7 +127,7 @@ def test_a_second_rollback_to_the_same_night_publishes_nothing(cfg: Config, caps
     capsys.readouterr()
     assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
     assert "Readers see night 2026-01-02 as before" in " ".join(capsys.readouterr().out.split())
-    assert [row["sequence"] for row in publications.read(cfg)] == [1, 2, 3]
+    assert [row["sequence"] for row in publications.read(Store.of(cfg))] == [1, 2, 3]
 
 
 def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:
@@ -137,13 +138,13 @@ def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:
 
 
 def lose_a_file(cfg: Config) -> None:
-    (row, _) = publications.read(cfg)
-    publications.pinned_files(cfg, row)["popular_items"][0].unlink()
+    (row, _) = publications.read(Store.of(cfg))
+    publications.pinned_files(Store.of(cfg), row)["popular_items"][0].unlink()
 
 
 def damage_a_file(cfg: Config) -> None:
-    (row, _) = publications.read(cfg)
-    file = publications.pinned_files(cfg, row)["popular_items"][0]
+    (row, _) = publications.read(Store.of(cfg))
+    file = publications.pinned_files(Store.of(cfg), row)["popular_items"][0]
     file.write_bytes(bytes(file.stat().st_size))
 
 
@@ -180,7 +181,7 @@ def number_from_1_again_under_old_publications(cfg: Config) -> None:
 
 def forget_the_models(cfg: Config) -> None:
     """As publications were before they pinned their models."""
-    for file in delta.files(cfg, "publications"):
+    for file in delta.files(Store.of(cfg), "publications"):
         rows = pq.ParquetFile(file).read()
         place = rows.schema.get_field_index("model")
         pq.write_table(rows.set_column(place, "model", pa.nulls(len(rows), pa.string())), file)
@@ -232,7 +233,7 @@ def test_a_rollback_that_cannot_be_done_says_why_and_moves_nothing(
     assert words in " ".join(capsys.readouterr().err.split())
     assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
     assert champion(cfg) == 2
-    assert len(publications.read(cfg)) == 2
+    assert len(publications.read(Store.of(cfg))) == 2
 
 
 def test_a_full_disk_is_blamed_and_not_the_registry(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -18,9 +19,11 @@ from tasks.models import judging
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store import pins
+from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 2)
-NOTHING = pins.Reads(pins.Days("events", {}), pins.Days("sessions", {}))
+NOWHERE = Store(Path("/nowhere"))
+NOTHING = pins.Reads(pins.Days(NOWHERE, "events", {}), pins.Days(NOWHERE, "sessions", {}))
 
 GATE = [
     # challenger, champion, popularity, min_improvement → crowned

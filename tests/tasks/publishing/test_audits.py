@@ -14,6 +14,7 @@ from tasks.errors import AuditError
 from tasks.publishing import audits, publications
 from tasks.settings.config import Config, RecommendationsConfig, SessionsConfig
 from tasks.store import delta, pins
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 Rows = dict[str, pa.Table]
@@ -47,12 +48,14 @@ def put_events(cfg: Config, day: date, users: int, items: int) -> None:
             "source_file": ["log"] * count,
         }
     )
-    delta.replace_partition(cfg, "events", rows, {"event_day": day}, "ingest", delta.next_attempt(cfg, day))
+    delta.replace_partition(
+        Store.of(cfg), "events", rows, {"event_day": day}, "ingest", delta.next_attempt(Store.of(cfg), day)
+    )
 
 
 def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY) -> audits.Audited:
     staged = driver.stage_all(cfg, night, rows, "run1")
-    return audits.audit(cfg, night, staged, pins.newest(cfg, night))
+    return audits.audit(cfg, night, staged, pins.newest(cfg, Store.of(cfg), night))
 
 
 def broken(cfg: Config, rows: Rows, night: date = FRIDAY) -> set[str]:
@@ -84,7 +87,7 @@ def test_integer_ids_pass_too(tmp_path: Path) -> None:
     events = {"event_id": ["a", "b"], "user_id": [1, 2], "item_id": [7, 8], "source_file": ["log"] * 2}
     times = [datetime(2026, 1, 2, 12)] * 2
     rows = pa.table(events | {"event_time": times, "session_id": pa.nulls(2, pa.string())})
-    delta.replace_partition(cfg, "events", rows, {"event_day": FRIDAY}, "ingest", 1)
+    delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": FRIDAY}, "ingest", 1)
     lists = {"rank": pa.array([1, 2, 1, 2], pa.int32()), "score": [2.0, 1.0, 2.0, 1.0]}
     lists |= {"source": ["model"] * 4, "model_version": pa.array([1] * 4, pa.int32())}
     singles = {"rank": pa.array([1, 1], pa.int32()), "score": [1.0, 1.0]}
@@ -229,7 +232,7 @@ def k_rows(users: int, k: int) -> Rows:
 
 def publish_k(cfg: Config, night: date, users: int, k: int) -> None:
     staged = driver.stage_all(cfg, night, k_rows(users, k), "run1")
-    publications.publish(cfg, night, staged, driver.facts(cfg, night, "run1", 1))
+    publications.publish(Store.of(cfg), night, staged, driver.facts(cfg, night, "run1", 1))
 
 
 def test_a_smaller_k_is_no_loss(cfg: Config) -> None:
@@ -255,8 +258,8 @@ def test_where_the_night_before_is_damaged_the_one_before_that_is_compared_with(
 ) -> None:
     driver.publish_night(cfg, date(2025, 12, 31), users=9)
     driver.publish_night(cfg, date(2026, 1, 1), users=4)
-    row = publications.read(cfg)[-1]
-    publications.pinned_files(cfg, row)["item_recommendations"][0].write_bytes(b"noise")
+    row = publications.read(Store.of(cfg))[-1]
+    publications.pinned_files(Store.of(cfg), row)["item_recommendations"][0].write_bytes(b"noise")
     assert broken(cfg, driver.output_rows(4)) == {"shrunken_tables"}
     assert "night 2026-01-02 cannot be compared with 2026-01-01" in caplog.text
 
@@ -291,13 +294,13 @@ def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Confi
 
 def test_a_refused_night_leaves_nothing_published(cfg: Config) -> None:
     broken(cfg, without(driver.output_rows(4), "user_recommendations", 2))
-    assert publications.read(cfg) == []
-    assert delta.files(cfg, "user_recommendations") == []
+    assert publications.read(Store.of(cfg)) == []
+    assert delta.files(Store.of(cfg), "user_recommendations") == []
 
 
 def test_a_lost_events_file_of_a_day_out_of_the_window_does_not_matter(cfg: Config) -> None:
     put_events(cfg, date(2025, 6, 1), users=9, items=9)
-    Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0]).unlink()
+    Path(delta.files(Store.of(cfg), "events", partitions=[date(2025, 6, 1)])[0]).unlink()
     audit_rows(cfg, driver.output_rows(4))
 
 
@@ -306,7 +309,7 @@ def test_an_item_that_only_a_lost_day_can_know_is_named_and_passes(
     cfg: Config, content: bytes | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     put_events(cfg, date(2025, 6, 1), users=9, items=9)
-    lost = Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0])
+    lost = Path(delta.files(Store.of(cfg), "events", partitions=[date(2025, 6, 1)])[0])
     lost.unlink() if content is None else lost.write_bytes(content)
     audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
     assert f"1 recommended item(s) that only a lost day can know pass unchecked: {lost}" in caplog.text
@@ -315,6 +318,6 @@ def test_an_item_that_only_a_lost_day_can_know_is_named_and_passes(
 def test_an_item_that_a_day_before_the_lost_one_knows_is_known(cfg: Config, caplog: Any) -> None:
     put_events(cfg, date(2025, 5, 1), users=9, items=9)
     put_events(cfg, date(2025, 6, 1), users=9, items=9)
-    Path(delta.files(cfg, "events", partitions=[date(2025, 6, 1)])[0]).unlink()
+    Path(delta.files(Store.of(cfg), "events", partitions=[date(2025, 6, 1)])[0]).unlink()
     audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
     assert "pass unchecked" not in caplog.text

@@ -15,6 +15,7 @@ from tasks.errors import WarehouseError
 from tasks.publishing import healing, publications, readers, rollback, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY, SUNDAY = driver.FRIDAY, driver.SATURDAY, date(2026, 1, 4)
 SATURDAY_SEEN, SUNDAY_SEEN = ["2026-01-03", 5] * 2, ["2026-01-04", 6] * 2
@@ -25,14 +26,14 @@ def cfg(config: Config) -> Config:
     """Friday and Saturday are published; readers see Saturday."""
     driver.publish_night(config, FRIDAY, users=4)
     driver.publish_night(config, SATURDAY, users=5)
-    readers.refresh(config)
+    readers.refresh(config, Store.of(config))
     return config
 
 
 def pinned(cfg: Config, night: date, table: str = "user_recommendations") -> Path:
-    row = publications.newest_of(publications.read(cfg), night)
+    row = publications.newest_of(publications.read(Store.of(cfg)), night)
     assert row is not None
-    return publications.pinned_files(cfg, row)[table][0]
+    return publications.pinned_files(Store.of(cfg), row)[table][0]
 
 
 def cut(file: Path) -> None:
@@ -60,7 +61,7 @@ def test_a_damaged_file_of_an_old_night_is_named_and_only_its_night_leaves_the_h
     file = pinned(cfg, FRIDAY)
     damage(file)
     driver.publish_night(cfg, SUNDAY, users=6)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SUNDAY_SEEN
     assert history(cfg) == [(SATURDAY, 15), (SUNDAY, 18)]
     assert f"night 2026-01-02 is left out of the history: {file}" in caplog.text
@@ -69,7 +70,7 @@ def test_a_damaged_file_of_an_old_night_is_named_and_only_its_night_leaves_the_h
 def test_an_older_run_of_a_night_does_not_stand_in_for_its_damaged_newest_one(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=7)
     cut(pinned(cfg, FRIDAY))
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert history(cfg) == [(SATURDAY, 15)]
 
 
@@ -81,25 +82,25 @@ def test_a_damaged_file_of_the_shown_night_is_named_and_the_next_night_is_the_cu
     before = (cfg.root / "serve.duckdb").read_bytes()
     damage(file)
     with pytest.raises(WarehouseError, match=f"night 2026-01-03: expected the published file {file}"):
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
     assert (cfg.root / "serve.duckdb").read_bytes() == before
-    healing.heal(cfg)
+    healing.heal(cfg, Store.of(cfg))
     assert str(file) in caplog.text
     driver.publish_night(cfg, SUNDAY, users=6)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SUNDAY_SEEN
 
 
 def test_the_shown_night_run_again_replaces_its_damaged_file(cfg: Config) -> None:
     cut(pinned(cfg, SATURDAY))
     assert driver.publish_night(cfg, SATURDAY, users=5).published
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
 def test_a_file_lost_from_the_latest_folder_is_linked_anew(cfg: Config) -> None:
     (cfg.root / "latest" / "evaluations.parquet").unlink()
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
@@ -108,16 +109,16 @@ def test_a_damaged_copy_in_the_latest_folder_is_replaced(cfg: Config) -> None:
     copy.unlink()
     shutil.copyfile(pinned(cfg, SATURDAY, "evaluations"), copy)
     cut(copy)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
 def test_damaged_publications_are_named_before_a_night_begins(cfg: Config) -> None:
-    file = Path(delta.files(cfg, "publications")[0])
+    file = Path(delta.files(Store.of(cfg), "publications")[0])
     cut(file)
-    for work in (healing.heal, readers.refresh, publications.read):
+    for work in (healing.heal, readers.refresh, lambda _, store: publications.read(store)):
         with pytest.raises(WarehouseError, match=f"{file}.*no readable Parquet file.*from a backup"):
-            work(cfg)
+            work(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
@@ -142,9 +143,9 @@ def test_a_torn_log_entry_is_named_with_what_to_do(cfg: Config, damage: Any) -> 
     shutil.rmtree(cfg.root / "attempts")
     rows = driver.output_rows(6)["popular_items"]
     for work in (
-        lambda: delta.files(cfg, "popular_items"),
-        lambda: delta.replace_partition(cfg, "popular_items", rows, {"night": SUNDAY}, "run9", 9),
-        lambda: delta.next_attempt(cfg, SUNDAY),
+        lambda: delta.files(Store.of(cfg), "popular_items"),
+        lambda: delta.replace_partition(Store.of(cfg), "popular_items", rows, {"night": SUNDAY}, "run9", 9),
+        lambda: delta.next_attempt(Store.of(cfg), SUNDAY),
     ):
         with pytest.raises(WarehouseError, match=f"table popular_items: .* {entry}: .* from a backup"):
             work()
@@ -165,7 +166,7 @@ def test_a_torn_entry_in_the_middle_of_the_publications_log_is_named(
     entry = sorted((cfg.root / "tables" / "publications" / "_delta_log").glob("*.json"))[number]
     damage(entry)
     with pytest.raises(WarehouseError, match=f"table publications: .* {entry}.*from a backup") as refused:
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
     assert len(str(refused.value).splitlines()) == 1, refused.value
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
@@ -176,12 +177,12 @@ def test_cleaning_keeps_all_files_of_a_table_whose_log_is_torn_and_cleans_the_ot
 ) -> None:
     rows = driver.output_rows(6)
     kept, gone = (
-        delta.stage(cfg, name, rows[name], {"night": SUNDAY}, "dead").files[0]
+        delta.stage(Store.of(cfg), name, rows[name], {"night": SUNDAY}, "dead").files[0]
         for name in ("popular_items", "evaluations")
     )
     entry = sorted((cfg.root / "tables" / "popular_items" / "_delta_log").glob("*.json"))[1]
     damage(entry)
-    assert delta.clean_stale(cfg, older_than_hours=-1) == [gone]
+    assert delta.clean_stale(Store.of(cfg), older_than_hours=-1) == [gone]
     assert Path(kept).exists()
     assert pinned(cfg, FRIDAY, "popular_items").exists()
     assert str(entry) in caplog.text
@@ -189,7 +190,7 @@ def test_cleaning_keeps_all_files_of_a_table_whose_log_is_torn_and_cleans_the_ot
 
 def test_a_torn_log_of_another_table_does_not_keep_a_night_from_beginning(cfg: Config) -> None:
     cut(newest_entry(cfg, "evaluations"))
-    healing.heal(cfg)
+    healing.heal(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
@@ -199,7 +200,7 @@ def test_a_torn_checkpoint_keeps_the_files_it_may_name(cfg: Config, caplog: pyte
     DeltaTable(cfg.root / "tables" / "popular_items").create_checkpoint()
     (checkpoint,) = (cfg.root / "tables" / "popular_items" / "_delta_log").glob("*.checkpoint*.parquet")
     cut(checkpoint)
-    delta.clean_stale(cfg, older_than_hours=-1)
+    delta.clean_stale(Store.of(cfg), older_than_hours=-1)
     assert pinned(cfg, FRIDAY, "popular_items").exists()
     assert str(checkpoint) in caplog.text
 
@@ -221,16 +222,16 @@ def test_whichever_file_is_cut_the_next_night_is_shown_or_the_file_is_named(
 def refused_night(cfg: Config) -> str | None:
     """Heal, publish Sunday, show it; what was said instead, if it was."""
     try:
-        healing.heal(cfg)
+        healing.heal(cfg, Store.of(cfg))
         driver.publish_night(cfg, SUNDAY, users=6)
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
     except WarehouseError as error:
         return str(error)
     return None
 
 
 def test_flipped_bytes_of_the_publications_and_their_log_are_told_in_one_line(cfg: Config) -> None:
-    part = Path(delta.files(cfg, "publications")[0])
+    part = Path(delta.files(Store.of(cfg), "publications")[0])
     entry = min((cfg.root / "tables" / "publications" / "_delta_log").glob("*.json"))
     for file, place in ((part, 40), (entry, entry.stat().st_size // 2)):
         wholeness = file.read_bytes()
@@ -238,7 +239,7 @@ def test_flipped_bytes_of_the_publications_and_their_log_are_told_in_one_line(cf
         with pytest.raises(
             WarehouseError, match=f"{file}: .*readers keep what they have; restore it"
         ) as said:
-            readers.refresh(cfg)
+            readers.refresh(cfg, Store.of(cfg))
         assert "\n" not in str(said.value)
         file.write_bytes(wholeness)
 
@@ -254,9 +255,9 @@ def lose_newest_publication(cfg: Config) -> Path:
 
 def test_readers_stay_and_no_night_begins_where_the_newest_publication_is_lost(cfg: Config) -> None:
     folder = lose_newest_publication(cfg)
-    for work in (healing.heal, readers.refresh, lambda cfg: rollback.rollback(cfg, SATURDAY)):
+    for work in (healing.heal, readers.refresh, lambda cfg, _: rollback.rollback(cfg, SATURDAY)):
         with pytest.raises(WarehouseError, match=f"{folder}: expected publication 2.* is 1: .*restore it"):
-            work(cfg)
+            work(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
@@ -264,7 +265,7 @@ def test_readers_stay_where_all_publications_are_lost(cfg: Config) -> None:
     shutil.rmtree(cfg.root / "tables" / "publications")
     for work in (healing.heal, readers.refresh):
         with pytest.raises(WarehouseError, match=r"expected publication 2.* is none"):
-            work(cfg)
+            work(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
@@ -278,17 +279,17 @@ def test_a_lost_publication_that_no_reader_was_shown_is_run_again(cfg: Config) -
 @pytest.mark.parametrize("damage", [cut, fill_with_noise, empty, Path.unlink])
 def test_a_damaged_database_keeps_nobody_from_making_it_anew(cfg: Config, damage: Any) -> None:
     damage(cfg.root / "serve.duckdb")
-    healing.heal(cfg)
+    healing.heal(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
 def test_changed_bytes_of_the_shown_night_are_named_and_of_an_old_one_not_looked_for(cfg: Config) -> None:
     flip_bytes(pinned(cfg, FRIDAY))
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     file = pinned(cfg, SATURDAY)
     flip_bytes(file)
     with pytest.raises(WarehouseError, match=f"{file}; its bytes have changed; .*restore it"):
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
 
 
 def flip_bytes(file: Path, place: int = 40) -> None:
@@ -300,8 +301,8 @@ def flip_bytes(file: Path, place: int = 40) -> None:
 
 def test_a_reader_in_the_same_process_is_neither_disturbed_nor_in_the_way(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as reader:
-        newest = publications.read(cfg)[-1]["sequence"]
-        assert wholeness.highest_shown(cfg) == newest > 0
+        newest = publications.read(Store.of(cfg))[-1]["sequence"]
+        assert wholeness.highest_shown(Store.of(cfg)) == newest > 0
         assert reader.execute("select max(sequence) from publications").fetchall() == [(newest,)]

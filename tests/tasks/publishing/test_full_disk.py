@@ -16,6 +16,7 @@ import pytest
 from tasks.errors import WarehouseError
 from tasks.publishing import healing, readers
 from tasks.settings.config import Config
+from tasks.store.store import Store
 
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4, "2026-01-02", 4], ["2026-01-03", 5, "2026-01-03", 5]
 PAGE = 4096
@@ -24,14 +25,16 @@ import sys
 from pathlib import Path
 from tasks.publishing import readers
 from tasks.settings.config import Config
-readers.refresh(Config(base=Path(sys.argv[1])))
+from tasks.store.store import Store
+cfg = Config(base=Path(sys.argv[1]))
+readers.refresh(cfg, Store.of(cfg))
 """
 
 
 def saturday_unseen(cfg: Config) -> None:
     """Readers see Friday; Saturday is published and not shown yet."""
     driver.publish_night(cfg, driver.FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     driver.publish_night(cfg, driver.SATURDAY, users=5)
 
 
@@ -73,9 +76,9 @@ def test_a_view_that_does_not_answer_keeps_readers_on_the_old_night(
 ) -> None:
     """As a checkpoint that failed unsaid would leave it: a database without any view."""
     saturday_unseen(config)
-    monkeypatch.setattr(readers, "_build", lambda _, path, *__: shutil.copy(empty_database(config), path))
+    monkeypatch.setattr(readers, "_build", lambda *args: shutil.copy(empty_database(config), args[2]))
     with pytest.raises(WarehouseError, match=r"expected the rows .*'user_recommendations': 15.* got "):
-        readers.refresh(config)
+        readers.refresh(config, Store.of(config))
     assert driver.whole_night(config) == FRIDAY_SEEN
     assert left_behind(config) == []
 
@@ -103,7 +106,7 @@ def test_a_disk_without_room_for_the_latest_files_moves_nobody(
     saturday_unseen(config)
     fill_the_disk(monkeypatch)
     with pytest.raises(WarehouseError, match="No space left on device; free some space"):
-        readers.refresh(config)
+        readers.refresh(config, Store.of(config))
     assert driver.whole_night(config) == FRIDAY_SEEN
     assert left_behind(config) == []
 
@@ -113,7 +116,7 @@ def test_a_night_that_begins_on_a_full_disk_does_not_say_that_readers_were_moved
 ) -> None:
     saturday_unseen(config)
     fill_the_disk(monkeypatch)
-    healing.heal(config)
+    healing.heal(config, Store.of(config))
     assert "readers keep what they have until tonight is published" in caplog.text
     assert driver.whole_night(config) == FRIDAY_SEEN
 
@@ -154,7 +157,7 @@ def refresh_with_free(cfg: Config, before: Path, free: int) -> str:
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - free // PAGE * PAGE)
     try:
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
         outcome, seen = "shown", SATURDAY_SEEN
     except WarehouseError:
         outcome, seen = "refused", FRIDAY_SEEN

@@ -13,6 +13,7 @@ from tasks import stages
 from tasks.publishing import healing, readers
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 SATURDAY_SEEN = ["2026-01-03", 5, "2026-01-03", 5]
@@ -21,13 +22,13 @@ SATURDAY_SEEN = ["2026-01-03", 5, "2026-01-03", 5]
 def published_but_not_shown(cfg: Config) -> None:
     """Friday is shown; Saturday's run died just after its publication."""
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     driver.publish_night(cfg, SATURDAY, users=5)
 
 
 def test_a_publication_whose_run_died_before_readers_saw_it_is_shown(config: Config) -> None:
     published_but_not_shown(config)
-    healing.heal(config)
+    healing.heal(config, Store.of(config))
     assert driver.whole_night(config) == SATURDAY_SEEN
 
 
@@ -42,7 +43,7 @@ def test_a_night_begins_with_healing(config: Config, monkeypatch: pytest.MonkeyP
 
 
 def test_before_the_first_publication_there_is_nothing_to_heal(config: Config) -> None:
-    healing.heal(config)
+    healing.heal(config, Store.of(config))
     assert not (config.root / "serve.duckdb").exists()
 
 
@@ -50,13 +51,14 @@ def test_old_staged_files_of_dead_runs_go_and_published_ones_stay(config: Config
     published_but_not_shown(config)
     rows = driver.output_rows(9)["popular_items"]
     dead, young = (
-        delta.stage(config, "popular_items", rows, {"night": SATURDAY}, run) for run in ("dead", "young")
+        delta.stage(Store.of(config), "popular_items", rows, {"night": SATURDAY}, run)
+        for run in ("dead", "young")
     )
     week_ago = time.time() - 7 * 86_400
     for file in (config.root / "tables").rglob("part-*.parquet"):
         if str(file) not in young.files:
             os.utime(file, (week_ago, week_ago))
-    healing.heal(config)
+    healing.heal(config, Store.of(config))
     assert not Path(dead.files[0]).exists()
     assert Path(young.files[0]).exists()
     assert driver.whole_night(config) == SATURDAY_SEEN
@@ -66,9 +68,9 @@ def test_a_lost_published_file_does_not_stop_the_night_that_can_replace_it(
     config: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
     driver.publish_night(config, FRIDAY, users=4)
-    Path(delta.files(config, "popular_items")[0]).unlink()
-    healing.heal(config)
+    Path(delta.files(Store.of(config), "popular_items")[0]).unlink()
+    healing.heal(config, Store.of(config))
     assert "it is gone" in caplog.text
     driver.publish_night(config, FRIDAY, users=4)
-    readers.refresh(config)
+    readers.refresh(config, Store.of(config))
     assert driver.whole_night(config) == ["2026-01-02", 4, "2026-01-02", 4]

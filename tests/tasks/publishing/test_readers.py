@@ -18,6 +18,7 @@ from tasks.errors import WarehouseError
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4], ["2026-01-03", 5]
@@ -34,14 +35,14 @@ def ask(cfg: Config, question: str) -> list[Any]:
 
 
 def test_before_the_first_publication_there_is_nothing_to_serve(cfg: Config) -> None:
-    assert readers.refresh(cfg) == readers.Served(None, None, None, 0)
+    assert readers.refresh(cfg, Store.of(cfg)) == readers.Served(None, None, None, 0)
     assert not (cfg.root / "serve.duckdb").exists()
 
 
 def test_views_show_the_newest_night_and_history_shows_all(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, SATURDAY, users=5)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
     counted = "select night, count(*) from {} group by night order by night"
     assert ask(cfg, counted.format("user_recommendations_history")) == [(FRIDAY, 12), (SATURDAY, 15)]
@@ -52,30 +53,30 @@ def test_views_show_the_newest_night_and_history_shows_all(cfg: Config) -> None:
 def test_history_has_a_night_that_was_run_twice_once(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, FRIDAY, users=6)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert ask(cfg, "select count(distinct user_id), count(*) from user_recommendations_history") == [(6, 18)]
 
 
 def test_tables_committed_but_not_published_are_not_seen(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     for staged in driver.stage_all(cfg, FRIDAY, driver.output_rows(9), "run2"):
-        delta.commit(cfg, staged, 2, "run2")
-    readers.refresh(cfg)
+        delta.commit(Store.of(cfg), staged, 2, "run2")
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == [*FRIDAY_SEEN, *FRIDAY_SEEN]
 
 
 def test_a_reader_that_opened_the_old_night_keeps_it(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
         driver.publish_night(cfg, SATURDAY, users=5)
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
         assert con.execute("select distinct night from user_recommendations").fetchall() == [(FRIDAY,)]
 
 
 def test_every_duckdb_1_can_read_the_file(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     header = (cfg.root / "serve.duckdb").read_bytes()[8:20]
     assert header[:4] == b"DUCK"
     assert int.from_bytes(header[4:12], "little") == 64  # what DuckDB 1.0.0 writes and reads
@@ -83,10 +84,10 @@ def test_every_duckdb_1_can_read_the_file(cfg: Config) -> None:
 
 def test_latest_files_carry_their_night_and_share_their_bytes_with_the_table(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     latest = cfg.root / "latest" / "user_recommendations.parquet"
     assert set(pq.ParquetFile(latest).read()["night"].to_pylist()) == {FRIDAY}
-    assert latest.samefile(delta.files(cfg, "user_recommendations")[0])
+    assert latest.samefile(delta.files(Store.of(cfg), "user_recommendations")[0])
 
 
 def test_a_file_system_without_hard_links_gets_copies(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,15 +96,15 @@ def test_a_file_system_without_hard_links_gets_copies(cfg: Config, monkeypatch: 
 
     monkeypatch.setattr(os, "link", refuse)
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == [*FRIDAY_SEEN, *FRIDAY_SEEN]
 
 
 def test_refreshing_again_leaves_the_same_view_and_nothing_behind(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    first = readers.refresh(cfg)
+    first = readers.refresh(cfg, Store.of(cfg))
     before = sorted(path.name for path in cfg.root.iterdir())
-    assert readers.refresh(cfg) == first
+    assert readers.refresh(cfg, Store.of(cfg)) == first
     assert sorted(path.name for path in cfg.root.iterdir()) == before
 
 
@@ -119,7 +120,7 @@ def test_a_publication_during_a_refresh_is_shown_by_that_refresh(
         build(*args)
 
     monkeypatch.setattr(readers, "_build", publish_meanwhile)
-    assert readers.refresh(cfg).night == SATURDAY
+    assert readers.refresh(cfg, Store.of(cfg)).night == SATURDAY
     assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
 
 
@@ -127,32 +128,32 @@ def test_a_publication_during_a_refresh_is_shown_by_that_refresh(
 def test_a_folder_with_an_odd_name_is_served(tmp_path: Path, folder: str) -> None:
     cfg = Config(base=tmp_path / folder)
     driver.publish_night(cfg, FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == [*FRIDAY_SEEN, *FRIDAY_SEEN]
 
 
 def test_a_lost_file_of_an_old_night_does_not_keep_tonight_from_readers(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, SATURDAY, users=5)
-    lost = publications.pinned_files(cfg, publications.read(cfg)[0])["evaluations"][0]
+    lost = publications.pinned_files(Store.of(cfg), publications.read(Store.of(cfg))[0])["evaluations"][0]
     lost.unlink()
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
     assert ask(cfg, "select distinct night from user_recommendations_history") == [(SATURDAY,)]
 
 
 def test_a_lost_file_of_the_shown_night_is_named(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    publications.pinned_files(cfg, publications.read(cfg)[0])["evaluations"][0].unlink()
+    publications.pinned_files(Store.of(cfg), publications.read(Store.of(cfg))[0])["evaluations"][0].unlink()
     with pytest.raises(WarehouseError, match=r"expected the published file .*evaluations.*; it is gone"):
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
 
 
 def test_something_else_named_latest_is_not_touched(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     (cfg.root / "latest").mkdir()
     with pytest.raises(WarehouseError, match="expected a link made by us"):
-        readers.refresh(cfg)
+        readers.refresh(cfg, Store.of(cfg))
 
 
 def killed_nights(folder: Path, kills: int) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ import pytest
 from tasks.errors import ConfigurationError, SourceError
 from tasks.publishing import attempts, publications, readers, status
 from tasks.settings.config import Config, EventsConfig
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
 SUNDAY_NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
@@ -51,7 +52,7 @@ DAY = timedelta(hours=26)
 
 def fails(cfg: Config, night: date, message: str = "no logs") -> None:
     """A run of the night that ends with exit code 4."""
-    with pytest.raises(SourceError), attempts.recorded(cfg, night, "r"):
+    with pytest.raises(SourceError), attempts.recorded(Store.of(cfg), night, "r"):
         raise SourceError(message)
 
 
@@ -92,7 +93,7 @@ def test_two_failed_runs_after_the_night_that_readers_see_are_not_well(tmp_path:
 def test_a_failed_run_is_forgiven_once_the_night_came_to_its_end(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     fails(cfg, SATURDAY)
-    with attempts.recorded(cfg, SATURDAY, "r"):
+    with attempts.recorded(Store.of(cfg), SATURDAY, "r"):
         driver.publish_night(cfg, SATURDAY, users=4)
     assert status.health(cfg, DAY).healthy
 
@@ -115,7 +116,7 @@ def test_a_night_that_was_never_meant_is_forgotten_with_its_record_and_its_numbe
     record.unlink()
     assert status.health(cfg, DAY).healthy
     assert [night["night"] for night in status.recent(cfg)] == ["2026-01-02"]
-    with attempts.recorded(cfg, SATURDAY, "r") as number:
+    with attempts.recorded(Store.of(cfg), SATURDAY, "r") as number:
         assert number == int(record.stem) + 1
 
 
@@ -123,7 +124,7 @@ def test_a_run_that_goes_on_does_not_hide_that_the_one_before_failed(tmp_path: P
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
     fails(cfg, SATURDAY)
-    with attempts.recorded(cfg, SATURDAY, "r"):
+    with attempts.recorded(Store.of(cfg), SATURDAY, "r"):
         assert not status.health(cfg, DAY).healthy
         assert "goes on" in (status.told(status.recent(cfg)[0]) or "")
 
@@ -162,7 +163,9 @@ def test_an_age_has_a_unit() -> None:
 def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
-    file = publications.pinned_files(cfg, publications.read(cfg)[0])["user_recommendations"][0]
+    file = publications.pinned_files(Store.of(cfg), publications.read(Store.of(cfg))[0])[
+        "user_recommendations"
+    ][0]
     for damage in (lambda: file.write_bytes(file.read_bytes()[:100]), file.unlink):
         damage()
         found = status.health(cfg, DAY)
@@ -174,7 +177,7 @@ def test_a_lost_publication_that_readers_were_shown_is_not_well(tmp_path: Path) 
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, SATURDAY, users=5)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     log = cfg.root / "tables" / "publications" / "_delta_log"
     max(log.glob("*.json")).unlink()
     found = status.health(cfg, DAY)

@@ -18,14 +18,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import ConfigurationError, EmptyNightError, FencedError, SourceError, WarehouseError
-from tasks.raw import columnar, lines, sources
-from tasks.raw.ingestion import Ingested, ingest
+from tasks.raw import columnar, ingestion, lines, sources
+from tasks.raw.ingestion import Ingested
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 5)
 GOOD = {"user_id": "u", "item_id": "i", "timestamp": "2026-01-05T10:00:00Z"}
 MakeConfig = Callable[..., Config]
+
+
+def ingest(cfg: Config, night: date, run_id: str, attempt: int) -> Ingested:
+    return ingestion.ingest(cfg, Store.of(cfg), night, run_id, attempt)
 
 
 def log(cfg: Config, *entries: bytes | dict[str, Any], name: str = "logs/a.ndjson") -> None:
@@ -37,7 +42,7 @@ def log(cfg: Config, *entries: bytes | dict[str, Any], name: str = "logs/a.ndjso
 
 
 def rows(cfg: Config, table: str) -> list[dict[str, Any]]:
-    files = delta.files(cfg, table)
+    files = delta.files(Store.of(cfg), table)
     return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
 
 
@@ -187,10 +192,10 @@ def test_a_night_run_again_from_the_same_lines_in_another_order_changes_nothing(
     other = {**GOOD, "item_id": "j"}
     log(config, GOOD, other)
     first = ingest(config, NIGHT, "run-1", 1)
-    files = delta.files(config, "events")
+    files = delta.files(Store.of(config), "events")
     log(config, other, GOOD)
     assert ingest(config, NIGHT, "run-2", 2) == first
-    assert delta.files(config, "events") == files
+    assert delta.files(Store.of(config), "events") == files
 
 
 def test_a_run_that_began_before_another_cannot_overwrite_what_that_one_wrote(config: Config) -> None:
@@ -695,12 +700,12 @@ def test_another_type_of_ids_is_refused_before_anything_is_written(make_config: 
     ingest(cfg, NIGHT, "run", 1)
     (cfg.base / "logs/a.ndjson").unlink()
     parquet(cfg, {"user_id": pa.array([1, 2]), "item_id": pa.array(["i", "j"]), "timestamp": MOMENT})
-    before = delta.version(cfg, "rejects")
+    before = delta.version(Store.of(cfg), "rejects")
     with pytest.raises(
         WarehouseError, match=r"user_id: expected VARCHAR, .* have BIGINT; .* new warehouse\.root"
     ):
         ingest(cfg, NIGHT, "run", 2)
-    assert delta.version(cfg, "rejects") == before
+    assert delta.version(Store.of(cfg), "rejects") == before
 
 
 def test_the_first_source_with_text_ids_is_named_and_csv_is_said_to_be_text(lenient: Config) -> None:
@@ -725,12 +730,12 @@ def test_another_zone_is_refused_before_anything_is_written(make_config: MakeCon
     berlin, london = (make_config(events={"timezone": zone}) for zone in ("Europe/Berlin", "Europe/London"))
     log(berlin, GOOD)
     ingest(berlin, NIGHT, "run", 1)
-    before = delta.version(berlin, "rejects")
+    before = delta.version(Store.of(berlin), "rejects")
     with pytest.raises(
         ConfigurationError, match=r"events\.timezone: expected 'Europe/Berlin', .* set it back"
     ):
         ingest(london, NIGHT, "run", 2)
-    assert delta.version(berlin, "rejects") == before
+    assert delta.version(Store.of(berlin), "rejects") == before
     assert ingest(berlin, NIGHT, "run", 3).accepted == 1
 
 

@@ -18,6 +18,7 @@ from tasks.errors import EmptyNightError, SourceError, WarehouseError
 from tasks.raw import preview, samples
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 FIRST = datetime(2026, 1, 2, 11, 30)  # half past midnight of the 3rd in Auckland
 
@@ -188,7 +189,9 @@ def test_ids_of_another_type_than_the_warehouse_has_are_refused_before_a_night_i
         "session_id": "s",
         "source_file": "a",
     }
-    delta.replace_partition(cfg, "events", pa.Table.from_pylist([event]), {"event_day": FIRST.date()}, "r", 1)
+    delta.replace_partition(
+        Store.of(cfg), "events", pa.Table.from_pylist([event]), {"event_day": FIRST.date()}, "r", 1
+    )
     with pytest.raises(WarehouseError, match="user_id: expected BIGINT"):
         preview.look(cfg, None)
 

@@ -14,6 +14,7 @@ from tasks.sessions import splitting
 from tasks.sessions.cutting import sessionize
 from tasks.settings.config import Config
 from tasks.store.pins import Reads
+from tasks.store.store import Store
 
 DAYS = [date(2026, 1, 5) + timedelta(days=n) for n in range(3)]
 
@@ -47,7 +48,7 @@ def test_the_truth_counts_the_lines(logs: tuple[Path, shop.Truth]) -> None:
 def test_ingest_finds_exactly_what_the_shop_wrote(logs: tuple[Path, shop.Truth]) -> None:
     base, truth = logs
     cfg = Config(base=base)
-    result = ingest(cfg, DAYS[-1], "run", 1)
+    result = ingest(cfg, Store.of(cfg), DAYS[-1], "run", 1)
     inside = sum(truth.events[day] for day in DAYS)
     assert (result.lines, result.rejected) == (truth.lines, truth.malformed)
     assert result.accepted == inside
@@ -60,7 +61,7 @@ def test_the_last_two_items_say_more_than_the_last_one_and_that_more_than_popula
 ) -> None:
     base, _ = logs
     cfg = Config(base=base)
-    events = ingest(cfg, DAYS[-1], "run", 1).events
+    events = ingest(cfg, Store.of(cfg), DAYS[-1], "run", 1).events
     reads = Reads(events, sessionize(cfg, DAYS[-1], "run", 1, events, base / "work").pinned)
     train = splitting.train_sessions(cfg, DAYS[-1], reads)["items"].to_pylist()
     test = splitting.holdout_sessions(cfg, DAYS[-1], reads)["items"].to_pylist()

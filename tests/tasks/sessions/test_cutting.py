@@ -18,6 +18,7 @@ from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, window
 from tasks.store import delta, duck, pins
+from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 5)
 NOON = datetime(2026, 1, 5, 12)
@@ -185,7 +186,7 @@ def test_the_kernel_equals_a_slow_loop(
 
 def sessionize(cfg: Config, night: date, run_id: str, attempt: int) -> cutting.Sessionized:
     """What a run does whose events are those that lie there now."""
-    events = pins.newest(cfg, night).events
+    events = pins.newest(cfg, Store.of(cfg), night).events
     return cutting.sessionize(cfg, night, run_id, attempt, events, cfg.root / "work" / "attempt")
 
 
@@ -195,19 +196,21 @@ def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
     for day in sorted(set(days)):
         rows = events.filter(pa.array([one == day for one in days]))
         rows = rows.append_column("source_file", pa.array(["a"] * len(rows)))
-        delta.replace_partition(cfg, "events", rows, {"event_day": day}, "run", attempt)
+        delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": day}, "run", attempt)
 
 
 def test_every_day_of_the_window_is_written_and_a_second_run_changes_nothing(config: Config) -> None:
     old = NOON - timedelta(days=2)
     write_events(config, table([("u", old, "a"), ("u", old, "b"), ("u", at(0), "c"), ("u", at(1), "d")]))
     first = sessionize(config, NIGHT, "run-1", 1)
-    files = delta.files(config, "sessions")
+    files = delta.files(Store.of(config), "sessions")
     assert (first.sessions, first.events, first.users) == (2, 4, 1)
     assert (first.first_day, first.last_day) == (date(2025, 12, 30), NIGHT)
     assert sessionize(config, NIGHT, "run-2", 2) == first
-    assert delta.files(config, "sessions") == files
-    written = pq.ParquetFile(delta.files(config, "sessions", partitions=[NIGHT])[0]).read().to_pylist()
+    assert delta.files(Store.of(config), "sessions") == files
+    written = (
+        pq.ParquetFile(delta.files(Store.of(config), "sessions", partitions=[NIGHT])[0]).read().to_pylist()
+    )
     assert [(row["items"], row["session_day"]) for row in written] == [(["c", "d"], NIGHT)]
 
 
@@ -220,7 +223,7 @@ def write_night(cfg: Config, events: list[Event], night: date) -> None:
 
 
 def sessions_of(cfg: Config, days: list[date]) -> list[dict[str, Any]]:
-    files = delta.files(cfg, "sessions", partitions=days)
+    files = delta.files(Store.of(cfg), "sessions", partitions=days)
     return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
 
 

@@ -15,6 +15,7 @@ from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
 from tasks.settings.days import start, window
 from tasks.store import delta, pins
+from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 5)
 MakeConfig = Callable[..., Config]
@@ -49,7 +50,7 @@ def week(make_config: MakeConfig) -> Callable[..., Config]:
         lines = [line.split() for line in WEEK.split("\n") if line.strip()]
         for day in window(cfg, NIGHT):
             rows = [line for line in lines if line[1].startswith(str(day))]
-            delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "run", 1)
+            delta.replace_partition(Store.of(cfg), "events", _events(rows), {"event_day": day}, "run", 1)
         sessionize(cfg, 1)
         return cfg
 
@@ -57,7 +58,7 @@ def week(make_config: MakeConfig) -> Callable[..., Config]:
 
 
 def sessionize(cfg: Config, attempt: int) -> None:
-    events = pins.newest(cfg, NIGHT).events
+    events = pins.newest(cfg, Store.of(cfg), NIGHT).events
     cutting.sessionize(cfg, NIGHT, "run", attempt, events, cfg.root / "work" / "attempt")
 
 
@@ -79,11 +80,11 @@ def asked(cfg: Config) -> tuple[Config, date, pins.Reads]:
 
 
 def of_the_run(cfg: Config) -> pins.Reads:
-    return dataclasses.replace(pins.newest(cfg, NIGHT), derived=cfg.root / "work" / "attempt")
+    return dataclasses.replace(pins.newest(cfg, Store.of(cfg), NIGHT), derived=cfg.root / "work" / "attempt")
 
 
 def asked_all(cfg: Config) -> tuple[Config, pins.Reads]:
-    return cfg, pins.newest(cfg, NIGHT)
+    return cfg, pins.newest(cfg, Store.of(cfg), NIGHT)
 
 
 def lists(table: pa.Table) -> list[tuple[str, str]]:
@@ -151,7 +152,7 @@ def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: An
     ]
     for day in (date(2026, 1, 3), date(2026, 1, 4)):
         rows = [line for line in more if line[1].startswith(str(day))]
-        delta.replace_partition(cfg, "events", _events(rows), {"event_day": day}, "late", 2)
+        delta.replace_partition(Store.of(cfg), "events", _events(rows), {"event_day": day}, "late", 2)
     sessionize(cfg, 2)
     assert lists(splitting.active_users(of_the_run(cfg))) == [
         ("ann", "d"),
@@ -165,7 +166,9 @@ def test_a_last_session_that_began_before_the_window_is_told_as_a_whole(week: An
 def test_what_comes_before_the_window_is_neither_active_nor_seen_nor_popular(week: Any) -> None:
     cfg = week(sessions={"window_days": 2})
     lead = [["fay", f"2026-01-03T10:0{n}", "z"] for n in range(9)]
-    delta.replace_partition(cfg, "events", _events(lead), {"event_day": date(2026, 1, 3)}, "more", 2)
+    delta.replace_partition(
+        Store.of(cfg), "events", _events(lead), {"event_day": date(2026, 1, 3)}, "more", 2
+    )
     sessionize(cfg, 2)
     told = [splitting.active_users(of_the_run(cfg)), splitting.seen_items(*asked(cfg))]
     assert [[user for user, _ in lists(table)] for table in told] == [["ann", "cat", "dan", "eve"]] * 2
@@ -176,7 +179,7 @@ def test_what_comes_before_the_window_is_neither_active_nor_seen_nor_popular(wee
 def test_what_a_run_has_worked_out_stays_whatever_others_write_since(week: Any) -> None:
     cfg = week()
     before = [splitting.active_users(of_the_run(cfg)), splitting.popular_items(of_the_run(cfg))]
-    delta.replace_partition(cfg, "events", _events([]), {"event_day": NIGHT}, "other", 2)
+    delta.replace_partition(Store.of(cfg), "events", _events([]), {"event_day": NIGHT}, "other", 2)
     assert [splitting.active_users(of_the_run(cfg)), splitting.popular_items(of_the_run(cfg))] == before
 
 

@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from tasks.errors import FencedError, WarehouseError
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
 
@@ -41,11 +42,13 @@ def popular(*items: str | int) -> pa.Table:
 
 def put(cfg: Config, night: date, attempt: int, *items: str | int, run_id: str | None = None) -> int:
     run_id = run_id or f"run{attempt}"
-    return delta.replace_partition(cfg, "popular_items", popular(*items), {"night": night}, run_id, attempt)
+    return delta.replace_partition(
+        Store.of(cfg), "popular_items", popular(*items), {"night": night}, run_id, attempt
+    )
 
 
 def items(cfg: Config, night: date, version: int | None = None) -> list[object]:
-    files = delta.files(cfg, "popular_items", version, [night])
+    files = delta.files(Store.of(cfg), "popular_items", version, [night])
     return [item for file in files for item in pq.ParquetFile(file).read()["item_id"].to_pylist()]
 
 
@@ -54,9 +57,9 @@ def parquet_files(cfg: Config) -> set[str]:
 
 
 def test_staged_rows_are_seen_by_nobody_until_they_are_committed(cfg: Config) -> None:
-    staged = delta.stage(cfg, "popular_items", popular("a", "b"), {"night": FRIDAY}, "run1")
-    assert delta.files(cfg, "popular_items") == []
-    delta.commit(cfg, staged, 1, "run1")
+    staged = delta.stage(Store.of(cfg), "popular_items", popular("a", "b"), {"night": FRIDAY}, "run1")
+    assert delta.files(Store.of(cfg), "popular_items") == []
+    delta.commit(Store.of(cfg), staged, 1, "run1")
     assert items(cfg, FRIDAY) == ["a", "b"]
 
 
@@ -76,9 +79,9 @@ def test_an_older_version_still_has_its_rows(cfg: Config) -> None:
 def test_the_same_rows_again_leave_the_files_as_they_are(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "a", "b")
     put(cfg, SATURDAY, 1, "c")
-    files = delta.files(cfg, "popular_items")
+    files = delta.files(Store.of(cfg), "popular_items")
     again = put(cfg, FRIDAY, 2, "a", "b")
-    assert delta.files(cfg, "popular_items", again) == files
+    assert delta.files(Store.of(cfg), "popular_items", again) == files
     assert parquet_files(cfg) == {"part-run1-0000.parquet"}
     assert items(cfg, FRIDAY) == ["a", "b"]
 
@@ -101,7 +104,9 @@ def test_an_older_run_with_the_same_rows_as_a_newer_one_has_nothing_to_overwrite
 def test_an_empty_partition_is_fenced_too(cfg: Config) -> None:
     empty = popular("a").slice(0, 0)
     for attempt in (1, 3):
-        delta.replace_partition(cfg, "popular_items", empty, {"night": FRIDAY}, f"run{attempt}", attempt)
+        delta.replace_partition(
+            Store.of(cfg), "popular_items", empty, {"night": FRIDAY}, f"run{attempt}", attempt
+        )
     with pytest.raises(FencedError):
         put(cfg, FRIDAY, 2, "a")
 
@@ -168,14 +173,14 @@ def test_fencing_many_partitions_at_once_loses_no_row(cfg: Config) -> None:
 
 
 def test_committing_the_same_staged_files_twice_keeps_them(cfg: Config) -> None:
-    staged = delta.stage(cfg, "popular_items", popular("a"), {"night": FRIDAY}, "run1")
-    assert delta.commit(cfg, staged, 1, "run1") == delta.commit(cfg, staged, 1, "run1")
+    staged = delta.stage(Store.of(cfg), "popular_items", popular("a"), {"night": FRIDAY}, "run1")
+    assert delta.commit(Store.of(cfg), staged, 1, "run1") == delta.commit(Store.of(cfg), staged, 1, "run1")
     assert items(cfg, FRIDAY) == ["a"]
 
 
 def test_damaged_files_are_replaced_even_by_the_same_rows(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "a", "b")
-    file = Path(delta.files(cfg, "popular_items")[0])
+    file = Path(delta.files(Store.of(cfg), "popular_items")[0])
     file.write_bytes(bytes(file.stat().st_size))
     put(cfg, FRIDAY, 2, "a", "b")
     assert items(cfg, FRIDAY) == ["a", "b"]
@@ -233,29 +238,31 @@ def test_the_same_rows_give_the_same_digest_however_they_are_batched(cfg: Config
     rows = rows.append_column("score", pa.array([float(n) for n in range(300_000)]))
     stream = pa.RecordBatchReader.from_batches(rows.schema, rows.to_batches(max_chunksize=7_001))
     other = Config(base=tmp_path / "other")
-    one = delta.stage(cfg, "popular_items", rows, {"night": FRIDAY}, "run1")
-    two = delta.stage(other, "popular_items", stream, {"night": FRIDAY}, "another-run")
+    one = delta.stage(Store.of(cfg), "popular_items", rows, {"night": FRIDAY}, "run1")
+    two = delta.stage(Store.of(other), "popular_items", stream, {"night": FRIDAY}, "another-run")
     assert (one.digest, one.rows) == (two.digest, 300_000)
     assert pq.read_metadata(one.files[0]).num_row_groups == 3
 
 
 def test_one_different_row_gives_another_digest(cfg: Config) -> None:
-    one = delta.stage(cfg, "popular_items", popular("a", "b"), {"night": FRIDAY}, "run1")
-    two = delta.stage(cfg, "popular_items", popular("a", "c"), {"night": FRIDAY}, "run1")
+    one = delta.stage(Store.of(cfg), "popular_items", popular("a", "b"), {"night": FRIDAY}, "run1")
+    two = delta.stage(Store.of(cfg), "popular_items", popular("a", "c"), {"night": FRIDAY}, "run1")
     assert one.digest != two.digest
 
 
 def test_no_rows_are_an_empty_partition_that_can_be_read(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "a")
     empty = popular("a").slice(0, 0)
-    delta.replace_partition(cfg, "popular_items", empty, {"night": FRIDAY}, "run2", 2)
+    delta.replace_partition(Store.of(cfg), "popular_items", empty, {"night": FRIDAY}, "run2", 2)
     assert items(cfg, FRIDAY) == []
-    assert len(delta.files(cfg, "popular_items")) == 1
+    assert len(delta.files(Store.of(cfg), "popular_items")) == 1
 
 
 def test_the_partition_column_is_in_the_file_so_that_a_copied_file_keeps_its_night(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "a")
-    assert pq.ParquetFile(delta.files(cfg, "popular_items")[0]).read()["night"].to_pylist() == [FRIDAY]
+    assert pq.ParquetFile(delta.files(Store.of(cfg), "popular_items")[0]).read()["night"].to_pylist() == [
+        FRIDAY
+    ]
 
 
 def test_other_delta_readers_read_the_table(cfg: Config) -> None:
@@ -276,7 +283,7 @@ def test_only_dates_name_a_partition(cfg: Config, night: object) -> None:
     with pytest.raises(WarehouseError, match=r"expected a datetime\.date"):
         put(cfg, night, 2, "b")  # type: ignore[arg-type]
     with pytest.raises(WarehouseError, match=r"expected a datetime\.date"):
-        delta.files(cfg, "popular_items", partitions=[night])  # type: ignore[list-item]
+        delta.files(Store.of(cfg), "popular_items", partitions=[night])  # type: ignore[list-item]
     assert items(cfg, FRIDAY) == ["a"]
 
 
@@ -297,25 +304,25 @@ def test_integer_ids_stay_integers_and_a_later_string_is_refused(cfg: Config) ->
 def test_ids_that_are_neither_integers_nor_strings_are_refused(cfg: Config) -> None:
     rows = popular("a").set_column(1, "item_id", pa.array([0.5]))
     with pytest.raises(WarehouseError, match="expected integers or strings as ids in item_id; got double"):
-        delta.stage(cfg, "popular_items", rows, {"night": FRIDAY}, "run1")
+        delta.stage(Store.of(cfg), "popular_items", rows, {"night": FRIDAY}, "run1")
 
 
 def test_a_missing_column_is_named(cfg: Config) -> None:
     with pytest.raises(
         WarehouseError, match="expected columns rank, item_id, score, night; got rank, item_id"
     ):
-        delta.stage(cfg, "popular_items", popular("a").drop("score"), {"night": FRIDAY}, "run1")
+        delta.stage(Store.of(cfg), "popular_items", popular("a").drop("score"), {"night": FRIDAY}, "run1")
 
 
 def test_an_unknown_table_is_refused_with_the_known_ones(cfg: Config) -> None:
     with pytest.raises(WarehouseError, match="expected one of events, rejects"):
-        delta.files(cfg, "users")
+        delta.files(Store.of(cfg), "users")
 
 
 def test_rows_of_another_night_are_refused(cfg: Config) -> None:
     rows = popular("a").append_column("night", pa.array([SATURDAY]))
     with pytest.raises(WarehouseError, match="expected rows of night=2026-01-02 only"):
-        delta.stage(cfg, "popular_items", rows, {"night": FRIDAY}, "run1")
+        delta.stage(Store.of(cfg), "popular_items", rows, {"night": FRIDAY}, "run1")
 
 
 def test_a_damaged_log_is_reported_with_the_table(cfg: Config) -> None:
@@ -323,7 +330,7 @@ def test_a_damaged_log_is_reported_with_the_table(cfg: Config) -> None:
     for entry in (cfg.root / "tables/popular_items/_delta_log").glob("*.json"):
         entry.write_text("{broken")
     with pytest.raises(WarehouseError, match="table popular_items: expected a readable"):
-        delta.files(cfg, "popular_items")
+        delta.files(Store.of(cfg), "popular_items")
 
 
 def test_a_log_entry_says_which_run_wrote_it(cfg: Config) -> None:
@@ -335,11 +342,11 @@ def test_a_log_entry_says_which_run_wrote_it(cfg: Config) -> None:
 
 
 def test_attempts_grow_over_all_nights(cfg: Config) -> None:
-    assert [delta.next_attempt(cfg, night) for night in (FRIDAY, SATURDAY, FRIDAY)] == [1, 2, 3]
+    assert [delta.next_attempt(Store.of(cfg), night) for night in (FRIDAY, SATURDAY, FRIDAY)] == [1, 2, 3]
 
 
 def _take_attempts(base: str) -> list[int]:
-    return [delta.next_attempt(Config(base=Path(base)), FRIDAY) for _ in range(20)]
+    return [delta.next_attempt(Store.of(Config(base=Path(base))), FRIDAY) for _ in range(20)]
 
 
 def test_two_processes_never_get_the_same_attempt(cfg: Config) -> None:
@@ -351,26 +358,26 @@ def test_two_processes_never_get_the_same_attempt(cfg: Config) -> None:
 
 def test_a_lost_folder_of_attempts_does_not_fence_every_later_run(cfg: Config) -> None:
     put(cfg, FRIDAY, 41, "a")
-    assert delta.next_attempt(cfg, FRIDAY) == 42
+    assert delta.next_attempt(Store.of(cfg), FRIDAY) == 42
 
 
 def test_a_folder_of_attempts_older_than_the_tables_does_not_fence_every_later_run(cfg: Config) -> None:
-    assert delta.next_attempt(cfg, FRIDAY) == 1
+    assert delta.next_attempt(Store.of(cfg), FRIDAY) == 1
     put(cfg, FRIDAY, 41, "a")
     put(cfg, SATURDAY, 40, "b")
-    assert [delta.next_attempt(cfg, FRIDAY) for _ in range(2)] == [42, 43]
+    assert [delta.next_attempt(Store.of(cfg), FRIDAY) for _ in range(2)] == [42, 43]
 
 
 def test_cleaning_removes_old_staged_files_and_nothing_that_was_ever_committed(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "replaced")
     put(cfg, FRIDAY, 2, "present")
-    dead = delta.stage(cfg, "popular_items", popular("dead"), {"night": FRIDAY}, "dead")
-    live = delta.stage(cfg, "popular_items", popular("live"), {"night": FRIDAY}, "live")
+    dead = delta.stage(Store.of(cfg), "popular_items", popular("dead"), {"night": FRIDAY}, "dead")
+    live = delta.stage(Store.of(cfg), "popular_items", popular("live"), {"night": FRIDAY}, "live")
     old = time.time() - 72 * 3600
     for file in (cfg.root / "tables").rglob("*.parquet"):
         if file.name != Path(live.files[0]).name:
             os.utime(file, (old, old))
-    assert delta.clean_stale(cfg) == list(dead.files)
+    assert delta.clean_stale(Store.of(cfg)) == list(dead.files)
     assert parquet_files(cfg) == {
         "part-run1-0000.parquet",
         "part-run2-0000.parquet",
@@ -385,5 +392,5 @@ def test_cleaning_knows_files_that_only_a_checkpoint_still_names(cfg: Config) ->
     table.create_checkpoint()
     for entry in (cfg.root / "tables/popular_items/_delta_log").glob("*.json"):
         entry.unlink()
-    assert delta.clean_stale(cfg, older_than_hours=-1) == []
+    assert delta.clean_stale(Store.of(cfg), older_than_hours=-1) == []
     assert items(cfg, FRIDAY) == ["present"]

@@ -13,6 +13,7 @@ import pytest
 from tasks.errors import EmptyNightError, FencedError
 from tasks.settings.config import Config
 from tasks.store import delta, pins
+from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
 
@@ -29,21 +30,21 @@ def write(cfg: Config, day: date, users: list[str], attempt: int) -> pins.Pin:
             "source_file": ["log"] * len(users),
         }
     )
-    staged = delta.stage(cfg, "events", rows, {"event_day": day}, f"run{attempt}")
-    return pins.commit(cfg, staged, attempt, f"run{attempt}")
+    staged = delta.stage(Store.of(cfg), "events", rows, {"event_day": day}, f"run{attempt}")
+    return pins.commit(Store.of(cfg), staged, attempt, f"run{attempt}")
 
 
-def users(cfg: Config, days: pins.Days) -> list[str]:
-    return [user for file in days.files(cfg) for user in pq.ParquetFile(file).read()["user_id"].to_pylist()]
+def users(days: pins.Days) -> list[str]:
+    return [user for file in days.files() for user in pq.ParquetFile(file).read()["user_id"].to_pylist()]
 
 
 def test_days_that_another_run_replaces_in_between_are_read_as_they_were(config: Config) -> None:
     friday = write(config, FRIDAY, ["ann"], attempt=1)
     write(config, FRIDAY, ["bob"], attempt=2)
     saturday = write(config, SATURDAY, ["cat"], attempt=1)
-    ours = pins.Days("events", {FRIDAY: friday, SATURDAY: saturday})
-    assert users(config, ours) == ["ann", "cat"]
-    assert users(config, pins.newest(config, SATURDAY).events) == ["bob", "cat"]
+    ours = pins.Days(Store.of(config), "events", {FRIDAY: friday, SATURDAY: saturday})
+    assert users(ours) == ["ann", "cat"]
+    assert users(pins.newest(config, Store.of(config), SATURDAY).events) == ["bob", "cat"]
 
 
 def test_a_day_that_holds_the_same_bytes_is_pinned_to_the_files_it_has(
@@ -63,12 +64,12 @@ def test_a_day_that_a_newer_run_has_written_cannot_be_pinned(config: Config) -> 
 
 def test_days_without_any_file_name_the_stage_that_would_write_them() -> None:
     with pytest.raises(EmptyNightError, match="run sessionize first"):
-        pins.Days("sessions", {}).files(Config(base=Path("/")))
+        pins.Days(Store.of(Config(base=Path("/"))), "sessions", {}).files()
 
 
 def test_a_publication_can_name_what_was_read(config: Config) -> None:
-    events = pins.Days("events", {FRIDAY: write(config, FRIDAY, ["ann", "bob"], attempt=1)})
-    told = json.loads(pins.Reads(events, pins.Days("sessions", {})).as_json())
+    events = pins.Days(Store.of(config), "events", {FRIDAY: write(config, FRIDAY, ["ann", "bob"], attempt=1)})
+    told = json.loads(pins.Reads(events, pins.Days(events.store, "sessions", {})).as_json())
     assert told["sessions"] == {}
     assert told["events"]["2026-01-02"]["rows"] == 2
     [file] = told["events"]["2026-01-02"]["files"]

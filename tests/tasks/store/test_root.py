@@ -13,6 +13,7 @@ import pytest
 from tasks.publishing import readers
 from tasks.settings.config import Config
 from tasks.store.root import make_root
+from tasks.store.store import Store
 
 MODES = {"private": {0o700, 0o600}, "group": {0o750, 0o640}, "all": {0o755, 0o644}}
 
@@ -36,7 +37,7 @@ def with_access(make_config: Callable[..., Config], access: str) -> Config:
 def test_a_warehouse_is_private_unless_it_is_said_otherwise(config: Config) -> None:
     make_root(config)
     driver.publish_night(config, driver.FRIDAY, users=4)
-    readers.refresh(config)
+    readers.refresh(config, Store.of(config))
     assert modes(config.root) == MODES["private"]
 
 
@@ -45,7 +46,7 @@ def test_what_is_written_can_be_read_by_whom_the_setting_names(make_config: Any,
     cfg = with_access(make_config, access)
     make_root(cfg)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     assert modes(cfg.root) == MODES[access]
 
 
@@ -55,7 +56,7 @@ def test_what_was_written_before_follows_a_changed_setting(make_config: Any, bef
     make_root(cfg)
     (cfg.root / "prefect").mkdir(mode=0o700)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
-    readers.refresh(cfg)
+    readers.refresh(cfg, Store.of(cfg))
     make_root(with_access(make_config, after))
     assert (cfg.root / "prefect").stat().st_mode & 0o777 == 0o700
     (cfg.root / "prefect").rmdir()
