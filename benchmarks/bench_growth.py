@@ -25,8 +25,9 @@ from bench_training import generated
 from measuring import RESULTS, write
 
 from rnnrec_model.config import TrainingConfig
-from rnnrec_model.fitting.training import Trainer
+from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.ranking.topk import recommend
+from rnnrec_model.recurrent.model import drawn
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import ITEMS, OFFSETS, Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -62,7 +63,7 @@ def measure(folder: Path) -> dict:
     vocabulary = Vocabulary(pa.array(range(ITEM_COUNT)), _counts(sessions))
     peak = own_memory()
     began = time.perf_counter()
-    trainer = Trainer(sessions, vocabulary, MODEL, TRAINING)
+    trainer = Trainer(sessions, vocabulary, drawn(MODEL), TRAINING)
     for number, batch in enumerate(trainer.epoch(0)):
         trainer.step(batch)
         if number % 50 == 0:

@@ -27,7 +27,8 @@ from plain_step import PlainTrainer
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import Batch, strips
-from rnnrec_model.fitting.training import Trainer
+from rnnrec_model.fitting.trainer import Trainer
+from rnnrec_model.recurrent.model import drawn
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -97,7 +98,7 @@ def trainer_of(
         optimizer="adagrad",  # as the plain step
         learning_rate=0.05,
     )
-    return Trainer(sessions, vocabulary, model, config), sessions
+    return Trainer(sessions, vocabulary, drawn(model), config), sessions
 
 
 def count(units: int, batch: int, negatives: int, items: int) -> dict[str, float]:
@@ -124,8 +125,9 @@ def counted(trainer: Trainer) -> dict[str, float]:
 
 def _columns(trainer: Trainer, batch: Batch) -> int:
     starts, lengths = (torch.as_tensor(one, device=trainer.device) for one in (batch.starts, batch.lengths))
-    found = trainer._candidates(strips(starts, lengths, batch.steps, trainer.before(batch)))
-    return trainer.network.items if found.items is None else len(found.items.unique())
+    objective = trainer.objective
+    found = objective.candidates(strips(starts, lengths, batch.steps, objective.before(batch)))
+    return len(trainer.vocabulary) if found.items is None else len(found.items.unique())
 
 
 def _ours(trainer: Trainer, batches) -> int:

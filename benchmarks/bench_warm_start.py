@@ -19,11 +19,11 @@ import pyarrow as pa
 from measuring import write
 
 from rnnrec_model.config import TrainingConfig
-from rnnrec_model.fitting.training import train
+from rnnrec_model.models import MODELS, Fitting
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
-from rnnrec_model.recurrent.recommender import Recommender
 from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.scorer import Model
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.sessions.session_files import read_session_file
@@ -31,12 +31,12 @@ from tasks.sessions.session_files import read_session_file
 MODEL = RecurrentConfig()
 
 
-def fit(lists: pa.ListArray, epochs: int, seed: int, yesterday: Recommender | None = None) -> Recommender:
+def fit(lists: pa.ListArray, epochs: int, seed: int, yesterday: Model | None = None) -> Model:
     """A model of all these sessions."""
     vocabulary = Vocabulary.build(lists.flatten())
     sessions = Sessions.from_arrow(lists, vocabulary, min_length=2)
-    config = TrainingConfig(epochs=epochs, seed=seed)
-    return train(sessions, vocabulary, MODEL, config, warm_start=yesterday).recommender
+    fitting = Fitting(training=TrainingConfig(epochs=epochs, seed=seed), warm_start=yesterday)
+    return MODELS["recurrent"].fit(MODEL, sessions, vocabulary, fitting).scorer
 
 
 def asked(test: pa.ListArray, vocabulary: Vocabulary) -> Predictions:
@@ -45,7 +45,7 @@ def asked(test: pa.ListArray, vocabulary: Vocabulary) -> Predictions:
 
 
 def measure(
-    name: str, test: pa.ListArray, lists: pa.ListArray, epochs: int, seed: int, yesterday: Recommender | None
+    name: str, test: pa.ListArray, lists: pa.ListArray, epochs: int, seed: int, yesterday: Model | None
 ) -> dict:
     """Seconds of training, and metrics on the test sessions."""
     began = time.perf_counter()

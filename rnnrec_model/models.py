@@ -74,7 +74,7 @@ class Kind:
 
 
 MODELS: dict[str, Kind] = {
-    "recurrent": Kind("rnnrec_model.recurrent.recommender", RecurrentConfig),
+    "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig),
     "popularity": Kind("rnnrec_model.counting.popularity"),
     "session_popularity": Kind("rnnrec_model.counting.session_popularity"),
     "markov": Kind("rnnrec_model.counting.markov"),

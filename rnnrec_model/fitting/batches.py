@@ -2,7 +2,7 @@
 
 Sessions of similar length share a rectangle, so a step of Python covers hundreds of events and hardly any
 cell is padding. A session longer than `max_steps` is cut into consecutive pieces of the same lane, and
-the plan says so (`first` is False): whoever runs the plan owns the hidden state and carries it on.
+the plan says so (`first` is False): whoever runs the plan owns the state and carries it on.
 Every session is in the plan exactly once; a lane never holds two sessions.
 """
 
@@ -33,7 +33,7 @@ class Batch:
     starts    (lanes,) first input event of each lane, counted in the flat items
     lengths   (lanes,) input events of each lane: 0 for an empty lane, at most `steps`
     steps     width of the rectangle
-    past      events of the same sessions in the batches before: with 0 the hidden state starts at zero,
+    past      events of the same sessions in the batches before: with 0 the state starts at zero,
               else each lane carries on from the batch before
     last      True: no lane goes on in the next batch
     """

@@ -2,7 +2,7 @@
 
 A checkpoint is one safetensors file (weights, optimizer state, generator state, the best epoch's so far) with
 its progress as metadata, written beside and renamed, so that a kill leaves the old one or the new one.
-It is only taken up by the very training that wrote it (`Trainer.identity`), and only while all its numbers
+It is only taken up by the very training that wrote it (`identity`), and only while all its numbers
 are finite: a NaN would be carried on for ever.
 """
 
@@ -12,11 +12,11 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
@@ -25,7 +25,8 @@ from torch import Tensor
 from rnnrec_model.contract import EpochReport
 
 if TYPE_CHECKING:
-    from rnnrec_model.fitting.training import Trainer
+    from rnnrec_model.fitting.trainer import Trainer
+    from rnnrec_model.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,26 @@ class Progress:
     best_value: float = -1.0
     best_state: dict[str, Tensor] = field(default_factory=dict)
     history: list[EpochReport] = field(default_factory=list)
+
+
+def identity(trainer: Trainer, validation: Sessions | None = None, patience: int = 0) -> str:
+    """Digest of everything that decides the outcome, of a trainer that has not done a step yet.
+
+    Settings as they come out on this machine (device, precision, torch), vocabulary, sessions to train
+    on and to validate on, and the state that training starts from: drawn, or an earlier model's.
+    """
+    settings = trainer.network.config.as_dict(), trainer.config.as_dict(), patience
+    machine = trainer.device.type, str(trainer.precision), trainer.fixed_shapes, torch.__version__
+    arrays = [trainer.vocabulary.counts, trainer.sessions.items, trainer.sessions.offsets]
+    arrays += [tensor.cpu().numpy() for tensor in trainer.state().values()]
+    arrays += [] if validation is None else [validation.items, validation.offsets]
+    shapes = [array.shape for array in arrays]
+    words = repr((FORMAT, type(trainer.network).__qualname__, settings, machine, shapes))
+    sha = hashlib.sha256(words.encode())
+    sha.update(repr(trainer.vocabulary.ids.to_pylist()).encode())
+    for array in arrays:
+        sha.update(np.ascontiguousarray(array).data)
+    return sha.hexdigest()
 
 
 def write(folder: Path, identity: str, trainer: Trainer, progress: Progress) -> None:
@@ -111,27 +132,14 @@ def _read(path: Path, identity: str, device: str) -> tuple[dict[str, Any], dict[
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _OfNoUse(f"it cannot be read ({error})") from None
-    if not finite(tensors.values()):
+    if not all(bool(tensor.isfinite().all()) for tensor in tensors.values()):
         raise _OfNoUse("got one that holds NaN or infinite numbers")
     return facts, tensors
-
-
-def finite(tensors: Iterable[Tensor]) -> bool:
-    """Is every number finite?"""
-    return all(bool(tensor.isfinite().all()) for tensor in tensors)
 
 
 def remove(folder: Path) -> None:
     """The training is done."""
     (folder / NAME).unlink(missing_ok=True)
-
-
-def digest(*parts: str | bytes | memoryview) -> str:
-    """sha256 over the parts."""
-    sha = hashlib.sha256()
-    for part in parts:
-        sha.update(part.encode() if isinstance(part, str) else part)
-    return sha.hexdigest()
 
 
 def _under(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:

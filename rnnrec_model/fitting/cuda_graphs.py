@@ -2,7 +2,7 @@
 
 Each shape of a step is run a few times as it is, which is real training, then recorded, and replayed from
 there on without a word from the host in between. What changes from step to step (where the lanes stand, the
-learning rate, hidden states) lives in tensors that a recording reads, always the same ones; the plan of a
+learning rate, states) lives in tensors that a recording reads, always the same ones; the plan of a
 step travels by asynchronous copy from pinned memory.
 
 A shape is a rectangle (steps, lanes) and the width of the history its loss looks at. Pieces of a session
@@ -23,7 +23,7 @@ from torch import Tensor
 from rnnrec_model.fitting.batches import Batch
 
 if TYPE_CHECKING:
-    from rnnrec_model.fitting.training import Trainer
+    from rnnrec_model.fitting.trainer import Trainer
 
 EAGER_STEPS = 3
 Step = Callable[[], None]
@@ -65,7 +65,7 @@ class CudaGraphs:
 
 
 class _Rectangle:
-    """What every recording of a rectangle reads and writes: its lanes' plan and their hidden states."""
+    """What every recording of a rectangle reads and writes: its lanes' plan and their states."""
 
     def __init__(self, lanes: int, states: list[Tensor], device: torch.device) -> None:
         self.plan = torch.zeros(2 * lanes + 1, dtype=torch.int64, device=device)
@@ -126,7 +126,7 @@ class ReplayedSteps:
         return self._rectangles[key]
 
     def _shape_of(self, batch: Batch, rectangle: _Rectangle) -> _Shape:
-        key = batch.steps, len(batch.starts), self._trainer.before(batch)
+        key = batch.steps, len(batch.starts), self._trainer.objective.before(batch)
         if key not in self._shapes:
             self._shapes[key] = _Shape(lambda: self._learn(rectangle, key[0], key[2]))
         return self._shapes[key]

@@ -1,7 +1,8 @@
 """Losses over scored candidates, in one table of pure functions.
 
-All take scores (events, candidates) and the column of each event's target (events,), and give one value
-per event. Every other column of the row is a negative: the target is never its own negative.
+All functions take scores (events, candidates) and the column of each event's target (events,), and give one
+value per event. Every other column of the row is a negative: the target is never its own negative. What else
+a loss needs, its entry in the table says.
 
     cross_entropy  -log softmax(scores)[target]          Hidasi & Karatzoglou 2018, 1706.03847
     bpr            mean over negatives of -log sigmoid(target - negative)     Rendle et al. 2009, 1205.2618
@@ -9,13 +10,14 @@ per event. Every other column of the row is a negative: the target is never its 
                    s = softmax over the negatives only                  Hidasi & Karatzoglou 2018
     top1_max       sum_j s_j (sigmoid(r_j - target) + sigmoid(r_j^2))     Hidasi & Karatzoglou 2018
 
-Training takes the cross-entropy of `sampled_softmax.py`, which is this one without the passes over memory.
+A softmax is taken by training as `sampled_softmax.py` has it: the same without the passes over memory.
 A column that must not take part (a second copy of an item) carries a score of ABSENT or less.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
@@ -24,7 +26,7 @@ from torch import Tensor
 from rnnrec_model.config import TrainingConfig
 
 ABSENT = -1e30
-Loss = Callable[[Tensor, Tensor, TrainingConfig], Tensor]
+OfScores = Callable[[Tensor, Tensor, TrainingConfig], Tensor]
 
 
 def cross_entropy(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
@@ -55,12 +57,28 @@ def top1_max(scores: Tensor, targets: Tensor, _: TrainingConfig) -> Tensor:
     return (torch.softmax(negative, dim=1) * pull).sum(dim=1)
 
 
+@dataclass(frozen=True)
+class Loss:
+    """A loss and what it needs.
+
+    of_scores   (events, candidates), (events,), settings → (events,)
+    draws       its candidates are the batch's items and drawn negatives; without it, all items
+    corrected   its scores are corrected for how likely each candidate was one (logQ)
+    softmax     it is the softmax cross-entropy, which needs no scores of its own (`sampled_softmax.py`)
+    """
+
+    of_scores: OfScores
+    draws: bool = True
+    corrected: bool = False
+    softmax: bool = False
+
+
 LOSSES: dict[str, Loss] = {
-    "cross_entropy": cross_entropy,
-    "full_cross_entropy": cross_entropy,
-    "bpr": bpr,
-    "bpr_max": bpr_max,
-    "top1_max": top1_max,
+    "cross_entropy": Loss(cross_entropy, corrected=True, softmax=True),
+    "full_cross_entropy": Loss(cross_entropy, draws=False, softmax=True),
+    "bpr": Loss(bpr),
+    "bpr_max": Loss(bpr_max),
+    "top1_max": Loss(top1_max),
 }
 
 

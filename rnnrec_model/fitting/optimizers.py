@@ -7,13 +7,14 @@ they are read and written.
               for large embedding tables; optional Polyak momentum
     adamw     Loshchilov & Hutter 2019, 1711.05101; on item rows "lazy": moments move when a row is touched
 
-State lives in named tensors, so that it can be saved, continued, and carried over to a changed vocabulary.
+`tick` begins a step; `update` changes a dense weight in place, `update_rows` some rows of a table. State is
+named tensors, an item table's with one row an item, so that it can be saved, continued, and carried over to a
+changed vocabulary.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -35,21 +36,6 @@ class Rows:
     at: Tensor
     values: Tensor
     gradient: Tensor
-
-
-class Optimizer(Protocol):
-    """state: every tensor to save, by name; item tables' state has one row an item."""
-
-    state: dict[str, Tensor]
-
-    def tick(self) -> None:
-        """Begin an optimizer step."""
-
-    def update(self, name: str, weight: Tensor, gradient: Tensor, rate: Tensor) -> None:
-        """Update a dense weight in place."""
-
-    def update_rows(self, name: str, table: Tensor, rows: Rows, rate: Tensor) -> None:
-        """Update some rows of a table in place."""
 
 
 class Adagrad:

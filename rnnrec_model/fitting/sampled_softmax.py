@@ -1,4 +1,4 @@
-"""Softmax cross-entropy of hidden states against many candidate rows, in three products and one pass.
+"""Softmax cross-entropy of vectors against many candidate rows, in three products and one pass.
 
 The score matrix (events x candidates) is the largest thing in training, and every pass over it costs as
 much as a product. Here it is written by the product, turned into probabilities in place, and used in place
@@ -16,9 +16,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnnrec_model.fitting.layers import product
 from rnnrec_model.fitting.losses import ABSENT
 from rnnrec_model.fitting.workspace import Workspace
-from rnnrec_model.recurrent.network import product
 
 EVENTS_MULTIPLE, CANDIDATES_MULTIPLE = 64, 128
 SHORTEST = 1e-12
@@ -88,7 +88,7 @@ class Places:
 
     targets   (events,) the next item
     own       (events, some) columns that get `own_offset` (events, some) on top, once each; or None
-    recent    (events, lags) columns that get the `raises` on top
+    recent    (events, lags) columns that get the `additions` on top
     banned    (events, candidates) columns that are left out; or None
     """
 
@@ -102,7 +102,7 @@ class Places:
 class SampledSoftmax(torch.autograd.Function):
     """(events,) loss = -log softmax(hidden @ matrix.T + offset.T + what `places` adds)[target].
 
-    With a scale, the matrix' rows are first made that long (NISER, 1909.04276), inside the same passes.
+    With a length, the matrix' rows are first made that long (NISER, 1909.04276), inside the same passes.
     """
 
     @staticmethod
@@ -111,18 +111,19 @@ class SampledSoftmax(torch.autograd.Function):
         hidden: Tensor,
         matrix: Tensor,
         offset: Tensor,
-        raises: Tensor,
+        additions: Tensor,
         places: Places,
-        scale: float | None,
+        length: float | None,
         precision: torch.dtype,
         workspace: Workspace,
     ) -> Tensor:
-        """hidden (events, units), matrix (candidates, units), offset (candidates, 1), raises (events, lags).
+        """hidden (events, units), matrix (candidates, units), offset (candidates, 1).
 
-        scale   length that each row of the matrix is brought to, or None to leave them
+        additions   (events, lags) on top of the scores of the recent places
+        length      that each row of the matrix is brought to, or None to leave them
         """
-        lengths = None if scale is None else torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
-        stretch = 1.0 if lengths is None or scale is None else scale / lengths.clamp_min(SHORTEST)
+        lengths = None if length is None else torch.linalg.vector_norm(matrix, dim=1, keepdim=True)
+        stretch = 1.0 if lengths is None or length is None else length / lengths.clamp_min(SHORTEST)
         left, right = factors(hidden, matrix, offset, precision, workspace, stretch)
         scores = workspace.take("scores", len(left), len(right), left.dtype, left.device)
         torch.mm(left, right.t(), out=scores)
@@ -131,31 +132,31 @@ class SampledSoftmax(torch.autograd.Function):
         flat = scores.view(-1)
         if places.own is not None and places.own_offset is not None:
             flat[row + places.own] += places.own_offset.to(scores.dtype)  # named twice: the same twice
-        flat.index_add_(0, recent.flatten(), raises.flatten().to(scores.dtype))
+        flat.index_add_(0, recent.flatten(), additions.flatten().to(scores.dtype))
         if places.banned is not None:
             scores[: len(hidden), : len(matrix)].masked_fill_(places.banned, ABSENT)
         torch.softmax(scores, dim=1, out=scores)
         chosen = flat[at]
         flat[at] = chosen - 1
         ctx.save_for_backward(matrix, recent)
-        ctx.kept = left, right, scores, stretch, scale, workspace  # good until the next step
+        ctx.kept = left, right, scores, stretch, length, workspace  # good until the next step
         return -chosen.float().clamp_min(1e-30).log()
 
     @staticmethod
     def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor | None, ...]:
         matrix, recent = ctx.saved_tensors
-        left, right, gradient, stretch, scale, workspace = ctx.kept
+        left, right, gradient, stretch, length, workspace = ctx.kept
         events, (candidates, units) = len(outer[0]), matrix.shape
         weight = outer[0][:, None]
-        d_raises = gradient.view(-1)[recent].float() * weight
+        d_additions = gradient.view(-1)[recent].float() * weight
         d_left = (gradient @ right)[:events, :units].float() * weight
         left[:events] *= weight.to(left.dtype)
         d_right = workspace.take("d_right", len(right), left.shape[1], left.dtype, left.device)
         torch.mm(gradient.t(), left, out=d_right)
         d_matrix = workspace.take("d_matrix", candidates, units, matrix.dtype, matrix.device)
         d_matrix.copy_(d_right[:candidates, :units])
-        if scale is not None:
-            along = torch.linalg.vecdot(d_matrix, matrix)[:, None] * (stretch / scale).square()
+        if length is not None:
+            along = torch.linalg.vecdot(d_matrix, matrix)[:, None] * (stretch / length).square()
             d_matrix.addcmul_(matrix, along, value=-1).mul_(stretch)
         d_offset = d_right[:candidates, units : units + 1].float()
-        return d_left, d_matrix, d_offset, d_raises, None, None, None, None
+        return d_left, d_matrix, d_offset, d_additions, None, None, None, None

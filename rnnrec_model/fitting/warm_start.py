@@ -1,9 +1,8 @@
 """Starting from an earlier model whose vocabulary was another one.
 
 Known items keep their rows and optimizer state, new ones keep the fresh initialisation, vanished ones are
-dropped. Dense weights and their optimizer state carry over whole. What an optimizer kept is of use to one
-that keeps rows as wide: for an item's row adagrad keeps one number and adamw as many as the row has, so after
-a change of optimizer the weights are taken and its state begins afresh.
+dropped. Dense weights and their optimizer state carry over whole. What an optimizer kept is of no use to
+another one: after a change of optimizer the weights are taken and its state begins afresh.
 """
 
 from __future__ import annotations
@@ -13,9 +12,11 @@ import logging
 import torch
 from torch import Tensor
 
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError
-from rnnrec_model.recurrent.network import Network
-from rnnrec_model.recurrent.recommender import Recommender
+from rnnrec_model.fitting.network import ROWS, Network
+from rnnrec_model.fitting.recommender import Recommender
+from rnnrec_model.scorer import Scorer
 from rnnrec_model.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -25,24 +26,26 @@ def warm_network(
     network: Network,
     optimizer_state: dict[str, Tensor],
     vocabulary: Vocabulary,
-    optimizer: str,
-    earlier: Recommender,
+    config: TrainingConfig,
+    earlier: Scorer,
 ) -> None:
-    """Overwrite what `earlier` knows. Raises ConfigError when the networks have different shapes."""
-    if earlier.model_config != network.config:
+    """Overwrite what `earlier` knows. Raises ConfigError when it is no such network."""
+    if not isinstance(earlier, Recommender) or earlier.network.kind != network.kind:
+        raise ConfigError(f"warm start: expected a {network.kind} model; got {earlier.name}. Start cold")
+    if earlier.network.config != network.config:
         raise ConfigError(
             f"warm start: expected a model of the same settings, {network.config}; "
-            f"got {earlier.model_config}. Start cold after a change of [model]"
+            f"got {earlier.network.config}. Start cold after a change of [model]"
         )
-    device = network.item_rows.device
+    tables = network.tables()
+    device = tables[ROWS].device
     old_rows = torch.as_tensor(earlier.vocabulary.encode(vocabulary.ids), device=device)
     known = old_rows >= 0
-    tables = network.tables()
+    old_weights = earlier.network.tables() | earlier.network.dense()
     with torch.no_grad():
-        for name, weight in network.named_parameters():
-            old = earlier.network.get_parameter(name).to(device)
-            _carry(weight.data, old, name in tables, known, old_rows)
-        if not _of_use(earlier, optimizer, optimizer_state):
+        for name, weight in (tables | network.dense()).items():
+            _carry(weight.data, old_weights[name].to(device), name in tables, known, old_rows)
+        if not _of_use(earlier, config.optimizer, optimizer_state):
             return
         for name, state in optimizer_state.items():
             if name in earlier.optimizer_state:
@@ -52,11 +55,11 @@ def warm_network(
 
 def _of_use(earlier: Recommender, optimizer: str, state: dict[str, Tensor]) -> bool:
     """Is the earlier optimizer's state what this one would have kept? Says so in the log when it is not."""
-    kept = earlier.optimizer_state
+    kept, saved_by = earlier.optimizer_state, earlier.training_config.optimizer
     fits = all(kept[name].shape[1:] == state[name].shape[1:] for name in kept.keys() & state.keys())
-    if kept and fits:
+    if kept and fits and saved_by == optimizer:
         return True
-    saved = f"of {earlier.training_config.optimizer}" if kept else "that was not saved"
+    saved = f"of {saved_by}" if kept else "that was not saved"
     log.info("warm start: weights are the earlier model's; state %s is of no use: %s begins afresh",
              saved, optimizer)  # fmt: skip
     return False

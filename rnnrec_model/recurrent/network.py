@@ -4,24 +4,20 @@
          → feed-forward * output_layers → inner product with every candidate's row (+ its bias)
                                         → addition to the scores of the session's last items
 
-Two kinds of weights: `tables` have one row an item and are trained row by row; everything else is dense.
-The network never keeps a hidden state: whoever runs it passes the state in and gets it back.
+It answers what `fitting/network.py` asks; its state is one hidden state a layer.
 
 Session-based recommendations with recurrent neural networks: Hidasi et al. 2015, 1511.06939.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rnnrec_model.fitting.layers import dropout, glorot, item_table, orthogonal, product
 from rnnrec_model.recurrent.cells import CELLS, scan
 from rnnrec_model.recurrent.settings import RecurrentConfig
-
-PADDED_DEVICES = ("cuda",)
 
 
 class RecurrentLayer(nn.Module):
@@ -72,12 +68,14 @@ class FeedForwardBlock(nn.Module):
 
 
 class Network(nn.Module):
-    """The weights of a model and the way from item rows to hidden states.
+    """The weights of a model and the way from item rows to hidden states, which are its vectors.
 
     item_rows   (items, units) output rows, and input rows when tied
     item_bias   (items, 1), or None
     input_rows  (items, units) when separate, (items, gates * units) when there is no embedding, else None
     """
+
+    kind = "recurrent"
 
     def __init__(self, items: int, config: RecurrentConfig, random: torch.Generator) -> None:
         super().__init__()
@@ -101,9 +99,19 @@ class Network(nn.Module):
             layer.bias.data.zero_()
 
     @property
-    def items(self) -> int:
-        """Number of items that can be scored."""
-        return len(self.item_rows)
+    def input_table(self) -> str:
+        """The output rows when tied, else rows of their own."""
+        return "item_rows" if self.input_rows is None else "input_rows"
+
+    @property
+    def row_length(self) -> float | None:
+        """With `normalize`, `scale`: hidden states are of length one, so a score is scale * cosine."""
+        return self.config.scale if self.config.normalize else None
+
+    @property
+    def lags(self) -> int:
+        """Last positions whose items get an addition."""
+        return self.config.repeat_lags
 
     def tables(self) -> dict[str, Tensor]:
         """Weights with one row an item, by name."""
@@ -132,6 +140,8 @@ class Network(nn.Module):
         random      generator of the dropout masks; None (scoring) drops nothing
         precision   of the products of inputs and gates
         """
+        tied = self.config.normalize and self.config.embedding == "tied"
+        x = F.normalize(x, dim=-1) if tied else x
         x = dropout(x, self.config.embedding_dropout, random)
         following = []
         for layer, state in zip(self.layers, states, strict=True):
@@ -141,68 +151,8 @@ class Network(nn.Module):
             x = F.elu(layer(x))
         return (F.normalize(x, dim=-1) if self.config.normalize else x), following
 
-    def raises(self, hidden: Tensor) -> Tensor:
+    def additions(self, hidden: Tensor) -> Tensor:
         """(events, units) hidden states → (events, lags) what the items at the last positions get on top."""
         if self.repeat_weight is None or self.repeat_bias is None:
             return hidden.new_zeros(len(hidden), 0)
         return torch.addmm(self.repeat_bias, hidden, self.repeat_weight)
-
-    def input_of(self, rows: Tensor) -> Tensor:
-        """Input rows as the first layer takes them."""
-        tied = self.config.normalize and self.config.embedding == "tied"
-        return F.normalize(rows, dim=-1) if tied else rows
-
-    def output_of(self, rows: Tensor) -> Tensor:
-        """Output rows as the inner product takes them."""
-        return self.config.scale * F.normalize(rows, dim=-1) if self.config.normalize else rows
-
-
-def product(x: Tensor, weight: Tensor, precision: torch.dtype) -> Tensor:
-    """x (..., inner) @ weight (inner, outer), multiplied in `precision`, in the kind x has.
-
-    In bfloat16 on a GPU every size of this product and of its gradients' is padded with zeros to a multiple
-    of 8, without which its fast units idle. A CPU would only copy more.
-    """
-    low, narrow = x.to(precision), weight.to(precision)
-    if precision != torch.bfloat16 or x.device.type not in PADDED_DEVICES:
-        return (low @ narrow).to(x.dtype)
-    inner, outer = weight.shape
-    wide = _to_multiples(low.reshape(-1, inner)) @ _to_multiples(narrow)
-    return wide[: x.numel() // inner, :outer].to(x.dtype).view(*x.shape[:-1], outer)
-
-
-def _to_multiples(matrix: Tensor) -> Tensor:
-    """The matrix with rows and columns of zeros after it, so that both are multiples of 8."""
-    rows, columns = (-size % 8 for size in matrix.shape)
-    return F.pad(matrix, (0, columns, 0, rows)) if rows or columns else matrix
-
-
-def dropout(x: Tensor, share: float, random: torch.Generator | None) -> Tensor:
-    """Zero a share of the activations and scale up the rest; nothing without a generator.
-
-    One random byte an activation: the share is rounded to 1/256.
-    """
-    if random is None or share == 0.0:
-        return x
-    dropped = round(share * 256)
-    words = torch.empty((x.numel() + 7) // 8, dtype=torch.int64, device=x.device)
-    chance = words.random_(-(2**63), None, generator=random).view(torch.uint8)[: x.numel()]
-    kept = (chance >= dropped).to(x.dtype).mul_(256 / (256 - dropped))
-    return x * kept.view(x.shape)
-
-
-def item_table(items: int, width: int, random: torch.Generator) -> Tensor:
-    """Rows whose expected length is one, so that first scores are of order one at any width."""
-    return torch.randn(items, width, generator=random) / math.sqrt(width)
-
-
-def glorot(shape: tuple[int, int], gates: int, random: torch.Generator) -> Tensor:
-    """(inputs, gates * outputs): Glorot & Bengio 2010, each gate a matrix of its own."""
-    bound = math.sqrt(6.0 / sum(shape))
-    return (torch.rand(shape[0], gates * shape[1], generator=random) * 2 - 1) * bound
-
-
-def orthogonal(units: int, gates: int, random: torch.Generator) -> Tensor:
-    """(units, gates * units): each gate orthogonal (Saxe et al. 2013), so states do not fade or explode."""
-    gate = [torch.linalg.qr(torch.randn(units, units, generator=random))[0] for _ in range(gates)]
-    return torch.cat(gate, dim=1)

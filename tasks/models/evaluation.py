@@ -118,23 +118,20 @@ def _measure_one(
 
 def _fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary) -> tuple[Scorer, int]:
     """(the fitted model, passes over the data)."""
-    from rnnrec_model.fitting.training import train
-    from rnnrec_model.models import MODELS
+    from rnnrec_model.models import MODELS, Fitting
 
     if name != GRU:
         counting = {one: kind for one, kind in MODELS.items() if one != "recurrent"}
         kind = _choose(counting, "--models", name, also=GRU)
         return kind.fit(kind.settings(), sessions, vocabulary).scorer, 1
-    trained = train(
-        sessions,
-        vocabulary,
-        cfg.model,
-        cfg.training,
+    fitting = Fitting(
+        training=cfg.training,
         on_epoch=lambda report: log.info(
             "epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second
         ),
     )
-    return trained.recommender, len(trained.history)
+    fitted = MODELS["recurrent"].fit(cfg.model, sessions, vocabulary, fitting)
+    return fitted.scorer, len(fitted.history)
 
 
 def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:

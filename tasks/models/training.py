@@ -70,7 +70,7 @@ def _fit(
     days: str,
     stop_after: int | None = None,
 ) -> TrainedModel:
-    from rnnrec_model.fitting.training import train
+    from rnnrec_model.models import MODELS, Fitting
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -84,13 +84,13 @@ def _fit(
     with model_failures(f"training the {name}"):
         vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
         sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
-        trained = train(
-            sessions, vocabulary, cfg.model, cfg.training,
-            checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg),
+        fitting = Fitting(
+            training=cfg.training, checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg),
             stop_after=stop_after,
         )  # fmt: skip
+        trained = MODELS["recurrent"].fit(cfg.model, sessions, vocabulary, fitting)
     folder = _fresh_folder(work / name)
-    files = save(trained.recommender, folder)
+    files = save(trained.scorer, folder)
     history = tuple(
         asdict(report) | {"events_per_second": report.events_per_second} for report in trained.history
     )

@@ -141,7 +141,7 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     import torch
 
     from rnnrec_model.config import TrainingConfig
-    from rnnrec_model.fitting.training import train
+    from rnnrec_model.models import MODELS, Fitting
     from rnnrec_model.ranking.answers import Answering, save_answering
     from rnnrec_model.recurrent.settings import RecurrentConfig
     from rnnrec_model.saving import save
@@ -151,9 +151,11 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     torch.set_num_threads(1)
     lists = pa.array([["i1", "i2", "i3", "i4"], ["i2", "i3", "i1"]] * 10)
     vocabulary = Vocabulary.build(lists.flatten())
-    settings = TrainingConfig(epochs=1, device="cpu", negatives=4)
-    trained = train(Sessions.from_arrow(lists, vocabulary), vocabulary, RecurrentConfig(units=4), settings)
-    files = save(trained.recommender, folder)
+    settings = Fitting(training=TrainingConfig(epochs=1, device="cpu", negatives=4))
+    trained = MODELS["recurrent"].fit(
+        RecurrentConfig(units=4), Sessions.from_arrow(lists, vocabulary), vocabulary, settings
+    )
+    files = save(trained.scorer, folder)
     popular = pa.table({"item_id": ["i3", "i2", "i1", "i4"], "score": [20.0, 20.0, 20.0, 10.0]})
     files |= save_answering(Answering(popular, 3, 10, False), folder)
     facts = registry.Facts(True, None, "all days", "d", cfg.as_dict(), cfg.digest(), {}, ())

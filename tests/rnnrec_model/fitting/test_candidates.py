@@ -11,8 +11,9 @@ from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import strips
 from rnnrec_model.fitting.candidates import compact, fixed
 from rnnrec_model.fitting.losses import LOSSES
-from rnnrec_model.fitting.training import Trainer
+from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.fitting.workspace import Workspace
+from rnnrec_model.recurrent.model import drawn
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -112,7 +113,7 @@ TRAINING = TrainingConfig(
 
 
 def trained(sessions, vocabulary, config, fixed_shapes):
-    trainer = Trainer(sessions, vocabulary, MODEL, config, fixed_shapes=fixed_shapes)
+    trainer = Trainer(sessions, vocabulary, drawn(MODEL), config, fixed_shapes=fixed_shapes)
     for batch in trainer.epoch(0):
         trainer.step(batch)
     return trainer

@@ -11,10 +11,12 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import Fitting
 from rnnrec_model.errors import TrainingError
 from rnnrec_model.fitting import training
-from rnnrec_model.fitting.checkpoint import NAME
-from rnnrec_model.fitting.training import Trainer, train
+from rnnrec_model.fitting.checkpoint import NAME, identity
+from rnnrec_model.fitting.trainer import Trainer
+from rnnrec_model.recurrent.model import drawn, fit
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -27,6 +29,10 @@ TRAINING = TrainingConfig(
 ITEMS = Vocabulary(pa.array(range(12)), np.arange(1, 13))
 
 
+def train(sessions, vocabulary, model, training, **rest):
+    return fit(model, sessions, vocabulary, Fitting(training=training, **rest))
+
+
 def random_sessions(seed=0, count=40):
     random = np.random.default_rng(seed)
     return Sessions.of([random.integers(0, 12, random.integers(2, 9)).tolist() for _ in range(count)])
@@ -36,7 +42,7 @@ SESSIONS = random_sessions()
 
 
 def weights_of(trained):
-    return trained.recommender.network.state_dict()
+    return trained.scorer.network.state_dict()
 
 
 def same(one, other):
@@ -100,7 +106,7 @@ def test_the_loss_is_looked_at_long_before_an_epoch_ends(monkeypatch):
 
 
 def test_a_last_update_that_spoils_the_weights_is_no_model(monkeypatch):
-    last = Trainer(SESSIONS, ITEMS, MODEL, TRAINING).steps_in_all
+    last = Trainer(SESSIONS, ITEMS, drawn(MODEL), TRAINING).steps_in_all
     after(last, spoil, monkeypatch)
     with pytest.raises(TrainingError, match="NaN or infinite"):
         train(SESSIONS, ITEMS, MODEL, TRAINING)
@@ -127,7 +133,7 @@ def test_a_torn_checkpoint_is_left_alone_and_said_so(tmp_path, monkeypatch, capl
 
 
 def earlier(seed):
-    return train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, seed=seed, epochs=1)).recommender
+    return train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, seed=seed, epochs=1)).scorer
 
 
 def test_a_checkpoint_that_began_from_another_model_is_not_gone_on_from(tmp_path, monkeypatch, caplog):
@@ -141,7 +147,7 @@ def test_a_checkpoint_that_was_judged_by_other_sessions_is_not_gone_on_from(tmp_
     killed(
         tmp_path,
         monkeypatch,
-        steps=Trainer(SESSIONS, ITEMS, MODEL, TRAINING).steps_in_all - 3,
+        steps=Trainer(SESSIONS, ITEMS, drawn(MODEL), TRAINING).steps_in_all - 3,
         validation=random_sessions(1),
     )
     again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, validation=random_sessions(2))
@@ -160,30 +166,30 @@ def test_a_warm_training_that_is_killed_goes_on_to_the_same_weights(tmp_path, mo
 
 
 def test_everything_that_changes_the_outcome_is_in_the_identity():
-    def identity(sessions=SESSIONS, items=ITEMS, model=MODEL, start=None, judged=None, **settings):
-        trainer = Trainer(sessions, items, model, dataclasses.replace(TRAINING, **settings), start)
-        return trainer, trainer.identity(judged)
+    def identified(sessions=SESSIONS, items=ITEMS, model=MODEL, start=None, judged=None, **settings):
+        trainer = Trainer(sessions, items, drawn(model), dataclasses.replace(TRAINING, **settings), start)
+        return trainer, identity(trainer, judged)
 
-    elsewhere, _ = identity()
+    elsewhere, _ = identified()
     elsewhere.device = torch.device("cuda")
-    elsewhere_identity = elsewhere.identity()
+    elsewhere_identity = identity(elsewhere)
     found = [
-        identity()[1],
+        identified()[1],
         elsewhere_identity,
-        identity(sessions=random_sessions(1))[1],
-        identity(items=Vocabulary(ITEMS.ids, ITEMS.counts + 1))[1],
-        identity(items=Vocabulary(pa.array(range(1, 13)), ITEMS.counts))[1],
-        identity(model=dataclasses.replace(MODEL, scale=9.0))[1],
-        identity(start=earlier(5))[1],
-        identity(start=earlier(6))[1],
-        identity(judged=random_sessions(1))[1],
-        identity(judged=random_sessions(2))[1],
-        identity(precision="bfloat16")[1],
-        identity(seed=2)[1],
-        identity(logq=0.5)[1],
+        identified(sessions=random_sessions(1))[1],
+        identified(items=Vocabulary(ITEMS.ids, ITEMS.counts + 1))[1],
+        identified(items=Vocabulary(pa.array(range(1, 13)), ITEMS.counts))[1],
+        identified(model=dataclasses.replace(MODEL, scale=9.0))[1],
+        identified(start=earlier(5))[1],
+        identified(start=earlier(6))[1],
+        identified(judged=random_sessions(1))[1],
+        identified(judged=random_sessions(2))[1],
+        identified(precision="bfloat16")[1],
+        identified(seed=2)[1],
+        identified(logq=0.5)[1],
     ]
     assert len(set(found)) == len(found)
-    assert identity()[1] == found[0]
+    assert identified()[1] == found[0]
 
 
 def test_precision_is_named_as_this_machine_resolves_it(monkeypatch):
@@ -191,15 +197,15 @@ def test_precision_is_named_as_this_machine_resolves_it(monkeypatch):
     found = []
     for able in ({"avx512_bf16": True}, {"avx2": True}):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
-        found.append(Trainer(SESSIONS, ITEMS, MODEL, auto).identity())
+        found.append(identity(Trainer(SESSIONS, ITEMS, drawn(MODEL), auto)))
     assert found[0] != found[1]
 
 
 @pytest.mark.parametrize(("before", "now"), [("adagrad", "adamw"), ("adamw", "adagrad")])
 def test_after_a_change_of_optimizer_a_warm_start_takes_the_weights_and_says_so(caplog, before, now):
     caplog.set_level(logging.INFO)
-    old = train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=before)).recommender
-    warm = Trainer(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=now), old)
+    old = train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=before)).scorer
+    warm = Trainer(SESSIONS, ITEMS, drawn(MODEL), dataclasses.replace(TRAINING, optimizer=now), old)
     assert same(warm.network.state_dict(), old.network.state_dict())
     assert all((state == 0).all() for state in warm.optimizer.state.values())
     assert f"state of {before} is of no use: {now} begins afresh" in caplog.text
@@ -208,8 +214,8 @@ def test_after_a_change_of_optimizer_a_warm_start_takes_the_weights_and_says_so(
 
 @pytest.mark.parametrize("kept", ["none", "of another width"])
 def test_optimizer_state_that_is_absent_or_does_not_fit_begins_afresh(kept):
-    old = train(SESSIONS, ITEMS, MODEL, TRAINING).recommender
+    old = train(SESSIONS, ITEMS, MODEL, TRAINING).scorer
     state = {} if kept == "none" else {n: torch.ones(*t.shape, 1) for n, t in old.optimizer_state.items()}
-    warm = Trainer(SESSIONS, ITEMS, MODEL, TRAINING, dataclasses.replace(old, optimizer_state=state))
+    warm = Trainer(SESSIONS, ITEMS, drawn(MODEL), TRAINING, dataclasses.replace(old, optimizer_state=state))
     assert same(warm.network.state_dict(), old.network.state_dict())
     assert all((state == 0).all() for state in warm.optimizer.state.values())

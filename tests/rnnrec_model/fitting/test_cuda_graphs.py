@@ -10,19 +10,25 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import Fitting
+from rnnrec_model.fitting import layers
 from rnnrec_model.fitting.batches import history_width
 from rnnrec_model.fitting.cuda_graphs import EAGER_STEPS
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.sampled_softmax import factors
-from rnnrec_model.fitting.training import Trainer, train
+from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.fitting.workspace import Workspace
-from rnnrec_model.recurrent import network
 from rnnrec_model.recurrent.cells import CELLS
+from rnnrec_model.recurrent.model import drawn, fit
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
 WAITS_FOR_THE_DEVICE = ("_local_scalar_dense", "nonzero", "_unique2", "unique_dim", "masked_select")
+
+
+def train(sessions, vocabulary, model, training, **rest):
+    return fit(model, sessions, vocabulary, Fitting(training=training, **rest))
 
 
 class Tape(TorchDispatchMode):
@@ -94,7 +100,9 @@ def vocabulary_of(sessions):
 
 
 def trained(sessions, model, config, recorder):
-    trainer = Trainer(sessions, vocabulary_of(sessions), model, config, fixed_shapes=True, recorder=recorder)
+    trainer = Trainer(
+        sessions, vocabulary_of(sessions), drawn(model), config, fixed_shapes=True, recorder=recorder
+    )
     for epoch in range(config.epochs):
         for batch in trainer.epoch(epoch):
             trainer.step(batch)
@@ -141,7 +149,7 @@ def test_what_a_recording_reads_stays_where_it_is():
     trainer = Trainer(
         random_sessions(),
         vocabulary_of(random_sessions()),
-        MODEL,
+        drawn(MODEL),
         TRAINING,
         fixed_shapes=True,
         recorder=Tapes(),
@@ -156,7 +164,9 @@ def test_a_shape_is_run_a_few_times_recorded_once_and_replayed_from_there_on():
     recorder, sessions = Tapes(), Sessions.of([[0, 1, 2]] * 64)
     config = dataclasses.replace(TRAINING, epochs=5, batch_events=32)
     ran = []
-    trainer = Trainer(sessions, vocabulary_of(sessions), MODEL, config, fixed_shapes=True, recorder=recorder)
+    trainer = Trainer(
+        sessions, vocabulary_of(sessions), drawn(MODEL), config, fixed_shapes=True, recorder=recorder
+    )
     learn = trainer.learn
     trainer.learn = lambda *given: ran.append(given) or learn(*given)
     for epoch in range(5):
@@ -173,7 +183,9 @@ def test_long_histories_make_few_shapes(exclude_seen):
     random = np.random.default_rng(0)
     sessions = Sessions.of([random.integers(0, 40, 3000).tolist()] + [[1, 2, 3]] * 40)
     config = dataclasses.replace(TRAINING, bptt_steps=64, exclude_seen=exclude_seen, epochs=1)
-    trainer = Trainer(sessions, vocabulary_of(sessions), MODEL, config, fixed_shapes=True, recorder=Tapes())
+    trainer = Trainer(
+        sessions, vocabulary_of(sessions), drawn(MODEL), config, fixed_shapes=True, recorder=Tapes()
+    )
     for batch in trainer.epoch(0):
         trainer.replay.step(batch)
     histories = [before for steps, _, before in trainer.replay.shapes if steps == 64]
@@ -228,11 +240,11 @@ class Products(TorchDispatchMode):
 @pytest.mark.parametrize("fixed_shapes", [False, True])
 @pytest.mark.parametrize("loss", ["cross_entropy", "full_cross_entropy", "bpr_max"])
 def test_products_in_bfloat16_have_sizes_in_multiples_of_eight(loss, fixed_shapes, monkeypatch):
-    monkeypatch.setattr(network, "PADDED_DEVICES", ("cpu",))
+    monkeypatch.setattr(layers, "PADDED_DEVICES", ("cpu",))
     sessions = random_sessions()
     model = dataclasses.replace(MODEL, units=13, layers=2, feed_forward=1)
     config = dataclasses.replace(TRAINING, loss=loss, precision="bfloat16", batch_events=30)
-    trainer = Trainer(sessions, vocabulary_of(sessions), model, config, fixed_shapes=fixed_shapes)
+    trainer = Trainer(sessions, vocabulary_of(sessions), drawn(model), config, fixed_shapes=fixed_shapes)
     with Products() as products:
         for batch in trainer.epoch(0):
             trainer.step(batch)
@@ -245,9 +257,9 @@ def test_a_padded_product_and_its_gradients_are_those_of_the_plain_one(monkeypat
     x, weight = torch.randn(3, 5, 13, generator=random), torch.randn(13, 21, generator=random)
     found = []
     for devices in ((), ("cpu",)):
-        monkeypatch.setattr(network, "PADDED_DEVICES", devices)
+        monkeypatch.setattr(layers, "PADDED_DEVICES", devices)
         given = x.clone().requires_grad_(), weight.clone().requires_grad_()
-        made = network.product(*given, torch.bfloat16)
+        made = layers.product(*given, torch.bfloat16)
         found.append((made.detach(), *torch.autograd.grad(made.square().sum(), given)))
     for plain, padded in zip(*found, strict=True):
         torch.testing.assert_close(padded, plain, atol=0.1, rtol=0.02)

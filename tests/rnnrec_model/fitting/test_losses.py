@@ -18,7 +18,7 @@ LOG2, LOG3 = math.log(2), math.log(3)
 
 def value(name, scores, target):
     row = torch.tensor([scores], dtype=torch.float64)
-    return LOSSES[name](row, torch.tensor([target]), CONFIG).item()
+    return LOSSES[name].of_scores(row, torch.tensor([target]), CONFIG).item()
 
 
 def test_cross_entropy_of_equal_scores_is_the_logarithm_of_their_number():
@@ -84,7 +84,9 @@ def test_every_loss_is_its_definition(name, scores, pick):
 def test_gradients_agree_with_finite_differences(name):
     scores = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 4, 2])
-    assert torch.autograd.gradcheck(lambda s: LOSSES[name](s, targets, CONFIG), scores.requires_grad_())
+    assert torch.autograd.gradcheck(
+        lambda s: LOSSES[name].of_scores(s, targets, CONFIG), scores.requires_grad_()
+    )
 
 
 def softmax_case():

@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import Fitting
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
+from rnnrec_model.fitting.layers import dropout
 from rnnrec_model.fitting.losses import LOSSES
-from rnnrec_model.fitting.training import Trainer, choose_precision, train
+from rnnrec_model.fitting.machine import choose_precision
+from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.recurrent.cells import CELLS
-from rnnrec_model.recurrent.network import Network, dropout
+from rnnrec_model.recurrent.model import drawn, fit
+from rnnrec_model.recurrent.network import Network
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -31,6 +35,10 @@ TRAINING = TrainingConfig(
 )
 
 
+def train(sessions, vocabulary, model, training, **rest):
+    return fit(model, sessions, vocabulary, Fitting(training=training, **rest))
+
+
 def vocabulary(items):
     return Vocabulary(pa.array(range(items)), np.ones(items, dtype=np.int64))
 
@@ -43,7 +51,7 @@ def random_sessions(count=40, items=12, longest=9, seed=0):
 
 
 def weights_of(trained):
-    return trained.recommender.network.state_dict()
+    return trained.scorer.network.state_dict()
 
 
 def same(one, other):
@@ -59,7 +67,7 @@ def test_a_checkerboard_is_learnt_by_every_cell_with_every_loss(cell, loss):
     model = dataclasses.replace(MODEL, cell=cell)
     training = dataclasses.replace(TRAINING, loss=loss, epochs=30, batch_events=32, regularization=0.0)
     sessions = Sessions.of(CHECKERBOARD)
-    scores = train(sessions, vocabulary(6), model, training).recommender.score_steps(sessions)
+    scores = train(sessions, vocabulary(6), model, training).scorer.score_steps(sessions)
     following = torch.tensor([x for session in CHECKERBOARD for x in session[1:]])
     assert (scores.argmax(dim=1) == following).all()
 
@@ -88,7 +96,7 @@ def test_what_depends_on_two_steps_back_is_learnt():
     sessions = Sessions.of([[0, 1, 2], [4, 1, 3]] * 20)
     scores = train(
         sessions, vocabulary(5), MODEL, dataclasses.replace(TRAINING, epochs=30)
-    ).recommender.score_last(Sessions.of([[0, 1], [4, 1]]))
+    ).scorer.score_last(Sessions.of([[0, 1], [4, 1]]))
     assert scores.argmax(dim=1).tolist() == [2, 3]
 
 
@@ -112,7 +120,7 @@ def test_the_last_session_of_the_data_is_trained_on():
 
 def test_the_hidden_state_starts_at_zero_with_every_session_and_goes_on_inside_one():
     trainer = Trainer(
-        random_sessions(longest=20), vocabulary(12), MODEL, dataclasses.replace(TRAINING, bptt_steps=3)
+        random_sessions(longest=20), vocabulary(12), drawn(MODEL), dataclasses.replace(TRAINING, bptt_steps=3)
     )
     seen = []
     forward = trainer.network.forward
@@ -156,7 +164,7 @@ def test_evaluating_leaves_training_unchanged():
 
 def test_scoring_drops_nothing_out():
     dropping = dataclasses.replace(MODEL, embedding_dropout=0.9, hidden_dropout=0.9)
-    recommender = train(random_sessions(), vocabulary(12), dropping, TRAINING).recommender
+    recommender = train(random_sessions(), vocabulary(12), dropping, TRAINING).scorer
     sessions = random_sessions(seed=5)
     assert torch.equal(recommender.score_steps(sessions), recommender.score_steps(sessions))
 
@@ -197,7 +205,7 @@ def test_early_stopping_returns_the_optimizer_state_of_the_best_epoch(optimizer)
     stopped = train(
         sessions, vocabulary(12), MODEL, dataclasses.replace(patient, epochs=trained.epochs, patience=0)
     )
-    assert same(stopped.recommender.optimizer_state, trained.recommender.optimizer_state)
+    assert same(stopped.scorer.optimizer_state, trained.scorer.optimizer_state)
     assert stopped.epochs == trained.epochs
 
 
@@ -210,8 +218,8 @@ def test_a_refit_as_long_as_patience_found_trains_on_all_sessions_at_the_same_ra
     again = train(sessions, vocabulary(12), MODEL, patient, stop_after=found)
     assert [report.events for report in again.history] == [len(sessions.items) - len(sessions)] * found
     assert again.epochs == found
-    trainer = Trainer(sessions, vocabulary(12), MODEL, falling)  # twelve epochs' rates, ended after `found`
-    for epoch in range(found):
+    trainer = Trainer(sessions, vocabulary(12), drawn(MODEL), falling)
+    for epoch in range(found):  # twelve epochs' rates, ended after `found`
         for batch in trainer.epoch(epoch):
             trainer.step(batch)
     assert same(weights_of(again), trainer.network.state_dict())
@@ -281,7 +289,7 @@ def test_every_loss_multiplies_scores_in_the_precision_that_is_asked_for(loss):
     weights = {}
     for precision in ("float32", "bfloat16"):
         config = dataclasses.replace(TRAINING, loss=loss, precision=precision, epochs=1)
-        trainer = Trainer(random_sessions(), vocabulary(12), MODEL, config)
+        trainer = Trainer(random_sessions(), vocabulary(12), drawn(MODEL), config)
         in_float32 = functools.partial(_forward_in_float32, trainer.network.forward)
         trainer.network.forward = in_float32  # so that only the product of the scores can be rounded
         for batch in trainer.epoch(0):
@@ -321,7 +329,7 @@ def test_every_optimizer_and_schedule_lowers_the_loss(optimizer, schedule):
 def test_an_untouched_item_keeps_its_row():
     sessions = Sessions.of([[0, 1, 0, 1]] * 8)
     quiet = dataclasses.replace(TRAINING, negatives=0, epochs=1)
-    trainer = Trainer(sessions, vocabulary(4), MODEL, quiet)
+    trainer = Trainer(sessions, vocabulary(4), drawn(MODEL), quiet)
     before = trainer.network.item_rows.detach().clone()
     for batch in trainer.epoch(0):
         trainer.step(batch)
@@ -348,7 +356,7 @@ def test_people_who_come_back_to_the_item_before_last_are_learnt_for_items_that_
     letters = [[a, b, a] for a in range(8) for b in range(8) if a != b] + [[8, 9], [9, 8]] * 2
     training = dataclasses.replace(TRAINING, loss=loss, epochs=20, regularization=0.0)
     model = dataclasses.replace(MODEL, repeat_lags=2)
-    trained = train(Sessions.of(letters), vocabulary(10), model, training).recommender
+    trained = train(Sessions.of(letters), vocabulary(10), model, training).scorer
     asked = Sessions.of([[unseen, x] for unseen in (8, 9) for x in range(8)])
     last, before_last = trained.represent_last(asked).by.mean(dim=0).tolist()
     assert before_last > last + 1
@@ -361,7 +369,7 @@ def test_the_repeat_of_a_long_session_is_learnt_over_the_edge_of_its_pieces():
     whole = dataclasses.replace(cut, bptt_steps=64)
     losses = []
     for config in (cut, whole):
-        trainer = Trainer(random_sessions(longest=20), vocabulary(12), model, config)
+        trainer = Trainer(random_sessions(longest=20), vocabulary(12), drawn(model), config)
         trainer.network.repeat_weight.data.fill_(0.3)
         for batch in trainer.epoch(0):
             trainer.step(batch)
@@ -376,7 +384,7 @@ def test_items_a_session_has_seen_are_no_negatives_when_they_are_never_shown(los
     still = dataclasses.replace(TRAINING, loss=loss, epochs=1, negatives=500, learning_rate=1e-8)
     excluding = dataclasses.replace(still, exclude_seen=True, bptt_steps=1)
     loss_of = [train(sessions, vocabulary(3), MODEL, one).history[0].loss for one in (still, excluding)]
-    by_hand = train(sessions, vocabulary(3), MODEL, still).recommender.score_steps(sessions)
+    by_hand = train(sessions, vocabulary(3), MODEL, still).scorer.score_steps(sessions)
     following = torch.tensor([1, 2, 2, 0, 0, 1])
     seen = [[0], [0, 1], [1], [1, 2], [2], [2, 0]]
     for row, items in enumerate(seen):
@@ -397,7 +405,7 @@ def test_items_of_the_own_session_count_as_certain_candidates():
 
     def mean_loss(**settings):
         config = dataclasses.replace(still, **settings)
-        trainer = Trainer(sessions, items, dataclasses.replace(MODEL, repeat_lags=6), config)
+        trainer = Trainer(sessions, items, drawn(dataclasses.replace(MODEL, repeat_lags=6)), config)
         trainer.network.repeat_bias.data.fill_(3.0)  # so that the session's own items weigh in the sum
         for epoch in range(config.epochs):
             for batch in trainer.epoch(epoch):

@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     import torch
 
     from rnnrec_model.config import TrainingConfig
-    from rnnrec_model.fitting.training import train
+    from rnnrec_model.models import MODELS, Fitting
     from rnnrec_model.ranking.answers import Answering, save_answering
     from rnnrec_model.recurrent.settings import RecurrentConfig
     from rnnrec_model.saving import save
@@ -61,8 +61,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
     lists = pa.array([[10, 20, 30, 40], [20, 30, 10]] * 10)
     vocabulary = Vocabulary.build(lists.flatten())
     sessions = Sessions.from_arrow(lists, vocabulary)
-    settings = TrainingConfig(epochs=1, device="cpu", negatives=4)
-    files = save(train(sessions, vocabulary, RecurrentConfig(units=4), settings).recommender, folder)
+    settings = Fitting(training=TrainingConfig(epochs=1, device="cpu", negatives=4))
+    files = save(
+        MODELS["recurrent"].fit(RecurrentConfig(units=4), sessions, vocabulary, settings).scorer, folder
+    )
     popular = pa.table({"item_id": [10, 20, 30, 40], "score": [20.0, 20.0, 20.0, 10.0]})
     return folder, files | save_answering(Answering(popular, 2, 10, False), folder)
 

@@ -1,4 +1,4 @@
-"""A trained network together with the ids it knows: what scores sessions, and what is saved."""
+"""A fitted network together with the ids it knows: what scores sessions, and what is saved."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from rnnrec_model.config import TrainingConfig
-from rnnrec_model.contract import Fitted, Fitting, Saved
+from rnnrec_model.config import Settings, TrainingConfig
+from rnnrec_model.contract import Saved
 from rnnrec_model.errors import ConfigError
 from rnnrec_model.fitting.batches import grid, scoring_plan
-from rnnrec_model.recurrent.network import Network
-from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.fitting.layers import of_length
+from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -32,30 +32,33 @@ class Recommender:
     vocabulary: Vocabulary
     training_config: TrainingConfig
     optimizer_state: dict[str, Tensor] = field(default_factory=dict)
-    name: str = "recurrent"
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        self.name = self.name or self.network.kind
 
     @property
-    def model_config(self) -> RecurrentConfig:
+    def model_config(self) -> Settings:
         """The network's settings."""
         return self.network.config
 
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        return self.network.item_rows.device
+        return self.network.tables()[ROWS].device
 
     @property
     @torch.no_grad()
     def item_matrix(self) -> Tensor:
         """(items, units): a score is the inner product of a session's vector with an item's row."""
-        return self.network.output_of(self.network.item_rows.detach())
+        return of_length(self.network.tables()[ROWS].detach(), self.network.row_length)
 
     @property
     def item_bias(self) -> Tensor:
         """(items,) added to every score; zeros where the model has none."""
-        bias = self.network.item_bias
+        bias = self.network.tables().get(BIAS)
         if bias is None:
-            return torch.zeros(self.network.items, device=self.device)
+            return torch.zeros(len(self.vocabulary), device=self.device)
         return bias.detach().squeeze(1)
 
     def represent_steps(self, sessions: Sessions) -> Representation:
@@ -78,7 +81,7 @@ class Recommender:
     def saved(self) -> Saved:
         """Weights and settings of network and training, and the optimizer's state."""
         return Saved(
-            kind="recurrent",
+            kind=self.network.kind,
             name=self.name,
             settings=self.model_config,
             vocabulary=self.vocabulary,
@@ -93,23 +96,25 @@ class Recommender:
         return scores
 
     def _represent(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Representation:
-        units, lags = self.model_config.units, self.model_config.repeat_lags
-        known = self._hidden(sessions, inputs, last_only)
+        lags, known = self.network.lags, self._known(sessions, inputs, last_only)
         if not lags:
             return Representation(known)
+        units = known.shape[1] - lags
         recent, there = sessions.recent(inputs, lags, last_only)
         device = self.device
         by = known[:, units:] * torch.as_tensor(there, device=device)
         return Representation(known[:, :units].contiguous(), torch.as_tensor(recent, device=device), by)
 
     @torch.no_grad()
-    def _hidden(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:
+    def _known(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Tensor:
+        """(rows, units + lags) vectors and the additions to the scores of the last items."""
         network, device = self.network, self.device
         items = as_tensor(sessions.items).to(device)
         shift = torch.as_tensor(inputs.cumsum() - inputs - sessions.offsets[:-1], device=device)
         rows = len(inputs) if last_only else int(inputs.sum())
-        vectors = torch.zeros(rows, network.config.units + network.config.repeat_lags, device=device)
-        table = network.item_rows if network.input_rows is None else network.input_rows
+        tables = network.tables()
+        table, units = tables[network.input_table], tables[ROWS].shape[1]
+        vectors = torch.zeros(rows, units + network.lags, device=device)
         states: list[Tensor] = []
         for batch in scoring_plan(sessions.offsets[:-1], inputs, SCORING_EVENTS, SCORING_STEPS):
             if not inputs[batch.rows].any():
@@ -118,21 +123,21 @@ class Recommender:
             lengths = torch.as_tensor(batch.lengths, device=device)
             cells, real = grid(starts, lengths, batch.steps)
             states = network.zero_state(len(starts)) if batch.first else states
-            hidden, states = network(network.input_of(table[items[cells]]), states)
-            raises = network.raises(hidden.flatten(0, 1)).view(*hidden.shape[:2], -1)
-            hidden = torch.cat((hidden, raises), dim=-1)
+            known, states = network(table[items[cells]], states)
+            additions = network.additions(known.flatten(0, 1)).view(*known.shape[:2], -1)
+            known = torch.cat((known, additions), dim=-1)
             if last_only:
-                self._keep_last(vectors, hidden, inputs, batch.rows, batch.starts, lengths, sessions)
+                self._keep_last(vectors, known, inputs, batch.rows, batch.starts, lengths, sessions)
             else:
                 to_row = torch.zeros(len(starts), dtype=torch.long, device=device)
                 to_row[: len(batch.rows)] = shift[torch.as_tensor(batch.rows, device=device)]
-                vectors[(cells + to_row)[real]] = hidden[real]
+                vectors[(cells + to_row)[real]] = known[real]
         return vectors
 
     def _keep_last(
         self,
         vectors: Tensor,
-        hidden: Tensor,
+        known: Tensor,
         inputs: Indices,
         rows: Indices,
         starts: Indices,
@@ -140,36 +145,15 @@ class Recommender:
         sessions: Sessions,
     ) -> None:
         done = starts[: len(rows)] - sessions.offsets[rows]
-        ends = (done < inputs[rows]) & (inputs[rows] - done <= len(hidden))
-        lanes = torch.as_tensor(ends.nonzero()[0], device=hidden.device)
-        vectors[torch.as_tensor(rows[ends], device=hidden.device)] = hidden[lengths[lanes] - 1, lanes]
+        ends = (done < inputs[rows]) & (inputs[rows] - done <= len(known))
+        lanes = torch.as_tensor(ends.nonzero()[0], device=known.device)
+        vectors[torch.as_tensor(rows[ends], device=known.device)] = known[lengths[lanes] - 1, lanes]
 
 
-def fit(settings: RecurrentConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
-    """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
-    from rnnrec_model.fitting.training import train
-
-    earlier = fitting.warm_start
-    if not (earlier is None or isinstance(earlier, Recommender)):
-        raise ConfigError(f"warm start: expected a recurrent model; got {earlier.name}. Start cold")
-    trained = train(
-        sessions,
-        vocabulary,
-        settings,
-        fitting.training,
-        validation=fitting.validation,
-        warm_start=earlier,
-        checkpoint=fitting.checkpoint,
-        on_epoch=fitting.on_epoch,
-        stop_after=fitting.stop_after,
-    )
-    return Fitted(trained.recommender, tuple(trained.history), trained.epochs)
-
-
-def load(saved: Saved) -> Recommender:
-    """What was saved. Raises ConfigError for settings and RuntimeError for weights that do not fit."""
+def load(draw: Draw, saved: Saved) -> Recommender:
+    """What was saved of such a network. Raises ConfigError, or what torch raises, when it cannot be that."""
     if saved.training is None:
         raise ConfigError("expected the settings of its training; got none")
-    network = Network(len(saved.vocabulary), saved.settings, torch.Generator().manual_seed(0))
+    network = draw(len(saved.vocabulary), torch.Generator().manual_seed(0))
     network.load_state_dict(dict(saved.arrays))
     return Recommender(network, saved.vocabulary, saved.training, dict(saved.optimizer or {}), saved.name)

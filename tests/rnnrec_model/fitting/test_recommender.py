@@ -10,12 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import Fitting
 from rnnrec_model.errors import ConfigError, SavedModelError
 from rnnrec_model.fitting.checkpoint import NAME
-from rnnrec_model.fitting.training import Trainer, train
+from rnnrec_model.fitting.recommender import Recommender
+from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.recurrent.cells import CELLS
+from rnnrec_model.recurrent.model import drawn, fit
 from rnnrec_model.recurrent.network import Network
-from rnnrec_model.recurrent.recommender import Recommender
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.saving import CONFIG, WEIGHTS, load, save
 from rnnrec_model.sessions import Sessions
@@ -32,6 +34,10 @@ TRAINING = TrainingConfig(
     precision="float32",
 )
 ITEMS = 30
+
+
+def train(sessions, vocabulary, model, training, **rest):
+    return fit(model, sessions, vocabulary, Fitting(training=training, **rest))
 
 
 def vocabulary(ids=tuple(range(ITEMS))):
@@ -58,12 +64,12 @@ def step_by_hand(recommender, session):
     """One item at a time, one session at a time, through the cell itself."""
     network = recommender.network
     states, scores = network.zero_state(1), []
-    table = network.item_rows if network.input_rows is None else network.input_rows
+    table = network.tables()[network.input_table]
     with torch.no_grad():
         for step, item in enumerate(session):
-            hidden, states = network(network.input_of(table[item])[None, None], states)
+            hidden, states = network(table[item][None, None], states)
             row = hidden[0, 0] @ recommender.item_matrix.t() + recommender.item_bias
-            for lag, more in enumerate(network.raises(hidden[0])[0].tolist()):
+            for lag, more in enumerate(network.additions(hidden[0])[0].tolist()):
                 if lag <= step:
                     row[session[step - lag]] += more
             scores.append(row)
@@ -99,7 +105,7 @@ def test_an_empty_session_is_scored_by_bias_alone():
 
 
 def test_a_saved_model_scores_bit_for_bit_the_same(tmp_path):
-    recommender = train(random_sessions(), vocabulary(), MODEL, TRAINING).recommender
+    recommender = train(random_sessions(), vocabulary(), MODEL, TRAINING).scorer
     digests = save(recommender, tmp_path)
     assert len(set(digests.values())) == 4
     again = load(tmp_path)
@@ -111,20 +117,20 @@ def test_a_saved_model_scores_bit_for_bit_the_same(tmp_path):
 
 def test_string_ids_survive_saving(tmp_path):
     ids = Vocabulary.build(pa.array(["b", "a", "c", "a"]))
-    recommender = train(Sessions.of([[0, 1], [1, 2]]), ids, MODEL, TRAINING).recommender
+    recommender = train(Sessions.of([[0, 1], [1, 2]]), ids, MODEL, TRAINING).scorer
     save(recommender, tmp_path)
     assert load(tmp_path).vocabulary.ids.to_pylist() == ["a", "b", "c"]
 
 
 def test_a_model_saved_before_a_setting_was_there_has_what_it_had_then(tmp_path):
     earlier = train(random_sessions(), vocabulary(), dataclasses.replace(MODEL, repeat_lags=0), TRAINING)
-    save(earlier.recommender, tmp_path)
+    save(earlier.scorer, tmp_path)
     settings = json.loads((tmp_path / CONFIG).read_text())
     settings["model"] = settings.pop("settings")  # as they were when every model was recurrent
     del settings["model"]["repeat_lags"], settings["kind"]
     (tmp_path / CONFIG).write_text(json.dumps(settings | {"format": 1, "name": "gru"}))
     again = load(tmp_path).score_steps(random_sessions())
-    assert torch.equal(again, earlier.recommender.score_steps(random_sessions()))
+    assert torch.equal(again, earlier.scorer.score_steps(random_sessions()))
 
 
 def test_what_is_not_a_model_is_refused_with_its_name(tmp_path):
@@ -164,14 +170,14 @@ def killed_after(steps, monkeypatch):
 def test_a_killed_training_continues_to_the_same_weights(tmp_path, monkeypatch, steps):
     often = dataclasses.replace(TRAINING, checkpoint_minutes=1e-9, bptt_steps=4, momentum=0.5)
     sessions = random_sessions()
-    whole = train(sessions, vocabulary(), MODEL, often).recommender.network.state_dict()
+    whole = train(sessions, vocabulary(), MODEL, often).scorer.network.state_dict()
     with monkeypatch.context() as patch:
         killed_after(steps, patch)
         with pytest.raises(Killed):
             train(sessions, vocabulary(), MODEL, often, checkpoint=tmp_path)
     assert (tmp_path / NAME).exists()
     trained = train(sessions, vocabulary(), MODEL, often, checkpoint=tmp_path)
-    resumed = trained.recommender.network.state_dict()
+    resumed = trained.scorer.network.state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert [report.epoch for report in trained.history] == [1, 2]
     assert not (tmp_path / NAME).exists()
@@ -190,9 +196,9 @@ def test_a_checkpoint_of_other_data_is_not_taken_up(tmp_path, monkeypatch):
 
 def test_warm_start_keeps_known_rows_and_their_state_and_draws_new_ones():
     old_ids, new_ids = tuple(range(30)), tuple(range(10, 40))
-    earlier = train(random_sessions(), vocabulary(old_ids), MODEL, TRAINING).recommender
-    cold = Trainer(random_sessions(), vocabulary(new_ids), MODEL, TRAINING)
-    warm = Trainer(random_sessions(), vocabulary(new_ids), MODEL, TRAINING, earlier)
+    earlier = train(random_sessions(), vocabulary(old_ids), MODEL, TRAINING).scorer
+    cold = Trainer(random_sessions(), vocabulary(new_ids), drawn(MODEL), TRAINING)
+    warm = Trainer(random_sessions(), vocabulary(new_ids), drawn(MODEL), TRAINING, earlier)
     assert torch.equal(warm.network.item_rows[:20], earlier.network.item_rows[10:])
     assert torch.equal(warm.network.item_rows[20:], cold.network.item_rows[20:])
     state = "item_rows.square"
@@ -203,7 +209,7 @@ def test_warm_start_keeps_known_rows_and_their_state_and_draws_new_ones():
 
 
 def test_warm_start_survives_saving(tmp_path):
-    earlier = train(random_sessions(), vocabulary(), MODEL, TRAINING).recommender
+    earlier = train(random_sessions(), vocabulary(), MODEL, TRAINING).scorer
     save(earlier, tmp_path)
     runs = [
         train(random_sessions(seed=2), vocabulary(), MODEL, TRAINING, warm_start=start).history[-1].loss
@@ -217,13 +223,13 @@ def test_warm_start_learns_in_one_epoch_what_took_many():
     long = dataclasses.replace(TRAINING, epochs=15)
     earlier = train(sessions, vocabulary(), MODEL, long)
     once = dataclasses.replace(TRAINING, epochs=1)
-    warm = train(sessions, vocabulary(), MODEL, once, warm_start=earlier.recommender).history[0].loss
+    warm = train(sessions, vocabulary(), MODEL, once, warm_start=earlier.scorer).history[0].loss
     cold = train(sessions, vocabulary(), MODEL, once).history[0].loss
     assert warm < cold / 2
 
 
 def test_warm_start_from_another_shape_of_network_is_refused():
-    earlier = train(random_sessions(), vocabulary(), MODEL, TRAINING).recommender
+    earlier = train(random_sessions(), vocabulary(), MODEL, TRAINING).scorer
     with pytest.raises(ConfigError, match="expected a model of the same settings"):
         train(
             random_sessions(),
