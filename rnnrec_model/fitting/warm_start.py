@@ -31,7 +31,9 @@ def warm_network(
 ) -> None:
     """Overwrite what `earlier` knows. Raises ConfigError when it is no such network."""
     if not isinstance(earlier, Recommender) or earlier.network.kind != network.kind:
-        raise ConfigError(f"warm start: expected a {network.kind} model; got {earlier.name}. Start cold")
+        raise ConfigError(
+            f"warm start: expected a model of kind {network.kind}; got {earlier.name}. Start cold"
+        )
     if earlier.network.config != network.config:
         raise ConfigError(
             f"warm start: expected a model of the same settings, {network.config}; "

@@ -202,14 +202,17 @@ def test_precision_is_named_as_this_machine_resolves_it(monkeypatch):
 
 
 @pytest.mark.parametrize(("before", "now"), [("adagrad", "adamw"), ("adamw", "adagrad")])
-def test_after_a_change_of_optimizer_a_warm_start_takes_the_weights_and_says_so(caplog, before, now):
+@pytest.mark.parametrize("units", [1, 8])
+def test_after_a_change_of_optimizer_a_warm_start_takes_the_weights_and_says_so(caplog, before, now, units):
+    """With one unit both keep one number a row, and still not the same."""
     caplog.set_level(logging.INFO)
-    old = train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=before)).scorer
-    warm = Trainer(SESSIONS, ITEMS, drawn(MODEL), dataclasses.replace(TRAINING, optimizer=now), old)
+    model = dataclasses.replace(MODEL, units=units)
+    old = train(SESSIONS, ITEMS, model, dataclasses.replace(TRAINING, optimizer=before)).scorer
+    warm = Trainer(SESSIONS, ITEMS, drawn(model), dataclasses.replace(TRAINING, optimizer=now), old)
     assert same(warm.network.state_dict(), old.network.state_dict())
     assert all((state == 0).all() for state in warm.optimizer.state.values())
     assert f"state of {before} is of no use: {now} begins afresh" in caplog.text
-    train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, optimizer=now), warm_start=old)
+    train(SESSIONS, ITEMS, model, dataclasses.replace(TRAINING, optimizer=now), warm_start=old)
 
 
 @pytest.mark.parametrize("kept", ["none", "of another width"])

@@ -1,6 +1,7 @@
 """Each loss against numbers worked out by hand, and against a slow loop over its definition."""
 
 import math
+from typing import get_args, get_type_hints
 
 import pytest
 import torch
@@ -151,3 +152,17 @@ def test_products_in_low_precision_come_in_few_shapes_and_are_little_larger_than
     padded = [rows(events) for events in sizes]
     assert all(size <= row <= max(size + 63, size * 9 / 8) for size, row in zip(sizes, padded, strict=True))
     assert len(set(padded)) <= 33
+
+
+def test_the_settings_offer_the_losses_there_are():
+    assert set(get_args(get_type_hints(TrainingConfig)["loss"])) == set(LOSSES)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_loss_that_is_corrected_draws_and_a_softmax_is_one(name):
+    """What is not drawn is there for certain; what training takes as a softmax is the cross-entropy."""
+    loss, scores = LOSSES[name], torch.tensor([[0.5, 2.0, -1.0]])
+    assert loss.draws or not loss.corrected
+    targets = torch.tensor([1])
+    is_softmax = torch.equal(loss.of_scores(scores, targets, CONFIG), -torch.log_softmax(scores, dim=1)[:, 1])
+    assert loss.softmax == is_softmax
