@@ -32,7 +32,7 @@ from tasks.models import judging, registry, scoring, training
 from tasks.models.judging import Verdict
 from tasks.models.training import TrainedModel
 from tasks.models.workplace import workplace
-from tasks.publishing import attempts, audits, healing, pages, publications, readers
+from tasks.publishing import attempts, audits, healing, pages, publications, publishing, readers
 from tasks.raw import ingestion
 from tasks.running import logs, stopping
 from tasks.sessions import cutting
@@ -106,7 +106,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
 
 def moves_new_readers(config: str, overrides: Mapping[str, Any] | None) -> bool | None:
     """What a backfill does to readers: None (they follow) where they were never shown a night, else False."""
-    shown = publications.latest(publications.read(Store.of(load_config(config, overrides))))
+    shown = publications.read(Store.of(load_config(config, overrides))).shown
     return None if shown is None else False
 
 
@@ -143,7 +143,7 @@ def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
 
 def _stop_if_overtaken(tonight: Tonight) -> None:
     """A newer run of the night that has begun to write will end it: two would waste the work, or mix it."""
-    publications.check_not_overtaken(tonight.store, tonight.night, tonight.attempt)
+    publishing.check_not_overtaken(tonight.store, tonight.night, tonight.attempt)
     newest = delta.writer(tonight.store, "rejects", {"night": tonight.night})  # the first that a run writes
     if newest > tonight.attempt:
         raise FencedError(
@@ -201,6 +201,8 @@ def _counts(result: object) -> dict[str, int]:
 
 
 def _numbers(result: object) -> dict[str, int]:
+    if isinstance(result, publishing.Published):
+        return {"attempt": result.publication.attempt, "sequence": result.publication.sequence}
     if not is_dataclass(result) or isinstance(result, type):
         return {}
     values = {one.name: getattr(result, one.name) for one in fields(result)}
@@ -298,7 +300,7 @@ def confirm(tonight: Tonight, chosen: Chosen) -> None:
 
 def _crown(tonight: Tonight, chosen: Chosen) -> None:
     """Move the alias, and give it back if a newer run of the night has begun while this one slept over it."""
-    reason = publications.why_champion_stays(publications.read(tonight.store), tonight.night)
+    reason = publications.read(tonight.store).why_champion_stays(tonight.night)
     if reason:
         log.info("champion stays: %s", reason)
         return
@@ -307,9 +309,9 @@ def _crown(tonight: Tonight, chosen: Chosen) -> None:
     try:
         _stop_if_overtaken(tonight)
     except FencedError:
-        newest = publications.newest_of(publications.read(tonight.store), tonight.night)
-        if newest is not None and newest["attempt"] > tonight.attempt:
-            registry.set_champion(tonight.cfg, newest["model_version"])
+        newest = publications.read(tonight.store).newest_of(tonight.night)
+        if newest is not None and newest.attempt > tonight.attempt:
+            registry.set_champion(tonight.cfg, newest.model_version)
         else:
             registry.set_champion(tonight.cfg, None if before is None else before.number)
         raise
@@ -324,21 +326,22 @@ def publish(
     staged: list[delta.Staged],
     data_digest: str,
     move_latest: bool | None,
-) -> publications.Publication:
+) -> publishing.Published:
     facts = publications.Facts(
-        run_id=tonight.run_id,
+        night=tonight.night,
         attempt=tonight.attempt,
         state="fresh" if verdict.crowned else "champion",
+        model_version=chosen.version.number,
         model=registry.pin(tonight.cfg, chosen.version),
-        reads=reads,
+        reads=reads.by_table(),
         config_digest=tonight.cfg.digest(),
         data_digest=data_digest,
-        started_at=tonight.started_at,
+        started_at=publications.naive(tonight.started_at),
         durations=tonight.durations,
         verdict=verdict.as_dict(),
         report=_page(tonight, chosen, verdict),
     )
-    return publications.publish(tonight.store, tonight.night, staged, facts, move_latest)
+    return publishing.publish(tonight.store, staged, facts, tonight.run_id, move_latest)
 
 
 @stage("serve", overtakable=False)
@@ -348,7 +351,7 @@ def serve(tonight: Tonight) -> None:
 
 @stage("report", retries=1, overtakable=False)
 def report(
-    tonight: Tonight, chosen: Chosen, verdict: Verdict, publication: publications.Publication
+    tonight: Tonight, chosen: Chosen, verdict: Verdict, published: publishing.Published
 ) -> dict[str, Any]:
     """Keep the page where people look, tidy up, and say in one sentence what happened."""
     page = _page(tonight, chosen, verdict)
@@ -361,16 +364,16 @@ def report(
     )
     numbers = _at_the_end(tonight)
     registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
-    if publication.published:
+    if published.is_new:
         registry.log_nights(tonight.cfg, tonight.night, numbers | pages.flat(verdict.metrics))
     shutil.rmtree(tonight.work, ignore_errors=True)
     return pages.summary(
         tonight.night,
         verdict,
         model_version=chosen.version.number,
-        published=publication.published,
-        content_digest=publication.content_digest,
-        tables=publication.rows,
+        published=published.is_new,
+        content_digest=published.publication.content_digest,
+        tables=published.publication.rows,
         seconds=sum(tonight.durations.values()),
     )
 

@@ -73,7 +73,7 @@ def with_nights(config: Path) -> Config:
     from tasks.store.store import Store
 
     cfg = configured(config)
-    if not wholeness.read(Store.of(cfg)):
+    if not wholeness.read(Store.of(cfg)).rows:
         raise WarehouseError(
             f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
         )

@@ -153,10 +153,10 @@ def _size(con: duck.Connection, cfg: Config, name: str, files: Sequence[str | Pa
 
 def _sizes_before(con: duck.Connection, cfg: Config, store: Store, night: date) -> dict[str, int]:
     """Sizes in the last publication of the newest night before this one, if its files can be read."""
-    newest = {row["night"]: row for row in publications.read(store)}
+    newest = publications.read(store).nights
     first = night - timedelta(days=COMPARED_DAYS)
     for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
-        files = publications.pinned_files(store, newest[earlier])
+        files = newest[earlier].files(store)
         try:
             with duck.reading(store.local):
                 return {

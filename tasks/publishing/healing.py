@@ -28,7 +28,7 @@ def heal(cfg: Config, store: Store) -> None:
     """
     published = wholeness.read(store)
     try:
-        if published:
+        if published.rows:
             readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)

@@ -1,260 +1,197 @@
-"""Publishing a night: commit its tables, then one row in `publications`, which is the instant readers see it.
+"""What readers were given for a night is one row of the table, parsed once into a `Publication`.
 
-Readers only follow publication rows, and each row pins the very files of every table. So a crash between the
-commits leaves readers on the last whole night, and a night that proves wrong can be taken back by pointing at
-an older row. Rows are numbered: `sequence` is fenced like an attempt, so two runs that publish at the same
-moment get one order, and each decides with the other's row before its eyes.
+Readers only follow these rows, and each pins the very files of every table, so that a night that proves wrong
+can be taken back by pointing at an older row. `Publications` is a look at all of them, at one version of the
+table; whoever decides by it writes under the fences of `publishing.py`, which refuse a look that has aged.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import logging
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow as pa
-
-from tasks.errors import FencedError, NightError, WarehouseError
-from tasks.store import delta, parquet, pins, tables
-from tasks.store.delta import Staged
+from tasks.store import delta, pins
 from tasks.store.store import Store
 
-log = logging.getLogger(__name__)
-
+TABLE = "publications"
 State = Literal["fresh", "champion", "carried", "stale"]
 Row = dict[str, Any]
-PUBLISH_TRIES = 20
 
 
-@dataclass(frozen=True)
-class Publication:
-    """What readers get for a night.
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a night says of itself before it has a place among the publications.
 
-    published       False when the newest publication of the night already has this very content
-    moves_latest    whether serve.duckdb and the latest files show this night
+    attempt         number of the run that published
+    state           fresh: tonight's challenger was crowned; champion: the champion stayed
+    config_digest   sha256 of the resolved settings
+    data_digest     sha256 over the events of lead-in and window
+    started_at      of the run; UTC without a zone
+    durations       stage → seconds
+    verdict         what the judge found, as `judging.Verdict.as_dict` said it then
+    report          the night's page, markdown
+    reads           table → day → the files of it that the run has read, and no others
+    model           the registered model, by run and bytes; both are None in rows of before they were kept
     """
 
     night: date
     attempt: int
-    published: bool
-    content_digest: str
-    sequence: int
-    moves_latest: bool
-    rows: Mapping[str, int]
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What a night's publication says besides its tables.
-
-    reads        the files that the run has read, and nothing else
-    started_at   with a zone
-    """
-
-    run_id: str
-    attempt: int
     state: State
-    model: pins.Model
-    reads: pins.Reads
+    model_version: int
     config_digest: str
     data_digest: str
     started_at: datetime
     durations: Mapping[str, float]
     verdict: Mapping[str, Any]
     report: str
+    reads: Mapping[str, Mapping[date, pins.Pin]] | None
+    model: pins.Model | None
 
 
-def publish(
-    store: Store, night: date, staged: Sequence[Staged], facts: Facts, move_latest: bool | None = None
-) -> Publication:
-    """Commit the staged tables and publish them together; the same content again publishes nothing.
+@dataclass(frozen=True, kw_only=True)
+class Publication(Facts):
+    """What readers were given for a night: its facts, its tables, its place.
 
-    move_latest   show this night to readers of the latest one: True always, False never, None unless a later
-                  night was published before (a backfill leaves readers where they are)
-    Raises FencedError when a run of this night that started later has already written.
+    sequence         1, 2, 3 ... in the order of publication
+    tables           output table → the pinned files of the night's partition
+    content_digest   sha256 over the tables' digests
+    moves_latest     whether serve.duckdb and the latest files show this night from then on
+    published_at     UTC without a zone
     """
-    _check_whole(night, staged)
-    pinned = {one.table: pins.commit(store, one, facts.attempt, facts.run_id) for one in staged}
-    return _append(store, _row(night, pinned, facts), move_latest, facts.run_id)
+
+    sequence: int
+    tables: Mapping[str, pins.Pin]
+    content_digest: str
+    moves_latest: bool
+    published_at: datetime
+
+    @staticmethod
+    def from_row(row: Mapping[str, Any]) -> Publication:
+        """From a row of the table; columns that older versions did not have may be absent."""
+        values: dict[str, Any] = {name: row.get(name) for name in COLUMNS}
+        parsed = {name: _unless_none(parse, values[name]) for name, (parse, _) in JSON.items()}
+        return Publication(**(values | parsed))
+
+    def as_row(self) -> Row:
+        """The row of the table, the inverse of `from_row`."""
+        values = {name: getattr(self, name) for name in COLUMNS}
+        return values | {name: _unless_none(write, values[name]) for name, (_, write) in JSON.items()}
+
+    def files(self, store: Store) -> dict[str, list[Path]]:
+        """Table name → absolute paths of the files that the publication pins."""
+        return {name: [store.local / file for file in pin.files] for name, pin in self.tables.items()}
+
+    @property
+    def rows(self) -> dict[str, int]:
+        """Table name → number of rows."""
+        return {name: pin.rows for name, pin in self.tables.items()}
 
 
-def show_again(store: Store, night: date, *, run_id: str, attempt: int) -> Publication:
-    """Point readers at an older night's files as they were published: one row, no data written."""
-    row = newest_of(read(store), night)
-    if row is None:
-        raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
-    return _append(store, {**row, "attempt": attempt}, True, run_id)
+def _unless_none(work: Callable[[Any], Any], value: Any) -> Any:
+    return None if value is None else work(value)
 
 
-def read(store: Store, version: int | None = None) -> list[Row]:
-    """Every publication, oldest first; JSON is still text, and what older rows did not keep is None."""
-    rows = delta.rows(store, "publications", version)
-    blank = dict.fromkeys(tables.table("publications").columns)
-    return [] if rows is None else [blank | row for row in rows.sort_by("sequence").to_pylist()]
+def _tables(text: str) -> dict[str, pins.Pin]:
+    return {name: pins.Pin.from_dict(pin) for name, pin in json.loads(text).items()}
 
 
-def newest_of(rows: Sequence[Row], night: date) -> Row | None:
-    """The last publication of a night."""
-    return next((row for row in reversed(rows) if row["night"] == night), None)
+def _tables_text(tables: Mapping[str, pins.Pin]) -> str:
+    return json.dumps({name: pin.as_dict() for name, pin in tables.items()}, sort_keys=True)
 
 
-def latest(rows: Sequence[Row]) -> Row | None:
-    """The publication that readers are shown."""
-    return next((row for row in reversed(rows) if row["moves_latest"]), None)
-
-
-def why_champion_stays(rows: Sequence[Row], night: date) -> str | None:
-    """Why a run of this night leaves the alias of the champion where it is; None when it moves it.
-
-    Readers and alias move together: a night that readers were taken back from moves it only once it is
-    published anew.
-    """
-    later = [row["night"] for row in rows if row["night"] > night]
-    if later:
-        return f"{max(later)} is published already"
-    newest, shown = newest_of(rows, night), latest(rows)
-    if newest is not None and shown is not None and shown["sequence"] > newest["sequence"]:
-        return f"readers were taken back from this night to {shown['night']}"
-    return None
-
-
-def pinned_files(store: Store, row: Row) -> dict[str, list[Path]]:
-    """Table name to the absolute paths of the files that a publication pins."""
+def _reads(text: str) -> dict[str, dict[date, pins.Pin]]:
     return {
-        name: [store.local / file for file in pin["files"]] for name, pin in json.loads(row["tables"]).items()
+        name: {date.fromisoformat(day): pins.Pin.from_dict(pin) for day, pin in days.items()}
+        for name, days in json.loads(text).items()
     }
 
 
-def _check_whole(night: date, staged: Sequence[Staged]) -> None:
-    names = sorted(one.table for one in staged)
-    if names != sorted(tables.OUTPUTS):
-        raise WarehouseError(f"publication: expected {', '.join(tables.OUTPUTS)}; got {', '.join(names)}")
-    for one in staged:
-        if one.partition != {"night": night}:
-            raise WarehouseError(
-                f"publication of {night}: expected {one.table} of that night; got {dict(one.partition)}"
-            )
-
-
-def _row(night: date, pinned: Mapping[str, pins.Pin], facts: Facts) -> Row:
-    """What is known before the row's place among the others is."""
-    return {
-        "night": night,
-        "attempt": facts.attempt,
-        "state": facts.state,
-        "model_version": facts.model.version,
-        "config_digest": facts.config_digest,
-        "data_digest": facts.data_digest,
-        "content_digest": _content_digest(pinned),
-        "tables": json.dumps({name: pin.as_dict() for name, pin in pinned.items()}, sort_keys=True),
-        "started_at": _naive(facts.started_at),
-        "durations": json.dumps(dict(facts.durations)),
-        "verdict": json.dumps(dict(facts.verdict)),
-        "report": facts.report,
-        "reads": facts.reads.as_json(),
-        "model": facts.model.as_json(),
+def _reads_text(reads: Mapping[str, Mapping[date, pins.Pin]]) -> str:
+    told = {
+        name: {day.isoformat(): pin.as_dict() for day, pin in days.items()} for name, days in reads.items()
     }
+    return json.dumps(told, sort_keys=True)
 
 
-def _content_digest(pinned: Mapping[str, pins.Pin]) -> str:
-    lines = "".join(f"{name} {pinned[name].digest}\n" for name in sorted(pinned))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def _text(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values))
 
 
-def _append(store: Store, facts: Row, move_latest: bool | None, run_id: str) -> Publication:
-    night, attempt = facts["night"], facts["attempt"]
-    for _ in range(PUBLISH_TRIES):
-        version = delta.version(store, "publications")
-        past = read(store, version)
-        newest = newest_of(past, night)
-        if newest is not None and _says_the_same(store, facts, newest, past, move_latest):
-            if not delta.move_fence(store, "publications", _fence(night), attempt, run_id, version):
-                continue  # somebody published this night just now
-            log.info("night %s: the same content is published already; nothing new", night)
-            return _publication(newest, published=False)
-        row = facts | {
-            "sequence": past[-1]["sequence"] + 1 if past else 1,
-            "published_at": _naive(datetime.now(UTC)),
-            "moves_latest": _moves(night, past) if move_latest is None else move_latest,
-        }
-        try:
-            _append_row(store, row, run_id)
-            return _publication(row, published=True)
-        except FencedError:
-            check_not_overtaken(store, night, attempt)  # else another night took our sequence number
-    raise WarehouseError(
-        f"night {night}: {PUBLISH_TRIES} publications met another run's; run the night again"
-    )
+JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column → (parse, write)
+    "tables": (_tables, _tables_text),
+    "durations": (json.loads, _text),
+    "verdict": (json.loads, _text),
+    "reads": (_reads, _reads_text),
+    "model": (pins.Model.from_json, pins.Model.as_json),
+}
+COLUMNS = tuple(one.name for one in fields(Publication))
 
 
-def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
-    """Raises FencedError when a run of this night that started later has come to its publication."""
-    delta.check_fence(store, "publications", _fence(night), attempt)
+@dataclass(frozen=True)
+class Publications:
+    """All publications at one version of their table, oldest first."""
+
+    version: int | None
+    rows: tuple[Publication, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @cached_property
+    def nights(self) -> dict[date, Publication]:
+        """Each night's newest publication."""
+        return {one.night: one for one in self.rows}
+
+    @property
+    def shown(self) -> Publication | None:
+        """The one that readers of the latest night are shown."""
+        return next((one for one in reversed(self.rows) if one.moves_latest), None)
+
+    @property
+    def highest(self) -> int:
+        """The highest sequence number; 0 for none."""
+        return self.rows[-1].sequence if self.rows else 0
+
+    def newest_of(self, night: date) -> Publication | None:
+        """The last publication of a night."""
+        return self.nights.get(night)
+
+    def moves_readers(self, night: date) -> bool:
+        """Would this night's publication show itself to readers of the latest one?
+
+        Not where it backfills an older night, unless readers are shown that night already.
+        """
+        later = any(one.night > night for one in self.rows)
+        return not later or (self.shown is not None and self.shown.night == night)
+
+    def why_champion_stays(self, night: date) -> str | None:
+        """Why a run of this night leaves the alias of the champion where it is; None when it moves it.
+
+        Readers and alias move together: a night that readers were taken back from moves it only once it is
+        published anew.
+        """
+        later = max((one.night for one in self.rows if one.night > night), default=None)
+        if later is not None:
+            return f"{later} is published already"
+        newest, shown = self.newest_of(night), self.shown
+        if newest is not None and shown is not None and shown.sequence > newest.sequence:
+            return f"readers were taken back from this night to {shown.night}"
+        return None
 
 
-def _fence(night: date) -> str:
-    return f"night={night}"
+def read(store: Store) -> Publications:
+    """Every publication there is now."""
+    version = delta.version(store, TABLE)
+    rows = None if version is None else delta.rows(store, TABLE, version)
+    found = [] if rows is None else rows.sort_by("sequence").to_pylist()
+    return Publications(version, tuple(Publication.from_row(row) for row in found))
 
 
-def _append_row(store: Store, row: Row, run_id: str) -> None:
-    types = tables.table("publications").columns
-    rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
-    staged = delta.stage(store, "publications", rows, {}, run_id)
-    fences = {_fence(row["night"]): row["attempt"], "sequence": row["sequence"]}
-    delta.append(store, staged, fences, run_id)
-
-
-def _says_the_same(
-    store: Store, facts: Row, newest: Row, past: Sequence[Row], move_latest: bool | None
-) -> bool:
-    """Would a new row tell readers nothing that the night's newest one does not, with its files intact?"""
-    shown = latest(past)
-    to_be_moved = move_latest is True and (shown is None or shown["sequence"] != newest["sequence"])
-    same = facts["content_digest"] == newest["content_digest"] and _names_the_same_model(facts, newest)
-    return same and not to_be_moved and _is_intact(store, newest)
-
-
-def _names_the_same_model(facts: Row, newest: Row) -> bool:
-    """A registry that was made anew gives old numbers to new runs; old publications say no run."""
-    if newest["model"] is None:
-        return True
-    ours, theirs = (pins.Model.from_json(row["model"]) for row in (facts, newest))
-    return ours.run_id == theirs.run_id
-
-
-def _is_intact(store: Store, row: Row) -> bool:
-    try:
-        return all(
-            parquet.digest(files) == json.loads(row["tables"])[name]["digest"]
-            for name, files in pinned_files(store, row).items()
-        )
-    except FileNotFoundError:
-        return False
-
-
-def _moves(night: date, past: Sequence[Row]) -> bool:
-    """Not for the backfill of an older night, unless readers are shown that night already."""
-    shown = latest(past)
-    return all(night >= row["night"] for row in past) or (shown is not None and shown["night"] == night)
-
-
-def _publication(row: Row, *, published: bool) -> Publication:
-    return Publication(
-        night=row["night"],
-        attempt=row["attempt"],
-        published=published,
-        content_digest=row["content_digest"],
-        sequence=row["sequence"],
-        moves_latest=row["moves_latest"],
-        rows={name: pin["rows"] for name, pin in json.loads(row["tables"]).items()},
-    )
-
-
-def _naive(moment: datetime) -> datetime:
-    """UTC without a zone, as the tables keep times."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
+def naive(moment: datetime | None = None) -> datetime:
+    """UTC without a zone, as the tables keep times; now when none is given."""
+    return (moment or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)

@@ -7,7 +7,6 @@ Running again heals what a crash left: everything here is derived from the publi
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from tasks.errors import WarehouseError
 from tasks.publishing import publications, wholeness
-from tasks.publishing.publications import Row
+from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.publishing.wholeness import DATABASE
 from tasks.settings.config import Config
 from tasks.store import delta, duck, durable, tables
@@ -64,34 +63,32 @@ def refresh(cfg: Config, store: Store) -> Served:
 def _refreshed(cfg: Config, store: Store) -> Served:
     for _ in range(REFRESH_TRIES):
         remembered = wholeness.highest_shown(store)
-        version = delta.version(store, "publications")
-        rows = publications.read(store, version)
-        if said := wholeness.lost(store, rows, remembered):
+        published = publications.read(store)
+        if said := wholeness.lost(store, published, remembered):
             raise WarehouseError(said)
-        shown = publications.latest(rows)
-        if rows:
-            _show(cfg, store, version, rows, shown)
-        if delta.version(store, "publications") == version:  # else a newer night must not be hidden by ours
-            return _served(rows, shown)
+        if published.rows:
+            _show(cfg, store, published)
+        if delta.version(store, TABLE) == published.version:  # else a newer night must not be hidden by ours
+            return _served(published)
     raise WarehouseError(
         f"{store.local}: publications kept coming during {REFRESH_TRIES} refreshes; run it again"
     )
 
 
-def _served(rows: Sequence[Row], shown: Row | None) -> Served:
-    nights = len({row["night"] for row in rows})
+def _served(published: Publications) -> Served:
+    nights, shown = len(published.nights), published.shown
     if shown is None:
         return Served(None, None, None, nights)
-    return Served(shown["night"], shown["attempt"], shown["sequence"], nights)
+    return Served(shown.night, shown.attempt, shown.sequence, nights)
 
 
-def _show(cfg: Config, store: Store, version: int | None, rows: Sequence[Row], shown: Row | None) -> None:
+def _show(cfg: Config, store: Store, published: Publications) -> None:
     """Make all beside first, so that a full disk is met before readers are moved; then rename."""
-    history = _history(store, rows, shown)
+    history, shown = _history(store, published), published.shown
     database, link = (store.local / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
     try:
-        _build(cfg, store, database, version, history, shown)
-        _ask(cfg, database, len(rows), history, shown)
+        _build(cfg, store, database, published, history)
+        _ask(cfg, database, published, history)
         if shown is not None:
             _link_night(store, shown, link)
         (store.local / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
@@ -103,52 +100,51 @@ def _show(cfg: Config, store: Store, version: int | None, rows: Sequence[Row], s
             path.unlink(missing_ok=True)
 
 
-def _history(store: Store, rows: Sequence[Row], shown: Row | None) -> list[Row]:
+def _history(store: Store, published: Publications) -> list[Publication]:
     """The newest publication of each night, if its files are whole: one lost file must not hide tonight.
 
     Raises WarehouseError when it is the night to be shown whose file is not.
     """
+    shown = published.shown
     if shown is not None and (fault := wholeness.changed(store, shown)):
         raise WarehouseError(
-            f"night {shown['night']}: expected the published file {fault}; readers keep what they have; "
+            f"night {shown.night}: expected the published file {fault}; readers keep what they have; "
             "restore it from a backup, or run the night again"
         )
     kept = []
-    for row in {row["night"]: row for row in rows}.values():  # oldest first: the last of a night stays
-        if fault := wholeness.fault(store, row):
-            log.warning(
-                "night %s is left out of the history: %s; restore it from a backup", row["night"], fault
-            )
+    for one in published.nights.values():
+        if fault := wholeness.fault(store, one):
+            log.warning("night %s is left out of the history: %s; restore it from a backup", one.night, fault)
         else:
-            kept.append(row)
+            kept.append(one)
     return kept
 
 
 def _build(
-    cfg: Config, store: Store, path: Path, version: int | None, history: Sequence[Row], shown: Row | None
+    cfg: Config, store: Store, path: Path, published: Publications, history: Sequence[Publication]
 ) -> None:
     with duck.connect(cfg, writable=path) as con:
-        files = delta.files(store, "publications", version)
+        files = delta.files(store, TABLE, published.version)
         con.execute(
             f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
         )
         for name in tables.OUTPUTS:
-            pinned = [file for row in history for file in publications.pinned_files(store, row)[name]]
+            pinned = [file for one in history for file in one.files(store)[name]]
             if pinned:
                 con.execute(f"create view {name}_history as select * from {_parquet(pinned, PRUNED)}")
-            if shown is not None:
-                pinned = publications.pinned_files(store, shown)[name]
+            if published.shown is not None:
+                pinned = published.shown.files(store)[name]
                 con.execute(f"create view {name} as select * from {_parquet(pinned)}")
 
 
-def _ask(cfg: Config, path: Path, publications: int, history: Sequence[Row], shown: Row | None) -> None:
+def _ask(cfg: Config, path: Path, published: Publications, history: Sequence[Publication]) -> None:
     """Open what was written as a reader does, and count every table and view. Raises WarehouseError."""
-    expected = {"publications": publications}
+    expected = {"publications": len(published.rows)}
     for name in tables.OUTPUTS:
         if history:
-            expected[f"{name}_history"] = sum(_rows(row, name) for row in history)
-        if shown is not None:
-            expected[name] = _rows(shown, name)
+            expected[f"{name}_history"] = sum(one.rows[name] for one in history)
+        if published.shown is not None:
+            expected[name] = published.shown.rows[name]
     durable.sync(path)
     if path.with_name(f"{path.name}.wal").exists():
         raise OSError(f"{path}: its content is still in a .wal beside it")
@@ -158,22 +154,18 @@ def _ask(cfg: Config, path: Path, publications: int, history: Sequence[Row], sho
         raise OSError(f"{path}: expected the rows {expected}; got {found}")
 
 
-def _rows(row: Row, name: str) -> int:
-    return int(json.loads(row["tables"])[name]["rows"])
-
-
 def _parquet(files: Sequence[str | Path], options: str = "hive_partitioning = false") -> str:
     """The table function as text: a view's definition takes no parameters."""
     paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
     return f"read_parquet([{paths}], {options})"
 
 
-def _link_night(store: Store, shown: Row, link: Path) -> None:
+def _link_night(store: Store, shown: Publication, link: Path) -> None:
     """A link to this publication's folder, which is made beside and then named, whole."""
     old = store.local / "latest"
     if old.exists() and not old.is_symlink():
         raise WarehouseError(f"{old}: expected a link made by us; got a folder or file; move it away")
-    name = f"{shown['night']}-{shown['attempt']}"
+    name = f"{shown.night}-{shown.attempt}"
     folder = store.local / "published" / name
     durable.make_folder(folder.parent)
     if not folder.is_dir():
@@ -182,11 +174,11 @@ def _link_night(store: Store, shown: Row, link: Path) -> None:
     link.symlink_to(Path("published") / name)
 
 
-def _link_files(store: Store, shown: Row, folder: Path) -> None:
+def _link_files(store: Store, shown: Publication, folder: Path) -> None:
     new = folder.parent / f".{folder.name}-{uuid.uuid4().hex}"
     try:
         new.mkdir()
-        for name, files in publications.pinned_files(store, shown).items():
+        for name, files in shown.files(store).items():
             assert len(files) == 1, f"{name}: a partition is staged as one file"
             _link(files[0], new / f"{name}.parquet")
         durable.sync(new)
@@ -198,9 +190,9 @@ def _link_files(store: Store, shown: Row, folder: Path) -> None:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def _mend_files(store: Store, shown: Row, folder: Path) -> None:
+def _mend_files(store: Store, shown: Publication, folder: Path) -> None:
     """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
-    for name, (file, *_) in publications.pinned_files(store, shown).items():
+    for name, (file, *_) in shown.files(store).items():
         link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
         if not link.is_file() or link.stat().st_size != file.stat().st_size:
             try:

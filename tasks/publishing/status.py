@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, TypedDict
 
 from tasks.errors import ConfigurationError, StaleError
 from tasks.publishing import attempts, publications, wholeness
 from tasks.publishing.attempts import Attempt
-from tasks.publishing.publications import Row
+from tasks.publishing.publications import Publication, naive
 from tasks.settings.config import Config
 from tasks.settings.days import start
 from tasks.store.store import Store
@@ -59,29 +58,28 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
     now   with a zone; the clock's time when not given
     """
     store = Store.of(cfg)
-    rows, runs = publications.read(store), attempts.every(store)
-    published = {row["night"]: row for row in rows}
+    published, runs = publications.read(store), attempts.every(store)
     run = {date.fromisoformat(one.night): one for one in runs}
-    shown, moment = publications.latest(rows), _naive(now)
+    shown, moment = published.shown, naive(now)
     return [
-        _night(cfg, night, published.get(night), run.get(night), shown, moment)
-        for night in sorted(published.keys() | run.keys(), reverse=True)[:n]
+        _night(cfg, night, published.newest_of(night), run.get(night), shown, moment)
+        for night in sorted(published.nights.keys() | run.keys(), reverse=True)[:n]
     ]
 
 
 def is_published(cfg: Config, night: date) -> bool:
     """Has this night been published, by whichever run?"""
-    return publications.newest_of(publications.read(Store.of(cfg)), night) is not None
+    return publications.read(Store.of(cfg)).newest_of(night) is not None
 
 
 def published(cfg: Config, night: date, now: datetime | None = None) -> str:
     """A sentence. Raises StaleError when the night is not published."""
-    if is_published(cfg, night):
+    nights = publications.read(Store.of(cfg)).nights
+    if night in nights:
         return f"Night {night} is published."
-    rows = publications.read(Store.of(cfg))
-    newest = max((row["night"] for row in rows), default="none")
+    newest = max(nights, default="none")
     raise StaleError(
-        f"night {night} is not published; it was expected by now, {_naive(now):%Y-%m-%d %H:%M} UTC; "
+        f"night {night} is not published; it was expected by now, {naive(now):%Y-%m-%d %H:%M} UTC; "
         f"the newest that is: {newest}"
     )
 
@@ -89,20 +87,20 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:
     """Unhealthy: readers see nothing, or what was published longer than `max_age` ago, or the last run of
     the night they see or of a later one did not come to its end, or what they see was lost or damaged."""
-    store, moment = Store.of(cfg), _naive(now)
+    store, moment = Store.of(cfg), naive(now)
     remembered = wholeness.highest_shown(store)
-    rows = publications.read(store)
-    shown = publications.latest(rows)
+    published = publications.read(store)
+    shown = published.shown
     wrong = [_what_happened(one, moment) for one in _broken(attempts.every(store), shown)]
-    wrong += filter(None, [wholeness.lost(store, rows, remembered), _damaged(store, shown)])
+    wrong += filter(None, [wholeness.lost(store, published, remembered), _damaged(store, shown)])
     if shown is None:
         return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
-    hours = _hours(moment - shown["published_at"])
-    seen = f"Readers see {shown['night']}, published {hours:,} h ago"
-    if moment - shown["published_at"] > max_age:
+    age = moment - shown.published_at
+    seen = f"Readers see {shown.night}, published {_hours(age):,} h ago"
+    if age > max_age:
         seen += f", which is more than {_hours(max_age):g} h"
-    sound = not wrong and moment - shown["published_at"] <= max_age
-    return Health(sound, _sentences(seen, *wrong), shown["night"].isoformat(), hours)
+    sound = not wrong and age <= max_age
+    return Health(sound, _sentences(seen, *wrong), shown.night.isoformat(), _hours(age))
 
 
 def age(text: str) -> timedelta:
@@ -118,21 +116,21 @@ def told(one: Night, now: datetime | None = None) -> str | None:
     run = one["run"]
     if run is None or run["state"] == "done":
         return None
-    return _sentences(_what_happened(Attempt(**run), _naive(now)))
+    return _sentences(_what_happened(Attempt(**run), naive(now)))
 
 
-def _broken(runs: Sequence[Attempt], shown: Row | None) -> list[Attempt]:
+def _broken(runs: Sequence[Attempt], shown: Publication | None) -> list[Attempt]:
     """The last ended run of each night that readers should be shown by now, where it broke off."""
-    first = shown["night"].isoformat() if shown else ""
+    first = shown.night.isoformat() if shown else ""
     last = {one.night: one for one in runs if one.state != "running" and one.night >= first}
     return [last[night] for night in sorted(last) if last[night].state != "done"]
 
 
-def _damaged(store: Store, shown: Row | None) -> str:
+def _damaged(store: Store, shown: Publication | None) -> str:
     if shown is None or not (fault := wholeness.fault(store, shown)):
         return ""
     return (
-        f"Night {shown['night']}: expected the published file {fault}; restore it from a backup, or run the "
+        f"Night {shown.night}: expected the published file {fault}; restore it from a backup, or run the "
         "night again"
     )
 
@@ -155,33 +153,32 @@ def _sentences(*said: str) -> str:
 
 
 def _night(
-    cfg: Config, night: date, row: Row | None, run: Attempt | None, shown: Row | None, now: datetime
+    cfg: Config,
+    night: date,
+    newest: Publication | None,
+    run: Attempt | None,
+    shown: Publication | None,
+    now: datetime,
 ) -> Night:
-    durations = json.loads(row["durations"]) if row else {}
     return Night(
         night=night.isoformat(),
-        state=row["state"] if row else None,
-        model_version=row["model_version"] if row else None,
-        attempt=row["attempt"] if row else None,
-        rows={name: pin["rows"] for name, pin in json.loads(row["tables"]).items()} if row else {},
-        published_at=row["published_at"].isoformat(timespec="seconds") + "Z" if row else None,
+        state=newest.state if newest else None,
+        model_version=newest.model_version if newest else None,
+        attempt=newest.attempt if newest else None,
+        rows=newest.rows if newest else {},
+        published_at=newest.published_at.isoformat(timespec="seconds") + "Z" if newest else None,
         age_hours=_hours(now - start(cfg, night + timedelta(days=1))),
-        seconds=round(sum(durations.values()), 3) if row else None,
-        durations=durations,
-        shown=row is not None and shown is not None and row["sequence"] == shown["sequence"],
-        verdict=json.loads(row["verdict"]) if row else {},
-        content_digest=row["content_digest"] if row else None,
+        seconds=round(sum(newest.durations.values()), 3) if newest else None,
+        durations=dict(newest.durations) if newest else {},
+        shown=newest is not None and newest == shown,
+        verdict=dict(newest.verdict) if newest else {},
+        content_digest=newest.content_digest if newest else None,
         run=asdict(run) if run else None,
     )
 
 
-def _naive(now: datetime | None) -> datetime:
-    """UTC without a zone, as the tables keep times."""
-    return (now or datetime.now(UTC)).astimezone(UTC).replace(tzinfo=None)
-
-
 def _moment(text: str) -> datetime:
-    return _naive(datetime.fromisoformat(text))
+    return naive(datetime.fromisoformat(text))
 
 
 def _hours(span: timedelta) -> float:

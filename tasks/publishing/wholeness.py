@@ -6,7 +6,6 @@ twice. What readers open remembers the highest: `serve.duckdb` has a copy of the
 
 from __future__ import annotations
 
-import json
 import logging
 import shutil
 import tempfile
@@ -16,7 +15,7 @@ from pathlib import Path
 
 from tasks.errors import SourceError, WarehouseError
 from tasks.publishing import publications
-from tasks.publishing.publications import Row
+from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.store import duck, parquet
 from tasks.store.store import Store
 
@@ -25,13 +24,13 @@ log = logging.getLogger(__name__)
 DATABASE = "serve.duckdb"
 
 
-def read(store: Store) -> list[Row]:
-    """Every publication, oldest first. Raises WarehouseError when readers were shown one that is lost."""
+def read(store: Store) -> Publications:
+    """Every publication. Raises WarehouseError when readers were shown one that is lost."""
     remembered = highest_shown(store)
-    rows = publications.read(store)
-    if said := lost(store, rows, remembered):
+    published = publications.read(store)
+    if said := lost(store, published, remembered):
         raise WarehouseError(said)
-    return rows
+    return published
 
 
 def highest_shown(store: Store) -> int:
@@ -57,40 +56,46 @@ def _copied(database: Path) -> Iterator[Path]:
         yield Path(shutil.copyfile(database, Path(folder) / DATABASE))
 
 
-def lost(store: Store, rows: Sequence[Row], remembered: int) -> str:
-    """What to say when readers were shown a publication with a higher number than any of these rows has."""
-    newest = max((row["sequence"] for row in rows), default=0)
-    if newest >= remembered:
+def lost(store: Store, published: Publications, remembered: int) -> str:
+    """What to say when readers were shown a publication with a higher number than any of these has."""
+    if published.highest >= remembered:
         return ""
+    log_folder = store.local / "tables" / TABLE / "_delta_log"
     return (
-        f"{store.local / 'tables' / 'publications' / '_delta_log'}: expected publication {remembered}, which "
-        f"{store.local / DATABASE} has; the newest in the log is {newest or 'none'}: entries were lost; "
-        "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
+        f"{log_folder}: expected publication {remembered}, which {store.local / DATABASE} has; the newest in "
+        f"the log is {published.highest or 'none'}: entries were lost; readers keep what they have; "
+        "restore it from a backup (docs/runbook.md, damaged files)"
     )
 
 
-def fault(store: Store, row: Row) -> str:
+def fault(store: Store, one: Publication) -> str:
     """The first file of a publication that is gone or cut short, and how; an empty text when none is."""
-    pins = json.loads(row["tables"])
-    for name, files in publications.pinned_files(store, row).items():
-        for file in files:
-            if not file.is_file():
-                return f"{file}; it is gone"
+    for name, files in one.files(store).items():
+        if gone := _gone(files):
+            return gone
         try:
             found = sum(parquet.rows_in(file) for file in files)
         except WarehouseError as error:
             return str(error)
-        if found != pins[name]["rows"]:
-            return f"{files[0]}; it has {found} rows, not {pins[name]['rows']}"
+        if found != one.rows[name]:
+            return f"{files[0]}; it has {found} rows, not {one.rows[name]}"
     return ""
 
 
-def changed(store: Store, row: Row) -> str:
+def changed(store: Store, one: Publication) -> str:
     """As `fault`, and every byte is read: what a footer does not tell is found too."""
-    if found := fault(store, row):
-        return found
-    pins = json.loads(row["tables"])
-    for name, files in publications.pinned_files(store, row).items():
-        if parquet.digest(files) != pins[name]["digest"]:
+    return fault(store, one) or changed_bytes(store, one)
+
+
+def changed_bytes(store: Store, one: Publication) -> str:
+    """The first table of a publication with a file that is gone, or other bytes; an empty text for none."""
+    for name, files in one.files(store).items():
+        if gone := _gone(files):
+            return gone
+        if parquet.digest(files) != one.tables[name].digest:
             return f"{', '.join(map(str, files))}; its bytes have changed"
     return ""
+
+
+def _gone(files: Sequence[Path]) -> str:
+    return next((f"{file}; it is gone" for file in files if not file.is_file()), "")

@@ -43,6 +43,11 @@ class Pin:
         """Plain JSON values."""
         return asdict(self) | {"files": list(self.files)}
 
+    @staticmethod
+    def from_dict(values: Mapping[str, Any]) -> Pin:
+        """The inverse of `as_dict`."""
+        return Pin(values["version"], values["rows"], values["digest"], tuple(values["files"]))
+
 
 @dataclass(frozen=True)
 class Days:
@@ -72,10 +77,6 @@ class Days:
     def rows(self) -> int:
         """Rows of all days."""
         return sum(pin.rows for pin in self.pins.values())
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values: day → pin."""
-        return {day.isoformat(): pin.as_dict() for day, pin in self.pins.items()}
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,9 @@ class Reads:
         """Where both lie."""
         return self.events.store
 
-    def as_json(self) -> str:
-        """What a publication keeps: table → day → version, rows, digest, files."""
-        both = {days.table: days.as_dict() for days in (self.events, self.sessions)}
-        return json.dumps(both, sort_keys=True)
+    def by_table(self) -> dict[str, Mapping[date, Pin]]:
+        """What a publication keeps: table → day → pin."""
+        return {days.table: days.pins for days in (self.events, self.sessions)}
 
 
 def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> Pin:

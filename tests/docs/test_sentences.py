@@ -331,7 +331,7 @@ def test_a_published_night_lies_where_the_data_page_says_with_the_digests_it_say
     )
     folders = {name for name, slash in drawn if slash or "." in name}
     assert {path.name for path in cfg.root.iterdir()} <= folders
-    (row,) = publications.read(Store.of(cfg))
+    row = publications.read(Store.of(cfg)).rows[0].as_row()
     pins = json.loads(row["tables"])
     assert set(pins) == set(tables.OUTPUTS)
     assert all(set(one) == {"version", "rows", "digest", "files"} for one in pins.values())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -133,6 +132,6 @@ def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, caps
     from tasks.settings.config import load_config
     from tasks.store.store import Store
 
-    row = publications.read(Store.of(load_config(after_first.config)))[-1]
-    assert row["config_digest"] == load_config(after_first.config, {"training.epochs": 11}).digest()
-    assert json.loads(row["verdict"])["champion"] == 1
+    row = publications.read(Store.of(load_config(after_first.config))).rows[-1]
+    assert row.config_digest == load_config(after_first.config, {"training.epochs": 11}).digest()
+    assert row.verdict["champion"] == 1

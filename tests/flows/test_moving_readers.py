@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,8 +22,8 @@ def settings(cfg: Config) -> str:
 
 
 def published(monkeypatch: pytest.MonkeyPatch, *, shown: bool) -> None:
-    rows = [{"sequence": 1, "moves_latest": shown}]
-    monkeypatch.setattr(publications, "read", lambda _cfg: rows)
+    row: Any = SimpleNamespace(sequence=1, moves_latest=shown)
+    monkeypatch.setattr(publications, "read", lambda _cfg: publications.Publications(0, (row,)))
 
 
 def test_a_night_moves_readers_unless_a_later_one_was_published() -> None:

@@ -122,11 +122,11 @@ def test_a_backfill_moves_neither_champion_nor_readers(after_first: Any, prefect
 def test_the_publication_says_where_it_came_from(first_night: Any) -> None:
     place, result = first_night
     cfg = load_config(place.config)
-    [row] = publications.read(Store.of(cfg))
-    assert row["config_digest"] == cfg.digest()
-    assert {"ingest", "train", "judge", "recommend", "audit"} <= set(json.loads(row["durations"]))
-    assert json.loads(row["verdict"])["metrics"] == result["metrics"]
-    assert "Who won" in row["report"]
+    [row] = publications.read(Store.of(cfg)).rows
+    assert row.config_digest == cfg.digest()
+    assert {"ingest", "train", "judge", "recommend", "audit"} <= set(row.durations)
+    assert row.verdict["metrics"] == result["metrics"]
+    assert "Who won" in row.report
 
 
 def test_the_registered_version_says_where_it_came_from(first_night: Any) -> None:

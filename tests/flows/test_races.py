@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import signal
@@ -85,21 +84,19 @@ def test_a_night_publishes_from_what_it_has_read_though_a_backfill_rewrote_its_d
     assert code == 0, said[-3000:]
 
     [expected, got] = [newest(place, D4) for place in (alone, met)]
-    assert got["content_digest"] == expected["content_digest"]
-    assert got["data_digest"] == expected["data_digest"]
+    assert got.content_digest == expected.content_digest
+    assert got.data_digest == expected.data_digest
     for name in ("events", "sessions"):
-        mine, rewritten = (json.loads(row["reads"])[name] for row in (got, newest(met, D3)))
-        assert {day: pin["digest"] for day, pin in mine.items()} == {
-            day: pin["digest"] for day, pin in json.loads(expected["reads"])[name].items()
+        mine, rewritten, alone_in_it = ((one.reads or {})[name] for one in (got, newest(met, D3), expected))
+        assert {day: pin.digest for day, pin in mine.items()} == {
+            day: pin.digest for day, pin in alone_in_it.items()
         }
-        assert mine[D2.isoformat()]["files"] != rewritten[D2.isoformat()]["files"]
-        assert all((met / "warehouse" / file).is_file() for pin in mine.values() for file in pin["files"])
+        assert mine[D2].files != rewritten[D2].files
+        assert all((met / "warehouse" / file).is_file() for pin in mine.values() for file in pin.files)
 
 
-def newest(place: Path, night: date) -> publications.Row:
-    row = publications.newest_of(publications.read(Store.of(load_config(place / "rnnrec.toml"))), night)
-    assert row is not None
-    return row
+def newest(place: Path, night: date) -> publications.Publication:
+    return publications.read(Store.of(load_config(place / "rnnrec.toml"))).nights[night]
 
 
 @pytest.mark.slow
@@ -124,7 +121,7 @@ def test_the_older_of_two_runs_of_a_night_ends_with_9_where_it_wakes(
 
 
 def check_one_night(place: Path) -> None:
-    rows = publications.read(Store.of(load_config(place / "rnnrec.toml")))
+    rows = publications.read(Store.of(load_config(place / "rnnrec.toml"))).rows
     assert len(rows) == 1
     with duckdb.connect(str(place / "warehouse" / "serve.duckdb"), read_only=True) as con:
         told = con.execute(

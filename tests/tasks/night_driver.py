@@ -15,7 +15,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
-from tasks.publishing import publications, readers
+from tasks.publishing import publications, publishing, readers
 from tasks.settings.config import Config
 from tasks.store import delta, pins
 from tasks.store.store import Store
@@ -35,7 +35,7 @@ FACTS: dict[str, Any] = {
     "state": "fresh",
     "config_digest": "c",
     "data_digest": "d",
-    "started_at": datetime(2026, 1, 4, 1, tzinfo=UTC),
+    "started_at": datetime(2026, 1, 4, 1),
     "durations": {"train": 2.0, "score": 0.5},
     "verdict": {"crowned": True},
     "report": "# A night",
@@ -46,10 +46,10 @@ def model(version: int) -> pins.Model:
     return pins.Model("rnnrec", version, f"mlflow-run-{version}", {"weights.safetensors": "5ha"})
 
 
-def facts(cfg: Config, night: date, run_id: str, attempt: int, **others: Any) -> publications.Facts:
+def facts(cfg: Config, night: date, attempt: int, **others: Any) -> publications.Facts:
     """What a night says of itself; `others` replace some of it."""
-    told = FACTS | {"model": model(1), "reads": pins.newest(cfg, Store.of(cfg), night)} | others
-    return publications.Facts(run_id=run_id, attempt=attempt, **told)
+    told = FACTS | {"model": model(1), "reads": pins.newest(cfg, Store.of(cfg), night).by_table()} | others
+    return publications.Facts(night=night, attempt=attempt, model_version=told["model"].version, **told)
 
 
 def output_rows(users: int, items: int = 6) -> dict[str, pa.Table]:
@@ -97,13 +97,13 @@ def publish_night(
     model_version: int = 1,
     move_latest: bool | None = None,
     **others: Any,
-) -> publications.Publication:
+) -> publishing.Published:
     """One night from staging to publication; `users` tells nights apart."""
     attempt = attempt or delta.next_attempt(Store.of(cfg), night)
     run_id = f"run{attempt}"
     staged = stage_all(cfg, night, output_rows(users), run_id)
-    told = facts(cfg, night, run_id, attempt, **({"model": model(model_version)} | others))
-    return publications.publish(Store.of(cfg), night, staged, told, move_latest)
+    told = facts(cfg, night, attempt, **({"model": model(model_version)} | others))
+    return publishing.publish(Store.of(cfg), staged, told, run_id, move_latest)
 
 
 def whole_night(cfg: Config) -> list[Any]:

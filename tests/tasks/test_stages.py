@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from tasks.errors import ModelFailure
 from tasks.models import registry, scoring
 from tasks.models.judging import Verdict
 from tasks.models.training import TrainedModel
-from tasks.publishing.publications import Publication
+from tasks.publishing.publishing import Published
 from tasks.settings.config import Config
 from tasks.store.store import Store
 
@@ -51,7 +52,7 @@ def test_nothing_is_said_of_a_refit_that_is_not_needed(
 
 
 def test_counts_are_said_as_counts_and_numbers_of_things_as_their_names() -> None:
-    published = Publication(NIGHT, 3, True, "digest", 2, True, {"user_recommendations": 9})
+    published: Any = Published(SimpleNamespace(attempt=3, sequence=2), is_new=True)  # type: ignore[arg-type]
     judged = Verdict(True, "better", {}, 5_362, 882, champion=1)
     assert stages._said(published) == "run 3, publication 2"
     assert stages._said(judged) == "5,362 predictions, 882 sessions, champion version 1"

@@ -109,7 +109,7 @@ def test_the_next_night_is_judged_against_the_model_that_was_gone_back_to(cfg: C
 
 def test_the_night_after_a_rollback_moves_readers_on(cfg: Config) -> None:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
-    assert driver.publish_night(cfg, SUNDAY, users=6).moves_latest
+    assert driver.publish_night(cfg, SUNDAY, users=6).publication.moves_latest
     readers.refresh(cfg, Store.of(cfg))
     assert seen(cfg) == ["2026-01-04", 6, "2026-01-04", 6]
 
@@ -117,7 +117,7 @@ def test_the_night_after_a_rollback_moves_readers_on(cfg: Config) -> None:
 def test_the_withdrawn_night_run_again_from_the_same_inputs_stays_withdrawn(cfg: Config) -> None:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
     model = registry.pin(cfg, registry.get(cfg, 2))
-    assert not driver.publish_night(cfg, SATURDAY, users=5, model=model).published
+    assert not driver.publish_night(cfg, SATURDAY, users=5, model=model).is_new
     readers.refresh(cfg, Store.of(cfg))
     assert seen(cfg)[0] == "2026-01-02"
 
@@ -127,7 +127,7 @@ def test_a_second_rollback_to_the_same_night_publishes_nothing(cfg: Config, caps
     capsys.readouterr()
     assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
     assert "Readers see night 2026-01-02 as before" in " ".join(capsys.readouterr().out.split())
-    assert [row["sequence"] for row in publications.read(Store.of(cfg))] == [1, 2, 3]
+    assert [row.sequence for row in publications.read(Store.of(cfg)).rows] == [1, 2, 3]
 
 
 def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:
@@ -138,13 +138,11 @@ def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:
 
 
 def lose_a_file(cfg: Config) -> None:
-    (row, _) = publications.read(Store.of(cfg))
-    publications.pinned_files(Store.of(cfg), row)["popular_items"][0].unlink()
+    publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["popular_items"][0].unlink()
 
 
 def damage_a_file(cfg: Config) -> None:
-    (row, _) = publications.read(Store.of(cfg))
-    file = publications.pinned_files(Store.of(cfg), row)["popular_items"][0]
+    file = publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["popular_items"][0]
     file.write_bytes(bytes(file.stat().st_size))
 
 
@@ -233,7 +231,7 @@ def test_a_rollback_that_cannot_be_done_says_why_and_moves_nothing(
     assert words in " ".join(capsys.readouterr().err.split())
     assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
     assert champion(cfg) == 2
-    assert len(publications.read(Store.of(cfg))) == 2
+    assert len(publications.read(Store.of(cfg)).rows) == 2
 
 
 def test_a_full_disk_is_blamed_and_not_the_registry(

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.errors import AuditError
-from tasks.publishing import audits, publications
+from tasks.publishing import audits, publications, publishing
 from tasks.settings.config import Config, RecommendationsConfig, SessionsConfig
 from tasks.store import delta, pins
 from tasks.store.store import Store
@@ -232,7 +232,7 @@ def k_rows(users: int, k: int) -> Rows:
 
 def publish_k(cfg: Config, night: date, users: int, k: int) -> None:
     staged = driver.stage_all(cfg, night, k_rows(users, k), "run1")
-    publications.publish(Store.of(cfg), night, staged, driver.facts(cfg, night, "run1", 1))
+    publishing.publish(Store.of(cfg), staged, driver.facts(cfg, night, 1), "run1")
 
 
 def test_a_smaller_k_is_no_loss(cfg: Config) -> None:
@@ -258,8 +258,9 @@ def test_where_the_night_before_is_damaged_the_one_before_that_is_compared_with(
 ) -> None:
     driver.publish_night(cfg, date(2025, 12, 31), users=9)
     driver.publish_night(cfg, date(2026, 1, 1), users=4)
-    row = publications.read(Store.of(cfg))[-1]
-    publications.pinned_files(Store.of(cfg), row)["item_recommendations"][0].write_bytes(b"noise")
+    publications.read(Store.of(cfg)).rows[-1].files(Store.of(cfg))["item_recommendations"][0].write_bytes(
+        b"noise"
+    )
     assert broken(cfg, driver.output_rows(4)) == {"shrunken_tables"}
     assert "night 2026-01-02 cannot be compared with 2026-01-01" in caplog.text
 
@@ -294,7 +295,7 @@ def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Confi
 
 def test_a_refused_night_leaves_nothing_published(cfg: Config) -> None:
     broken(cfg, without(driver.output_rows(4), "user_recommendations", 2))
-    assert publications.read(Store.of(cfg)) == []
+    assert not publications.read(Store.of(cfg)).rows
     assert delta.files(Store.of(cfg), "user_recommendations") == []
 
 

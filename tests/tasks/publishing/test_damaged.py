@@ -31,9 +31,7 @@ def cfg(config: Config) -> Config:
 
 
 def pinned(cfg: Config, night: date, table: str = "user_recommendations") -> Path:
-    row = publications.newest_of(publications.read(Store.of(cfg)), night)
-    assert row is not None
-    return publications.pinned_files(Store.of(cfg), row)[table][0]
+    return publications.read(Store.of(cfg)).nights[night].files(Store.of(cfg))[table][0]
 
 
 def cut(file: Path) -> None:
@@ -93,7 +91,7 @@ def test_a_damaged_file_of_the_shown_night_is_named_and_the_next_night_is_the_cu
 
 def test_the_shown_night_run_again_replaces_its_damaged_file(cfg: Config) -> None:
     cut(pinned(cfg, SATURDAY))
-    assert driver.publish_night(cfg, SATURDAY, users=5).published
+    assert driver.publish_night(cfg, SATURDAY, users=5).is_new
     readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == SATURDAY_SEEN
 
@@ -303,6 +301,6 @@ def test_a_reader_in_the_same_process_is_neither_disturbed_nor_in_the_way(cfg: C
     driver.publish_night(cfg, FRIDAY, users=4)
     readers.refresh(cfg, Store.of(cfg))
     with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as reader:
-        newest = publications.read(Store.of(cfg))[-1]["sequence"]
+        newest = publications.read(Store.of(cfg)).highest
         assert wholeness.highest_shown(Store.of(cfg)) == newest > 0
         assert reader.execute("select max(sequence) from publications").fetchall() == [(newest,)]

@@ -1,293 +1,149 @@
-"""Publishing: one row is the instant of publication; again changes nothing; an older run is fenced."""
+"""A publication is its row and the row is the publication, whichever version of ours wrote it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
-from datetime import date
+from dataclasses import fields
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import night_driver as driver
+import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from tasks.errors import FencedError, NightError, WarehouseError
-from tasks.publishing import publications, readers
-from tasks.settings.config import Config
-from tasks.store import delta, tables
+from tasks.publishing import publications
+from tasks.publishing.publications import Publication, Publications
+from tasks.store import pins, tables
 from tasks.store.store import Store
 
-FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
+FRIDAY, SATURDAY, SUNDAY = (date(2026, 1, day) for day in (2, 3, 4))
+ROW: dict[str, Any] = {  # as it lies in the table
+    "sequence": 7,
+    "night": FRIDAY,
+    "attempt": 12,
+    "moves_latest": True,
+    "state": "champion",
+    "model_version": 3,
+    "config_digest": "c0",
+    "data_digest": "d0",
+    "content_digest": "e0",
+    "tables": '{"evaluations": {"digest": "ab", "files": ["tables/evaluations/x.parquet"], "rows": 9,'
+    ' "version": 4}}',
+    "started_at": datetime(2026, 1, 3, 1, 30),
+    "published_at": datetime(2026, 1, 3, 1, 40, 0, 5),
+    "durations": '{"train": 2.5, "ingest": 1.0}',
+    "verdict": '{"crowned": false, "a word of an older version": [1, null]}',
+    "report": "# A night",
+    "reads": '{"events": {"2026-01-02": {"digest": "cd", "files": ["e1", "e2"], "rows": 5, "version": 1}},'
+    ' "sessions": {}}',
+    "model": '{"files": {"weights.safetensors": "5ha"}, "name": "rnnrec", "run_id": "r", "version": 3}',
+}
 
 
-@pytest.fixture
-def cfg(tmp_path: Path) -> Config:
-    return Config(base=tmp_path)
+def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
+    assert {one.name for one in fields(Publication)} == set(tables.TABLES["publications"].columns)
 
 
-def shown_night(cfg: Config) -> date | None:
-    return readers.refresh(cfg, Store.of(cfg)).night
+def test_a_row_is_parsed_into_what_it_means() -> None:
+    one = Publication.from_row(ROW)
+    assert (one.sequence, one.night, one.state, one.started_at.hour) == (7, FRIDAY, "champion", 1)
+    assert one.tables == {"evaluations": pins.Pin(4, 9, "ab", ("tables/evaluations/x.parquet",))}
+    assert one.rows == {"evaluations": 9}
+    assert (dict(one.durations), one.verdict["crowned"]) == ({"train": 2.5, "ingest": 1.0}, False)
+    assert one.reads == {"events": {FRIDAY: pins.Pin(1, 5, "cd", ("e1", "e2"))}, "sessions": {}}
+    assert one.model == pins.Model("rnnrec", 3, "r", {"weights.safetensors": "5ha"})
+    assert one.files(Store(Path("/w")))["evaluations"] == [Path("/w") / "tables/evaluations/x.parquet"]
 
 
-def test_a_publication_pins_the_files_of_every_table(cfg: Config) -> None:
-    published = driver.publish_night(cfg, FRIDAY, users=4)
-    (row,) = publications.read(Store.of(cfg))
-    files = publications.pinned_files(Store.of(cfg), row)
-    assert sorted(files) == ["evaluations", "item_recommendations", "popular_items", "user_recommendations"]
-    assert all(file.is_file() for pinned in files.values() for file in pinned)
-    assert published.rows == {
-        "evaluations": 1,
-        "item_recommendations": 18,
-        "popular_items": 6,
-        "user_recommendations": 12,
-    }
+def test_a_row_written_again_has_the_very_same_text() -> None:
+    assert Publication.from_row(ROW).as_row() == ROW
 
 
-def test_a_publication_keeps_the_facts_of_its_night(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    (row,) = publications.read(Store.of(cfg))
-    assert (row["night"], row["sequence"], row["attempt"], row["state"]) == (FRIDAY, 1, 1, "fresh")
-    assert (row["config_digest"], row["data_digest"], row["model_version"]) == ("c", "d", 1)
-    assert json.loads(row["durations"]) == {"train": 2.0, "score": 0.5}
-    assert json.loads(row["verdict"]) == {"crowned": True}
-    assert str(row["started_at"]) == "2026-01-04 01:00:00"
+@pytest.mark.parametrize("blank", [{"reads": None, "model": None}, {}])
+def test_a_row_of_an_older_version_lacks_what_was_not_kept_then(blank: dict[str, Any]) -> None:
+    old = {name: value for name, value in ROW.items() if name not in ("reads", "model")} | blank
+    one = Publication.from_row(old)
+    assert (one.reads, one.model, one.night) == (None, None, FRIDAY)
+    assert one.as_row() == ROW | {"reads": None, "model": None}
 
 
-def test_the_same_night_again_publishes_nothing(cfg: Config) -> None:
-    first = driver.publish_night(cfg, FRIDAY, users=4)
-    again = driver.publish_night(cfg, FRIDAY, users=4)
-    assert (first.published, again.published) == (True, False)
-    assert (again.content_digest, again.attempt) == (first.content_digest, first.attempt)
-    assert len(publications.read(Store.of(cfg))) == 1
+def test_a_column_of_a_newer_version_is_passed_over() -> None:
+    assert Publication.from_row(ROW | {"weather": "fine"}) == Publication.from_row(ROW)
 
 
-def test_the_same_night_with_other_rows_is_published_anew(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    assert driver.publish_night(cfg, FRIDAY, users=5).published
-    assert [row["sequence"] for row in publications.read(Store.of(cfg))] == [1, 2]
+texts, counts = st.text(max_size=5), st.integers(0, 2**31 - 1)
+days = st.dates(date(1970, 1, 1), date(2200, 1, 1))
+times = st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1))
+pinned = st.builds(pins.Pin, counts, counts, texts, st.lists(texts, max_size=2).map(tuple))
+numbers = st.floats(allow_nan=False)
+json_values = st.recursive(
+    st.none() | st.booleans() | counts | numbers | texts,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(texts, inner, max_size=2),
+    max_leaves=4,
+)
 
 
-def test_a_night_whose_published_file_is_damaged_is_published_anew(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    (row,) = publications.read(Store.of(cfg))
-    file = publications.pinned_files(Store.of(cfg), row)["user_recommendations"][0]
-    file.write_bytes(bytes(file.stat().st_size))
-    assert driver.publish_night(cfg, FRIDAY, users=4).published
-    readers.refresh(cfg, Store.of(cfg))
-    assert driver.whole_night(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
-
-
-def test_a_backfill_leaves_readers_on_the_newest_night(cfg: Config) -> None:
-    driver.publish_night(cfg, SATURDAY, users=5)
-    backfill = driver.publish_night(cfg, FRIDAY, users=4)
-    assert (backfill.published, backfill.moves_latest) == (True, False)
-    assert shown_night(cfg) == SATURDAY
-
-
-def test_a_backfill_moves_readers_when_asked_to(cfg: Config) -> None:
-    driver.publish_night(cfg, SATURDAY, users=5)
-    driver.publish_night(cfg, FRIDAY, users=4, move_latest=True)
-    assert shown_night(cfg) == FRIDAY
-
-
-def test_a_newer_night_leaves_readers_where_they_are_when_told_so(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    driver.publish_night(cfg, SATURDAY, users=5, move_latest=False)
-    assert shown_night(cfg) == FRIDAY
-
-
-def test_an_older_night_can_be_shown_again_and_later_nights_move_on(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    driver.publish_night(cfg, SATURDAY, users=5)
-    publications.show_again(
-        Store.of(cfg), FRIDAY, run_id="rollback", attempt=delta.next_attempt(Store.of(cfg), FRIDAY)
+@given(
+    st.builds(
+        Publication,
+        night=days,
+        attempt=counts,
+        state=st.sampled_from(get_args(publications.State)),
+        model_version=counts,
+        config_digest=texts,
+        data_digest=texts,
+        started_at=times,
+        durations=st.dictionaries(texts, numbers, max_size=3),
+        verdict=st.dictionaries(texts, json_values, max_size=3),
+        report=texts,
+        reads=st.none() | st.dictionaries(texts, st.dictionaries(days, pinned, max_size=2), max_size=2),
+        model=st.none()
+        | st.builds(pins.Model, texts, counts, texts, st.dictionaries(texts, texts, max_size=2)),
+        sequence=counts,
+        tables=st.dictionaries(texts, pinned, max_size=3),
+        content_digest=texts,
+        moves_latest=st.booleans(),
+        published_at=times,
     )
-    assert shown_night(cfg) == FRIDAY
-    driver.publish_night(cfg, SATURDAY, users=5)
-    assert shown_night(cfg) == FRIDAY
-    driver.publish_night(cfg, date(2026, 1, 4), users=6)
-    assert shown_night(cfg) == date(2026, 1, 4)
+)
+def test_a_publication_comes_back_from_the_table_as_it_was_written(one: Publication) -> None:
+    types = tables.TABLES["publications"].columns
+    row = one.as_row()
+    [stored] = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()}).to_pylist()
+    assert Publication.from_row(stored) == one
+    assert Publication.from_row(stored).as_row() == row
+    assert all(json.loads(row[name]) is not None for name in publications.JSON if row[name] is not None)
 
 
-def test_the_champion_moves_with_readers_and_not_for_a_night_they_were_taken_back_from(cfg: Config) -> None:
-    def why(night: date) -> str | None:
-        return publications.why_champion_stays(publications.read(Store.of(cfg)), night)
-
-    assert why(FRIDAY) is None
-    driver.publish_night(cfg, FRIDAY, users=4)
-    driver.publish_night(cfg, SATURDAY, users=5)
-    assert [why(FRIDAY), why(SATURDAY)] == ["2026-01-03 is published already", None]
-    publications.show_again(
-        Store.of(cfg), FRIDAY, run_id="rollback", attempt=delta.next_attempt(Store.of(cfg), FRIDAY)
+def published(*rows: tuple[date, bool]) -> Publications:
+    """Publications of these nights, in order; the flag is whether one moves readers."""
+    return Publications(
+        3,
+        tuple(
+            Publication.from_row(ROW | {"sequence": place, "night": night, "moves_latest": moves})
+            for place, (night, moves) in enumerate(rows, 1)
+        ),
     )
-    assert why(SATURDAY) == "readers were taken back from this night to 2026-01-02"
-    driver.publish_night(cfg, SATURDAY, users=5)  # the same as before: readers stay, and so does the champion
-    assert why(SATURDAY) == "readers were taken back from this night to 2026-01-02"
-    driver.publish_night(cfg, SATURDAY, users=6)
-    assert [why(SATURDAY), why(date(2026, 1, 4))] == [None, None]
 
 
-def test_a_night_that_was_never_published_cannot_be_shown_again(cfg: Config) -> None:
-    with pytest.raises(NightError, match="expected a published night; there is none"):
-        publications.show_again(Store.of(cfg), FRIDAY, run_id="rollback", attempt=1)
+def test_of_no_publication_nothing_is_shown_and_any_night_would_be() -> None:
+    none = Publications(None, ())
+    assert (none.shown, none.highest, none.nights, none.newest_of(FRIDAY)) == (None, 0, {}, None)
+    assert none.moves_readers(FRIDAY)
+    assert none.why_champion_stays(FRIDAY) is None
 
 
-def test_of_two_runs_of_a_night_the_one_that_started_first_is_fenced(cfg: Config) -> None:
-    older, newer = delta.next_attempt(Store.of(cfg), FRIDAY), delta.next_attempt(Store.of(cfg), FRIDAY)
-    driver.publish_night(cfg, FRIDAY, users=5, attempt=newer)
-    with pytest.raises(FencedError):
-        driver.publish_night(cfg, FRIDAY, users=4, attempt=older)
-    assert [row["attempt"] for row in publications.read(Store.of(cfg))] == [newer]
+def test_a_night_s_newest_publication_counts_and_the_last_that_moved_readers_is_shown() -> None:
+    found = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, False))
+    assert {night: one.sequence for night, one in found.nights.items()} == {FRIDAY: 3, SATURDAY: 2}
+    assert found.shown is not None
+    assert (found.shown.sequence, found.highest) == (2, 3)
 
 
-def before_the_row(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
-    """Once, something happens between a run's look at the publications and its row."""
-    append_row, happened = publications._append_row, []
-
-    def work_first(store: Store, row: Any, run_id: str) -> None:
-        if not happened:
-            happened.append(row)
-            work()
-        append_row(store, row, run_id)
-
-    monkeypatch.setattr(publications, "_append_row", work_first)
-
-
-def test_a_run_that_is_overtaken_between_its_tables_and_its_row_is_fenced(
-    cfg: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before_the_row(monkeypatch, lambda: driver.publish_night(cfg, FRIDAY, users=6, attempt=9))
-    with pytest.raises(FencedError):
-        driver.publish_night(cfg, FRIDAY, users=4, attempt=3)
-    assert [row["attempt"] for row in publications.read(Store.of(cfg))] == [9]
-
-
-def test_a_newer_run_that_publishes_nothing_new_fences_an_older_one(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    older, newer = delta.next_attempt(Store.of(cfg), FRIDAY), delta.next_attempt(Store.of(cfg), FRIDAY)
-    assert not driver.publish_night(cfg, FRIDAY, users=4, attempt=newer).published
-    with pytest.raises(FencedError, match=f"number {older}; run number {newer}"):
-        driver.publish_night(cfg, FRIDAY, users=3, attempt=older)
-    with pytest.raises(FencedError):
-        publications.check_not_overtaken(Store.of(cfg), FRIDAY, older)
-    assert [row["attempt"] for row in publications.read(Store.of(cfg))] == [1]
-    assert shown_night(cfg) == FRIDAY
-    assert driver.whole_night(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
-
-
-def test_an_older_run_that_sleeps_between_its_tables_and_its_row_is_fenced_by_one_with_nothing_new(
-    cfg: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    newer: list[Any] = []
-    before_the_row(monkeypatch, lambda: newer.append(driver.publish_night(cfg, FRIDAY, users=4, attempt=9)))
-    with pytest.raises(FencedError):
-        driver.publish_night(cfg, FRIDAY, users=3, attempt=3)
-    assert [one.published for one in newer] == [False]
-    readers.refresh(cfg, Store.of(cfg))
-    assert driver.whole_night(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
-
-
-def test_a_publication_between_the_look_and_the_fence_is_replaced_by_the_newer_run(
-    cfg: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Run 9 finds nothing new; before it says so, run 3 publishes fewer users: run 9 publishes its own."""
-    driver.publish_night(cfg, FRIDAY, users=4)
-    says_the_same, late = publications._says_the_same, []
-
-    def after_another_publication(*args: Any) -> bool:
-        same = says_the_same(*args)
-        if not late:
-            late.append(args)
-            pinned = publications.read(Store.of(cfg))[-1] | {
-                "content_digest": "half",
-                "attempt": 3,
-                "sequence": 2,
-            }
-            publications._append_row(Store.of(cfg), pinned, "run3")
-        return same
-
-    monkeypatch.setattr(publications, "_says_the_same", after_another_publication)
-    assert driver.publish_night(cfg, FRIDAY, users=4, attempt=9).published
-    assert [row["attempt"] for row in publications.read(Store.of(cfg))] == [1, 3, 9]
-
-
-def test_a_run_that_publishes_nothing_new_leaves_other_nights_free(cfg: Config) -> None:
-    driver.publish_night(cfg, FRIDAY, users=4)
-    driver.publish_night(cfg, FRIDAY, users=4, attempt=9)
-    driver.publish_night(cfg, SATURDAY, users=5, attempt=3)
-    assert [row["sequence"] for row in publications.read(Store.of(cfg))] == [1, 2]
-
-
-def test_nights_published_at_once_get_one_order_and_the_newest_is_shown(cfg: Config) -> None:
-    nights = [date(2026, 1, day) for day in range(1, 7)]
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda night: driver.publish_night(cfg, night, users=night.day), nights))
-    assert [row["sequence"] for row in publications.read(Store.of(cfg))] == [1, 2, 3, 4, 5, 6]
-    assert shown_night(cfg) == nights[-1]
-
-
-def test_one_night_published_by_several_runs_at_once_stays_whole(cfg: Config) -> None:
-    def publish_or_be_fenced(users: int) -> None:
-        with suppress(FencedError):
-            driver.publish_night(cfg, FRIDAY, users)
-            readers.refresh(cfg, Store.of(cfg))
-
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(publish_or_be_fenced, (3, 4, 5, 6)))
-    readers.refresh(cfg, Store.of(cfg))
-    night, users, *_ = driver.whole_night(cfg)
-    assert (night, publications.read(Store.of(cfg))[-1]["night"]) == ("2026-01-02", FRIDAY)
-    assert users in {3, 4, 5, 6}
-
-
-def test_half_a_set_of_tables_is_not_published(cfg: Config) -> None:
-    rows = driver.output_rows(4)
-    staged = driver.stage_all(cfg, FRIDAY, rows, "run1")[:3]
-    with pytest.raises(WarehouseError, match="expected user_recommendations, item_recommendations, "):
-        publications.publish(Store.of(cfg), FRIDAY, staged, driver.facts(cfg, FRIDAY, "run1", 1))
-    assert publications.read(Store.of(cfg)) == []
-
-
-def test_tables_of_another_night_are_not_published(cfg: Config) -> None:
-    staged = driver.stage_all(cfg, FRIDAY, driver.output_rows(4), "run1")
-    with pytest.raises(WarehouseError, match="of 2026-01-03: expected user_recommendations of that"):
-        publications.publish(Store.of(cfg), SATURDAY, staged, driver.facts(cfg, SATURDAY, "run1", 1))
-    assert delta.files(Store.of(cfg), "user_recommendations") == []
-
-
-def as_an_older_version_left_it(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Friday, published into a table that lacks the columns `reads` and `model`."""
-    definition = tables.TABLES["publications"]
-    columns = {name: kind for name, kind in definition.columns.items() if name not in ("reads", "model")}
-    with monkeypatch.context() as older:
-        older.setitem(tables.TABLES, "publications", tables.Table(columns, None, definition.order))
-        driver.publish_night(cfg, FRIDAY, users=4)
-    assert "reads" not in delta.rows(Store.of(cfg), "publications").column_names
-
-
-def test_a_warehouse_of_an_older_version_is_read_and_goes_on(
-    cfg: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    as_an_older_version_left_it(cfg, monkeypatch)
-    [row] = publications.read(Store.of(cfg))
-    assert (row["night"], row["reads"], row["model"]) == (FRIDAY, None, None)
-    assert not driver.publish_night(cfg, FRIDAY, users=4).published
-    driver.publish_night(cfg, SATURDAY, users=5)
-    old, new = publications.read(Store.of(cfg))
-    assert (old["night"], old["reads"]) == (FRIDAY, None)
-    assert (new["night"], json.loads(new["model"])["version"]) == (SATURDAY, 1)
-    readers.refresh(cfg, Store.of(cfg))
-    assert driver.whole_night(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
-
-
-def test_two_runs_that_bring_an_older_warehouse_up_to_date_at_once_both_publish(
-    cfg: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    as_an_older_version_left_it(cfg, monkeypatch)
-    nights = [date(2026, 1, day) for day in (3, 4, 5)]
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(lambda night: driver.publish_night(cfg, night, users=night.day), nights))
-    assert sorted(row["night"] for row in publications.read(Store.of(cfg))) == [FRIDAY, *nights]
+def test_an_older_night_moves_readers_only_where_they_are_shown_it() -> None:
+    found = published((FRIDAY, True), (SATURDAY, True))
+    assert [found.moves_readers(night) for night in (FRIDAY, SATURDAY, SUNDAY)] == [False, True, True]
+    taken_back = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, True))
+    assert [taken_back.moves_readers(night) for night in (FRIDAY, SATURDAY)] == [True, True]

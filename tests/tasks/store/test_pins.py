@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import date, datetime
 from pathlib import Path
 
@@ -69,8 +68,8 @@ def test_days_without_any_file_name_the_stage_that_would_write_them() -> None:
 
 def test_a_publication_can_name_what_was_read(config: Config) -> None:
     events = pins.Days(Store.of(config), "events", {FRIDAY: write(config, FRIDAY, ["ann", "bob"], attempt=1)})
-    told = json.loads(pins.Reads(events, pins.Days(events.store, "sessions", {})).as_json())
+    told = pins.Reads(events, pins.Days(events.store, "sessions", {})).by_table()
     assert told["sessions"] == {}
-    assert told["events"]["2026-01-02"]["rows"] == 2
-    [file] = told["events"]["2026-01-02"]["files"]
+    assert told["events"][FRIDAY].rows == 2
+    [file] = told["events"][FRIDAY].files
     assert file.startswith("tables/events/event_day=2026-01-02/part-run1-")

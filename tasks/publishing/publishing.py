@@ -1,0 +1,137 @@
+"""Publishing a night: commit its tables, then one row in `publications`, which is the instant readers see it.
+
+A crash between the commits leaves readers on the last whole night. Rows are numbered: `sequence` is fenced
+like an attempt, so two runs that publish at the same moment get one order, and each decides with the other's
+row before its eyes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import date
+
+import pyarrow as pa
+
+from tasks.errors import FencedError, NightError, WarehouseError
+from tasks.publishing import publications, wholeness
+from tasks.publishing.publications import TABLE, Facts, Publication, Publications, naive
+from tasks.store import delta, pins, tables
+from tasks.store.delta import Staged
+from tasks.store.store import Store
+
+log = logging.getLogger(__name__)
+
+PUBLISH_TRIES = 20
+
+
+@dataclass(frozen=True)
+class Published:
+    """What readers get for a night from now on; not new where that very content was published before."""
+
+    publication: Publication
+    is_new: bool
+
+
+def publish(
+    store: Store, staged: Sequence[Staged], facts: Facts, run_id: str, move_latest: bool | None = None
+) -> Published:
+    """Commit the staged tables and publish them together; the same content again publishes nothing.
+
+    move_latest   show this night to readers of the latest one: True always, False never, None unless a later
+                  night was published before (a backfill leaves readers where they are)
+    Raises FencedError when a run of this night that started later has already written.
+    """
+    _check_whole(facts.night, staged)
+    pinned = {one.table: pins.commit(store, one, facts.attempt, run_id) for one in staged}
+    return _append(store, _without_a_place(facts, pinned), move_latest, run_id)
+
+
+def show_again(store: Store, night: date, *, run_id: str, attempt: int) -> Published:
+    """Point readers at an older night's files as they were published: one row, no data written."""
+    newest = publications.read(store).newest_of(night)
+    if newest is None:
+        raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
+    return _append(store, replace(newest, attempt=attempt), True, run_id)
+
+
+def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
+    """Raises FencedError when a run of this night that started later has come to its publication."""
+    delta.check_fence(store, TABLE, _fence(night), attempt)
+
+
+def _check_whole(night: date, staged: Sequence[Staged]) -> None:
+    names = sorted(one.table for one in staged)
+    if names != sorted(tables.OUTPUTS):
+        raise WarehouseError(f"publication: expected {', '.join(tables.OUTPUTS)}; got {', '.join(names)}")
+    for one in staged:
+        if one.partition != {"night": night}:
+            raise WarehouseError(
+                f"publication of {night}: expected {one.table} of that night; got {dict(one.partition)}"
+            )
+
+
+def _without_a_place(facts: Facts, pinned: Mapping[str, pins.Pin]) -> Publication:
+    """All but the place, which `_append` finds: sequence, published_at, moves_latest."""
+    lines = "".join(f"{name} {pinned[name].digest}\n" for name in sorted(pinned))
+    return Publication(
+        **{one.name: getattr(facts, one.name) for one in fields(Facts)},
+        tables=pinned,
+        content_digest=hashlib.sha256(lines.encode()).hexdigest(),
+        sequence=0,
+        published_at=naive(),
+        moves_latest=False,
+    )
+
+
+def _append(store: Store, ours: Publication, move_latest: bool | None, run_id: str) -> Published:
+    night, attempt = ours.night, ours.attempt
+    for _ in range(PUBLISH_TRIES):
+        past = publications.read(store)
+        newest = past.newest_of(night)
+        if newest is not None and _says_the_same(store, ours, newest, past, move_latest):
+            if not delta.move_fence(store, TABLE, _fence(night), attempt, run_id, past.version):
+                continue  # somebody published this night just now
+            log.info("night %s: the same content is published already; nothing new", night)
+            return Published(newest, is_new=False)
+        placed = replace(
+            ours,
+            sequence=past.highest + 1,
+            published_at=naive(),
+            moves_latest=past.moves_readers(night) if move_latest is None else move_latest,
+        )
+        try:
+            _append_row(store, placed, run_id)
+            return Published(placed, is_new=True)
+        except FencedError:
+            check_not_overtaken(store, night, attempt)  # else another night took our sequence number
+    raise WarehouseError(
+        f"night {night}: {PUBLISH_TRIES} publications met another run's; run the night again"
+    )
+
+
+def _fence(night: date) -> str:
+    return f"night={night}"
+
+
+def _append_row(store: Store, one: Publication, run_id: str) -> None:
+    row, types = one.as_row(), tables.table(TABLE).columns
+    rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
+    staged = delta.stage(store, TABLE, rows, {}, run_id)
+    delta.append(store, staged, {_fence(one.night): one.attempt, "sequence": one.sequence}, run_id)
+
+
+def _says_the_same(
+    store: Store, ours: Publication, newest: Publication, past: Publications, move_latest: bool | None
+) -> bool:
+    """Would a new row tell readers nothing that the night's newest one does not, with its files intact?"""
+    to_be_moved = move_latest is True and past.shown != newest
+    same = ours.content_digest == newest.content_digest and _names_the_same_model(ours, newest)
+    return same and not to_be_moved and not wholeness.changed_bytes(store, newest)
+
+
+def _names_the_same_model(ours: Publication, newest: Publication) -> bool:
+    """A registry that was made anew gives old numbers to new runs; old publications say no run."""
+    return newest.model is None or (ours.model is not None and ours.model.run_id == newest.model.run_id)
