@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip
 PINNED := $(PIP) install --quiet --constraint constraints.txt $(PIP_ARGS)
 
-.PHONY: venv demo test slow lint server serve clean
+.PHONY: venv demo test slow lint server serve wheel clean
 
 venv: $(STAMP)
 
@@ -42,6 +42,9 @@ server: venv
 	$(BIN)/rnnrec server
 
 serve: server # its earlier name
+
+wheel: venv # the model library alone; the application runs from its folder
+	cd rnnrec_model && $(abspath $(BIN))/python -m hatchling build -t wheel -d $(abspath dist)
 
 clean:
 	rm -rf demo var dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

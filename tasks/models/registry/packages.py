@@ -19,7 +19,8 @@ def package(folder: Path, target: Path) -> Path:
     import rnnrec_model
 
     library = target.with_name("code") / "rnnrec_model"
-    shutil.copytree(Path(rnnrec_model.__path__[0]), library, ignore=shutil.ignore_patterns("__pycache__"))
+    not_code = shutil.ignore_patterns("__pycache__", "pyproject.toml")
+    shutil.copytree(Path(rnnrec_model.__path__[0]), library, ignore=not_code)
     recommender = target.with_name("recommender")
     shutil.copytree(folder, recommender)
     with warnings.catch_warnings():
