@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.errors import SourceError
+from tasks.raw import log_files
 
 PIECE_ROWS = 1_000_000
 FARTHEST_US = 2**61  # microseconds; a time beyond is out of range whatever it is, and this is 73,000 years
@@ -106,7 +107,7 @@ def _microseconds(column: pa.Array) -> pa.Array:
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """The file, with whatever cannot be read of it as a SourceError."""
     try:
-        with path.open("rb") as stream:
+        with log_files.opened(path) as stream:
             yield pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__

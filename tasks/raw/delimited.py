@@ -22,6 +22,7 @@ MALFORMED = "malformed csv"
 TOO_LONG = "line too long"
 LONGEST_RECORD_LINES = 100
 CHUNK_RECORDS = 100_000
+CHUNK_BYTES = lines.BLOCK_BYTES  # of records; the last of them may go beyond
 FIELDS = ("user_id", "item_id", "moment", "session_id")
 CHUNK = pa.schema(
     [
@@ -68,13 +69,8 @@ def header(path: Path) -> Header | None:
 def chunks(path: Path, head: Header, columns: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
     """(table of CHUNK, lines its records take) pieces; columns: the names of FIELDS in the file, or ""."""
     places = [head.names.index(name) if name else None for name in columns]
-    found: list[Record] = []
-    for record in _body(path, head):
-        found.append(record)
-        if len(found) == CHUNK_RECORDS:
-            yield _table(found, places), sum(one.lines for one in found)
-            found = []
-    yield _table(found, places), sum(one.lines for one in found)
+    for found in _bounded(_body(path, head)):
+        yield _table(found, places), sum(one.lines for one in found)
 
 
 def records(source: Iterable[bytes], delimiter: str, width: int | None = None) -> Iterator[Record]:
@@ -152,6 +148,19 @@ def _body(path: Path, head: Header) -> Iterator[Record]:
     everything = records(_lines(path), head.delimiter, len(head.names))
     next(everything)  # the header
     return everything
+
+
+def _bounded(source: Iterable[Record]) -> Iterator[list[Record]]:
+    """Some records at a time, bounded in number and in bytes; the last of them may be none."""
+    found: list[Record] = []
+    held = 0
+    for record in source:
+        found.append(record)
+        held += len(record.raw)
+        if len(found) == CHUNK_RECORDS or held >= CHUNK_BYTES:
+            yield found
+            found, held = [], 0
+    yield found
 
 
 def _table(found: list[Record], places: Sequence[int | None]) -> pa.Table:

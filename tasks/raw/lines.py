@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.errors import SourceError
+from tasks.raw import log_files
 
 BLOCK_BYTES = 16 * 2**20
 GZIP = b"\x1f\x8b"
@@ -109,7 +110,7 @@ def _split(block: bytes) -> pa.Array:
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader[Any]]:
     try:
-        with path.open("rb") as file:
+        with log_files.opened(path) as file:
             packed = file.peek(2).startswith(GZIP)
             stream: BufferedReader[Any] = BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
             with stream:

@@ -163,7 +163,7 @@ def _read(cfg: Config, found: Sequence[Source], *, sampled: bool) -> list[Seen]:
     names = [name for name in cfg.events.columns.model_dump().values() if name]
     with tempfile.TemporaryDirectory() as folder:
         read = [samples.copy(one, Path(folder), names) for one in found] if sampled else found
-        with duck.reader(*(one.path for one in read)) as con:
+        with duck.reader() as con:
             con.register("clock", clock(cfg, EVER))
             return [_see(con, cfg, source) for source in read]
 

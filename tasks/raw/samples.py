@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.raw import columnar, lines
+from tasks.raw import columnar, lines, log_files
 from tasks.raw.sources import Source
 
 HEAD_BYTES = 2**18
@@ -38,9 +38,9 @@ def _ends(path: Path) -> Iterator[bytes]:
     blocks = lines.blocks(path, HEAD_BYTES)
     head = next(blocks, b"")
     yield head if head.endswith(b"\n") else head + b"\n" * bool(head)
-    size = path.stat().st_size
+    size = log_files.size(path)
     if not _is_packed(path) and size > len(head) + HEAD_BYTES:
-        with path.open("rb") as file:
+        with log_files.opened(path) as file:
             file.seek(size - HEAD_BYTES)
             yield file.read().partition(b"\n")[2]
     elif size <= UNPACKED_BYTES:
@@ -48,7 +48,7 @@ def _ends(path: Path) -> Iterator[bytes]:
 
 
 def _is_packed(path: Path) -> bool:
-    with path.open("rb") as file:
+    with log_files.opened(path) as file:
         return file.read(len(lines.GZIP)) == lines.GZIP
 
 

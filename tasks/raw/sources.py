@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from tasks.errors import SourceError
-from tasks.raw import columnar, delimited, globs, lines
+from tasks.raw import columnar, delimited, lines, log_files
 from tasks.settings.config import Columns, Config
 from tasks.store import duck
 
@@ -31,12 +30,6 @@ FORMATS = {
     ".jsonl": "ndjson",
     ".json": "ndjson",
     ".log": "ndjson",
-}
-SPECIAL = {
-    stat.S_ISFIFO: "a pipe",
-    stat.S_ISSOCK: "a socket",
-    stat.S_ISCHR: "a device",
-    stat.S_ISBLK: "a device",
 }
 SAMPLED_LINES = 1_000
 
@@ -67,27 +60,10 @@ class Piece(NamedTuple):
 
 
 def find(cfg: Config) -> list[Source]:
-    """Every source file, each once, in a fixed order.
-
-    Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
-    one, and for a link that leads out of the globs' folders.
-    """
-    base = cfg.base.resolve()
-    inside = [globs.fixed_folder(base, pattern).resolve() for pattern in cfg.events.sources]
-    files: set[Path] = set()
-    folders: set[Path] = set()
-    for pattern in cfg.events.sources:
-        matched = _matched(base, pattern)
-        found = [path for path in matched if _is_file(path)]
-        if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
-            for path in matched:
-                _check_inside(path, inside)
-        if not found:
-            raise _nothing(base, pattern)
-        files.update(path.resolve() for path in found)
-        folders.update(path for path in matched if path not in found)
-    _check_folders(folders, files)
-    return sorted((_source(cfg, file) for file in files), key=lambda source: source.name)
+    """Every source file, each once, in a fixed order. Raises SourceError as `log_files.found` does."""
+    found = log_files.found(cfg.base.resolve(), cfg.events.sources)
+    _check_folders(found.folders)
+    return sorted((_source(cfg, file) for file in found.files), key=lambda source: source.name)
 
 
 def lines_of(source: Source) -> int:
@@ -98,11 +74,7 @@ def lines_of(source: Source) -> int:
 
 def identity(source: Source) -> tuple[int, int]:
     """Which file the name stands for; another one when it was replaced."""
-    try:
-        facts = source.path.stat()
-    except OSError as error:
-        raise _unreadable(error) from None
-    return facts.st_dev, facts.st_ino
+    return log_files.identity(source.path)
 
 
 def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
@@ -139,53 +111,9 @@ def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceErr
     )
 
 
-def _matched(base: Path, pattern: str) -> list[Path]:
-    try:
-        return globs.matches(base, pattern)
-    except OSError as error:
-        raise _unreadable(error) from None
-
-
-def _unreadable(error: OSError) -> SourceError:
-    return SourceError(
-        f"{error.filename}: cannot be read: {error.strerror}; "
-        "make it readable, or take it out of events.sources"
-    )
-
-
-def _nothing(base: Path, pattern: str) -> SourceError:
-    folder = globs.fixed_folder(base, pattern)
-    name = (base / pattern).relative_to(folder)
-    state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
-    return SourceError(f"events.sources: expected at least one file in {folder}; {state} (glob {pattern})")
-
-
-def _is_file(path: Path) -> bool:
-    """A file, or a folder; anything else that a glob finds would be lost, or would block who opens it."""
-    try:
-        mode = path.stat().st_mode
-    except OSError as error:
-        what = "a link that leads nowhere" if path.is_symlink() else error.strerror
-        raise SourceError(f"{path}: expected a file; got {what}; repair or remove it") from None
-    for is_it, what in SPECIAL.items():
-        if is_it(mode):
-            raise SourceError(f"{path}: expected a file; got {what}; remove it, or let the glob not match it")
-    return stat.S_ISREG(mode)
-
-
-def _check_inside(path: Path, folders: Sequence[Path]) -> None:
-    real = path.resolve()
-    if not any(folder in (real, *real.parents) for folder in folders):
-        raise SourceError(
-            f"{path}: expected a file in {' or '.join(map(str, folders))}; got a link to {real}; "
-            "name its folder in events.sources if it is a log, else remove the link"
-        )
-
-
-def _check_folders(folders: set[Path], files: set[Path]) -> None:
+def _check_folders(folders: Sequence[Path]) -> None:
     """A folder of which nothing is read is named; one that is called like a log is an error."""
-    read = {parent for file in files for parent in file.parents}
-    for folder in sorted(folder for folder in folders if folder.resolve() not in read):
+    for folder in folders:
         if _format(folder) is not None:
             raise SourceError(
                 f"{folder}: expected a file; got a folder, of which nothing would be read; "

@@ -1,0 +1,116 @@
+"""Where raw logs lie: the files that the globs mean, which file a path stands for, and its bytes.
+
+The only module of this room that lists, looks at or opens a raw log: logs that lie elsewhere than in folders
+of this machine would be another `found`, `identity`, `size` and `opened`, and nothing else.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BufferedReader
+from pathlib import Path
+
+from tasks.errors import SourceError
+from tasks.raw import globs
+
+SPECIAL = {
+    stat.S_ISFIFO: "a pipe",
+    stat.S_ISSOCK: "a socket",
+    stat.S_ISCHR: "a device",
+    stat.S_ISBLK: "a device",
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the globs match: files, each once, and folders of which nothing is read."""
+
+    files: frozenset[Path]
+    folders: tuple[Path, ...]
+
+
+def found(base: Path, patterns: Sequence[str]) -> Found:
+    """Everything that the globs mean, seen from the folder `base`.
+
+    Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
+    one, and for a link that leads out of the globs' folders.
+    """
+    inside = [globs.fixed_folder(base, pattern).resolve() for pattern in patterns]
+    files: set[Path] = set()
+    folders: set[Path] = set()
+    for pattern in patterns:
+        matched = _matched(base, pattern)
+        ours = [path for path in matched if _is_file(path)]
+        if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
+            for path in matched:
+                _check_inside(path, inside)
+        if not ours:
+            raise _nothing(base, pattern)
+        files.update(path.resolve() for path in ours)
+        folders.update(path for path in matched if path not in ours)
+    read = {parent for file in files for parent in file.parents}
+    return Found(frozenset(files), tuple(sorted(one for one in folders if one.resolve() not in read)))
+
+
+def identity(path: Path) -> tuple[int, int]:
+    """Which file the path stands for; another one when it was replaced."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise _unreadable(error) from None
+    return facts.st_dev, facts.st_ino
+
+
+def size(path: Path) -> int:
+    """Bytes, as they are stored."""
+    return path.stat().st_size
+
+
+def opened(path: Path) -> BufferedReader:
+    """To read its bytes as they are stored, at any place. Raises OSError."""
+    return path.open("rb")
+
+
+def _matched(base: Path, pattern: str) -> list[Path]:
+    try:
+        return globs.matches(base, pattern)
+    except OSError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: OSError) -> SourceError:
+    return SourceError(
+        f"{error.filename}: cannot be read: {error.strerror}; "
+        "make it readable, or take it out of events.sources"
+    )
+
+
+def _nothing(base: Path, pattern: str) -> SourceError:
+    folder = globs.fixed_folder(base, pattern)
+    name = (base / pattern).relative_to(folder)
+    state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
+    return SourceError(f"events.sources: expected at least one file in {folder}; {state} (glob {pattern})")
+
+
+def _is_file(path: Path) -> bool:
+    """A file, or a folder; anything else that a glob finds would be lost, or would block who opens it."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        what = "a link that leads nowhere" if path.is_symlink() else error.strerror
+        raise SourceError(f"{path}: expected a file; got {what}; repair or remove it") from None
+    for is_it, what in SPECIAL.items():
+        if is_it(mode):
+            raise SourceError(f"{path}: expected a file; got {what}; remove it, or let the glob not match it")
+    return stat.S_ISREG(mode)
+
+
+def _check_inside(path: Path, folders: Sequence[Path]) -> None:
+    real = path.resolve()
+    if not any(folder in (real, *real.parents) for folder in folders):
+        raise SourceError(
+            f"{path}: expected a file in {' or '.join(map(str, folders))}; got a link to {real}; "
+            "name its folder in events.sources if it is a log, else remove the link"
+        )
