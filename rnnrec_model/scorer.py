@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Indices, Vocabulary
+from rnnrec_model.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from rnnrec_model.contract import Saved
@@ -113,7 +113,7 @@ def has_factors(scorer: Scorer) -> TypeGuard[FactorScorer]:
 class EndScorer(Protocol):
     """A scorer that can go through one long session without beginning anew at each of its items."""
 
-    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+    def score_ends(self, session: Sessions, start: int, stop: int) -> Tensor:
         """(stop - start, items) float32: scores after the first start + 1, start + 2, ... stop items."""
 
 

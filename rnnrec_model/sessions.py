@@ -2,13 +2,16 @@
 
 items    [a0 a1 a2 | b0 b1 | c0 c1 c2 c3]
 offsets  [0          3       5           9]
+users    [a          b       c          ]      where they are known, and so are times:
+times    [a0 a1 a2 | b0 b1 | c0 c1 c2 c3]      models that have no use for them are given none
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -28,16 +31,24 @@ class Sessions:
 
     items     (events,) int64 item indices, sessions one after another
     offsets   (sessions + 1,) int64: session i is items[offsets[i] : offsets[i + 1]]
+    users     (sessions,) arrow array of the user's own ids, or None; null where one is not known
+    times     (events,) int64 microseconds since 1970, UTC, or None
     """
 
     items: Indices
     offsets: Indices
+    users: pa.Array | None = None
+    times: Indices | None = None
 
     def __post_init__(self) -> None:
         if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
             raise DataError("sessions: expected offsets from 0 to the number of events")
         if (self.offsets[1:] < self.offsets[:-1]).any():
             raise DataError("sessions: expected offsets that never fall")
+        if self.users is not None and len(self.users) != len(self):
+            raise DataError(f"users: expected one a session, {len(self)}; got {len(self.users)}")
+        if self.times is not None and len(self.times) != len(self.items):
+            raise DataError(f"times: expected one an event, {len(self.items)}; got {len(self.times)}")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -53,27 +64,65 @@ class Sessions:
         return Sessions(*(np.load(folder / name, mmap_mode="c") for name in (ITEMS, OFFSETS)))
 
     def save(self, folder: Path) -> None:
-        """Write both arrays as .npy files into a folder."""
+        """Write items and offsets as .npy files into a folder. Raises DataError with users or times."""
+        if self.users is not None or self.times is not None:
+            raise DataError("sessions: expected no users and no times, for which there is no file")
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / ITEMS, self.items)
         np.save(folder / OFFSETS, self.offsets)
 
     @staticmethod
-    def of(lists: list[list[int]]) -> Sessions:
+    def of(
+        lists: list[list[int]], users: list[Any] | None = None, times: list[list[int]] | None = None
+    ) -> Sessions:
         """From lists of item indices; for tests and examples."""
-        lengths = np.array([0, *map(len, lists)], dtype=np.int64)
-        return Sessions(np.array([i for one in lists for i in one], dtype=np.int64), lengths.cumsum())
+        return Sessions(
+            _flat(lists),
+            np.array([0, *map(len, lists)], dtype=np.int64).cumsum(),
+            None if users is None else pa.array(users),
+            None if times is None else _flat(times),
+        )
 
     @staticmethod
     def from_arrow(
-        item_lists: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary, min_length: int = 1
+        item_lists: pa.Array | pa.ChunkedArray,
+        vocabulary: Vocabulary,
+        min_length: int = 1,
+        *,
+        users: pa.Array | pa.ChunkedArray | None = None,
+        times: pa.Array | pa.ChunkedArray | None = None,
     ) -> Sessions:
-        """From a list column of item ids; unknown items are dropped first, then sessions under min_length."""
-        column = item_lists.combine_chunks() if isinstance(item_lists, pa.ChunkedArray) else item_lists
+        """From a list column of item ids; unknown items are dropped first, then sessions under min_length.
+
+        users   a column of the users' ids
+        times   a list column, as long in each row as the items: timestamps, or microseconds since 1970
+        Raises DataError when they are not.
+        """
+        column = _whole(item_lists)
         lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        owners = np.repeat(np.arange(len(column)), lengths)
+        offsets = np.concatenate(([0], lengths.cumsum())).astype(np.int64)
         indices = vocabulary.encode(column.flatten())
-        return _grouped(indices, owners, len(column), min_length)
+        moments = None if times is None else _microseconds(_whole(times), column)
+        sessions = Sessions(indices, offsets, None if users is None else _whole(users), moments)
+        known = sessions.known()
+        enough = known.lengths >= min_length
+        return known if enough.all() else known.take(np.flatnonzero(enough))
+
+    def known(self, index: Indices | None = None) -> Sessions:
+        """The same sessions without unknown items, which are negative.
+
+        index   what each item is called instead; its last place is for unknown ones
+        """
+        items = self.items if index is None else index[self.items]
+        known = items >= 0
+        if known.all():
+            return replace(self, items=items)
+        return Sessions(
+            items[known],
+            np.concatenate(([0], known.cumsum()))[self.offsets],
+            self.users,
+            None if self.times is None else self.times[known],
+        )
 
     def holding(self, items: int) -> Indices:
         """(items,) in how many of the sessions of two items and more each item stands."""
@@ -86,26 +135,26 @@ class Sessions:
 
     def take(self, rows: Indices) -> Sessions:
         """The sessions at these positions, in this order."""
-        lengths = self.offsets[rows + 1] - self.offsets[rows]
-        offsets = np.concatenate(([0], lengths.cumsum()))
-        starts = np.repeat(self.offsets[rows] - offsets[:-1], lengths)
-        return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
+        starts = self.offsets[rows]
+        return self._pieces(starts, self.offsets[rows + 1] - starts, rows)
 
-    @staticmethod
-    def ends(items: Indices, start: int, stop: int, most: int) -> Sessions:
-        """One session's beginnings of start + 1 to stop items, each as its newest items, `most` at most."""
+    def beginnings(self) -> Sessions:
+        """Every beginning that has a next item as a session of its own: abc gives a, ab."""
+        count = np.maximum(self.lengths - 1, 0)
+        rows = np.repeat(np.arange(len(self)), count)
+        lengths = np.arange(len(rows)) - (count.cumsum() - count)[rows] + 1
+        return self._pieces(self.offsets[rows], lengths, rows)
+
+    def ends(self, start: int, stop: int, most: int) -> Sessions:
+        """The one session's beginnings of start + 1 to stop items, each as its newest, `most` at most."""
         stops = np.arange(start + 1, stop + 1)
         lengths = np.minimum(stops, most)
-        offsets = np.concatenate(([0], lengths.cumsum()))
-        shift = np.repeat(stops - lengths - offsets[:-1], lengths)
-        return Sessions(items[np.arange(offsets[-1]) + shift], offsets)
+        return self._pieces(stops - lengths, lengths, np.zeros(len(stops), dtype=np.int64))
 
     def newest(self, events: int) -> Sessions:
         """The last so many events of each session; a shorter one whole."""
         lengths = np.minimum(self.lengths, events)
-        offsets = np.concatenate(([0], lengths.cumsum()))
-        starts = np.repeat(self.offsets[1:] - lengths - offsets[:-1], lengths)
-        return Sessions(self.items[starts + np.arange(offsets[-1])], offsets)
+        return self._pieces(self.offsets[1:] - lengths, lengths, np.arange(len(self)))
 
     def recent(self, inputs: Indices, lags: int, last_only: bool) -> tuple[Indices, NDArray[np.bool_]]:
         """Items at the last positions, newest first, and which there are; both (rows, lags).
@@ -126,7 +175,24 @@ class Sessions:
     def slice(self, start: int, stop: int) -> Sessions:
         """Sessions start..stop without copying their items."""
         bounds = self.offsets[start : stop + 1]
-        return Sessions(self.items[bounds[0] : bounds[-1]], bounds - bounds[0])
+        events = slice(bounds[0], bounds[-1])
+        return Sessions(
+            self.items[events],
+            bounds - bounds[0],
+            None if self.users is None else self.users[start:stop],
+            None if self.times is None else self.times[events],
+        )
+
+    def _pieces(self, starts: Indices, lengths: Indices, rows: Indices) -> Sessions:
+        """Sessions of so many events from each of these places on; `rows` are the sessions they lie in."""
+        offsets = np.concatenate(([0], lengths.cumsum()))
+        at = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return Sessions(
+            self.items[at],
+            offsets,
+            None if self.users is None else self.users.take(pa.array(rows)),
+            None if self.times is None else self.times[at],
+        )
 
     def chunks(self, max_events: int) -> Iterator[tuple[int, Sessions]]:
         """(first session, sessions) pieces of at most max_events events, or one longer session."""
@@ -138,12 +204,23 @@ class Sessions:
             start = stop
 
 
-def _grouped(indices: Indices, owners: Indices, sessions: int, min_length: int) -> Sessions:
-    known = indices >= 0
-    indices, owners = indices[known], owners[known]
-    lengths = np.bincount(owners, minlength=sessions)
-    kept = lengths >= min_length
-    return Sessions(indices[kept[owners]], np.concatenate(([0], lengths[kept].cumsum())).astype(np.int64))
+def _flat(lists: list[list[int]]) -> Indices:
+    return np.array([value for one in lists for value in one], dtype=np.int64)
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _microseconds(times: pa.Array, items: pa.Array) -> Indices:
+    """(events,) of a list column that is as long in each row as the items."""
+    if not times.value_lengths().fill_null(0).equals(items.value_lengths().fill_null(0)):
+        raise DataError("times: expected one for every item of every session")
+    flat = times.flatten()
+    if flat.null_count or not (pa.types.is_timestamp(flat.type) or pa.types.is_int64(flat.type)):
+        raise DataError(f"times: expected timestamps or microseconds, no nulls; got {flat.type}")
+    moments = flat.cast(pa.timestamp("us", getattr(flat.type, "tz", None))).cast(pa.int64())
+    return np.asarray(moments.to_numpy(zero_copy_only=False))
 
 
 def as_tensor(values: Indices) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Building blocks of the counting baselines: sparse rows, and steps as beginnings of sessions."""
+"""Building blocks of the counting baselines: sparse rows, and lists one after another."""
 
 from __future__ import annotations
 
@@ -65,16 +65,6 @@ def require_lists(starts: Indices, values: Indices, below: int) -> None:
         raise DataError(f"lists: expected starts that rise from 0 to {len(values)}, the number of values")
     if values.min(initial=0) < 0 or values.max(initial=-1) >= below:
         raise DataError(f"lists: expected values from 0 to below {below}")
-
-
-def steps(sessions: Sessions) -> Sessions:
-    """Every beginning that has a next item as a session of its own: abc gives a, ab."""
-    rows = np.maximum(sessions.lengths - 1, 0)
-    owners = np.repeat(np.arange(len(sessions)), rows)
-    lengths = np.arange(len(owners)) - (rows.cumsum() - rows)[owners] + 1
-    offsets = np.concatenate(([0], lengths.cumsum()))
-    starts = np.repeat(sessions.offsets[:-1][owners] - offsets[:-1], lengths)
-    return Sessions(sessions.items[starts + np.arange(offsets[-1])], offsets)
 
 
 def last_items(sessions: Sessions) -> Indices:

@@ -42,9 +42,9 @@ class RulesFromLastItem:
         """(sessions, items) float32."""
         return self.rows.added_to(self.share, last_items(sessions))
 
-    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+    def score_ends(self, session: Sessions, start: int, stop: int) -> Tensor:
         """(stop - start, items) float32."""
-        return self.rows.added_to(self.share, items[start:stop])
+        return self.rows.added_to(self.share, session.items[start:stop])
 
     def saved(self) -> Saved:
         """The rules and the popularity of items."""

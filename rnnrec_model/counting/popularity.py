@@ -11,7 +11,7 @@ from rnnrec_model.config import NoSettings
 from rnnrec_model.contract import Fitted, Fitting, Saved
 from rnnrec_model.counting.counts import counted
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Indices, Vocabulary
+from rnnrec_model.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Popularity:
         """(sessions, items) float32."""
         return self.events.expand(len(sessions), -1)
 
-    def score_ends(self, _: Indices, start: int, stop: int) -> Tensor:
+    def score_ends(self, _: Sessions, start: int, stop: int) -> Tensor:
         """(stop - start, items) float32."""
         return self.events.expand(stop - start, -1)
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.counting.counts import owners_of, popularity_share, steps
+from rnnrec_model.counting.counts import owners_of, popularity_share
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Indices, Vocabulary
+from rnnrec_model.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class SessionPopularity:
 
     def score_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, items) float32."""
-        return self.score_last(steps(sessions))
+        return self.score_last(sessions.beginnings())
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32."""
@@ -37,11 +37,11 @@ class SessionPopularity:
         counts.index_put_(where, torch.ones(len(sessions.items)), accumulate=True)
         return counts.add_(self.share)
 
-    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+    def score_ends(self, session: Sessions, start: int, stop: int) -> Tensor:
         """(stop - start, items) float32: one more event a row, on top of those before."""
         counts = torch.zeros(stop - start, len(self.vocabulary))
-        counts[torch.arange(stop - start), torch.tensor(items[start:stop])] = 1.0
-        counts[0] += torch.tensor(np.bincount(items[:start], minlength=len(self.vocabulary)))
+        counts[torch.arange(stop - start), torch.tensor(session.items[start:stop])] = 1.0
+        counts[0] += torch.tensor(np.bincount(session.items[:start], minlength=len(self.vocabulary)))
         return counts.cumsum_(0).add_(self.share)
 
     def saved(self) -> Saved:

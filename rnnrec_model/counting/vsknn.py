@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.counting.counts import counted, owners_of, require_lists, steps
+from rnnrec_model.counting.counts import counted, owners_of, require_lists
 from rnnrec_model.counting.settings import SessionNeighboursConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -78,7 +78,7 @@ class SessionNeighbours:
 
     def score_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, items) float32."""
-        return self.score_last(steps(sessions))
+        return self.score_last(sessions.beginnings())
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32."""
@@ -87,9 +87,9 @@ class SessionNeighbours:
             scores[start : start + len(some)] = torch.from_numpy(self._score(some))
         return scores
 
-    def score_ends(self, items: Indices, start: int, stop: int) -> Tensor:
+    def score_ends(self, session: Sessions, start: int, stop: int) -> Tensor:
         """(stop - start, items) float32; items further back than TENTHS weigh nothing."""
-        return self.score_last(Sessions.ends(items, start, stop, most=TENTHS))
+        return self.score_last(session.ends(start, stop, most=TENTHS))
 
     def saved(self) -> Saved:
         """The past sessions, both ways."""
@@ -146,7 +146,7 @@ class SessionNeighbours:
 
 
 def _distinct(queries: Sessions) -> tuple[Indices, Indices, Indices]:
-    """(query, item, steps back to its last occurrence), at most TENTHS steps back, each item once."""
+    """(query, item back to its last occurrence), at most TENTHS steps back, each item once."""
     owners = owners_of(queries)
     back = queries.offsets[1:][owners] - 1 - np.arange(len(owners))
     near = np.flatnonzero(back < TENTHS)[::-1]  # from the end, so that the first found is the last one

@@ -128,7 +128,7 @@ class Predictions:
 
     def _steps_asked(self, index: Indices) -> Asked:
         """Known targets after something known: the very steps of the sessions without what is unknown."""
-        histories = _known(self.histories, index)
+        histories = self.histories.known(index)
         is_step = _places(histories)[1] > 0
         answerable = np.zeros(len(self.histories.items), dtype=bool)
         answerable[index[self.histories.items] != UNKNOWN] = is_step
@@ -137,23 +137,16 @@ class Predictions:
         return Asked(places, histories.take(long_enough), histories.items[is_step])
 
     def _ends_asked(self, index: Indices) -> Asked:
-        histories, targets = _known(self.histories, index), index[self.targets]
+        histories, targets = self.histories.known(index), index[self.targets]
         places = np.flatnonzero((targets != UNKNOWN) & (histories.lengths > 0))
         hidden = self.histories if self.hidden is None else self.histories.newest(self.hidden)
-        return Asked(places, histories.take(places), targets[places], _known(hidden, index).take(places))
+        return Asked(places, histories.take(places), targets[places], hidden.known(index).take(places))
 
 
 def _places(sessions: Sessions) -> tuple[Indices, Indices]:
     """(events,) position of each event's session, and how many of its events come before."""
     owners = np.repeat(np.arange(len(sessions)), sessions.lengths)
     return owners, np.arange(len(owners)) - sessions.offsets[owners]
-
-
-def _known(sessions: Sessions, index: Indices) -> Sessions:
-    """The same sessions in other indices, without what is unknown there."""
-    items = index[sessions.items]
-    known = items != UNKNOWN
-    return Sessions(items[known], np.concatenate(([0], known.cumsum()))[sessions.offsets])
 
 
 def _buckets(name: str, values: Indices, lowest: dict[str, int]) -> dict[str, Indices]:

@@ -19,7 +19,6 @@ from torch import Tensor
 from rnnrec_model.errors import DataError
 from rnnrec_model.scorer import EndScorer, FactorScorer, Representation, Scorer, has_factors
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Indices
 
 DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 MAX_BLOCK_ROWS = 1024
@@ -120,13 +119,13 @@ def _dense_steps(scorer: Scorer, sessions: Sessions, max_bytes: int | None) -> I
         else:  # one session whose rows do not fit: some of its beginnings at a time
             last = len(piece.items) - 1
             for at in range(0, last, rows):
-                yield _ends(scorer, piece.items, at, min(at + rows, last))
+                yield _ends(scorer, piece, at, min(at + rows, last))
 
 
-def _ends(scorer: Scorer, items: Indices, start: int, stop: int) -> Tensor:
+def _ends(scorer: Scorer, session: Sessions, start: int, stop: int) -> Tensor:
     if isinstance(scorer, EndScorer):
-        return scorer.score_ends(items, start, stop)
-    return scorer.score_last(Sessions.ends(items, start, stop, most=stop))
+        return scorer.score_ends(session, start, stop)
+    return scorer.score_last(session.ends(start, stop, most=stop))
 
 
 def _dense_rows(scorer: Scorer, max_bytes: int | None) -> int:

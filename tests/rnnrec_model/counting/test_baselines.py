@@ -142,7 +142,7 @@ def test_a_long_session_scores_the_same_some_ends_at_a_time(
     assert isinstance(scorer, EndScorer)
     for start in range(0, len(asked) - 1, rows):
         stop = min(start + rows, len(asked) - 1)
-        ends = scorer.score_ends(np.array(asked), start, stop)
+        ends = scorer.score_ends(Sessions.of([asked]), start, stop)
         for row, end in enumerate(range(start + 1, stop + 1)):
             np.testing.assert_array_equal(ends[row], scorer.score_last(Sessions.of([asked[:end]]))[0])
 

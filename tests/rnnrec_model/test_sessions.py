@@ -1,0 +1,188 @@
+"""Users and times go with their sessions and events wherever these go; models may score by them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from rnnrec_model.errors import DataError
+from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.ranking.predictions import Predictions
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+HOUR = 3_600_000_000
+SIX = Vocabulary(pa.array(range(6)), np.ones(6, dtype=np.int64))
+lengths = st.lists(st.integers(0, 6), min_size=1, max_size=8)
+
+
+def known_by_value(sizes: list[int]) -> Sessions:
+    """Items, users and times that tell where they belong: item and time are 100 * session + position."""
+    values = [[100 * row + at for at in range(size)] for row, size in enumerate(sizes)]
+    return Sessions.of(values, users=[f"user {row}" for row in range(len(sizes))], times=values)
+
+
+def stay_together(sessions: Sessions) -> bool:
+    owners = np.repeat(np.arange(len(sessions)), sessions.lengths)
+    users = [f"user {item // 100}" for item in sessions.items]
+    return (
+        sessions.times.tolist() == sessions.items.tolist()
+        and users == sessions.users.take(pa.array(owners)).to_pylist()
+    )
+
+
+WAYS: dict[str, Callable[[Sessions], Sessions]] = {
+    "take": lambda sessions: sessions.take(np.arange(len(sessions))[::-1]),
+    "take none": lambda sessions: sessions.take(np.arange(0)),
+    "slice": lambda sessions: sessions.slice(1, len(sessions)),
+    "newest": lambda sessions: sessions.newest(2),
+    "beginnings": lambda sessions: sessions.beginnings(),
+    "last chunk": lambda sessions: list(sessions.chunks(3))[-1][1],
+    "known": lambda sessions: sessions.known(
+        np.append(np.where(np.arange(1000) % 2, -1, np.arange(1000)), -1)
+    ),
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=30, deadline=None)
+@given(sizes=lengths)
+def test_users_and_times_stay_with_their_events(way: str, sizes: list[int]) -> None:
+    assert stay_together(WAYS[way](known_by_value(sizes)))
+
+
+@pytest.mark.parametrize("way", WAYS)
+@settings(max_examples=30, deadline=None)
+@given(sizes=lengths)
+def test_sessions_without_users_and_times_are_the_same_otherwise(way: str, sizes: list[int]) -> None:
+    full = known_by_value(sizes)
+    bare = WAYS[way](Sessions(full.items, full.offsets))
+    assert (bare.users, bare.times) == (None, None)
+    assert bare.items.tolist() == WAYS[way](full).items.tolist()
+    assert bare.offsets.tolist() == WAYS[way](full).offsets.tolist()
+
+
+def test_the_beginnings_of_a_session_are_its_users() -> None:
+    ends = known_by_value([5]).ends(1, 4, most=2)
+    assert ends.items.tolist() == ends.times.tolist() == [0, 1, 1, 2, 2, 3]
+    assert ends.users.to_pylist() == ["user 0"] * 3
+
+
+def test_a_slice_copies_neither_items_nor_times() -> None:
+    whole = known_by_value([3, 4, 5])
+    part = whole.slice(1, 3)
+    assert np.shares_memory(part.items, whole.items)
+    assert np.shares_memory(part.times, whole.times)
+
+
+MOMENTS = [datetime(2026, 5, 1, hour, tzinfo=UTC) for hour in range(4)]
+STARTED = 1_777_593_600_000_000  # 2026-05-01T00:00 in microseconds since 1970
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.timestamp("us", "UTC"), pa.timestamp("ms", "UTC"), pa.timestamp("s"), pa.int64()]
+)
+def test_columns_become_sessions_without_what_is_unknown_or_too_short(kind: pa.DataType) -> None:
+    lists = pa.chunked_array([[["a", "?", "b"], ["a"]], [["b", "a"]]])
+    moments = pa.array([moment.replace(tzinfo=None) for moment in MOMENTS], pa.timestamp("us"))
+    flat = moments.take(pa.array([0, 1, 2, 0, 1, 3])).cast(kind)
+    times = pa.ListArray.from_arrays(pa.array([0, 3, 4, 6], pa.int32()), flat)
+    vocabulary = Vocabulary.build(pa.array(["a", "b"]))
+    sessions = Sessions.from_arrow(
+        lists, vocabulary, min_length=2, users=pa.chunked_array([["u", "v"], [None]]), times=times
+    )
+    assert sessions.items.tolist() == [0, 1, 1, 0]
+    assert sessions.offsets.tolist() == [0, 2, 4]
+    assert sessions.users.to_pylist() == ["u", None]
+    assert sessions.times.tolist() == [STARTED, STARTED + 2 * HOUR, STARTED + HOUR, STARTED + 3 * HOUR]
+
+
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        ({"users": pa.array(["u"])}, "users: expected one a session, 2; got 1"),
+        ({"times": pa.array([[1], [2, 3]])}, "times: expected one for every item of every session"),
+        ({"times": pa.array([[1, None], [2]])}, "times: expected timestamps or microseconds, no nulls"),
+        ({"times": pa.array([["now", "then"], ["now"]])}, "expected timestamps .* got string"),
+    ],
+)
+def test_users_and_times_that_do_not_fit_are_refused(columns: dict[str, pa.Array], said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        Sessions.from_arrow(pa.array([[0, 1], [2]]), SIX, **columns)
+
+
+def test_sessions_with_users_are_not_written_without_them(tmp_path) -> None:
+    with pytest.raises(DataError, match="expected no users"):
+        known_by_value([2]).save(tmp_path)
+
+
+@dataclass(frozen=True)
+class PopularLately:
+    """Items by their events in the hours before the session's last one."""
+
+    vocabulary: Vocabulary
+    items: np.ndarray
+    times: np.ndarray
+    hours: int
+    name: str = "popular_lately"
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        return self.score_last(sessions.beginnings())
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        now = sessions.times[sessions.offsets[1:] - 1]
+        late = (self.times < now[:, None]) & (self.times >= now[:, None] - self.hours * HOUR)
+        counts = [np.bincount(self.items[row], minlength=len(self.vocabulary)) for row in late]
+        return torch.tensor(np.array(counts)).float()
+
+
+def test_a_model_can_score_by_times() -> None:
+    past = Sessions.of([[0, 0, 1], [1, 2, 2]], times=[[0, HOUR, 2 * HOUR], [3 * HOUR, 5 * HOUR, 6 * HOUR]])
+    model = PopularLately(SIX, past.items, past.times, hours=3)
+    asked = Sessions.of([[3], [4, 3]], times=[[3 * HOUR], [0, 7 * HOUR]])
+    assert model.score_last(asked).tolist() == [[2, 1, 0, 0, 0, 0], [0, 0, 2, 0, 0, 0]]
+    frame = Predictions.next_items(
+        Sessions.of([[4, 2], [5, 2]], times=[[HOUR, HOUR], [7 * HOUR, 8 * HOUR]]), SIX
+    )
+    assert evaluate(model, frame).ranks.tolist() == [6, 1]  # one zero among others; the most popular
+
+
+@dataclass(frozen=True)
+class UserFactors:
+    """An inner product of what is known of the user with each item; nothing for users that are not known."""
+
+    vocabulary: Vocabulary
+    users: Vocabulary
+    of_user: Tensor
+    of_item: Tensor
+    name: str = "user_factors"
+
+    def score_steps(self, sessions: Sessions) -> Tensor:
+        return self.score_last(sessions.beginnings())
+
+    def score_last(self, sessions: Sessions) -> Tensor:
+        rows = torch.tensor(self.users.encode(sessions.users))
+        return self.of_user[rows] @ self.of_item.t() * (rows >= 0)[:, None]
+
+
+def test_a_model_can_score_by_users() -> None:
+    people = Vocabulary.build(pa.array(["ann", "bob"]))
+    model = UserFactors(SIX, people, torch.eye(2, 6), torch.eye(6))  # ann likes item 0, bob item 1
+    asked = Sessions.of([[4, 0], [4, 1, 1], [4, 0]], users=["ann", "bob", "eve"])
+    assert model.score_last(asked).argmax(dim=1).tolist()[:2] == [0, 1]
+    assert evaluate(model, Predictions.next_items(asked, SIX)).ranks.tolist() == [1, 1, 1, 6]
+
+
+def test_a_long_session_of_a_model_that_scores_by_users_keeps_its_user() -> None:
+    people = Vocabulary.build(pa.array(["ann", "bob"]))
+    model = UserFactors(SIX, people, torch.eye(2, 6), torch.eye(6))
+    long = Sessions.of([[4] + [1] * 80], users=["bob"])
+    asked = Predictions.next_items(long, SIX)
+    assert evaluate(model, asked, max_bytes=1).ranks.tolist() == [1] * 80
