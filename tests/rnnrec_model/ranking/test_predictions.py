@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from rnnrec_model.counting import markov
+from rnnrec_model.config import NoSettings
+from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.evaluation import MISS, evaluate
 from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
 from rnnrec_model.scorer import Representation
@@ -155,7 +156,9 @@ def test_sums_per_session_of_two_models_pair(
 
 def test_a_champion_without_an_item_misses_it_and_reads_past_it() -> None:
     ours, theirs = vocabulary_of(["a", "b", "c"]), vocabulary_of(["a", "c"])
-    champion = markov.fit(Sessions.of([[0, 1], [0, 1]]), theirs)  # a is followed by c
+    champion = (
+        MODELS["markov"].fit(NoSettings(), Sessions.of([[0, 1], [0, 1]]), theirs).scorer
+    )  # a is followed by c
     asked = Predictions.next_items(Sessions.of([[0, 1, 2], [1, 2], [0, 2]]), ours)  # a b c, b c, a c
     found = evaluate(champion, asked)
     assert found.ranks.tolist() == [MISS, 1, MISS, 1]  # b is unknown; c after a; nothing is known before c
