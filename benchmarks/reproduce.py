@@ -26,13 +26,14 @@ from rich.console import Console
 from rich.table import Table
 from tuning import search
 
+from rnnrec_model import models
 from tasks.errors import PipelineError
 from tasks.models.evaluation import Question, evaluate_files
 from tasks.settings.config import Config, load_config
 
 HERE = Path(__file__).parent
-GRU = "gru"
-MODELS = (GRU, "popularity", "session_popularity", "markov", "sequential_rules", "vsknn")
+OURS = "recurrent"
+MODELS = tuple(models.names())
 TRIALS = 16
 WIDTH = 200  # of the table where no terminal says it
 
@@ -62,7 +63,7 @@ def reproduce(options: argparse.Namespace) -> dict[str, Any]:
         "protocol": data_set.protocol,
         "source": data_set.source,
         "tally": prepared.tally,
-        "config": {"model": cfg.model.as_dict(), "training": cfg.training.as_dict()},
+        "config": {"models": {OURS: cfg.model(OURS).as_dict()}, "training": cfg.training.as_dict()},
         "seeds": options.seeds,
         "trials": trials,
         "models": _ranked(options, prepared, settings),
@@ -71,15 +72,15 @@ def reproduce(options: argparse.Namespace) -> dict[str, Any]:
 
 def _ranked(options: argparse.Namespace, prepared: Prepared, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Every model on test: the baselines once, the recurrent model once for each seed."""
-    baselines = [model for model in options.models if model != GRU]
+    baselines = [model for model in options.models if model != OURS]
     found: dict[str, Any] = {}
     if baselines:
         cfg = _config(options, settings)
         found |= _evaluate(cfg, options, prepared, "train", "test", baselines)["models"]
-    if GRU in options.models:
+    if OURS in options.models:
         configs = [_config(options, {**settings, "training.seed": seed}) for seed in options.seeds]
-        runs = [_evaluate(cfg, options, prepared, "train", "test", [GRU])["models"][GRU] for cfg in configs]
-        found[GRU] = _over_seeds(runs)
+        runs = [_evaluate(cfg, options, prepared, "train", "test", [OURS])["models"][OURS] for cfg in configs]
+        found[OURS] = _over_seeds(runs)
     return found
 
 
@@ -88,8 +89,8 @@ def _tuned(options: argparse.Namespace, prepared: Prepared) -> tuple[Mapping[str
     metric = DATASETS[options.data_set].split.metric
 
     def measure(settings: Mapping[str, Any]) -> float:
-        found = _evaluate(_config(options, settings), options, prepared, "fit", "valid", [GRU])
-        value = float(found["models"][GRU]["metrics"][metric])
+        found = _evaluate(_config(options, settings), options, prepared, "fit", "valid", [OURS])
+        value = float(found["models"][OURS]["metrics"][metric])
         logging.info("valid %s %.4f with %s", metric, value, dict(settings) or "the preset")
         return value
 
@@ -142,7 +143,7 @@ def _table(results: dict[str, Any]) -> Table:
         ]
         table.add_row(name, *cells, f"{one['predictions']:,}")
     seeds = ", ".join(map(str, results["seeds"]))
-    table.caption = f"{GRU}: mean and standard deviation over seeds {seeds}"
+    table.caption = f"{OURS}: mean and standard deviation over seeds {seeds}"
     return table
 
 

@@ -21,8 +21,8 @@ FACTORS: dict[str, tuple[float, ...]] = {
 VALUES: dict[str, tuple[Any, ...]] = {
     "training.negative_alpha": (0.0, 0.25, 0.5, 0.75, 1.0),
     "training.logq": (0.0, 0.5, 1.0),
-    "model.embedding_dropout": (0.0, 0.1, 0.2, 0.35, 0.5),
-    "model.hidden_dropout": (0.0, 0.1, 0.2, 0.35, 0.5),
+    "models.recurrent.embedding_dropout": (0.0, 0.1, 0.2, 0.35, 0.5),
+    "models.recurrent.hidden_dropout": (0.0, 0.1, 0.2, 0.35, 0.5),
 }
 
 Settings = Mapping[str, Any]

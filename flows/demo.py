@@ -20,7 +20,7 @@ FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
 USERS, SEED = 1500, 1
 SETTINGS: dict[str, dict[str, Any]] = {
     "events": {"sources": ["logs/*.ndjson"]},
-    "model": {"units": 64},
+    "models.recurrent": {"units": 64},
     "training": {"epochs": 5, "negatives": 512},
     "recommendations": {"k": 10},
 }

@@ -1,64 +1,22 @@
-"""The files that `rnnrec init` writes: every key with its default and meaning, and the deployments."""
+"""The files that `rnnrec init` writes: every key with its default and meaning, and the deployments.
+
+python -m flows.template        rnnrec.toml and the tables of docs/configuration.md, after a setting changed
+"""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from tasks.settings.config import Config
+from tasks.settings.catalogue import Described, Setting, sections
 
 HEAD = """\
 # rnnrec.toml: everything a night needs to know. Every value below is the default; delete what you keep.
 # Relative paths start at this file's folder. Unknown keys and values out of range are refused by name.
 """
-
-SECTIONS = {
-    "events": "Where the raw logs lie, and how to read them.",
-    "events.columns": "Names of your columns; no session_id means: sessions are cut by an inactivity gap.",
-    "sessions": "What a session is.",
-    "model": "The network.",
-    "training": "How it is fitted.",
-    "evaluation": "How models are ranked on the holdout day, the newest day of the window.",
-    "gate": "When a challenger becomes the champion.",
-    "recommendations": "What the published tables hold.",
-    "warehouse": "Where tables live, and what DuckDB may take.",
-    "registry": "Where MLflow lives.",
-    "alerts": "Who is woken. Addresses and passwords stay out of this file: it names what holds them.",
-}
-
-COMMENTS = {
-    "events.sources": "globs of log files",
-    "events.format": "auto (by file name) | parquet | csv | ndjson",
-    "events.timestamp_unit": "auto | s | ms | us | iso",
-    "events.timezone": "IANA name; a day and a night are local days there",
-    "events.max_reject_share": "more refused lines than this share, and the night fails",
-    "sessions.gap_minutes": "inactivity that ends a session, when sessions are not given",
-    "sessions.min_length": "shorter sessions are left out",
-    "sessions.max_length": "longer sessions keep their newest events",
-    "sessions.repeats": "keep | collapse (an item clicked twice in a row counts once)",
-    "sessions.window_days": "days a model learns from, the night's own day included",
-    "evaluation.cutoffs": "k of Recall@k, MRR@k, NDCG@k",
-    "evaluation.baselines": "popularity, session_popularity, markov, sequential_rules, vsknn",
-    "evaluation.max_sessions": "holdout sessions ranked at most, chosen by the hash of their id",
-    "gate.metric": "the one metric that decides",
-    "gate.min_improvement": "by how much a challenger has to be better than the champion",
-    "recommendations.k": "rows for each user and each item",
-    "recommendations.active_days": "users with an event in so many days get recommendations",
-    "recommendations.exclude_seen": "leave out the items of the user's recent session",
-    "recommendations.popular_items": "rows of the table popular_items",
-    "warehouse.root": "folder of all tables, models and serve.duckdb",
-    "warehouse.access": "private | group | all: who may read all that a run writes; nobody else may write",
-    "warehouse.memory_gb": "DuckDB's memory limit; beyond it, it spills to disk",
-    "warehouse.threads": "0: all cores",
-    "registry.tracking_uri": "empty: SQLite beside the tables; else an MLflow server, as in http://host:5000",
-    "registry.model_name": "the registered model's name",
-    "registry.experiment": "the MLflow experiment that holds a run for each night",
-    "alerts.slack_env": "environment variable with a Slack webhook, https://hooks.slack.com/services/...",
-    "alerts.webhook_env": "environment variable with an address that is sent title and message as JSON",
-    "alerts.email_env": "environment variable with mailtos://user:password@smtp.host:587?from=...&to=...",
-    "alerts.blocks": "notification blocks on the Prefect server, as in pager-duty-webhook/on-call",
-}
 
 PREFECT = """\
 # Every deployment and its schedule. `rnnrec deploy` (or `rnnrec server`) brings the server in line with it.
@@ -133,31 +91,59 @@ def prefect_yaml(config: str = "rnnrec.toml") -> str:
     return PREFECT.replace("config: CONFIG", f"config: {plain}")
 
 
-def rnnrec_toml(values: dict[str, dict[str, Any]] | None = None) -> str:
-    """The file's text; `values` replaces the defaults, section by section."""
-    tree = Config().as_dict()
-    for section, changes in (values or {}).items():
-        tree[section] = tree[section] | changes
-    return HEAD + "".join(_section(name, settings) for name, settings in tree.items())
+def rnnrec_toml(values: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """The file's text.
+
+    values   what replaces the defaults, by section, as in {"models.recurrent": {"units": 64}}; a section that
+             is no default one is written too
+    """
+    changes = dict(values or {})
+    text = HEAD + "".join(_section(one, changes.pop(one.name, {})) for one in sections())
+    return text + "".join(_added(name, settings) for name, settings in changes.items())
 
 
-def _section(name: str, settings: dict[str, Any]) -> str:
-    plain = {key: value for key, value in settings.items() if not isinstance(value, dict)}
-    nested = {key: value for key, value in settings.items() if isinstance(value, dict)}
-    lines = [_line(name, key, value) for key, value in plain.items()]
-    text = f"\n# {SECTIONS[name]}\n[{name}]\n" + "".join(lines)
-    return text + "".join(_section(f"{name}.{key}", value) for key, value in nested.items())
+def settings_table(section: Described) -> str:
+    """A section's table in docs/configuration.md."""
+    rows = [f"| `{one.key}` | `{one.default}` | {one.allowed} | {one.meaning} |" for one in section.settings]
+    return "\n".join(["| key | default | allowed | meaning |", "|---|---|---|---|", *rows]) + "\n"
 
 
-def _line(section: str, key: str, value: Any) -> str:
-    comment = COMMENTS.get(f"{section}.{key}") or _documented(section).get(key, "")
-    setting = f"{key} = {json.dumps(value)}"
-    return f"{setting:<40}  # {comment}\n" if comment else f"{setting}\n"
+def _section(section: Described, changes: Mapping[str, Any]) -> str:
+    lines = [
+        _line(one, json.dumps(changes[one.key]) if one.key in changes else one.default)
+        for one in section.settings
+    ]
+    return f"\n# {section.meaning}\n[{section.name}]\n" + "".join(lines)
 
 
-def _documented(section: str) -> dict[str, str]:
-    """What the model library's settings say of themselves in their docstrings."""
-    settings = getattr(Config(), section, None)
-    text = type(settings).__doc__ or ""
-    found = re.findall(r"^    (\w+)  +(\S.*(?:\n {8,}\S.*)*)", text, flags=re.MULTILINE)
-    return {name: " ".join(comment.split()) for name, comment in found}
+def _line(setting: Setting, value: str) -> str:
+    said = "; ".join(part for part in (" | ".join(setting.choices), setting.meaning) if part)
+    return f"{f'{setting.key} = {value}':<40}  # {said}\n"
+
+
+def _added(name: str, settings: Mapping[str, Any]) -> str:
+    return f"\n[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+
+
+def with_tables(page: str) -> str:
+    """docs/configuration.md with the table that follows each section's heading written anew."""
+    tables = {section.name: settings_table(section) for section in sections()}
+    parts = re.split(r"(?m)^(?=### )", page)
+    return "".join(
+        _with_table(part, tables.get(part.partition("\n")[0].removeprefix("### "))) for part in parts
+    )
+
+
+def _with_table(part: str, table: str | None) -> str:
+    return part if table is None else re.sub(r"(?m)(^\|.*\n)+", lambda _: table, part, count=1)
+
+
+def main() -> None:
+    """Write what the repository keeps of it: rnnrec.toml, and the tables of docs/configuration.md."""
+    Path("rnnrec.toml").write_text(rnnrec_toml(), encoding="utf-8")
+    page = Path("docs/configuration.md")
+    page.write_text(with_tables(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,7 +1,7 @@
 """Settings: frozen, checked when made, passed whole, saved beside the weights; and those of every training.
 
 What a model is, its family says (`RecurrentConfig` in rnnrec_model/recurrent/settings.py). A setting is a
-field with a default; its range stands beside it. Nothing here costs anything to import.
+field with a default; its meaning and its range stand beside it. Nothing here costs anything to import.
 """
 
 from __future__ import annotations
@@ -11,11 +11,10 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 
 from rnnrec_model.errors import ConfigError
 
-Number = TypeVar("Number", int, float)
+Value = TypeVar("Value")
 LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max"]
 OptimizerName = Literal["adagrad", "adamw"]
 # Names alone, which cost nothing to import: settings are checked by them before the models are there.
-BaselineName = Literal["popularity", "session_popularity", "markov", "sequential_rules", "vsknn"]
 MetricName = Literal["recall", "mrr", "ndcg"]
 
 
@@ -41,10 +40,14 @@ class NoSettings(Settings):
     """Of a model about which nothing is to be set."""
 
 
-def within(default: Number, low: Number, high: Number) -> Number:
-    """A setting that is a number from low to high."""
-    setting: Number = field(default=default, metadata={"range": (low, high)})
-    return setting
+def setting(default: Value, meaning: str, low: float | None = None, high: float | None = None) -> Value:
+    """A field of a settings dataclass: its default, what it means, and the range of a number.
+
+    The configuration file and its documentation are written from what stands here.
+    """
+    metadata: dict[str, Any] = {"meaning": meaning} | ({} if low is None else {"range": (low, high)})
+    made: Value = field(default=default, metadata=metadata)
+    return made
 
 
 def expected(settings: type, name: str, value: object) -> str | None:
@@ -63,62 +66,65 @@ def expected(settings: type, name: str, value: object) -> str | None:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
-    """How a network is fitted.
+    """How a network is fitted."""
 
-    loss             cross_entropy (sampled, logQ-corrected) | full_cross_entropy | bpr | bpr_max | top1_max
-    negatives        drawn negatives per batch, shared by all its rows, beside the in-batch ones
-    negative_alpha   items are drawn with probability ~ count**alpha: 0 uniform, 1 by popularity
-    logq             strength of the logQ correction of sampled cross-entropy, 0 (off) to 1
-    exclude_seen     items that the session has seen so far are no negatives: for catalogues where nothing is
-                     recommended twice, such as films
-    regularization   bpr_max only: weight of the squared negative scores
-    epochs           passes over the sessions
-    batch_events     input events per optimizer step
-    order            time: sessions in the order given, oldest first, so that an epoch ends with the newest;
-                     random: in random order
-    block_batches    with order = "time": sessions are shuffled inside blocks of so many batches
-    bptt_steps       longest piece of a session that is back-propagated through at once; the hidden
-                     state is carried on to the next piece, without its gradient
-    optimizer        adagrad (row-wise on item rows) | adamw (lazy on item rows)
-    learning_rate    peak learning rate
-    schedule         constant | linear (falls to zero over all steps) | cosine
-    warmup           share of all steps over which the rate rises from zero
-    momentum         adagrad only: Polyak momentum of dense weights and item rows
-    weight_decay     decoupled weight decay (adamw only)
-    clip_norm        largest gradient norm of the dense weights; 0 does not clip
-    precision        of the products of inputs and scores: float32 | bfloat16 | auto (bfloat16 where the
-                     machine has it in hardware); weights and sums are float32 always
-    patience         stop after this many epochs without a better MRR@20 on validation sessions, and return
-                     the best epoch's weights; 0 runs all epochs. Where none are given, the newest 5 % serve;
-                     a night's refit then trains on all sessions for as many epochs
-    seed             of weights, order of sessions, negatives and dropout
-    threads          CPU threads of training: one is nearly as fast as two at 100 units, does not suffer on a
-                     busy machine, and gives the same bits on any; 0 leaves it to torch, for wide layers
-    device           auto (CUDA when there is one) | cpu | cuda
-    checkpoint_minutes  write a checkpoint every so many minutes when a folder is given; 0 never
-    """
-
-    loss: LossName = "cross_entropy"
-    negatives: int = within(4096, 0, 1_000_000)
-    negative_alpha: float = within(0.5, 0.0, 2.0)
-    logq: float = within(1.0, 0.0, 1.0)
-    exclude_seen: bool = False
-    regularization: float = within(1.0, 0.0, 1e3)
-    epochs: int = within(14, 1, 10_000)
-    batch_events: int = within(512, 1, 1_000_000)
-    order: Literal["time", "random"] = "time"
-    block_batches: int = within(64, 1, 1_000_000)
-    bptt_steps: int = within(64, 1, 100_000)
-    optimizer: OptimizerName = "adamw"
-    learning_rate: float = within(0.006, 1e-8, 10.0)
-    schedule: Literal["constant", "linear", "cosine"] = "linear"
-    warmup: float = within(0.0, 0.0, 1.0)
-    momentum: float = within(0.0, 0.0, 0.999)
-    weight_decay: float = within(0.0, 0.0, 10.0)
-    clip_norm: float = within(0.0, 0.0, 1e6)
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    patience: int = within(0, 0, 10_000)
-    seed: int = within(1, 0, 2**63 - 1)
-    threads: int = within(1, 0, 1024)
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    checkpoint_minutes: float = within(10.0, 0.0, 1e6)
+    loss: LossName = setting(
+        "cross_entropy",
+        "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items",
+    )
+    negatives: int = setting(
+        4096, "items drawn per batch, shared by all its rows, beside the in-batch ones", 0, 1_000_000
+    )
+    negative_alpha: float = setting(
+        0.5, "drawn with probability ~ count**alpha: 0 uniform, 1 by popularity", 0.0, 2.0
+    )
+    logq: float = setting(1.0, "strength of the correction of sampled cross-entropy; 0 is off", 0.0, 1.0)
+    exclude_seen: bool = setting(
+        False,
+        "items the session has seen are no negatives: where nothing is recommended twice, such as films",
+    )
+    regularization: float = setting(1.0, "bpr_max only: weight of the squared negative scores", 0.0, 1e3)
+    epochs: int = setting(14, "passes over the sessions", 1, 10_000)
+    batch_events: int = setting(512, "input events per optimizer step", 1, 1_000_000)
+    order: Literal["time", "random"] = setting("time", "time: an epoch ends with the newest sessions")
+    block_batches: int = setting(
+        64, "with order time: sessions are shuffled inside blocks of so many batches", 1, 1_000_000
+    )
+    bptt_steps: int = setting(
+        64,
+        "longest piece of a session that gradients flow through; the hidden state goes on to the next piece",
+        1,
+        100_000,
+    )
+    optimizer: OptimizerName = setting("adamw", "adagrad: one rate an item row; adamw: lazy on item rows")
+    learning_rate: float = setting(0.006, "peak learning rate", 1e-8, 10.0)
+    schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the rate falls over all steps")
+    warmup: float = setting(0.0, "share of all steps over which the rate rises from zero", 0.0, 1.0)
+    momentum: float = setting(0.0, "adagrad only: Polyak momentum", 0.0, 0.999)
+    weight_decay: float = setting(0.0, "adamw only: decoupled weight decay", 0.0, 10.0)
+    clip_norm: float = setting(0.0, "largest gradient norm of the dense weights; 0 does not clip", 0.0, 1e6)
+    precision: Literal["auto", "float32", "bfloat16"] = setting(
+        "auto",
+        "of the products of inputs and scores, with every loss; auto: bfloat16 where the machine has it in "
+        "hardware; weights and sums are float32",
+    )
+    patience: int = setting(
+        0,
+        "stop after this many epochs without a better MRR@20 on the newest 5 % of the sessions, which it is "
+        "then not trained on; a night's refit is trained on all sessions for as many epochs as were best; "
+        "0 runs all epochs",
+        0,
+        10_000,
+    )
+    seed: int = setting(1, "of weights, order of sessions, negatives and dropout", 0, 2**63 - 1)
+    threads: int = setting(
+        1,
+        "CPU threads of training: one is nearly as fast as two at 100 units, does not suffer on a busy "
+        "machine, and gives the same bits on any; 0 leaves it to torch, for wide layers",
+        0,
+        1024,
+    )
+    device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto: CUDA when there is one")
+    checkpoint_minutes: float = setting(
+        10.0, "a killed night goes on from its last checkpoint; 0 writes none", 0.0, 1e6
+    )

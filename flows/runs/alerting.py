@@ -21,7 +21,8 @@ from urllib.parse import parse_qsl, quote, urlsplit
 from pydantic import SecretStr
 
 from tasks.errors import ConfigurationError
-from tasks.settings.config import AlertsConfig, load_alerts
+from tasks.settings.config import load_alerts
+from tasks.settings.sections import AlertsConfig
 
 if TYPE_CHECKING:
     from prefect.blocks.abstract import NotificationBlock

@@ -24,7 +24,7 @@ NEXT: dict[str, str] = {
     "AuditError": "look at the rows that the check names; the staged tables broke a rule",
     "FencedError": "nothing if a newer run of this night has published; if it was a neighbouring night's, "
     "run this night again once that one has ended",
-    "ModelFailure": "look at the training log; change [training] or [model]",
+    "ModelFailure": "look at the training log; change [training] or [models]",
     "StaleError": "ask `rnnrec status`; if no run of this night goes on, run it again",
 }
 CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"

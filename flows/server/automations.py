@@ -28,7 +28,7 @@ from prefect.events.schemas.events import ResourceSpecification
 
 from flows.runs.alerting import BROKEN, channels
 from tasks.errors import ConfigurationError
-from tasks.settings.config import AlertsConfig
+from tasks.settings.sections import AlertsConfig
 
 NAME = "rnnrec: mark silent runs as crashed"
 UNBEGUN = "rnnrec: tell of runs that no worker has taken"

@@ -21,7 +21,8 @@ from rich.table import Table
 
 from tasks.errors import PipelineError
 from tasks.settings import nights
-from tasks.settings.config import AlertsConfig, Config, load_alerts, load_config
+from tasks.settings.config import Config, load_alerts, load_config
+from tasks.settings.sections import AlertsConfig
 
 FILE = Path("prefect.yaml")
 YEAR = 366  # daily times, so that summer and winter are among them

@@ -37,7 +37,7 @@ def warm_network(
     if earlier.network.config != network.config:
         raise ConfigError(
             f"warm start: expected a model of the same settings, {network.config}; "
-            f"got {earlier.network.config}. Start cold after a change of [model]"
+            f"got {earlier.network.config}. Start cold after a change of the model"
         )
     tables = network.tables()
     device = tables[ROWS].device

@@ -5,46 +5,51 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rnnrec_model.config import Settings, within
+from rnnrec_model.config import Settings, setting
 
 Cell = Literal["gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class RecurrentConfig(Settings):
-    """The network: embedding → dropout → stacked recurrent layers → dropout → feed-forward → item scores.
+    """A recurrent network: embedding, dropout, stacked recurrent layers, dropout, feed-forward layers.
 
-    cell               gru | lstm | rnn_tanh | rnn_relu (Elman 1990) | mingru (Feng et al. 2024, 2410.01201)
-    units              width of every recurrent layer
-    layers             number of recurrent layers
-    embedding          tied: input rows are the output rows (Hidasi & Karatzoglou 2018, "constrained");
-                       separate: input rows of their own; none: one-hot input straight into the first layer
-    embedding_dropout  share of embedding activations zeroed in training
-    hidden_dropout     share of hidden activations zeroed in training, after every recurrent layer
-    output_layers      feed-forward layers between the last hidden state and the scores
-    item_bias          one learnt bias per item
-    normalize          score = scale * cosine(hidden, item) instead of the inner product (NISER, 1909.04276)
-    scale              that factor; without `normalize` it is not used
-    repeat_lags        items at so many last positions of the session get a learnt addition to their score
-                       that depends on the hidden state: people come back to what they looked at (a pointer
-                       by position, after RepeatNet, Ren et al. 2019, 1812.02646); 0 for none
-    residual           every recurrent layer adds its input to its output where both are equally wide
-    layer_norm         layer normalisation after every recurrent layer
-    feed_forward       width, in times `units`, of a feed-forward block after every recurrent layer, with a
-                       residual way past it; 0 for none
+    minGRU is Feng et al. 2024 (2410.01201), tied embeddings are Hidasi & Karatzoglou 2018 ("constrained"),
+    the cosine is NISER's (1909.04276), and what recent items get is a pointer by position that depends on the
+    hidden state, after RepeatNet (Ren et al. 2019, 1812.02646).
     """
 
-    cell: Cell = "gru"
-    units: int = within(100, 1, 65_536)
-    layers: int = within(1, 1, 16)
-    embedding: Literal["tied", "separate", "none"] = "tied"
-    embedding_dropout: float = within(0.35, 0.0, 0.95)
-    hidden_dropout: float = within(0.2, 0.0, 0.95)
-    output_layers: int = within(0, 0, 8)
-    item_bias: bool = True
-    normalize: bool = True
-    scale: float = within(12.0, 1e-3, 1e4)
-    repeat_lags: int = within(8, 0, 64)
-    residual: bool = False
-    layer_norm: bool = False
-    feed_forward: int = within(0, 0, 16)
+    cell: Cell = setting("gru", "the recurrent cell: rnn is Elman's (1990), mingru is Feng et al.'s (2024)")
+    units: int = setting(100, "width of every recurrent layer", 1, 65_536)
+    layers: int = setting(1, "recurrent layers", 1, 16)
+    embedding: Literal["tied", "separate", "none"] = setting(
+        "tied",
+        "tied: input rows are the output rows; separate: input rows of their own; none: one-hot input",
+    )
+    embedding_dropout: float = setting(0.35, "share of embedding activations zeroed in training", 0.0, 0.95)
+    hidden_dropout: float = setting(
+        0.2, "share of hidden activations zeroed in training, after every recurrent layer", 0.0, 0.95
+    )
+    output_layers: int = setting(0, "feed-forward layers between the last hidden state and the scores", 0, 8)
+    item_bias: bool = setting(True, "one learnt bias per item")
+    normalize: bool = setting(
+        True, "score by the cosine of hidden state and item instead of the inner product (NISER)"
+    )
+    scale: float = setting(12.0, "factor of that cosine; not used without `normalize`", 1e-3, 1e4)
+    repeat_lags: int = setting(
+        8,
+        "items at so many last positions get a learnt addition to their score: people come back; 0 for none",
+        0,
+        64,
+    )
+    residual: bool = setting(
+        False, "every recurrent layer adds its input to its output where both are equally wide"
+    )
+    layer_norm: bool = setting(False, "layer normalisation after every recurrent layer")
+    feed_forward: int = setting(
+        0,
+        "width, in times `units`, of a feed-forward block after every recurrent layer, with a residual way "
+        "past it; 0 for none",
+        0,
+        16,
+    )

@@ -16,18 +16,17 @@ import pyarrow as pa
 from pyarrow import compute, parquet
 
 from tasks.errors import ConfigurationError
-from tasks.models.training import model_failures
+from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
 from tasks.settings.config import Config
 
 if TYPE_CHECKING:
+    from rnnrec_model.contract import EpochReport
     from rnnrec_model.scorer import Scorer
-    from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-GRU = "gru"
 HIDDEN = {"": 200, "_hiding_all": None}  # published numbers of long sequences hide the newest 200
 
 
@@ -37,7 +36,7 @@ class Question:
 
     train: Path
     test: Path
-    models: tuple[str, ...] = (GRU, "markov", "popularity")
+    models: tuple[str, ...] = ("recurrent", "markov", "popularity")
     protocol: str = "sessions"
     split_column: str = ""
     train_split: tuple[str, ...] = ("train",)
@@ -49,6 +48,7 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     from rnnrec_model.vocabulary import Vocabulary
 
     measure = _choose(PROTOCOLS, "--protocol", question.protocol)
+    chosen = {name: cfg.model(name) for name in question.models}
     train_lists, test_lists = _read(question)
     with model_failures("evaluating"):
         vocabulary = Vocabulary.build(train_lists.flatten())
@@ -66,7 +66,10 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
         "models": models,
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
         "seed": cfg.training.seed,
-        "config": {"model": cfg.model.as_dict(), "training": cfg.training.as_dict()},
+        "config": {
+            "models": {name: one.as_dict() for name, one in chosen.items()},
+            "training": cfg.training.as_dict(),
+        },
     }
 
 
@@ -108,30 +111,16 @@ def _measure_one(
 
     sessions = Sessions.from_arrow(train_lists, vocabulary, min_length=2)
     started = time.perf_counter()
-    scorer, passes = _fit(cfg, name, sessions, vocabulary)
+    fitted = fit(cfg, name, sessions, vocabulary, on_epoch=_say_epoch)
     training = time.perf_counter() - started
-    found = measure(cfg, scorer, test_lists)
+    found = measure(cfg, fitted.scorer, test_lists)
     log.info("%s: trained in %.1f s, ranked in %.1f s", name, training, found["evaluation_seconds"])
-    events = passes * len(sessions.items)
+    events = max(1, len(fitted.history)) * len(sessions.items)
     return {"training_seconds": training, "events_per_second": events / max(training, 1e-9), **found}
 
 
-def _fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary) -> tuple[Scorer, int]:
-    """(the fitted model, passes over the data)."""
-    from rnnrec_model.models import MODELS, Fitting
-
-    if name != GRU:
-        counting = {one: kind for one, kind in MODELS.items() if one != "recurrent"}
-        kind = _choose(counting, "--models", name, also=GRU)
-        return kind.fit(kind.settings(), sessions, vocabulary).scorer, 1
-    fitting = Fitting(
-        training=cfg.training,
-        on_epoch=lambda report: log.info(
-            "epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second
-        ),
-    )
-    fitted = MODELS["recurrent"].fit(cfg.model, sessions, vocabulary, fitting)
-    return fitted.scorer, len(fitted.history)
+def _say_epoch(report: EpochReport) -> None:
+    log.info("epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second)
 
 
 def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
@@ -194,8 +183,7 @@ def _result(metrics: dict[str, float], predictions: int, seconds: float) -> dict
     }
 
 
-def _choose(table: dict[str, Any], option: str, name: str, also: str = "") -> Any:
+def _choose(table: dict[str, Any], option: str, name: str) -> Any:
     if name not in table:
-        known = ", ".join(sorted({*table, *([also] if also else [])}))
-        raise ConfigurationError(f"{option}: expected one of {known}; got {name!r}")
+        raise ConfigurationError(f"{option}: expected one of {', '.join(sorted(table))}; got {name!r}")
     return table[name]

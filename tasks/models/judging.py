@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tasks.errors import EmptyNightError
-from tasks.models.training import model_failures
+from tasks.models.training import fit, model_failures
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store.pins import Reads
@@ -78,14 +78,12 @@ def judge(
 
 def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -> dict[str, Scorer]:
     """The baselines of the configuration, fitted on what the challenger was trained on."""
-    from rnnrec_model.models import MODELS
     from rnnrec_model.sessions import Sessions
 
     names = dict.fromkeys(("popularity", *cfg.evaluation.baselines))  # the gate always needs popularity
     rows = splitting.train_sessions(cfg, night, reads)
     sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
-    kinds = {name: MODELS[name] for name in names}
-    return {name: kind.fit(kind.settings(), sessions, vocabulary).scorer for name, kind in kinds.items()}
+    return {name: fit(cfg, name, sessions, vocabulary).scorer for name in names}
 
 
 def _verdict(

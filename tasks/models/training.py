@@ -21,7 +21,9 @@ from tasks.settings.config import Config
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
-    from rnnrec_model.contract import EpochReport
+    from rnnrec_model.contract import EpochReport, Fitted
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +37,8 @@ class TrainedModel:
     files     sha256 of each file of the model
     history   one mapping an epoch: epoch, loss, events, seconds, events_per_second, validation
     days      which days it has seen, in words
-    epochs    how many of `training.epochs` the model has seen; fewer where `training.patience` found the best
+    epochs    how many of `training.epochs` the model has seen: fewer where `training.patience` found the
+              best, none where it is not fitted by epochs
     """
 
     folder: Path
@@ -70,7 +73,6 @@ def _fit(
     days: str,
     stop_after: int | None = None,
 ) -> TrainedModel:
-    from rnnrec_model.models import MODELS, Fitting
     from rnnrec_model.saving import save
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -84,19 +86,32 @@ def _fit(
     with model_failures(f"training the {name}"):
         vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
         sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
-        fitting = Fitting(
-            training=cfg.training, checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg),
-            stop_after=stop_after,
+        fitted = fit(
+            cfg, cfg.gate.challenger, sessions, vocabulary,
+            checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg), stop_after=stop_after,
         )  # fmt: skip
-        trained = MODELS["recurrent"].fit(cfg.model, sessions, vocabulary, fitting)
-    folder = _fresh_folder(work / name)
-    files = save(trained.scorer, folder)
+        folder = _fresh_folder(work / name)
+        files = save(fitted.scorer, folder)
     history = tuple(
-        asdict(report) | {"events_per_second": report.events_per_second} for report in trained.history
+        asdict(report) | {"events_per_second": report.events_per_second} for report in fitted.history
     )
     seconds = time.perf_counter() - started
     events, items = int(sessions.lengths.sum()), len(vocabulary)
-    return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, trained.epochs)
+    return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, fitted.epochs)
+
+
+def fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:
+    """Fit the model that the configuration calls so, to sessions that are given oldest first.
+
+    how   what a fit may use beside them (`rnnrec_model.contract.Fitting`): checkpoint, on_epoch, ...
+    Raises ConfigurationError where no model is called so, ModelError where it cannot be fitted.
+    """
+    from rnnrec_model import models
+    from rnnrec_model.contract import Fitting
+
+    chosen = cfg.model(name)
+    fitting = Fitting(training=cfg.training, **how)
+    return models.find(chosen.kind).fit(chosen.settings, sessions, vocabulary, fitting)
 
 
 def _progress(name: str, cfg: Config) -> Any:

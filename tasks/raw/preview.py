@@ -18,9 +18,10 @@ from typing import Any
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
 from tasks.raw import columnar, delimited, ingestion, lines, samples, settled, sources
 from tasks.raw.sources import Source
-from tasks.settings.config import Columns, Config
+from tasks.settings.config import Config
 from tasks.settings.days import clock, window
 from tasks.settings.guesses import closest
+from tasks.settings.sections import Columns
 from tasks.store import duck
 from tasks.store.store import Store
 

@@ -18,7 +18,8 @@ import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.raw import columnar, delimited, lines, log_files
-from tasks.settings.config import Columns, Config
+from tasks.settings.config import Config
+from tasks.settings.sections import Columns
 from tasks.store import duck
 
 FORMATS = {

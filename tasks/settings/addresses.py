@@ -1,4 +1,4 @@
-"""Addresses of services: which part may be shown, and whether one holds a secret.
+"""What may be shown of addresses and of what came in their place, and whether there is a secret in it.
 
 Settings are logged with every run and stand in messages, so an address in them has no password and no token:
 secrets come from the environment. What is refused is not repeated.
@@ -13,6 +13,7 @@ CREDENTIAL = re.compile(
     r"password|passwd|passphrase|secret|token|credential|(pass|passcode|pwd|pw|key|auth|authorization"
     r"|signature|sig|jwt|bearer)$"
 )
+Location = tuple[int | str, ...]  # keys of the sections down to a setting
 HARMLESS = ("passfile", "sslkey")  # PostgreSQL's: names of files
 
 
@@ -59,3 +60,18 @@ def _has_odd_port(where: str) -> bool:
 
 def _is_credential(name: str) -> bool:
     return name.lower() not in HARMLESS and CREDENTIAL.search(name.lower()) is not None
+
+
+def came(location: Location, value: object, guess: str = "") -> str:
+    """What came, unless it may be a secret."""
+    if _may_be_secret(location, value):
+        return "what came is not shown, as it may hold a secret"
+    return f"got {value!r}{guess}"
+
+
+def _may_be_secret(location: Location, value: object) -> bool:
+    return (
+        location[:1] == ("alerts",)
+        or location in (("registry",), ("registry", "tracking_uri"))
+        or "://" in repr(value)
+    )

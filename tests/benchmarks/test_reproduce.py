@@ -14,10 +14,9 @@ import torch
 import tuning
 
 from rnnrec_model.config import TrainingConfig
-from rnnrec_model.recurrent.settings import RecurrentConfig
 from tasks.settings.config import Config
 
-SMALL = ("model.units=8", "training.epochs=2", "training.negatives=4", "training.device=cpu")
+SMALL = ("models.recurrent.units=8", "training.epochs=2", "training.negatives=4", "training.device=cpu")
 Run = Callable[..., dict[str, Any]]
 
 
@@ -57,7 +56,7 @@ def run(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_every_model_is_ranked_on_the_same_predictions(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     results = run()
-    names = {"gru", "popularity", "session_popularity", "markov", "sequential_rules", "vsknn"}
+    names = {"recurrent", "popularity", "session_popularity", "markov", "sequential_rules", "vsknn"}
     assert set(results["models"]) == names
     assert {model["predictions"] for model in results["models"].values()} == {8}  # 4 sessions of 3 clicks
     assert results["models"]["markov"]["metrics"]["recall_at_5"] == 1.0
@@ -70,18 +69,18 @@ def test_the_result_names_protocol_source_and_data(run: Run) -> None:
     assert results["title"] == "RecSys Challenge 2015 (YooChoose)"
     assert "last 24 hours are the test" in results["protocol"]
     assert results["tally"]["test"] == {"events": 12, "sessions": 4, "items": 3}
-    assert results["config"]["model"]["units"] == 8
+    assert results["config"]["models"]["recurrent"]["units"] == 8
 
 
 def test_seeds_are_averaged_and_each_run_is_kept(run: Run) -> None:
-    gru = run("--models", "gru", "--seeds", "1", "2")["models"]["gru"]
+    gru = run("--models", "recurrent", "--seeds", "1", "2")["models"]["recurrent"]
     first, second = (one["metrics"]["mrr_at_20"] for one in gru["runs"])
     assert gru["metrics"]["mrr_at_20"] == pytest.approx((first + second) / 2)
     assert gru["spread"]["mrr_at_20"] == pytest.approx(abs(first - second) / 2**0.5)
 
 
 def test_tuning_keeps_every_trial_best_first_and_leaves_given_settings_alone(run: Run) -> None:
-    results = run("--models", "gru", "--tune", "3")
+    results = run("--models", "recurrent", "--tune", "3")
     values = [trial["mrr_at_20"] for trial in results["trials"]]
     assert len(values) == 3
     assert values == sorted(values, reverse=True)
@@ -113,7 +112,7 @@ def test_a_search_measures_the_preset_first_and_scales_its_numbers() -> None:
         asked.append(dict(settings))
         return -abs(settings.get("training.learning_rate", 1.0) - 0.16)
 
-    preset = Config(model=RecurrentConfig(), training=TrainingConfig(learning_rate=0.1, batch_events=100))
+    preset = Config(training=TrainingConfig(learning_rate=0.1, batch_events=100))
     found = tuning.search(preset, 20, measure, fixed={"training.epochs"})
     assert asked[0] == {}
     assert found[0].settings["training.learning_rate"] == pytest.approx(0.16)

@@ -9,11 +9,15 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
+from flows.template import with_tables
+from rnnrec_model.models import MODELS
 from tasks.errors import ConfigurationError
+from tasks.settings.catalogue import sections
 from tasks.settings.config import Config, load_config
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
 RANGE = r"(?P<open>above )?(?P<low>-?[\d.,e-]+) to (?P<high>[\d.,e-]+)"
+HEAD = "| key | default | allowed | meaning |"
 TOGETHER = {
     "sessions.min_length": {"sessions.max_length": 100_000},
     "recommendations.active_days": {"sessions.window_days": 3660},
@@ -24,8 +28,8 @@ def documented() -> dict[str, tuple[str, str]]:
     """Dotted key to (default, allowed), as the tables list them."""
     found: dict[str, tuple[str, str]] = {}
     for section, text in re.findall(r"^### ([\w.]+)\n(.*?)(?=^#|\Z)", PAGE, flags=re.DOTALL | re.MULTILINE):
-        head, _, *rows = [line for line in text.splitlines() if line.startswith("|")]
-        assert head == "| key | default | allowed | meaning |"
+        head, _, *rows = [line for line in text.splitlines() if line.startswith("|")] or [HEAD, ""]
+        assert head == HEAD
         for row in rows:
             key, default, allowed, meaning = (cell.strip() for cell in row.strip("|").split("|"))
             assert meaning, key
@@ -33,23 +37,27 @@ def documented() -> dict[str, tuple[str, str]]:
     return found
 
 
+def everything() -> dict[str, Any]:
+    """All settings as plain values, of every kind of model too."""
+    kinds = {name: kind.settings().as_dict() for name, kind in MODELS.items()}
+    return Config().as_dict() | {"models": kinds}
+
+
 def defaults(tree: dict[str, Any] | None = None, above: str = "") -> dict[str, str]:
     """Dotted key to its default as the configuration file writes it."""
     found: dict[str, str] = {}
-    for key, value in (Config().as_dict() if tree is None else tree).items():
-        found |= defaults(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: _toml(value)}
+    for key, value in (everything() if tree is None else tree).items():
+        found |= (
+            defaults(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: json.dumps(value)}
+        )
     return found
-
-
-def _toml(value: Any) -> str:
-    return json.dumps(value)
 
 
 def kind(key: str) -> Any:
     """The type of a setting."""
     *sections, name = key.split(".")
-    owner: Any = Config()
-    for section in sections:
+    owner: Any = MODELS[sections[1]].settings() if sections[0] == "models" else Config()
+    for section in sections if sections[0] != "models" else []:
         owner = getattr(owner, section)
     return get_type_hints(type(owner))[name]
 
@@ -101,7 +109,14 @@ def test_the_shown_error_is_the_one_that_comes(tmp_path: Path, monkeypatch: pyte
     assert "\n".join("    " + line for line in str(error.value).splitlines()) in PAGE
 
 
-def test_the_baselines_named_are_those_that_can_be_had() -> None:
-    from rnnrec_model.models import MODELS
+def test_the_kinds_of_models_named_are_those_of_the_table() -> None:
+    [named] = re.findall(r"Kinds are (.*?), and those of", " ".join(PAGE.split()))
+    assert re.findall(r"`(\w+)`", named) == list(MODELS)
 
-    assert set(re.findall(r"`(\w+)`", documented()["evaluation.baselines"][1])) == set(MODELS) - {"recurrent"}
+
+def test_the_page_says_of_each_setting_what_stands_beside_it() -> None:
+    assert with_tables(PAGE) == PAGE, "write it anew: python -m flows.template"
+    heads = dict(re.findall(r"^### ([\w.]+)\n\n(.*(?:\n.+)*)", PAGE, flags=re.MULTILINE))
+    said = {one.name: one.meaning.rstrip(".") for one in sections()}
+    page = {name: " ".join(text.split()) for name, text in heads.items()}
+    assert [name for name, meaning in said.items() if not page[name].startswith(meaning)] == []

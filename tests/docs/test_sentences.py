@@ -146,8 +146,10 @@ def test_an_override_is_read_as_toml_and_as_text_where_it_is_none(tmp_path: Path
     assert '`lstm` is text, `3` a number, `"3"` text again' in FLAT["configuration"]
     path = tmp_path / "rnnrec.toml"
     path.touch()
-    cfg = load_config(path, {"model.cell": "lstm", "training.epochs": "3", "evaluation.cutoffs": "[10, 20]"})
-    assert (cfg.model.cell, cfg.training.epochs, cfg.evaluation.cutoffs) == ("lstm", 3, (10, 20))
+    given = {"models.recurrent.cell": "lstm", "training.epochs": "3", "evaluation.cutoffs": "[10, 20]"}
+    cfg = load_config(path, given)
+    assert cfg.model("recurrent").as_dict()["cell"] == "lstm"
+    assert (cfg.training.epochs, cfg.evaluation.cutoffs) == (3, (10, 20))
     with pytest.raises(ConfigurationError):
         load_config(path, {"training.epochs": '"3"'})
 

@@ -20,7 +20,7 @@ from flows.server.surroundings import prepare
 DAYS = [date(2026, 3, 1) + timedelta(days=n) for n in range(5)]
 SETTINGS: dict[str, dict[str, Any]] = {
     "sessions": {"window_days": 3},
-    "model": {"units": 16},
+    "models.recurrent": {"units": 16},
     "training": {"epochs": 12, "negatives": 64, "batch_events": 128, "device": "cpu"},
     "recommendations": {"k": 5, "active_days": 2},
     "warehouse": {"threads": 1, "memory_gb": 1.0},

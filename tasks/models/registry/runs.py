@@ -40,7 +40,8 @@ def log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts:
     try:
         _log_values(client, run_id, facts)
         client.log_dict(run_id, facts.config, "config.json")
-        client.log_figure(run_id, _learning_curve(facts.history), "learning_curve.png")
+        if facts.history:
+            client.log_figure(run_id, _learning_curve(facts.history), "learning_curve.png")
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             model = package(folder, Path(scratch) / MODEL)
             set_access(cfg, model)  # MLflow copies files with their modes
@@ -106,18 +107,27 @@ def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:
     from mlflow.entities import Metric, Param
 
     at = now()
-    params = [
-        Param(f"{section}.{key}", json.dumps(value) if not isinstance(value, str) else value)
-        for section, values in facts.config.items()
-        for key, value in values.items()
-    ]
+    params = [Param(name, value) for name, value in _flat(facts.config).items()]
     metrics = [
         Metric(f"{model}.{name}", float(value), at, 0)
         for model, values in facts.metrics.items()
         for name, value in values.items()
     ]
     curve = [Metric("training.loss", float(one["loss"]), at, int(one["epoch"])) for one in facts.history]
-    client.log_batch(run_id, metrics=metrics + curve, params=params)
+    client.log_batch(run_id, metrics=metrics + curve)
+    for start in range(0, len(params), 100):  # what one request may hold
+        client.log_batch(run_id, params=params[start : start + 100])
+
+
+def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
+    """Dotted key of each setting to its value, as text."""
+    found: dict[str, str] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            found |= _flat(value, f"{above}{key}.")
+        else:
+            found[above + key] = value if isinstance(value, str) else json.dumps(value)
+    return found
 
 
 def _learning_curve(history: tuple[dict[str, Any], ...]) -> Any:

@@ -18,7 +18,8 @@ import pytest
 from flows.cli import main
 from tasks.models import registry
 from tasks.publishing import publications, readers
-from tasks.settings.config import Config, WarehouseConfig, load_config
+from tasks.settings.config import Config, load_config
+from tasks.settings.sections import WarehouseConfig
 from tasks.store import delta
 from tasks.store.store import Store
 

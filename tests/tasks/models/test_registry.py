@@ -20,7 +20,8 @@ import pytest
 from tasks.errors import RegistryError, WarehouseError
 from tasks.models import registry
 from tasks.models.registry import Facts, Version
-from tasks.settings.config import Config, WarehouseConfig
+from tasks.settings.config import Config
+from tasks.settings.sections import WarehouseConfig
 from tasks.store import durable
 
 FRIDAY, SATURDAY, SUNDAY = date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)

@@ -24,7 +24,7 @@ def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger
     draw = random.Random(7)
     lists = [[draw.randrange(12) for _ in range(5)] for _ in range(60)]
     cfg = make_config(
-        model={"units": 8},
+        models={"recurrent": {"units": 8}},
         training={"epochs": 12, "patience": 1, "batch_events": 16, "negatives": 4, "device": "cpu"},
     )
     monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists[:40]}))

@@ -12,7 +12,8 @@ import pytest
 
 from tasks.errors import AuditError
 from tasks.publishing import audits, publications, publishing
-from tasks.settings.config import Config, RecommendationsConfig, SessionsConfig
+from tasks.settings.config import Config
+from tasks.settings.sections import RecommendationsConfig, SessionsConfig
 from tasks.store import delta, pins
 from tasks.store.store import Store
 

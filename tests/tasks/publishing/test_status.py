@@ -10,7 +10,8 @@ import pytest
 
 from tasks.errors import ConfigurationError, SourceError
 from tasks.publishing import attempts, publications, readers, status
-from tasks.settings.config import Config, EventsConfig
+from tasks.settings.config import Config
+from tasks.settings.sections import EventsConfig
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY

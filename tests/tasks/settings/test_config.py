@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from rnnrec_model.config import BaselineName, MetricName
+from rnnrec_model.config import MetricName
 from tasks.errors import ConfigurationError
 from tasks.settings.config import Config, load_config
 
@@ -50,6 +50,26 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[gate]\nmetric = 'mrr_at_50'", r"gate\.metric: expected one of recall_at_5, .*got 'mrr_at_50'"),
         ("[evaluation]\ncutoffs = [10]", r"gate\.metric: expected one of .*mrr_at_10.*got 'mrr_at_20'"),
         ("[evaluation]\nbaselines = ['markof']", r"evaluation\.baselines\.0: .*; did you mean 'markov'\?"),
+        ("[evaluation]\nbaselines = ['champion']", r"evaluation\.baselines\.0: expected one of recurrent"),
+        (
+            "[gate]\nchallenger = 'gru'",
+            r"gate\.challenger: expected one of recurrent, popularity.*; got 'gru'",
+        ),
+        ("[models.x]\nkind = 'vsknm'", r"models\.x\.kind: expected one of .*; did you mean 'vsknn'\?"),
+        ("[models.gru]\nunits = 3", r"models\.gru\.kind: expected one of recurrent, .*; got 'gru'"),
+        ("[models.vsknn]\nsampel = 3", r"models\.vsknn\.sampel: unknown key; .*did you mean 'sample'\?"),
+        (
+            "[models.x]\nkind = 'vsknn'\nunits = 3",
+            r"models\.x\.units: unknown key; expected one of kind, idf",
+        ),
+        ("[models.vsknn]\nsample = 0", r"models\.vsknn\.sample: expected a number from 1 to .*; got 0"),
+        ("[models.markov]\nsample = 0", r"models\.markov\.sample: unknown key; expected one of kind"),
+        ("[models.recurrent]\nunits = '3'", r"models\.recurrent\.units: .*valid integer; got '3'"),
+        ("[models.champion]\nkind = 'vsknn'", r"models\.champion: expected a name in small letters"),
+        ("[models.'My model']\nkind = 'vsknn'", r"models\.My model: expected a name in small letters"),
+        ("[models]\nrecurrent = 3", r"models\.recurrent: expected a section with the settings .*; got 3"),
+        ("models = 3", r"models: expected a section for each model, as in \[models\.recurrent\]; got 3"),
+        ("[model]\nunits = 3", r"model: is called models\.recurrent now; write \[models\.recurrent\]"),
         ("[recommendations]\nactive_days = 9", r"active_days: expected at most sessions\.window_days = 7"),
         ("[events.columns]\nuser_id = ''", r"events\.columns\.user_id: .*; got ''"),
         (
@@ -90,7 +110,9 @@ def test_a_secret_in_the_registry_s_section_is_refused_and_not_repeated(tmp_path
     assert "hunter2" not in str(refused.value)
 
 
-@pytest.mark.parametrize("key", ["events.timezone", "gate.metric", "model.cell", "sessions.repeats"])
+@pytest.mark.parametrize(
+    "key", ["events.timezone", "gate.metric", "models.recurrent.cell", "sessions.repeats"]
+)
 def test_an_address_where_none_belongs_is_not_repeated(tmp_path, key):
     with pytest.raises(ConfigurationError, match=f"{key}: .*; what came is not shown") as refused:
         load_config(written(tmp_path, ""), {key: "https://me:hunter2@host/x"})
@@ -111,7 +133,7 @@ def test_a_whole_section_that_is_an_address_is_not_repeated(tmp_path):
         "events.columns.user_id",
         "events.format",
         "gate.metric",
-        "model.cell",
+        "models.recurrent.cell",
         "training.epochs",
         "registry.model_name",
         "alerts.slack_env",
@@ -161,12 +183,32 @@ def test_active_days_that_are_left_out_are_as_many_as_the_window_allows(tmp_path
     assert load_config(written(tmp_path, "[sessions]\nwindow_days = 3")).sessions.window_days == 3
 
 
-def test_the_names_by_which_settings_are_checked_are_those_of_the_models_and_metrics():
-    from rnnrec_model.models import MODELS
+def test_the_names_by_which_settings_are_checked_are_those_of_the_metrics():
     from rnnrec_model.ranking.metrics import METRICS
 
-    assert tuple(MODELS) == ("recurrent", *get_args(BaselineName))
     assert tuple(METRICS) == get_args(MetricName)
+
+
+def test_a_model_without_a_section_has_all_defaults_and_one_with_a_section_its_own(tmp_path):
+    cfg = load_config(written(tmp_path, "[models.wide]\nkind = 'recurrent'\nunits = 256"))
+    assert cfg.model("recurrent").as_dict()["units"] == 100
+    assert cfg.model("wide").as_dict() == cfg.model("recurrent").as_dict() | {"units": 256}
+    assert cfg.model("markov").as_dict() == {"kind": "markov"}
+
+
+def test_an_override_of_a_model_needs_no_section_in_the_file(tmp_path):
+    cfg = load_config(written(tmp_path, ""), {"models.recurrent.units": "64", "gate.challenger": "vsknn"})
+    assert cfg.model("recurrent").as_dict()["units"] == 64
+    assert cfg.gate.challenger == "vsknn"
+
+
+def test_models_that_no_night_uses_are_in_no_digest(tmp_path):
+    here = load_config(written(tmp_path, "")).digest()
+    assert load_config(written(tmp_path, "[models.wide]\nkind = 'recurrent'")).digest() == here
+    unused, used = {"models.vsknn.sample": 7}, {"models.recurrent.units": 7}
+    assert load_config(written(tmp_path, ""), unused).digest() == here
+    assert load_config(written(tmp_path, ""), used).digest() != here
+    assert load_config(written(tmp_path, ""), {"gate.challenger": "vsknn"}).digest() != here
 
 
 def test_loading_a_configuration_imports_nothing_heavy():
@@ -189,8 +231,8 @@ def test_every_wrong_setting_is_told_with_its_key_once_whichever_way_it_is_wrong
         "training.epochs": 0,
         "training.loss": "bce",
         "training.units": 3,
-        "model.layers": 99,
-        "model.scale": "wide",
+        "models.recurrent.layers": 99,
+        "models.recurrent.scale": "wide",
         "gate.metric": "mrr",
         "sessions.max_length": 2,
         "sessions.min_length": 9,
@@ -239,9 +281,6 @@ def test_the_digest_changes_with_a_setting_and_not_with_the_folder(tmp_path):
     assert load_config(here).digest() != load_config(here, {"training.epochs": 3}).digest()
 
 
-def test_the_file_in_the_repository_is_valid_and_complete():
+def test_the_file_in_the_repository_is_valid_and_says_nothing_but_defaults():
     cfg = load_config(ROOT / "rnnrec.toml")
-    for section, settings in cfg.as_dict().items():
-        text = (ROOT / "rnnrec.toml").read_text()
-        assert f"[{section}" in text
-        assert all(key in text for key in settings)
+    assert cfg.as_dict() == Config().as_dict()

@@ -1,0 +1,95 @@
+"""The models that the configuration speaks of: a section a model, or a kind by its own name.
+
+[models.recurrent]      kind: recurrent, as it is called
+units = 64
+
+[models.wide]           a second one of the same kind
+kind = "recurrent"
+units = 256
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from rnnrec_model import models
+from rnnrec_model.config import Settings
+from rnnrec_model.errors import ConfigError
+from tasks.settings.addresses import came
+from tasks.settings.guesses import did_you_mean
+from tasks.settings.sections import refuse, section_of
+
+ROLES = ("challenger", "champion")  # what the tables call tonight's model and the published one
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """What a model is: its kind, by which the model library has it, and the settings of that kind."""
+
+    kind: str
+    settings: Settings
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return {"kind": self.kind, **self.settings.as_dict()}
+
+
+def named(name: str, sections: Mapping[str, NamedModel]) -> NamedModel:
+    """The model of this name: its section's, or the kind's that is called so, with all its defaults.
+
+    Raises ValueError where there is neither.
+    """
+    if name in sections:
+        return sections[name]
+    return NamedModel(name, _settings(name, [*sections, *models.names()])())
+
+
+def settings_of(kind: object) -> type[Settings]:
+    """What can be set about a kind of model. Raises ValueError where there is no such kind."""
+    try:
+        return _settings(kind, models.names())
+    except ValueError as error:
+        raise ValueError(f"kind: {error}") from None
+
+
+def _with_kinds(sections: object) -> object:
+    """Every section with its kind, which is its name where it says none."""
+    if not isinstance(sections, Mapping):
+        raise ValueError("expected a section for each model, as in [models.recurrent]")
+    refuse(
+        [
+            f"{name}: expected a name in small letters, digits and _, and neither of {', '.join(ROLES)}"
+            for name in sections
+            if name in ROLES or not re.fullmatch(r"[a-z][a-z0-9_]*", name)
+        ]
+    )
+    return {name: {"kind": name} | one if isinstance(one, dict) else one for name, one in sections.items()}
+
+
+def _model(section: object) -> NamedModel:
+    if isinstance(section, NamedModel):
+        return section
+    if not isinstance(section, dict):
+        raise ValueError("expected a section with the settings of a model")
+    kind, given = section["kind"], {key: value for key, value in section.items() if key != "kind"}
+    settings = settings_of(kind)
+    return NamedModel(kind, settings(**section_of(settings).model_validate(given).model_dump()))
+
+
+def _settings(kind: object, known: Sequence[str]) -> type[Settings]:
+    if kind not in models.names():
+        guess = did_you_mean(kind, known) if isinstance(kind, str) else ""
+        told = came((), kind, guess)
+        raise ValueError(f"expected one of {', '.join(dict.fromkeys(known))}; {told}")
+    try:
+        return models.find(str(kind)).settings
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
+
+
+Models = Annotated[dict[str, Annotated[Any, BeforeValidator(_model)]], BeforeValidator(_with_kinds)]

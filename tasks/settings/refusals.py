@@ -1,0 +1,69 @@
+"""What is said of wrong settings: each with its key, what was expected, what came, unless it is a secret."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from tasks.errors import ConfigurationError
+from tasks.settings.addresses import Location, came, without_users
+from tasks.settings.guesses import did_you_mean
+from tasks.settings.models import settings_of
+from tasks.settings.sections import section_of
+
+RENAMED = {"model": "models.recurrent"}
+
+
+def refusal(path: Path, wrong: Sequence[str]) -> ConfigurationError:
+    """All that is wrong with a file, a line each."""
+    told = map(without_users, wrong)  # our own words too may quote what came
+    return ConfigurationError("\n  ".join([f"{path}: {len(wrong)} wrong setting(s)", *told]))
+
+
+def explain(error: ValidationError, sections: type[BaseModel], tree: Mapping[str, Any]) -> list[str]:
+    """A line for each wrong setting.
+
+    sections   the whole configuration's type
+    tree       what was given
+    """
+    lines = []
+    for problem in error.errors(include_url=False):
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"{key}: {_unknown(problem['loc'], sections, tree)}")
+        elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
+            # a whole section is no answer to what came: our own words say it, and each of them the key
+            lines += [f"{key}.{said}" for said in str(problem["ctx"]["error"]).splitlines()]
+        else:
+            guess = _choice_meant(problem["input"], problem.get("ctx", {}))
+            said = problem["ctx"]["error"] if problem["type"] == "value_error" else problem["msg"]
+            lines.append(f"{key}: {said}; {came(problem['loc'], problem['input'], guess)}")
+    return lines
+
+
+def _unknown(location: Location, sections: type[BaseModel], tree: Mapping[str, Any]) -> str:
+    new = RENAMED.get(str(location[0])) if len(location) == 1 else None
+    if new:
+        return f"is called {new} now; write [{new}], or --set {new}.KEY=VALUE"
+    known = _known_keys(location, sections, tree)
+    return f"unknown key; expected one of {', '.join(known)}{did_you_mean(str(location[-1]), known)}"
+
+
+def _known_keys(location: Location, sections: type[BaseModel], tree: Mapping[str, Any]) -> list[str]:
+    if location[0] == "models":
+        section = tree["models"][location[1]]
+        return ["kind", *sorted(section_of(settings_of(section.get("kind", location[1]))).model_fields)]
+    present: Any = sections()
+    for part in location[:-1]:
+        present = getattr(present, str(part), present)
+    known = type(present).model_fields if isinstance(present, BaseModel) else vars(present)
+    return sorted(name for name in known if name != "base")
+
+
+def _choice_meant(value: object, context: Mapping[str, Any]) -> str:
+    choices = re.findall(r"'(\w+)'", str(context.get("expected", "")))
+    return did_you_mean(value, choices) if isinstance(value, str) else ""

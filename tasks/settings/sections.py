@@ -1,0 +1,346 @@
+"""The sections of rnnrec.toml: each key with its type, default, range and meaning, and what fits together.
+
+What is said here of a key is said nowhere else: the file that `rnnrec init` writes and the tables of
+docs/configuration.md come from it (`catalogue.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Literal, get_type_hints
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    create_model,
+    field_validator,
+    model_validator,
+)
+
+from rnnrec_model.config import expected
+from tasks.settings import addresses, zones
+
+DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
+VARIABLE = "name of a variable"
+
+
+class Section(BaseModel):
+    """A section of the file: frozen, without unknown keys, its values of the very types."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+def setting(default: Any, meaning: str, *, allowed: str = "", **limits: Any) -> Any:
+    """A key of a section.
+
+    meaning   for whoever writes the file
+    allowed   what it may be, in words, where type and limits do not tell
+    limits    as pydantic's Field takes them
+    """
+    extra: Any = {"allowed": allowed} if allowed else None
+    return Field(default=default, description=meaning, json_schema_extra=extra, **limits)
+
+
+def checked(settings: type) -> BeforeValidator:
+    """Validate a settings dataclass of the model library as strictly as our own sections."""
+
+    def build(value: object) -> object:
+        if isinstance(value, settings):
+            return value
+        return settings(**section_of(settings).model_validate(value).model_dump())
+
+    return BeforeValidator(build)
+
+
+def section_of(settings: type) -> type[Section]:
+    """The section that such a dataclass is written as."""
+    fields: dict[str, Any] = {
+        name: (Annotated[kind, AfterValidator(_within(settings, name))], getattr(settings, name))
+        for name, kind in get_type_hints(settings).items()
+    }
+    return create_model(settings.__name__, __base__=Section, **fields)
+
+
+def _within(settings: type, name: str) -> Callable[[Any], Any]:
+    """What passes on a value that this setting may have."""
+
+    def check(value: Any) -> Any:
+        wrong = expected(settings, name, value)
+        if wrong:
+            raise ValueError(wrong)
+        return value
+
+    return check
+
+
+def refuse(wrong: Sequence[str]) -> None:
+    """All that is wrong with a whole section; each line begins with the key."""
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+class Columns(Section):
+    """Names of your columns (keys, for NDJSON)."""
+
+    user_id: str = setting("user_id", "who", min_length=1)
+    item_id: str = setting("item_id", "met what", min_length=1)
+    timestamp: str = setting("timestamp", "when", min_length=1)
+    session_id: str = setting(
+        "", "empty: sessions are cut by inactivity; else a session is what has the same user and id"
+    )
+
+    @model_validator(mode="after")
+    def _each_its_own(self) -> Columns:
+        owner: dict[str, str] = {}
+        for key, name in self.model_dump().items():
+            owner.setdefault(name, key)
+        refuse(
+            [
+                f"{key}: expected a column of its own; {name!r} is named by {owner[name]} too"
+                for key, name in self.model_dump().items()
+                if name and owner[name] != key
+            ]
+        )
+        return self
+
+
+class EventsConfig(Section):
+    """Where the raw logs lie, and how to read them."""
+
+    sources: tuple[str, ...] = setting(
+        ("logs/*.ndjson",),
+        "globs of log files, `**` for folders in between; each has to match a file",
+        allowed="at least one text",
+        min_length=1,
+        strict=False,
+    )
+    format: Literal["auto", "parquet", "csv", "ndjson"] = setting(
+        "auto",
+        "auto: by each file's name: .parquet .pq, .csv .tsv, .ndjson .jsonl .json .log; text also with .gz",
+    )
+    columns: Columns = Columns()
+    timestamp_unit: Literal["auto", "s", "ms", "us", "iso"] = setting(
+        "auto", "unit of numbers; auto tells by their size, and takes ISO text too"
+    )
+    timezone: str = setting(
+        "UTC",
+        "IANA name: a day and a night are local days there; times without an offset are read as UTC "
+        "all the same",
+        allowed="IANA name",
+    )
+    max_reject_share: float = setting(
+        0.05, "more refused lines than this share, and the night ends with exit code 4", ge=0, le=1
+    )
+
+    @model_validator(mode="after")
+    def _files(self) -> EventsConfig:
+        # of the whole section, whose error does not show what came: an address may hold a secret
+        if any("://" in source for source in self.sources):
+            raise ValueError("sources: expected globs of local files; got an address: bring the files here")
+        if not all(source.strip() for source in self.sources):
+            raise ValueError("sources: expected globs of files, as in logs/*.ndjson; got an empty text")
+        return self
+
+    @field_validator("timezone")
+    @classmethod
+    def _known_zone(cls, name: str) -> str:
+        zones.zone(name)
+        return name
+
+
+class SessionsConfig(Section):
+    """What a session is."""
+
+    gap_minutes: float = setting(
+        30.0, "inactivity that ends a session, when sessions are not given", gt=0, le=10_080
+    )
+    min_length: int = setting(2, "shorter sessions are left out", ge=1, le=1_000)
+    max_length: int = setting(
+        200, "longer sessions keep their newest events; not below `min_length`", ge=2, le=100_000
+    )
+    repeats: Literal["keep", "collapse"] = setting("keep", "collapse: an item met twice in a row counts once")
+    window_days: int = setting(
+        7,
+        "days a model learns from, the night's own day (the holdout) included",
+        allowed="2 to 3,660",
+        **DAYS,
+    )
+
+    @model_validator(mode="after")
+    def _lengths_in_order(self) -> SessionsConfig:
+        wrong = []
+        if self.max_length < self.min_length:
+            wrong.append(
+                f"max_length: expected at least min_length = {self.min_length}; got {self.max_length}"
+            )
+        if self.window_days < 2:
+            wrong.append("window_days: expected at least 2 (training days and the holdout day); got 1")
+        refuse(wrong)
+        return self
+
+
+class EvaluationConfig(Section):
+    """How challenger, champion and baselines are ranked on the holdout day, the newest of the window."""
+
+    cutoffs: tuple[int, ...] = setting(
+        (5, 10, 20),
+        "k of Recall@k, MRR@k, NDCG@k",
+        allowed="at least one number, each 1 or more",
+        min_length=1,
+        strict=False,
+    )
+    baselines: tuple[str, ...] = setting(
+        ("popularity", "markov"),
+        "judged beside challenger and champion; popularity always is, the gate needs it",
+        allowed="names of models",
+        strict=False,
+    )
+    max_sessions: int = setting(
+        20_000, "holdout sessions ranked at most, chosen by the hash of their id", ge=1
+    )
+
+    @field_validator("cutoffs")
+    @classmethod
+    def _positive(cls, cutoffs: tuple[int, ...]) -> tuple[int, ...]:
+        if any(k < 1 for k in cutoffs):
+            raise ValueError("expected positive cutoffs")
+        return cutoffs
+
+
+class GateConfig(Section):
+    """When a challenger becomes the champion."""
+
+    challenger: str = setting(
+        "recurrent",
+        "the model that is fitted tonight, judged, and published when it wins",
+        allowed="name of a model",
+    )
+    metric: str = setting(
+        "mrr_at_20",
+        "the one metric that decides",
+        allowed="`recall_at_`, `mrr_at_` or `ndcg_at_` with one of the cutoffs",
+    )
+    min_improvement: float = setting(
+        0.0,
+        "what it has to be better by than the champion; 1 keeps the champion whatever comes",
+        ge=-1,
+        le=1,
+    )
+
+
+class RecommendationsConfig(Section):
+    """What the published tables hold."""
+
+    k: int = setting(20, "rows for each user and each item", ge=1, le=1_000)
+    active_days: int = setting(
+        7,
+        "users with an event in so many days get recommendations; at most `sessions.window_days`",
+        **DAYS,
+    )
+    exclude_seen: bool = setting(False, "leave out the items of the user's last session")
+    popular_items: int = setting(100, "rows of the table popular_items", ge=1, le=100_000)
+
+
+class WarehouseConfig(Section):
+    """Where tables live, and what DuckDB may take."""
+
+    root: str = setting(
+        "warehouse", "folder of all tables, models and serve.duckdb; made when it is not there"
+    )
+    access: Literal["private", "group", "all"] = setting(
+        "private",
+        "who may read all that a run writes there: the owner, the group, everybody; nobody else may write. "
+        "A change holds from the next run or `rnnrec refresh` on",
+    )
+    memory_gb: float = setting(4.0, "DuckDB's memory limit; beyond it, it spills to disk", gt=0.1, le=4096)
+    threads: int = setting(
+        0, "DuckDB's threads; 0: all cores; the tables are the same with any number", ge=0, le=1024
+    )
+
+
+class RegistryConfig(Section):
+    """Where MLflow lives."""
+
+    tracking_uri: str = setting(
+        "",
+        "empty: SQLite and files below `warehouse.root`; else a server, as in `http://host:5000`",
+    )
+    model_name: str = setting("rnnrec", "the registered model's name")
+    experiment: str = setting(
+        "rnnrec",
+        "the MLflow experiment that holds a run for each night, and one with a point for each of them",
+    )
+
+    @model_validator(mode="after")
+    def _address(self) -> RegistryConfig:
+        # of the whole section, whose error does not show what came
+        secret = addresses.secret_in(self.tracking_uri)
+        if secret:
+            raise ValueError(
+                f"tracking_uri: expected no secret, for settings are logged with every run; got {secret}; "
+                "use MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN "
+                "(PostgreSQL: PGPASSWORD)"
+            )
+        if self.tracking_uri and "://" not in self.tracking_uri:
+            raise ValueError(
+                "tracking_uri: expected an address such as http://host:5000, or nothing for SQLite"
+            )
+        return self
+
+    @field_validator("model_name", "experiment")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not re.fullmatch(r"[\w.-][\w. -]*", name):
+            raise ValueError("expected letters, digits, dots, dashes or spaces, which MLflow takes in a name")
+        return name
+
+
+class AlertsConfig(Section):
+    """Who is woken. Addresses and passwords stay out of this file: it names what holds them."""
+
+    slack_env: str = setting(
+        "",
+        "environment variable that holds a Slack webhook: `https://hooks.slack.com/services/...`",
+        allowed=VARIABLE,
+    )
+    webhook_env: str = setting(
+        "",
+        "environment variable that holds an http(s) address that is sent `title`, `message` and `type` "
+        "as JSON",
+        allowed=VARIABLE,
+    )
+    email_env: str = setting(
+        "",
+        "environment variable that holds a mail server: "
+        "`mailtos://user:password@smtp.example.org:587?from=a@example.org&to=b@example.org`",
+        allowed=VARIABLE,
+    )
+    blocks: tuple[str, ...] = setting(
+        (),
+        "notification blocks on the Prefect server, as in `pager-duty-webhook/on-call`",
+        allowed="texts",
+        strict=False,
+    )
+
+    @model_validator(mode="after")
+    def _names_only(self) -> AlertsConfig:
+        # of the whole section, whose error does not show what came: it may be the secret itself
+        wrong = [
+            f"{key}: expected the name of an environment variable that holds the address, as in "
+            "RNNREC_ALERT; what came is not shown, as it may be the address"
+            for key in ("slack_env", "webhook_env", "email_env")
+            if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*|", getattr(self, key))
+        ]
+        if not all(re.fullmatch(r"[a-z0-9-]+/[a-z0-9-]+", block) for block in self.blocks):
+            wrong.append("blocks: expected Prefect blocks as type/name, as in pager-duty-webhook/on-call")
+        refuse(wrong)
+        return self
+
+    @property
+    def anybody(self) -> bool:
+        """Is there anybody to wake?"""
+        return bool(self.slack_env or self.webhook_env or self.email_env or self.blocks)
