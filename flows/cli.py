@@ -5,6 +5,7 @@ The commands lie in flows/commands/, one file a subject; a new one is one functi
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from rich.console import Console
 from flows.commands import beginning, evaluation, health, nights, readers, scheduling
 from flows.server.surroundings import settle
 from tasks.errors import PipelineError, WarehouseError, release
-from tasks.running import logs
+from tasks.running import ending, logs
 
 app = typer.Typer(
     name="rnnrec",
@@ -46,8 +47,16 @@ def options(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The console script: whatever fails becomes a message, once and last, and an exit code."""
+    """The console script: whatever fails becomes a message, once and last, and an exit code.
+
+    arguments   none: those of this process, which has nothing else to do and ends at once
+    """
     settle()
+    with contextlib.nullcontext() if arguments else ending.at_once():
+        _run(arguments)
+
+
+def _run(arguments: Sequence[str] | None) -> None:
     try:
         with logs.at_the_door():
             app(args=None if arguments is None else list(arguments), prog_name="rnnrec")

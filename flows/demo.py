@@ -14,7 +14,9 @@ from rich.table import Table
 
 from flows.server.temporary import have_a_server
 from flows.template import rnnrec_toml
+from tasks.models import imports
 from tasks.running import logs
+from tasks.settings.config import load_config
 
 FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
 USERS, SEED = 1500, 1
@@ -36,10 +38,11 @@ def run(folder: Path, console: Console) -> None:
     started = time.perf_counter()
     days = [FIRST_DAY + timedelta(days=n) for n in range(DAYS)]
     config = _shop(folder, days, console)
-    have_a_server(folder / "prefect")
+    logs.set_up()
+    have_a_server(folder / "prefect", imports.ahead(load_config(config)))
     from flows.nightly import nightly
 
-    logs.set_up()  # before the first flow begins, of which Prefect says so
+    logs.set_up()  # again, as Prefect has set up logging too
     results = []
     for night in days[-NIGHTS:]:
         console.rule(f"night {night}")

@@ -88,14 +88,20 @@ def _own(address: str) -> dict[str, str]:
     }
 
 
+def answers(api: str) -> bool:
+    """Does the server answer now?"""
+    with contextlib.suppress(URLError, OSError), urlopen(f"{api}/health", timeout=2) as answer:
+        return bool(answer.status == 200)
+    return False
+
+
 def wait_for(api: str, server: Process) -> None:
     """Until the server answers. Raises PipelineError if it ends or takes too long, Stopped after a signal."""
     deadline = time.monotonic() + STARTUP_SECONDS
     while time.monotonic() < deadline and server.poll() is None:
         stopping.look("the answer of the Prefect server")
-        with contextlib.suppress(URLError, OSError), urlopen(f"{api}/health", timeout=2) as answer:
-            if answer.status == 200:
-                return
+        if answers(api):
+            return
         time.sleep(0.1)
     ended = "it is still silent" if server.poll() is None else f"it ended with code {server.returncode}"
     raise PipelineError(

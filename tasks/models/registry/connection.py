@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import importlib
 import logging
 import os
 import time
@@ -28,12 +29,22 @@ SETTINGS = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "GIT_PYTHON_REFRESH": "quiet",
 }
+STORE = "mlflow.store.tracking.sqlalchemy_store"  # what MLflow imports for a registry in a file
 LOOK_SECONDS = 60
 
 
 def tracking_uri(cfg: Config) -> str:
     """The registry's address; SQLite beside the tables when the configuration names none."""
     return cfg.registry.tracking_uri or f"sqlite:///{cfg.root / 'mlflow.db'}"
+
+
+def load(part: str = "mlflow") -> None:
+    """Import MLflow, or a part of it, in the surroundings that it needs; it takes a second."""
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    importlib.import_module(part)
+    for name in ("alembic", "mlflow"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def reach(cfg: Config) -> None:
@@ -53,14 +64,11 @@ def no_room(where: Path, found: str) -> WarehouseError:
 @contextmanager
 def connected(cfg: Config) -> Iterator[MlflowClient]:
     """An MLflow client whose every failure is a RegistryError that names the address."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
     uri = tracking_uri(cfg)
     try:
+        load()
         from mlflow import MlflowClient
 
-        logging.getLogger("alembic").setLevel(logging.WARNING)
-        logging.getLogger("mlflow").setLevel(logging.WARNING)
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:
         if not _is_the_registrys(error):
