@@ -16,7 +16,7 @@ from flows.server.temporary import have_a_server
 from flows.template import rnnrec_toml
 from tasks.models import imports
 from tasks.running import logs
-from tasks.settings.config import load_config
+from tasks.settings.config import Config
 
 FIRST_DAY, DAYS, NIGHTS = date(2026, 3, 1), 9, 3
 USERS, SEED = 1500, 1
@@ -39,7 +39,7 @@ def run(folder: Path, console: Console) -> None:
     days = [FIRST_DAY + timedelta(days=n) for n in range(DAYS)]
     config = _shop(folder, days, console)
     logs.set_up()
-    have_a_server(folder / "prefect", imports.ahead(load_config(config)))
+    have_a_server(folder / "prefect", imports.ahead(Config()))
     from flows.nightly import nightly
 
     logs.set_up()  # again, as Prefect has set up logging too

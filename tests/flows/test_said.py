@@ -141,7 +141,7 @@ def test_before_the_first_night_of_the_demo_prefect_has_no_voice_of_its_own(
         return {}
 
     monkeypatch.setattr(demo, "_shop", lambda *_: tmp_path / "rnnrec.toml")
-    monkeypatch.setattr(demo, "have_a_server", lambda _: None)
+    monkeypatch.setattr(demo, "have_a_server", lambda *_: None)
     monkeypatch.setattr(demo, "_page", lambda *_: None)
     monkeypatch.setattr(nightly, "nightly", night)
     logging.getLogger().addHandler(PrefectConsoleHandler())
