@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.vocabulary import Indices
 
@@ -182,8 +183,7 @@ def _oldest_first(order: Indices, starts: Indices, clock: npt.NDArray[Any]) -> t
     lengths = np.diff(starts, append=len(order))
     by_time = np.argsort(clock[order[starts]], kind="stable")
     lengths, starts = lengths[by_time], starts[by_time]
-    offsets = np.concatenate(([0], lengths.cumsum()))
-    return order[np.repeat(starts - offsets[:-1], lengths) + np.arange(len(order))], offsets
+    return order[ragged.places(starts, lengths)], ragged.offsets(lengths)
 
 
 def _lists(column: pa.ChunkedArray, order: Indices, offsets: Indices) -> pa.ListArray:

@@ -18,6 +18,7 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
@@ -100,7 +101,7 @@ class Sessions:
         """
         column = _whole(item_lists)
         lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
-        offsets = np.concatenate(([0], lengths.cumsum())).astype(np.int64)
+        offsets = ragged.offsets(lengths).astype(np.int64)
         indices = vocabulary.encode(column.flatten())
         moments = None if times is None else _microseconds(_whole(times), column)
         sessions = Sessions(indices, offsets, None if users is None else _whole(users), moments)
@@ -128,7 +129,7 @@ class Sessions:
         """(items,) in how many of the sessions of two items and more each item stands."""
         counts = np.zeros(items, dtype=np.int64)
         for _, some in self.chunks(EVENTS_AT_ONCE):
-            owners = np.repeat(np.arange(len(some)), some.lengths)
+            owners = ragged.owners(some.lengths)
             pairs = np.unique((owners * items + some.items)[some.lengths[owners] >= 2])
             counts += np.bincount(pairs % items, minlength=items)
         return counts
@@ -141,8 +142,7 @@ class Sessions:
     def beginnings(self) -> Sessions:
         """Every beginning that has a next item as a session of its own: abc gives a, ab."""
         count = np.maximum(self.lengths - 1, 0)
-        rows = np.repeat(np.arange(len(self)), count)
-        lengths = np.arange(len(rows)) - (count.cumsum() - count)[rows] + 1
+        rows, lengths = ragged.owners(count), ragged.places(np.ones_like(count), count)
         return self._pieces(self.offsets[rows], lengths, rows)
 
     def ends(self, start: int, stop: int, most: int) -> Sessions:
@@ -167,7 +167,7 @@ class Sessions:
             begins, at = starts, starts + inputs - 1
         else:
             begins = np.repeat(starts, inputs)
-            at = np.arange(len(begins)) + np.repeat(starts - (inputs.cumsum() - inputs), inputs)
+            at = ragged.places(starts, inputs)
         positions = at[:, None] - np.arange(lags)
         there = positions >= begins[:, None]
         return self.items[np.where(there, positions, 0)] if len(self.items) else there.astype(np.int64), there
@@ -185,11 +185,10 @@ class Sessions:
 
     def _pieces(self, starts: Indices, lengths: Indices, rows: Indices) -> Sessions:
         """Sessions of so many events from each of these places on; `rows` are the sessions they lie in."""
-        offsets = np.concatenate(([0], lengths.cumsum()))
-        at = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        at = ragged.places(starts, lengths)
         return Sessions(
             self.items[at],
-            offsets,
+            ragged.offsets(lengths),
             None if self.users is None else self.users.take(pa.array(rows)),
             None if self.times is None else self.times[at],
         )

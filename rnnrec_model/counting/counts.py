@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices
@@ -44,10 +45,8 @@ class SparseRows:
 
     def entries(self, rows: Indices) -> tuple[Indices, Indices]:
         """(position in rows, place in columns and weights) of every value of these rows."""
-        lengths = (self.starts[1:] - self.starts[:-1])[rows]
-        ends = lengths.cumsum()
-        owners = np.repeat(np.arange(len(rows)), lengths)
-        return owners, np.arange(len(owners)) - np.repeat(ends - lengths - self.starts[rows], lengths)
+        starts, lengths = self.starts[rows], np.diff(self.starts)[rows]
+        return ragged.owners(lengths), ragged.places(starts, lengths)
 
     def added_to(self, base: Tensor, rows: Indices) -> Tensor:
         """(rows, width) float32: these rows, each added to the base (width,)."""
@@ -70,11 +69,6 @@ def require_lists(starts: Indices, values: Indices, below: int) -> None:
 def last_items(sessions: Sessions) -> Indices:
     """(sessions,) last item of every session."""
     return sessions.items[sessions.offsets[1:] - 1]
-
-
-def owners_of(sessions: Sessions) -> Indices:
-    """(events,) position of each event's session."""
-    return np.repeat(np.arange(len(sessions)), sessions.lengths)
 
 
 def counted(sessions: Sessions, items: int) -> Indices:

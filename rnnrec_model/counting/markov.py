@@ -12,9 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.counting.counts import SparseRows, last_items, owners_of, popularity_share
+from rnnrec_model.counting.counts import SparseRows, last_items, popularity_share
 from rnnrec_model.scorer import next_items
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -86,5 +87,5 @@ def fit(settings: NoSettings, sessions: Sessions, vocabulary: Vocabulary, _: Fit
 
 def has_next(sessions: Sessions) -> Indices:
     """Places of the events that another one follows in the same session."""
-    owners = owners_of(sessions)
+    owners = ragged.owners(sessions.lengths)
     return np.flatnonzero(owners[:-1] == owners[1:])

@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 
+from rnnrec_model import ragged
 from rnnrec_model.contract import Fitted, Fitting
-from rnnrec_model.counting.counts import SparseRows, owners_of, popularity_share
+from rnnrec_model.counting.counts import SparseRows, popularity_share
 from rnnrec_model.counting.markov import RulesFromLastItem, load
 from rnnrec_model.counting.settings import SequentialRulesConfig
 from rnnrec_model.sessions import Sessions
@@ -26,7 +27,7 @@ def fit(settings: SequentialRulesConfig, sessions: Sessions, vocabulary: Vocabul
     """Add 1 / distance for every pair of a session that is at most `steps` apart."""
     distances = range(1, settings.steps + 1)
     whole = math.lcm(*distances)  # 2520 for ten
-    owners = owners_of(sessions)
+    owners = ragged.owners(sessions.lengths)
     before, after, weights = [], [], []
     for distance in distances:
         first = np.flatnonzero(owners[:-distance] == owners[distance:])

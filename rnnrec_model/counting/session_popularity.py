@@ -11,9 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.config import NoSettings
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.counting.counts import owners_of, popularity_share
+from rnnrec_model.counting.counts import popularity_share
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -33,7 +34,7 @@ class SessionPopularity:
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) float32."""
         counts = torch.zeros(len(sessions), len(self.vocabulary))
-        where = torch.tensor(owners_of(sessions)), torch.tensor(sessions.items)
+        where = torch.tensor(ragged.owners(sessions.lengths)), torch.tensor(sessions.items)
         counts.index_put_(where, torch.ones(len(sessions.items)), accumulate=True)
         return counts.add_(self.share)
 

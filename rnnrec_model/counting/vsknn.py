@@ -23,8 +23,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.counting.counts import counted, owners_of, require_lists
+from rnnrec_model.counting.counts import counted, require_lists
 from rnnrec_model.counting.settings import SessionNeighboursConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -50,9 +51,7 @@ class Lists:
     def of(self, rows: Indices) -> tuple[Indices, Indices]:
         """(position in rows, value) of everything in these lists."""
         lengths = self.lengths[rows]
-        owners = np.repeat(np.arange(len(rows)), lengths)
-        shift = np.repeat(self.starts[rows] - (lengths.cumsum() - lengths), lengths)
-        return owners, self.values[np.arange(len(owners)) + shift]
+        return ragged.owners(lengths), self.values[ragged.places(self.starts[rows], lengths)]
 
 
 @dataclass(frozen=True)
@@ -109,7 +108,7 @@ class SessionNeighbours:
         )
 
     def _affordable(self, sessions: Sessions) -> Iterator[tuple[int, Sessions]]:
-        pairs = np.concatenate(([0], self.sessions_of.lengths[sessions.items].cumsum()))[sessions.offsets]
+        pairs = ragged.offsets(self.sessions_of.lengths[sessions.items])[sessions.offsets]
         start = 0
         while start < len(sessions):
             stop = int(np.searchsorted(pairs, pairs[start] + PAIRS_AT_ONCE, side="right")) - 1
@@ -147,7 +146,7 @@ class SessionNeighbours:
 
 def _distinct(queries: Sessions) -> tuple[Indices, Indices, Indices]:
     """(query, item back to its last occurrence), at most TENTHS steps back, each item once."""
-    owners = owners_of(queries)
+    owners = ragged.owners(queries.lengths)
     back = queries.offsets[1:][owners] - 1 - np.arange(len(owners))
     near = np.flatnonzero(back < TENTHS)[::-1]  # from the end, so that the first found is the last one
     width = int(queries.items.max(initial=0)) + 1
@@ -175,7 +174,7 @@ def _only(pairs: Neighbourhood, kept: npt.NDArray[np.bool_] | Indices) -> Neighb
 
 def fit(settings: SessionNeighboursConfig, sessions: Sessions, vocabulary: Vocabulary, _: Fitting) -> Fitted:
     """Index the sessions, which must be in time order, oldest first."""
-    owners = owners_of(sessions)
+    owners = ragged.owners(sessions.lengths)
     items = len(vocabulary)
     keys = np.unique(owners * items + sessions.items)
     items_of = _lists(keys // items, keys % items, len(sessions))
@@ -213,6 +212,5 @@ def _lists(rows: Indices, values: Indices, height: int) -> Lists:
 def _newest(lists: Lists, most: int) -> Lists:
     """The last values of each list. A session older than an item's `sample` newest is in no sample."""
     lengths = np.minimum(lists.lengths, most)
-    starts = np.concatenate(([0], lengths.cumsum()))
-    shift = np.repeat(lists.starts[1:] - lengths - starts[:-1], lengths)
-    return Lists(lists.values[np.arange(starts[-1]) + shift], starts)
+    newest = ragged.places(lists.starts[1:] - lengths, lengths)
+    return Lists(lists.values[newest], ragged.offsets(lengths))

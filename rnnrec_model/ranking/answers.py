@@ -17,6 +17,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import SavedModelError
 from rnnrec_model.ranking.topk import recommend
 from rnnrec_model.saving import file_digest
@@ -96,10 +97,8 @@ def _newest(item_lists: pa.Array | pa.ChunkedArray, max_items: int) -> pa.ListAr
     column = item_lists.combine_chunks() if isinstance(item_lists, pa.ChunkedArray) else item_lists
     lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False).astype(np.int64)
     kept = np.minimum(lengths, max_items)
-    offsets = np.concatenate(([0], kept.cumsum()))
-    ends = lengths.cumsum()
-    source = np.repeat(ends - kept - offsets[:-1], kept) + np.arange(offsets[-1])
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), column.flatten().take(pa.array(source)))
+    newest = column.flatten().take(pa.array(ragged.places(lengths.cumsum() - kept, kept)))
+    return pa.ListArray.from_arrays(pa.array(ragged.offsets(kept), pa.int32()), newest)
 
 
 def _model_rows(

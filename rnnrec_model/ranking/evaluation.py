@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.ranking.metrics import Values, mean_metrics, metric_values
 from rnnrec_model.ranking.predictions import Asked, Predictions
@@ -157,7 +158,7 @@ def _hider(asked: Asked) -> Callable[[ScoreBlock], None]:
         if asked.seen is None:
             return
         some = asked.seen.slice(block.start, block.start + block.rows)
-        rows = np.repeat(np.arange(len(some)), some.lengths)
+        rows = ragged.owners(some.lengths)
         others = some.items != asked.targets[block.start + rows]
         device = block.buffer.device
         where = (torch.tensor(rows[others], device=device), torch.tensor(some.items[others], device=device))

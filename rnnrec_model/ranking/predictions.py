@@ -20,6 +20,7 @@ from functools import cached_property
 
 import numpy as np
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -145,8 +146,8 @@ class Predictions:
 
 def _places(sessions: Sessions) -> tuple[Indices, Indices]:
     """(events,) position of each event's session, and how many of its events come before."""
-    owners = np.repeat(np.arange(len(sessions)), sessions.lengths)
-    return owners, np.arange(len(owners)) - sessions.offsets[owners]
+    rows = ragged.owners(sessions.lengths)
+    return rows, np.arange(len(rows)) - sessions.offsets[rows]
 
 
 def _buckets(name: str, values: Indices, lowest: dict[str, int]) -> dict[str, Indices]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.ranking.score_blocks import ScoreBlock, last_blocks
 from rnnrec_model.scorer import Scorer
@@ -125,6 +126,6 @@ def _sorted_best(candidates: Tensor, chosen: Tensor, lowest: Tensor, k: int) -> 
 
 
 def _hide(block: ScoreBlock, seen: Sessions) -> None:
-    rows = np.repeat(np.arange(len(seen)), seen.lengths)
+    rows = ragged.owners(seen.lengths)
     device = block.buffer.device
     block.buffer[torch.tensor(rows, device=device), torch.tensor(seen.items, device=device)] = -torch.inf
