@@ -14,9 +14,9 @@ from flows.nightly import run_night
 from flows.runs.hooks import say_what_broke
 from flows.runs.naming import NIGHT, backfill_name, tag
 from flows.runs.outcomes import all_completed, failed
-from tasks import stages
 from tasks.errors import PipelineError
 from tasks.settings import nights
+from tasks.stages import tonight
 
 
 @flow(
@@ -44,7 +44,7 @@ def backfill(
     night, results = f"{first} to {last}", []
     try:
         days = nights.between(nights.parse(first), nights.parse(last))
-        moves = True if move_latest else stages.moves_new_readers(config, overrides)
+        moves = True if move_latest else tonight.moves_new_readers(config, overrides)
         for day in days:
             night = day.isoformat()
             tag(f"{NIGHT}{night}")

@@ -9,8 +9,10 @@ from prefect import flow
 from flows.runs.hooks import say_what_broke
 from flows.runs.naming import NIGHT, night_of, nightly_name, tag
 from flows.runs.outcomes import completed, failed
-from tasks import stages
 from tasks.errors import PipelineError
+from tasks.models import choosing
+from tasks.stages import stages
+from tasks.stages.tonight import Tonight, begin
 from tasks.store.pins import Reads
 
 
@@ -49,25 +51,27 @@ def run_night(
     config: str, night: str | None, overrides: dict[str, Any] | None, promote: bool, move_latest: bool | None
 ) -> dict[str, Any]:
     """One night, and a record of how it ended."""
-    with stages.begin(config, night, overrides) as tonight:
+    with begin(config, night, overrides) as tonight:
         return _stages(tonight, promote, move_latest)
 
 
-def _stages(tonight: stages.Tonight, promote: bool, move_latest: bool | None) -> dict[str, Any]:
+def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[str, Any]:
     """The stages in their order; each is a task of whichever flow calls."""
     ingested = stages.ingest(tonight)
     sessions = stages.sessionize(tonight, ingested.events)
     reads = Reads(ingested.events, sessions.pinned, sessions.derived)
     challenger = stages.train(tonight, reads)
-    verdict = stages.judge(tonight, reads, challenger)
+    champion = stages.fetch(tonight)
+    verdict = stages.judge(tonight, reads, challenger, champion)
     model = stages.refit(tonight, reads, challenger, verdict)
-    chosen = stages.register(tonight, reads, model, verdict, ingested.data_digest)
+    registered = stages.register(tonight, reads, model, verdict, champion, ingested.data_digest)
+    chosen = choosing.choose(tonight.night, verdict, registered, champion)
     staged = stages.score(tonight, reads, chosen, verdict)
     stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen)
-    publication = stages.publish(tonight, reads, chosen, verdict, staged, ingested.data_digest, move_latest)
+    published = stages.publish(tonight, reads, chosen, verdict, staged, ingested.data_digest, move_latest)
     if promote:
         stages.confirm(tonight, chosen)
     stages.serve(tonight)
-    return stages.report(tonight, chosen, verdict, publication)
+    return stages.report(tonight, chosen, verdict, published)

@@ -9,12 +9,12 @@ from prefect import flow
 from flows.runs.hooks import say_what_broke
 from flows.runs.naming import NIGHT, night_of, tag, watch_name
 from flows.runs.outcomes import seen, unpublished
-from tasks import stages
 from tasks.errors import PipelineError
 from tasks.publishing import status
 from tasks.running import logs
 from tasks.settings import nights
 from tasks.settings.config import load_config
+from tasks.stages import tonight
 
 
 @flow(
@@ -34,6 +34,6 @@ def watch(
     tag(f"{NIGHT}{day}")
     try:
         cfg = load_config(config, overrides)
-        return seen(status.published(cfg, nights.resolve(cfg, night, stages.scheduled_start())))
+        return seen(status.published(cfg, nights.resolve(cfg, night, tonight.scheduled_start())))
     except PipelineError as error:
         return unpublished(day, error)  # type: ignore[no-any-return]

@@ -10,9 +10,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.context import FlowRunContext
 
-from tasks import stages
 from tasks.settings import nights
 from tasks.settings.config import load_config
+from tasks.stages import tonight
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def night_of(asked: Mapping[str, Any]) -> str:
     Never raises: where the configuration is wrong, a night comes back as it was given, and none as
     "yesterday" with the time at which the run was due. The run itself will say what is wrong.
     """
-    night, due = asked.get("night"), stages.scheduled_start()
+    night, due = asked.get("night"), tonight.scheduled_start()
     try:
         cfg = load_config(asked.get("config") or "rnnrec.toml", asked.get("overrides"))
         return nights.resolve(cfg, night, due).isoformat()

@@ -47,6 +47,12 @@ def flat(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     }
 
 
+def numbers(durations: Mapping[str, float], counts: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Seconds of each stage and sizes of what went through it, by names that MLflow groups."""
+    seconds = {f"seconds.{stage}": took for stage, took in durations.items()}
+    return seconds | {f"data.{name}": size for name, size in flat(counts).items()}
+
+
 def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
     """(columns, rows) of the models' metrics, the gate's metric first."""
     columns = dict.fromkeys((cfg.gate.metric, *SHOWN))

@@ -62,6 +62,17 @@ def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
     delta.check_fence(store, TABLE, _fence(night), attempt)
 
 
+def check_newest_run(store: Store, night: date, attempt: int) -> None:
+    """Raises FencedError when a newer run has begun to write the night: two would waste work, or mix it."""
+    check_not_overtaken(store, night, attempt)
+    newest = delta.writer(store, "rejects", {"night": night})  # the first that a run writes
+    if newest > attempt:
+        raise FencedError(
+            f"night {night}: expected to be its newest run, number {attempt}; run number "
+            f"{newest} has begun to write it, and goes on; nothing to do unless that one fails"
+        )
+
+
 def _check_whole(night: date, staged: Sequence[Staged]) -> None:
     names = sorted(one.table for one in staged)
     if names != sorted(tables.OUTPUTS):

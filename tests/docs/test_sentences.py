@@ -26,12 +26,12 @@ from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import VALIDATION_SHARE
 from rnnrec_model.models import MODELS
 from rnnrec_model.recurrent.cells import CELLS
-from tasks import stages
 from tasks.errors import ConfigurationError
 from tasks.models import judging
 from tasks.publishing import audits, publications, readers
 from tasks.running import logs, stopping
 from tasks.settings.config import Config, load_config
+from tasks.stages import shell
 from tasks.store import delta, parquet, tables
 from tasks.store.store import Store
 
@@ -65,7 +65,7 @@ def constant(path: str, name: str) -> str:
 
 
 STALE_HOURS = round(inspect.signature(delta.clean_stale).parameters["older_than_hours"].default)
-RETRY_SECONDS = str(stages.RETRY_SECONDS)
+RETRY_SECONDS = str(shell.RETRY_SECONDS)
 WORDS = ("no", "one", "two", "three", "four", "five")
 WAIT_SECONDS = surroundings.SERVER["PREFECT_SERVER_DATABASE_TIMEOUT"]
 PORT = default("server", "--port")
@@ -238,7 +238,9 @@ def test_the_night_is_drawn_with_its_stages_in_their_order() -> None:
     calls = [
         node.func.attr
         for node in ast.walk(flow)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and ast.unparse(node.func.value) == "stages"
     ]
     order = sorted(set(calls), key=lambda name: ast.unparse(flow).index(f"stages.{name}("))
     drawn = PAGES["architecture"].partition("## The night, as data travels")[2].partition("Stages hand on")[0]
@@ -288,7 +290,8 @@ def test_the_audits_that_the_documents_name_exist() -> None:
 
 def test_the_tags_and_artifacts_that_the_runbook_names_are_those_of_the_code() -> None:
     code = "".join(
-        (ROOT / path).read_text(encoding="utf-8") for path in ("tasks/stages.py", "flows/runs/outcomes.py")
+        (ROOT / path).read_text(encoding="utf-8")
+        for path in ("tasks/stages/stages.py", "flows/runs/outcomes.py")
     )
     for name in ("nightly-report", "nightly-verdict", "crowned", "champion-stays", "model-version:"):
         assert f"`{name}" in FLAT["runbook"]

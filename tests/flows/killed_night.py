@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from flows.nightly import nightly
-from tasks import stages
+from tasks.stages import stages
 
 
 def main(config: str, night: str, stage: str) -> None:

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from flows.cli import main as rnnrec
-from tasks import stages
 from tasks.models import registry
+from tasks.stages import stages
 
 
 def main(config: str, night: str, stage: str, *settings: str) -> None:

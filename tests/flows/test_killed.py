@@ -19,7 +19,7 @@ import pytest
 
 DRIVER = Path(__file__).with_name("killed_night.py")
 NIGHT = date(2026, 3, 4)
-STAGES = ("ingest", "sessionize", "train", "judge", "refit", "register", "score", "audit", "promote",
+STAGES = ("ingest", "sessionize", "train", "fetch", "judge", "refit", "register", "score", "audit", "promote",
           "publish", "serve", "report")  # fmt: skip
 
 

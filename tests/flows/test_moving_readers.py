@@ -10,9 +10,9 @@ import pytest
 
 from flows import backfill as backfilling
 from flows.nightly import nightly
-from tasks import stages
 from tasks.publishing import publications
 from tasks.settings.config import Config
+from tasks.stages import tonight
 
 
 def settings(cfg: Config) -> str:
@@ -33,16 +33,16 @@ def test_a_night_moves_readers_unless_a_later_one_was_published() -> None:
 def test_a_backfill_shows_its_nights_where_nothing_was_ever_shown(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert stages.moves_new_readers(settings(config), None) is None
+    assert tonight.moves_new_readers(settings(config), None) is None
     published(monkeypatch, shown=False)
-    assert stages.moves_new_readers(settings(config), None) is None
+    assert tonight.moves_new_readers(settings(config), None) is None
 
 
 def test_a_backfill_leaves_readers_on_the_night_they_see(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     published(monkeypatch, shown=True)
-    assert stages.moves_new_readers(settings(config), None) is False
+    assert tonight.moves_new_readers(settings(config), None) is False
 
 
 def test_a_backfill_decides_once_before_its_first_night(

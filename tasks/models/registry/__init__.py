@@ -14,7 +14,7 @@ followed: a registry that was lost and made anew numbers from 1 again.
 """
 
 from tasks.models.registry.connection import reach, tracking_uri
-from tasks.models.registry.copies import check, fetch, pin, verify
+from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.history import log_nights
 from tasks.models.registry.registration import describe, register
 from tasks.models.registry.runs import log_report
@@ -49,5 +49,4 @@ __all__ = [
     "register",
     "set_champion",
     "tracking_uri",
-    "verify",
 ]

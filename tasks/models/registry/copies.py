@@ -51,12 +51,6 @@ def check(cfg: Config, model: pins.Model, folder: Path) -> None:
     fetch(cfg, version, folder)
 
 
-def verify(cfg: Config, version: Version, folder: Path) -> None:
-    """Raises RegistryError when a fetched folder is not this version's."""
-    with connected(cfg) as client:
-        _compare(version, hashes(folder), weights(client, version))
-
-
 def fetch(cfg: Config, version: Version, folder: Path) -> Path:
     """Folder of the version's files, copied and checked: right place, right sha256. Raises RegistryError,
     and WarehouseError where the disk has no room for them."""

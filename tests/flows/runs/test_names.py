@@ -12,8 +12,8 @@ import pytest
 from flows import backfill as backfilling
 from flows import nightly as nights
 from flows.runs.naming import night_of
-from tasks import stages
 from tasks.errors import AuditError, EmptyNightError, PipelineError
+from tasks.stages import tonight
 
 DONE = {"crowned": True, "model_version": 7, "sentence": "All went well."}
 
@@ -26,7 +26,7 @@ def settings(tmp_path: Path) -> str:
 
 
 def due(monkeypatch: pytest.MonkeyPatch, *moment: int) -> None:
-    monkeypatch.setattr(stages, "scheduled_start", lambda: datetime(*moment, tzinfo=UTC))  # type: ignore[misc]
+    monkeypatch.setattr(tonight, "scheduled_start", lambda: datetime(*moment, tzinfo=UTC))  # type: ignore[misc]
 
 
 def runs(**parameters: Any) -> list[Any]:

@@ -9,9 +9,10 @@ from pathlib import Path
 import night_driver as driver
 import pytest
 
-from tasks import stages
+from tasks.models import registry
 from tasks.publishing import healing, readers
 from tasks.settings.config import Config
+from tasks.stages.tonight import begin
 from tasks.store import delta
 from tasks.store.store import Store
 
@@ -34,10 +35,10 @@ def test_a_publication_whose_run_died_before_readers_saw_it_is_shown(config: Con
 
 def test_a_night_begins_with_healing(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     published_but_not_shown(config)
-    monkeypatch.setattr(stages.registry, "reach", lambda _: None)
+    monkeypatch.setattr(registry, "reach", lambda _: None)
     settings = config.base / "rnnrec.toml"
     settings.touch()
-    with stages.begin(str(settings), "2026-01-04", None) as tonight:
+    with begin(str(settings), "2026-01-04", None) as tonight:
         assert driver.whole_night(config) == SATURDAY_SEEN
         assert tonight.attempt == 3
 

@@ -1,0 +1,54 @@
+"""Whose tables are published: the champion, fetched before anybody is judged, or tonight's own model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from tasks.errors import ModelFailure
+from tasks.models import registry
+from tasks.models.judging import Verdict
+from tasks.settings.config import Config
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A registered model, and the folder on this disk that has its files.
+
+    role   champion: of an earlier night; registered: tonight's own, crowned or not
+    """
+
+    role: str
+    version: registry.Version
+    folder: Path
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model whose tables are published, and tonight's own run in the registry, which keeps the page."""
+
+    version: registry.Version
+    folder: Path
+    run_id: str
+
+
+def fetch_champion(cfg: Config, night: date, folder: Path) -> Candidate | None:
+    """The champion that a run of this night is judged against, each file checked; None before the first.
+
+    Raises RegistryError.
+    """
+    version = registry.champion_before(cfg, night)
+    return None if version is None else Candidate("champion", version, registry.fetch(cfg, version, folder))
+
+
+def choose(night: date, verdict: Verdict, tonights: Candidate, champion: Candidate | None) -> Chosen:
+    """Tonight's model if it was crowned, else the champion. Raises ModelFailure when there is neither."""
+    best = tonights if verdict.crowned else champion
+    if best is None:
+        raise ModelFailure(
+            f"night {night}: {verdict.reason}, and there is no champion to keep, so nothing was published. "
+            "Popularity has to be beaten whatever [gate] says: give it more days or epochs; "
+            f"the model is version {tonights.version.number}."
+        )
+    return Chosen(best.version, best.folder, tonights.version.run_id)

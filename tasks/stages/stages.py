@@ -1,0 +1,186 @@
+"""The stages of a night: thin shells that hand on small values and call one plain function each."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import shutil
+from collections.abc import Mapping
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from tasks.errors import FencedError
+from tasks.models import choosing, judging, registry, scoring, training
+from tasks.models.choosing import Candidate, Chosen
+from tasks.models.judging import Verdict
+from tasks.models.training import TrainedModel
+from tasks.publishing import audits, crowning, pages, publications, publishing, readers
+from tasks.publishing.publishing import Published
+from tasks.raw import ingestion
+from tasks.sessions import cutting
+from tasks.stages.shell import stage
+from tasks.stages.tonight import Tonight
+from tasks.store import delta, pins
+
+log = logging.getLogger(__name__)
+
+
+@stage("ingest")
+def ingest(tonight: Tonight) -> ingestion.Ingested:
+    return ingestion.ingest(tonight.cfg, tonight.store, tonight.night, tonight.run_id, tonight.attempt)
+
+
+@stage("sessionize")
+def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
+    return cutting.sessionize(
+        tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events, tonight.work
+    )
+
+
+@stage("train")
+def train(tonight: Tonight, reads: pins.Reads) -> TrainedModel:
+    return training.train_challenger(tonight.cfg, tonight.night, reads, tonight.work)
+
+
+@stage("fetch", retries=1)
+def fetch(tonight: Tonight) -> Candidate | None:
+    return choosing.fetch_champion(tonight.cfg, tonight.night, tonight.work / "champion")
+
+
+@stage("judge")
+def judge(
+    tonight: Tonight, reads: pins.Reads, challenger: TrainedModel, champion: Candidate | None
+) -> Verdict:
+    theirs = (None, None) if champion is None else (champion.folder, champion.version.number)
+    verdict = judging.judge(tonight.cfg, tonight.night, reads, challenger.folder, *theirs)
+    log.info("%s: %s", "crowned" if verdict.crowned else "not crowned", verdict.reason)
+    return verdict
+
+
+def refit(tonight: Tonight, reads: pins.Reads, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
+    """A crowned challenger learns the holdout day too, before it is published; for another it is no stage."""
+    return _refit(tonight, reads, challenger.epochs) if verdict.crowned else challenger
+
+
+@stage("refit")
+def _refit(tonight: Tonight, reads: pins.Reads, epochs: int) -> TrainedModel:
+    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, epochs)
+
+
+@stage("register", retries=1)
+def register(
+    tonight: Tonight,
+    reads: pins.Reads,
+    model: TrainedModel,
+    verdict: Verdict,
+    champion: Candidate | None,
+    data_digest: str,
+) -> Candidate:
+    cfg, night = tonight.cfg, tonight.night
+    files = model.files | scoring.save_answering(cfg, reads, model.folder)
+    previous = None if champion is None else champion.version
+    facts = registry.Facts(
+        verdict.crowned, previous, model.days, data_digest,
+        cfg.as_dict(), cfg.digest(), verdict.metrics, model.history,
+    )  # fmt: skip
+    version = registry.register(cfg, night, model.folder, files, facts)
+    return Candidate("registered", version, model.folder)
+
+
+@stage("recommend")
+def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen, verdict: Verdict) -> list[delta.Staged]:
+    return scoring.stage_tables(
+        tonight.cfg, tonight.night, reads, tonight.run_id, chosen.folder, chosen.version.number, verdict
+    )
+
+
+@stage("audit")
+def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> None:
+    audits.audit(tonight.cfg, tonight.night, staged, reads)
+
+
+@stage("promote", retries=1)
+def promote(tonight: Tonight, chosen: Chosen) -> None:
+    """The alias moves before the publication that uses it; an older night leaves it where it is."""
+    crowning.crown(tonight.cfg, tonight.store, tonight.night, tonight.attempt, chosen.version)
+
+
+@stage("confirm", retries=1, overtakable=False)
+def confirm(tonight: Tonight, chosen: Chosen) -> None:
+    """Promote what is published now once more: an older run that woke in between may have moved the alias."""
+    with contextlib.suppress(FencedError):  # a newer one publishes and confirms in its turn
+        crowning.crown(tonight.cfg, tonight.store, tonight.night, tonight.attempt, chosen.version)
+
+
+@stage("publish")
+def publish(
+    tonight: Tonight,
+    reads: pins.Reads,
+    chosen: Chosen,
+    verdict: Verdict,
+    staged: list[delta.Staged],
+    data_digest: str,
+    move_latest: bool | None,
+) -> Published:
+    facts = publications.Facts(
+        night=tonight.night,
+        attempt=tonight.attempt,
+        state="fresh" if verdict.crowned else "champion",
+        model_version=chosen.version.number,
+        model=registry.pin(tonight.cfg, chosen.version),
+        reads=reads.by_table(),
+        config_digest=tonight.cfg.digest(),
+        data_digest=data_digest,
+        started_at=publications.naive(tonight.started_at),
+        durations=tonight.diary.durations,
+        verdict=verdict.as_dict(),
+        report=_page(tonight, chosen, verdict, {one.table: one.rows for one in staged}),
+    )
+    return publishing.publish(tonight.store, staged, facts, tonight.run_id, move_latest)
+
+
+@stage("serve", overtakable=False)
+def serve(tonight: Tonight) -> None:
+    readers.refresh(tonight.cfg, tonight.store)
+
+
+@stage("report", retries=1, overtakable=False)
+def report(tonight: Tonight, chosen: Chosen, verdict: Verdict, published: Published) -> dict[str, Any]:
+    """Keep the page where people look, tidy up, and say in one sentence what happened."""
+    publication, durations = published.publication, tonight.diary.durations
+    page = _page(tonight, chosen, verdict, publication.rows)
+    columns, rows = pages.verdict_table(tonight.cfg, verdict)
+    create_markdown_artifact(page, key="nightly-report", description=f"Night {tonight.night}")
+    create_table_artifact(
+        [dict(zip(columns, row, strict=True)) for row in rows],
+        key="nightly-verdict",
+        description=f"Night {tonight.night}: {verdict.reason}",
+    )
+    numbers = pages.numbers(durations, {**tonight.diary.counts, "tables": publication.rows})
+    registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
+    if published.is_new:
+        registry.log_nights(tonight.cfg, tonight.night, numbers | pages.flat(verdict.metrics))
+    shutil.rmtree(tonight.work, ignore_errors=True)
+    return pages.summary(
+        tonight.night,
+        verdict,
+        model_version=chosen.version.number,
+        published=published.is_new,
+        content_digest=publication.content_digest,
+        tables=publication.rows,
+        seconds=sum(durations.values()),
+    )
+
+
+def _page(tonight: Tonight, chosen: Chosen, verdict: Verdict, tables: Mapping[str, int]) -> str:
+    counts = tonight.diary.counts
+    return pages.page(
+        tonight.cfg,
+        tonight.night,
+        verdict=verdict,
+        model_version=chosen.version.number,
+        counts={name: counts.get(name, {}) for name in ("ingest", "sessionize", "train", "refit")},
+        durations=tonight.diary.durations,
+        tables=tables,
+    )

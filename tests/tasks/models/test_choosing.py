@@ -1,0 +1,53 @@
+"""Who is published: tonight's model if it was crowned, else the champion, else nobody."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.errors import ModelFailure
+from tasks.models import choosing, registry
+from tasks.models.choosing import Candidate, Chosen
+from tasks.models.judging import Verdict
+from tasks.settings.config import Config
+
+NIGHT = date(2026, 1, 2)
+BETTER = Verdict(True, "better", {}, 5_362, 882, champion=6)
+BEATEN = Verdict(False, "mrr_at_20 0.1000 is not above popularity's 0.2000", {}, 5_362, 882)
+
+
+def candidate(role: str, number: int) -> Candidate:
+    version = registry.Version(number, NIGHT, False, None, "", f"run{number}", "source", "data", "files", {})
+    return Candidate(role, version, Path(role))
+
+
+OURS, CHAMPION = candidate("registered", 7), candidate("champion", 6)
+
+
+def test_a_crowned_model_is_published_and_another_gives_way_to_the_champion() -> None:
+    assert choosing.choose(NIGHT, BETTER, OURS, CHAMPION) == Chosen(OURS.version, OURS.folder, "run7")
+    assert choosing.choose(NIGHT, BETTER, OURS, None) == Chosen(OURS.version, OURS.folder, "run7")
+    found = choosing.choose(NIGHT, BEATEN, OURS, CHAMPION)
+    assert found == Chosen(CHAMPION.version, CHAMPION.folder, "run7"), "the page goes to tonight's own run"
+
+
+def test_a_first_model_that_is_not_good_enough_is_no_matter_of_the_gates_settings() -> None:
+    with pytest.raises(ModelFailure) as refused:
+        choosing.choose(NIGHT, BEATEN, OURS, None)
+    assert "above popularity" in str(refused.value)
+    assert "whatever [gate] says: give it more days or epochs; the model is version 7" in str(refused.value)
+
+
+def test_the_champion_before_a_night_is_fetched_where_there_is_one(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before: list[Any] = [None, CHAMPION.version]
+    monkeypatch.setattr(registry, "champion_before", lambda *_: before.pop(0))
+    monkeypatch.setattr(registry, "fetch", lambda _cfg, _version, folder: folder)
+    assert choosing.fetch_champion(config, NIGHT, tmp_path) is None
+    assert choosing.fetch_champion(config, NIGHT, tmp_path) == Candidate(
+        "champion", CHAMPION.version, tmp_path
+    )

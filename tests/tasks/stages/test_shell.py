@@ -1,0 +1,62 @@
+"""What stages say of what came out, and what a night's diary keeps of it."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, date, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tasks.models.choosing import Candidate
+from tasks.models.judging import Verdict
+from tasks.models.training import TrainedModel
+from tasks.publishing.publishing import Published
+from tasks.settings.config import Config
+from tasks.stages import shell, stages
+from tasks.stages.tonight import Diary, Ended, Tonight
+from tasks.store.store import Store
+
+NIGHT = date(2026, 1, 2)
+BEATEN = Verdict(False, "mrr_at_20 0.1000 is not above popularity's 0.2000", {}, 5_362, 882)
+CHALLENGER = TrainedModel(Path("c"), {}, 5_410, 38_124, 754, 2.5, (), "the days before the holdout", 5)
+READS: Any = None
+
+
+def tonight(cfg: Config, work: Path) -> Tonight:
+    began = datetime(2026, 1, 3, tzinfo=UTC)
+    return Tonight(cfg, Store.of(cfg), NIGHT, "r", 1, began, work, Diary())
+
+
+def test_nothing_is_said_of_a_refit_that_is_not_needed(
+    config: Config, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    place = tonight(config, tmp_path)
+    assert stages.refit(place, READS, CHALLENGER, BEATEN) is CHALLENGER
+    assert (place.diary.durations, place.diary.counts, caplog.text) == ({}, {}, "")
+
+
+def test_the_diary_keeps_the_stages_in_their_order_and_gives_away_no_way_to_change_it() -> None:
+    diary = Diary()
+    diary.add(Ended("train", 2.0, {"items": 9}))
+    diary.add(Ended("judge", 0.5, {}))
+    diary.durations["train"] = 7.0
+    assert list(diary.durations.items()) == [("train", 2.0), ("judge", 0.5)]
+    assert diary.counts == {"train": {"items": 9}, "judge": {}}
+
+
+def test_counts_are_said_as_counts_and_numbers_of_things_as_their_names() -> None:
+    published: Any = Published(SimpleNamespace(attempt=3, sequence=2), is_new=True)  # type: ignore[arg-type]
+    judged = Verdict(True, "better", {}, 5_362, 882, champion=1)
+    version: Any = SimpleNamespace(number=7)
+    assert shell.said(published) == "run 3, publication 2"
+    assert shell.said(Candidate("registered", version, Path())) == "version 7"
+    assert shell.said(Candidate("champion", version, Path())) == "champion version 7"
+    assert shell.said(judged) == "5,362 predictions, 882 sessions, champion version 1"
+    assert shell.said(CHALLENGER) == "5,410 sessions, 38,124 events, 754 items, 5 epochs"
+    assert shell.said(None) == "done"
+    assert shell.counts(judged) == {"predictions": 5_362, "sessions": 882}
+    assert shell.counts(published) == {}
