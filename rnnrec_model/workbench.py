@@ -187,7 +187,10 @@ def _known(table: pa.Table, vocabulary: Vocabulary) -> Sessions:
     """Sessions of two items and more, oldest first, without the items that are not in a vocabulary."""
     if "start" in table.column_names:
         table = table.take(pc.sort_indices(table["start"]))
-    return Sessions.from_arrow(_lists(table, vocabulary), vocabulary, min_length=2)
+    users, times = (table[name] if name in table.column_names else None for name in ("user_id", "times"))
+    if times is not None and not pa.types.is_timestamp(times.type.value_type):
+        times = None  # days and numbers are of no known unit
+    return Sessions.from_arrow(_lists(table, vocabulary), vocabulary, 2, users=users, times=times)
 
 
 def _lists(histories: Any, vocabulary: Vocabulary) -> pa.Array | pa.ChunkedArray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,12 @@ import pytest
 from pyarrow import parquet
 
 import rnnrec_model
+from rnnrec_model.config import Settings
+from rnnrec_model.contract import Fitted
 from rnnrec_model.errors import ConfigError, DataError
+from rnnrec_model.models import Kind
 from rnnrec_model.session_tables import make_sessions
+from rnnrec_model.sessions import Sessions
 from rnnrec_model.workbench import compare, evaluate, fit, recommend
 
 SESSIONS = pa.table({"items": [["a", "b"], ["a", "b", "c"], ["b", "c"], ["a"]]})
@@ -85,6 +90,29 @@ def test_events_in_any_order_give_the_model_of_those_in_order(real_data: Callabl
         assert found.predictions == 5596
         assert found.metrics["recall_at_20"] == pytest.approx(0.4764, abs=0.001)
         assert found.metrics["mrr_at_20"] == pytest.approx(0.2630, abs=0.001)
+
+
+def test_a_model_hears_of_users_and_times_where_the_events_have_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    heard: list[Sessions] = []
+
+    def listen(_: Kind, __: Settings, sessions: Sessions, *___: Any) -> Fitted:
+        heard.append(sessions)
+        return Fitted(MARKOV)
+
+    monkeypatch.setattr(Kind, "fit", listen)
+    noon = datetime(2026, 1, 1, 12)
+    events = {
+        "session_id": [1, 1, 2, 2],
+        "item_id": [5, 6, 5, 6],
+        "timestamp": [noon] * 4,
+        "who": ["b", "b", "a", "a"],
+    }
+    fit("markov", make_sessions(events, user="who"))
+    fit("markov", make_sessions(events | {"timestamp": [1, 2, 3, 4]}))
+    assert [one.items.tolist() for one in heard] == [[0, 1, 0, 1]] * 2
+    assert heard[0].users.to_pylist() == ["b", "a"]
+    assert heard[0].times.tolist() == [int(noon.replace(tzinfo=UTC).timestamp()) * 10**6] * 4
+    assert (heard[1].users, heard[1].times) == (None, None)
 
 
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [

@@ -189,3 +189,21 @@ def test_slices_are_those_of_the_frame_and_not_of_the_model() -> None:
         "target new": [1],
         "target known": [0],
     }
+
+
+def test_what_another_model_reads_keeps_its_users_and_times() -> None:
+    sessions = Sessions.of(
+        [[0, 1, 2], [1, 1], [2, 0]], users=["u", "v", "w"], times=[[1, 2, 3], [4, 5], [6, 7]]
+    )
+    asked = Predictions.next_items(sessions, vocabulary_of(["a", "b", "c"])).asked_of(
+        vocabulary_of(["a", "c"])
+    )
+    assert [one.tolist() for one in (asked.places, asked.targets, asked.histories.items)] == [
+        [1, 3],
+        [1, 0],
+        [0, 1, 1, 0],
+    ]
+    assert asked.histories.users is not None
+    assert asked.histories.users.to_pylist() == ["u", "w"]
+    assert asked.histories.times is not None
+    assert asked.histories.times.tolist() == [1, 3, 6, 7]
