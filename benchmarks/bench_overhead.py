@@ -98,7 +98,8 @@ def measure(arguments: argparse.Namespace) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         scratch = Path(folder)
         shop.generate(_made(scratch / "logs"), DAYS, users=120, seed=3, bot=False)
-        trees = {"before": tree(arguments.before, _made(scratch / "before")), "now": ROOT}
+        commits = {"before": arguments.before, "now": "HEAD"}
+        trees = {name: tree(commit, _made(scratch / name)) for name, commit in commits.items()}
         rounds: dict[str, list] = {name: [] for name in trees}
         for _ in range(arguments.rounds):
             for name, code in trees.items():
