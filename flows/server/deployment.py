@@ -8,6 +8,7 @@ from pathlib import Path
 from flows.server import processes
 from flows.server.surroundings import prepare
 from tasks.errors import PipelineError
+from tasks.settings import addresses
 
 POOL = "rnnrec"
 
@@ -21,7 +22,8 @@ def deploy() -> None:
     if not Path("prefect.yaml").is_file():
         raise PipelineError("deploy: expected prefect.yaml in this folder; `rnnrec init` writes one")
     os.environ.setdefault("RNNREC_HOME", str(Path.cwd()))  # where the worker runs the flows
-    _say(f"Asking {os.environ.get('PREFECT_API_URL', 'Prefect')} for the process pool {POOL} ...")
+    server = addresses.shown(os.environ.get("PREFECT_API_URL", "Prefect"))
+    _say(f"Asking {server} for the process pool {POOL} ...")
     _prefect("work-pool", "create", POOL, "--type", "process", "--overwrite")
     _say("Deploying what prefect.yaml says ...")
     _prefect("--no-prompt", "deploy", "--all")

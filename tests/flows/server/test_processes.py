@@ -13,12 +13,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 from sqlalchemy import event, text
 from sqlalchemy.engine import Engine
 
-from flows.server import deployment, local, prefect_server, processes
+from flows.server import local, prefect_server, processes
 from tasks.errors import PipelineError
 
 PARENT = """
@@ -147,23 +146,6 @@ def test_the_command_does_not_go_on_without_its_server_or_its_worker(
     assert said.startswith("Starting server and worker")
     assert "export PREFECT_API_URL=http://127.0.0.1:4321/api\n" in said
     assert "UI: http://127.0.0.1:4321 " in said
-
-
-def test_a_server_that_refuses_to_be_deployed_to_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def refused(_: object) -> None:
-        raise httpx.ConnectError("503 Service Unavailable")
-
-    (tmp_path / "prefect.yaml").touch()
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("RNNREC_HOME", str(tmp_path))
-    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
-    monkeypatch.setattr(deployment, "_prefect", lambda *_: None)
-    monkeypatch.setattr("flows.server.deployed.alerts", lambda: None)
-    monkeypatch.setattr("flows.server.automations.apply", refused)
-    with pytest.raises(PipelineError, match=r"take the automations; 503 .* do so once it answers"):
-        deployment.deploy()
 
 
 @pytest.fixture
