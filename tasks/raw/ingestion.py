@@ -155,20 +155,19 @@ def _write_rejects(con: duck.Connection, store: Store, night: date, run_id: str,
 def _write_events(
     con: duck.Connection, cfg: Config, store: Store, night: date, run_id: str, attempt: int, tally: _Tally
 ) -> Ingested:
-    written: dict[date, pins.Pin] = {}
+    staged: dict[date, delta.Staged] = {}
     for day in _written_days(cfg, night):
         rows = duck.batches(duck.query(con, "events", day=day))
-        staged = delta.stage(store, "events", rows, {"event_day": day}, run_id)
-        written[day] = pins.commit(store, staged, attempt, run_id)
-    events = pins.Days(store, "events", written)
-    contents = "".join(f"{day} {pin.digest}\n" for day, pin in written.items())
+        staged[day] = delta.stage(store, "events", rows, {"event_day": day}, run_id)
+    events = pins.commit_days(store, staged, attempt, run_id)
+    contents = "".join(f"{day} {pin.digest}\n" for day, pin in events.pins.items())
     return Ingested(
         lines=tally.lines,
         accepted=events.rows,
         rejected=tally.rejected,
         duplicates=duck.count(con, "candidates") - events.rows,
         outside=tally.outside,
-        days=sum(pin.rows > 0 for pin in written.values()),
+        days=sum(pin.rows > 0 for pin in events.pins.values()),
         data_digest=hashlib.sha256(contents.encode()).hexdigest(),
         events=events,
     )

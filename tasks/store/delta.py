@@ -208,27 +208,58 @@ def _same_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> int:
-    """Make the staged files the whole content of their partition, in one step; returns the table's version.
+    """Make the staged files the whole content of their partition, in one step; returns the table's version."""
+    return commit_days(store, [staged], attempt, run_id)
 
-    A partition that already holds the same bytes keeps its files: only the fence moves, the staged files go.
-    Raises FencedError when a run that started later has already written other bytes to this partition.
+
+def commit_days(store: Store, staged: Sequence[Staged], attempt: int, run_id: str) -> int:
+    """As `commit`, of several partitions of one table in one step: all of them are written, or none.
+
+    A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
+    Raises FencedError when a run that started later has already written other bytes to one of them.
     """
+    name = staged[0].table
+    for _ in range(COMMIT_TRIES):
+        table = _opened_or_created(store, staged[0])
+        new = [one for one in staged if not _holds(_paths(store, name, table, [_day_of(one)]), one)]
+        for one in new:
+            _check_fence(table, _fence_of(one), attempt)
+        # where a fence stands as high already, it is ours, or a newer run's with the same bytes
+        same = [one for one in staged if one not in new and _number(table, _fence_of(one)) < attempt]
+        if not new and not same:
+            return int(table.version())
+        version = _write_days(store, table, new, same, attempt, run_id)
+        if version is not None:
+            for file in (file for one in same for file in one.files):  # never committed: see their fences
+                Path(file).unlink(missing_ok=True)
+            return version
+    raise _crowded(name)
+
+
+def _write_days(
+    store: Store, table: DeltaTable, new: Sequence[Staged], same: Sequence[Staged], attempt: int, run_id: str
+) -> int | None:
+    """Replace the partitions that are new, and fence older runs out of both; None when another was quicker."""
+    written = [*new, *same]
+    name, column = written[0].table, next(iter(written[0].partition))
+    files = [_add_action(store, one, Path(file)) for one in new for file in one.files]
+    replaced = [(column, "in", [_day_of(one).isoformat() for one in new])] if new else None
+    fences = {_fence_of(one): attempt for one in written}
+    digests = " ".join(one.digest for one in written)
+    token = {"run_id": run_id, "digest": digests, "rows": sum(one.rows for one in written)}
+    return _transact(
+        store, name, table, files or [_same_file(table, _day_of(same[0]))], replaced, fences, token
+    )
+
+
+def _day_of(staged: Staged) -> date:
     day = _partition_day(staged.table, staged.partition)
     assert day is not None, "a table without partitions is written with append"
-    filters = [(column, "=", value.isoformat()) for column, value in staged.partition.items()]
-    fence = _fence(staged.table, staged.partition)
-    for _ in range(COMMIT_TRIES):
-        table = _opened_or_created(store, staged)
-        if _holds(_paths(store, staged.table, table, [day]), staged):
-            version = _fence_same(store, table, staged, fence, attempt, run_id)
-        else:
-            _check_fence(table, fence, attempt)
-            files = [_add_action(store, staged, Path(file)) for file in staged.files]
-            token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
-            version = _transact(store, staged.table, table, files, filters, {fence: attempt}, token)
-        if version is not None:
-            return version
-    raise _crowded(staged.table)
+    return day
+
+
+def _fence_of(staged: Staged) -> str:
+    return _fence(staged.table, staged.partition)
 
 
 def append(store: Store, staged: Staged, fences: Mapping[str, int], run_id: str) -> int:
@@ -289,23 +320,12 @@ def _crowded(name: str) -> WarehouseError:
     )
 
 
-def _fence_same(
-    store: Store, table: DeltaTable, staged: Staged, fence: str, attempt: int, run_id: str
-) -> int | None:
-    """Fence older runs out of a partition that already has our bytes; None when another was quicker."""
-    if (table.transaction_version(fence) or 0) >= attempt:  # ours, or a newer run's with the same bytes
-        return int(table.version())
-    day = next(iter(staged.partition.values()))
-    token = {"run_id": run_id, "digest": staged.digest, "rows": staged.rows}
-    version = _transact(store, staged.table, table, [_same_file(table, day)], None, {fence: attempt}, token)
-    if version is not None:
-        for file in staged.files:  # never committed: this run had not written the partition before
-            Path(file).unlink(missing_ok=True)
-    return version
-
-
 def _fence(name: str, partition: Mapping[str, date]) -> str:
     return f"{name}/{_partition_path(partition)}"
+
+
+def _number(table: DeltaTable, fence: str) -> int:
+    return int(table.transaction_version(fence) or 0)
 
 
 def _check_fence(table: DeltaTable, fence: str, number: int) -> None:
@@ -322,13 +342,13 @@ def _transact(
     name: str,
     table: DeltaTable,
     files: list[AddAction],
-    replaced: list[tuple[str, str, str]] | None,
+    replaced: list[tuple[str, str, list[str]]] | None,
     fences: Mapping[str, int],
     token: Mapping[str, object],
 ) -> int | None:
     """One commit on exactly the handle whose fences were read; None when another writer came in between.
 
-    replaced   the partition whose files go; None when all stay
+    replaced   the partitions whose files go; None when all stay
     token      what tells our log entry from others'
     """
     column, token = tables.table(name).partition, {**token, **fences}
@@ -444,7 +464,7 @@ def writer(store: Store, name: str, partition: Mapping[str, date]) -> int:
     table = _open(store, name)
     if table is None:
         return 0
-    return int(table.transaction_version(_fence(name, partition)) or 0)
+    return _number(table, _fence(name, partition))
 
 
 # ---------------------------------------------------------------------------------------------- reading
@@ -456,6 +476,14 @@ def files(
     """Absolute paths of a version's files (default: the newest), of these days only; [] for no such table."""
     table = _open(store, name, version)
     return [] if table is None else _paths(store, name, table, partitions)
+
+
+def files_by_day(store: Store, name: str, version: int) -> dict[date, list[str]]:
+    """Absolute paths of a version's files, for each day that has any; one look at the log for all of them."""
+    found: dict[date, list[str]] = {}
+    for path in files(store, name, version):
+        found.setdefault(date.fromisoformat(Path(path).parent.name.partition("=")[2]), []).append(path)
+    return found
 
 
 def version(store: Store, name: str) -> int | None:

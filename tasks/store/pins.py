@@ -129,6 +129,15 @@ def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> Pin:
     return Pin(version, staged.rows, staged.digest, _below(store, files))
 
 
+def commit_days(store: Store, staged: Mapping[date, Staged], attempt: int, run_id: str) -> Days:
+    """`delta.commit_days`, and the files of each day from then on. Raises FencedError; nothing is written then."""
+    name = next(iter(staged.values())).table
+    version = delta.commit_days(store, list(staged.values()), attempt, run_id)
+    files = delta.files_by_day(store, name, version)
+    pinned = {day: Pin(version, one.rows, one.digest, _below(store, files[day])) for day, one in staged.items()}
+    return Days(store, name, pinned)
+
+
 def newest(cfg: Config, store: Store, night: date) -> Reads:
     """Whatever lies in the tables now for this night's days: for a look at them, never for a night itself."""
     days = window(cfg, night)
@@ -140,10 +149,8 @@ def _present(store: Store, table: str, days: Sequence[date]) -> Days:
     version = delta.version(store, table)
     if version is None:
         return Days(store, table, {})
-    found = {day: delta.files(store, table, version, [day]) for day in days}
-    return Days(
-        store, table, {day: _as_found(store, version, files) for day, files in found.items() if files}
-    )
+    found = delta.files_by_day(store, table, version)
+    return Days(store, table, {day: _as_found(store, version, found[day]) for day in days if day in found})
 
 
 def _as_found(store: Store, version: int, files: Sequence[str]) -> Pin:

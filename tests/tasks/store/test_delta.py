@@ -148,16 +148,56 @@ def test_a_change_between_the_look_at_the_same_rows_and_their_fence_is_replaced(
 ) -> None:
     """Run 3 finds its rows there; before it fences, run 2 replaces them: run 3 has to write its rows."""
     put(cfg, FRIDAY, 1, "whole")
-    fence_same, late = delta._fence_same, []
+    overtake(monkeypatch, lambda: put(cfg, FRIDAY, 2, "half"))
+    put(cfg, FRIDAY, 3, "whole")
+    assert items(cfg, FRIDAY) == ["whole"]
+
+
+def overtake(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Another run's change, once, between the look at what lies there and the commit."""
+    write, late = delta._write_days, []
 
     def after_a_change(*args: object) -> int | None:
         if not late:
-            late.append(put(cfg, FRIDAY, 2, "half"))
-        return fence_same(*args)  # type: ignore[arg-type]
+            late.append(None)
+            change()
+        return write(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(delta, "_fence_same", after_a_change)
-    put(cfg, FRIDAY, 3, "whole")
-    assert items(cfg, FRIDAY) == ["whole"]
+    monkeypatch.setattr(delta, "_write_days", after_a_change)
+
+
+def put_days(cfg: Config, attempt: int, days: dict[date, str]) -> int:
+    staged = [
+        delta.stage(Store.of(cfg), "popular_items", popular(item), {"night": day}, f"run{attempt}")
+        for day, item in days.items()
+    ]
+    return delta.commit_days(Store.of(cfg), staged, attempt, f"run{attempt}")
+
+
+def test_several_days_are_written_and_fenced_in_one_step(cfg: Config) -> None:
+    before = put_days(cfg, 1, {FRIDAY: "a", SATURDAY: "b"})
+    assert put_days(cfg, 3, {FRIDAY: "a", SATURDAY: "c"}) == before + 1
+    assert (items(cfg, FRIDAY), items(cfg, SATURDAY)) == (["a"], ["c"])
+    for day in (FRIDAY, SATURDAY):
+        with pytest.raises(FencedError, match="run number 3"):
+            put(cfg, day, 2, "older")
+
+
+def test_of_several_days_none_is_written_when_a_newer_run_has_written_one(cfg: Config) -> None:
+    put_days(cfg, 1, {FRIDAY: "a", SATURDAY: "b"})
+    put(cfg, SATURDAY, 3, "newer")
+    with pytest.raises(FencedError, match="run number 3"):
+        put_days(cfg, 2, {FRIDAY: "older", SATURDAY: "older"})
+    assert (items(cfg, FRIDAY), items(cfg, SATURDAY)) == (["a"], ["newer"])
+
+
+def test_a_day_that_changes_while_others_are_written_is_replaced_too(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put_days(cfg, 1, {FRIDAY: "a", SATURDAY: "b"})
+    overtake(monkeypatch, lambda: put(cfg, FRIDAY, 2, "half"))
+    put_days(cfg, 3, {FRIDAY: "a", SATURDAY: "c"})
+    assert (items(cfg, FRIDAY), items(cfg, SATURDAY)) == (["a"], ["c"])
 
 
 def test_fencing_many_partitions_at_once_loses_no_row(cfg: Config) -> None:
