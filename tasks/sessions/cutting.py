@@ -59,13 +59,12 @@ def sessionize(
         least = cfg.sessions.min_length
         tally = duck.query(con, "sessions_tally", first_day=days[0], min_length=least)
         sessions, items, users = duck.row(tally)
-        written: dict[date, pins.Pin] = {}
+        staged: dict[date, delta.Staged] = {}
         for day in days:
             rows = duck.batches(duck.query(con, "sessions", day=day, min_length=least))
-            staged = delta.stage(events.store, "sessions", rows, {"session_day": day}, run_id)
-            written[day] = pins.commit(events.store, staged, attempt, run_id)
+            staged[day] = delta.stage(events.store, "sessions", rows, {"session_day": day}, run_id)
+        pinned = pins.commit_days(events.store, staged, attempt, run_id)
         _derive(con, cfg, night, events, work)
-    pinned = pins.Days(events.store, "sessions", written)
     return Sessionized(sessions, items, users, days[0], days[-1], pinned, work)
 
 

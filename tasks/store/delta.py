@@ -9,6 +9,7 @@ Left out: other stores than a local folder, and deleting what was ever committed
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
@@ -39,7 +40,9 @@ SETTINGS: dict[str, str | None] = {
     "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
 }
 COMMIT_TRIES = 20
+ROWS_KEPT = 10_000  # files of a table that is read whole, each some kilobytes
 NEWEST_ENTRIES = 20  # a night writes no table's log more often
+LOOKED_AT_TWICE_SECONDS = 48 * 3600.0  # a file may be written for long, and be named by its entry long after
 RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
 
 
@@ -208,7 +211,7 @@ def _same_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
 
 
 def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> int:
-    """Make the staged files the whole content of their partition, in one step; returns the table's version."""
+    """Make staged files the whole content of their partition, in one step; returns the table's version."""
     return commit_days(store, [staged], attempt, run_id)
 
 
@@ -239,7 +242,7 @@ def commit_days(store: Store, staged: Sequence[Staged], attempt: int, run_id: st
 def _write_days(
     store: Store, table: DeltaTable, new: Sequence[Staged], same: Sequence[Staged], attempt: int, run_id: str
 ) -> int | None:
-    """Replace the partitions that are new, and fence older runs out of both; None when another was quicker."""
+    """Replace the partitions that are new, fence older runs out of both; None when another was quicker."""
     written = [*new, *same]
     name, column = written[0].table, next(iter(written[0].partition))
     files = [_add_action(store, one, Path(file)) for one in new for file in one.files]
@@ -510,8 +513,8 @@ def rows(store: Store, name: str, version: int | None = None) -> pa.Table | None
 def _part(name: str, file: str) -> pa.Table:
     """A file's rows: its footer may be whole where they are not."""
     try:
-        parquet.rows_in(file)
-        return parquet.read([file])
+        stat = Path(file).stat() if Path(file).is_file() else None
+        return _read_once(file, stat and (stat.st_size, stat.st_mtime_ns, stat.st_ino))
     except WarehouseError as error:
         raise WarehouseError(f"table {name}: expected readable files; got {error}; {RESTORE}") from error
     except (pa.ArrowException, OSError) as error:
@@ -519,6 +522,13 @@ def _part(name: str, file: str) -> pa.Table:
         raise WarehouseError(
             f"table {name}: expected readable files; got {file}: {what}; {RESTORE}"
         ) from error
+
+
+@functools.lru_cache(maxsize=ROWS_KEPT)
+def _read_once(file: str, _as_it_was: object) -> pa.Table:
+    """Committed files stay as they are: who looks at a small table again and again reads each once."""
+    parquet.rows_in(file)
+    return parquet.read([file])
 
 
 def _paths(store: Store, name: str, table: DeltaTable, partitions: Sequence[date] | None) -> list[str]:
@@ -542,8 +552,10 @@ def _existing(store: Store, name: str, version: int | None = None) -> DeltaTable
     """The table as its log has it. Raises WarehouseError that names the entries which cannot be read."""
     folder = _folder(store, name) / "_delta_log"
     entries = [entry for entry in os.scandir(folder) if _is_entry(entry)]
+    first = _first_in_use(folder, version)
+    used = [entry for entry in entries if entry.name >= f"{first:020d}.json"]  # to ask each costs a call
     empty, newest = (
-        [entry for entry in entries if not entry.stat().st_size],
+        [entry for entry in used if not entry.stat().st_size],
         max(entries, key=_name, default=None),
     )
     for entry in [*empty, *([newest] if newest else [])]:
@@ -552,6 +564,15 @@ def _existing(store: Store, name: str, version: int | None = None) -> DeltaTable
         return DeltaTable(_folder(store, name), version=version)
     except (DeltaError, OSError, ValueError) as error:
         raise _torn(name, _unreadable(folder) or [folder], str(error)) from error
+
+
+def _first_in_use(folder: Path, version: int | None) -> int:
+    """The first entry that a look at this version reads: the newest checkpoint's, unless that is newer."""
+    try:
+        checkpoint = int(json.loads((folder / "_last_checkpoint").read_text(encoding="utf-8"))["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return checkpoint if version is None or version >= checkpoint else 0
 
 
 def _is_entry(file: os.DirEntry[str]) -> bool:
@@ -633,30 +654,66 @@ def clean_stale(store: Store, older_than_hours: float = 48.0) -> list[str]:
     """Delete staged files of dead runs: those that no log entry, old or new, has ever named.
 
     older_than_hours   longer than any run takes; younger files may still be committed
-    A table whose log cannot be read as a whole keeps all of its files, with a warning.
+    What an earlier cleaning has looked at is not looked at again: `work/cleaned` is as old as the youngest
+    file that it could have deleted. A table whose log cannot be read as a whole keeps all of its files, with
+    a warning, and the next cleaning looks again at all that this one did.
     """
-    limit = time.time() - older_than_hours * 3600
-    removed = []
+    limit, mark = time.time() - older_than_hours * 3600, store.local / "work" / "cleaned"
+    since = mark.stat().st_mtime - LOOKED_AT_TWICE_SECONDS if mark.exists() else 0.0
+    removed, whole = [], True
     for name in tables.TABLES:
         folder = _folder(store, name)
         try:
-            named = _ever_named(folder)
+            dead = _never_named(folder, _written(folder, since, limit), since)
         except WarehouseError as error:
             log.warning("staged files of dead runs stay: %s", error)
+            whole = False
             continue
-        for file in sorted(folder.rglob("part-*.parquet")):
-            if str(file.relative_to(folder)) not in named and file.stat().st_mtime < limit:
-                file.unlink(missing_ok=True)
-                removed.append(str(file))
+        for file in dead:
+            file.unlink(missing_ok=True)
+            removed.append(str(file))
+    if whole:
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+        os.utime(mark, (limit, limit))
     return removed
+
+
+def _written(folder: Path, since: float, limit: float) -> list[Path]:
+    """Data files that were written in this time; a folder without a change since then has none."""
+    folders = [folder, *folder.glob("*=*")] if folder.is_dir() else []
+    files = [
+        file
+        for one in folders
+        if one.stat().st_mtime >= since
+        for file in one.glob("part-*.parquet")
+        if since <= file.stat().st_mtime < limit
+    ]
+    return sorted(files)
+
+
+def _never_named(folder: Path, files: Sequence[Path], since: float) -> list[Path]:
+    """Those that no entry names: the entries since then are asked, and the whole log before any goes."""
+    if not files:
+        return []
+    recent = _named([entry for entry in _entries(folder) if entry.stat().st_mtime >= since])
+    left = [file for file in files if str(file.relative_to(folder)) not in recent]
+    named = _ever_named(folder) if left else set()
+    return [file for file in left if str(file.relative_to(folder)) not in named]
+
+
+def _entries(folder: Path) -> list[Path]:
+    return list((folder / "_delta_log").glob("*.json"))
+
+
+def _named(entries: Sequence[Path]) -> set[str]:
+    actions = [action for entry in entries for action in _actions(entry)]
+    return {str(action[kind]["path"]) for action in actions for kind in ("add", "remove") if kind in action}
 
 
 def _ever_named(folder: Path) -> set[str]:
     """Paths in any entry of the log; where old entries are gone, checkpoints still name what they left."""
-    named = set()
-    for entry in (folder / "_delta_log").glob("*.json"):
-        for action in _actions(entry):
-            named |= {str(action[kind]["path"]) for kind in ("add", "remove") if kind in action}
+    named = _named(_entries(folder))
     for checkpoint in (folder / "_delta_log").glob("*.checkpoint*.parquet"):
         parquet.rows_in(checkpoint)
         for row in pq.ParquetFile(checkpoint).read(columns=["add.path", "remove.path"]).to_pylist():

@@ -130,11 +130,13 @@ def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> Pin:
 
 
 def commit_days(store: Store, staged: Mapping[date, Staged], attempt: int, run_id: str) -> Days:
-    """`delta.commit_days`, and the files of each day from then on. Raises FencedError; nothing is written then."""
+    """`delta.commit_days`, and the files of each day from then on. Raises FencedError."""
     name = next(iter(staged.values())).table
     version = delta.commit_days(store, list(staged.values()), attempt, run_id)
     files = delta.files_by_day(store, name, version)
-    pinned = {day: Pin(version, one.rows, one.digest, _below(store, files[day])) for day, one in staged.items()}
+    pinned = {
+        day: Pin(version, one.rows, one.digest, _below(store, files[day])) for day, one in staged.items()
+    }
     return Days(store, name, pinned)
 
 

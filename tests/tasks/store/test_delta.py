@@ -434,3 +434,40 @@ def test_cleaning_knows_files_that_only_a_checkpoint_still_names(cfg: Config) ->
         entry.unlink()
     assert delta.clean_stale(Store.of(cfg), older_than_hours=-1) == []
     assert items(cfg, FRIDAY) == ["present"]
+
+
+def test_cleaning_again_reads_no_entry_of_before_and_finds_what_has_died_since(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def written_days_ago(days: int) -> None:
+        moment = time.time() - days * 86_400
+        for path in (cfg.root / "tables").rglob("*"):
+            if path.stat().st_mtime > time.time() - 3600:
+                os.utime(path, (moment, moment))
+
+    for attempt in range(1, 6):
+        put(cfg, FRIDAY, attempt, f"old {attempt}")
+    written_days_ago(30)
+    assert delta.clean_stale(Store.of(cfg)) == []
+    put(cfg, SATURDAY, 6, "new")
+    dead = delta.stage(Store.of(cfg), "popular_items", popular("dead"), {"night": SATURDAY}, "dead")
+    written_days_ago(3)
+    read, actions = [], delta._actions
+    monkeypatch.setattr(delta, "_actions", lambda entry: [read.append(entry.name), actions(entry)][1])
+    with monkeypatch.context() as quiet:
+        quiet.setattr(delta, "_ever_named", lambda _: {f"night={SATURDAY}/{Path(dead.files[0]).name}"})
+        assert delta.clean_stale(Store.of(cfg)) == []
+    assert read == [f"{6:020d}.json"]
+    os.utime(cfg.root / "work" / "cleaned", (time.time() - 10 * 86_400,) * 2)
+    assert delta.clean_stale(Store.of(cfg)) == list(dead.files)
+    assert items(cfg, FRIDAY) == ["old 5"]
+
+
+def test_a_file_whose_entry_a_backup_made_older_is_not_cleaned_away(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    assert delta.clean_stale(Store.of(cfg)) == []
+    long_ago = time.time() - 300 * 86_400
+    for entry in (cfg.root / "tables/popular_items/_delta_log").glob("*.json"):
+        os.utime(entry, (long_ago, long_ago))
+    assert delta.clean_stale(Store.of(cfg), older_than_hours=-1) == []
+    assert items(cfg, FRIDAY) == ["a"]
