@@ -100,6 +100,7 @@ def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Rea
     recent = reads.events.files(days)
     duck.view_files(con, "events", recent)
     duck.keep(con, "audited_catalogue", "audited_catalogue")
+    duck.keep(con, "audited_items", "audited_items")
     lost = []
     for file in _older_events(reads.store, days[0]):
         if not _unknown(con):
