@@ -91,26 +91,29 @@ def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[St
 
 
 def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> bool:
-    """Items of the window's events; older days are read, newest first, while one of them could be missing.
+    """Items of the window's events; older days are read, newest first, for as long as an item is unknown.
 
-    A champion of last week may recommend what the window no longer has. An old day that cannot be read must
-    not stop tonight: returns False then, if there are items that only it could know.
+    A champion of last week may recommend what the window no longer has: then the days back to its own are
+    read. Only before it refuses an item has this read them all. An old day that cannot be read must not stop
+    tonight: returns False then, if there are items that only it could know.
     """
     days = window(cfg, night)
     recent = reads.events.files(days)
     duck.view_files(con, "events", recent)
     duck.keep(con, "audited_catalogue", "audited_catalogue")
     duck.keep(con, "audited_items", "audited_items")
+    if not _unknown(con):
+        return True
     lost = []
     for file in _older_events(reads.store, days[0]):
-        if not _unknown(con):
-            return True
         try:
             with duck.reading(Path(file)):
                 duck.view_files(con, "events", [file])
                 duck.append(con, "audited_catalogue", "audited_catalogue")
         except SourceError as error:
             lost.append(str(error))
+        if not _unknown(con):
+            return True
     if lost and (unknown := _unknown(con)):
         log.warning(
             "%d recommended item(s) that only a lost day can know pass unchecked: %s", unknown, lost[0]

@@ -26,9 +26,10 @@ def heal(cfg: Config, store: Store) -> None:
 
     Raises WarehouseError when the publications cannot be read, or some that readers were shown are lost.
     """
-    published = wholeness.read(store)
+    remembered = wholeness.highest_shown(store)
+    published = wholeness.read(store, remembered)
     try:
-        if published.rows:
+        if remembered < published.highest or not readers.have_latest(store, published.shown):
             readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)

@@ -60,6 +60,18 @@ def refresh(cfg: Config, store: Store) -> Served:
         ) from error
 
 
+def have_latest(store: Store, shown: Publication | None) -> bool:
+    """Does `latest` lead to this publication's files, all of them whole, as far as sizes and footers tell?"""
+    if shown is None:
+        return True
+    if wholeness.fault(store, shown) or (store.local / "latest").resolve() != _folder(store, shown).resolve():
+        return False
+    return all(
+        _is_linked(_folder(store, shown) / f"{name}.parquet", files[0])
+        for name, files in shown.files(store).items()
+    )
+
+
 def _refreshed(cfg: Config, store: Store) -> Served:
     for _ in range(REFRESH_TRIES):
         remembered = wholeness.highest_shown(store)
@@ -165,13 +177,20 @@ def _link_night(store: Store, shown: Publication, link: Path) -> None:
     old = store.local / "latest"
     if old.exists() and not old.is_symlink():
         raise WarehouseError(f"{old}: expected a link made by us; got a folder or file; move it away")
-    name = f"{shown.night}-{shown.attempt}"
-    folder = store.local / "published" / name
+    folder = _folder(store, shown)
     durable.make_folder(folder.parent)
     if not folder.is_dir():
         _link_files(store, shown, folder)
     _mend_files(store, shown, folder)
-    link.symlink_to(Path("published") / name)
+    link.symlink_to(folder.relative_to(store.local))
+
+
+def _folder(store: Store, shown: Publication) -> Path:
+    return store.local / "published" / f"{shown.night}-{shown.attempt}"
+
+
+def _is_linked(link: Path, file: Path) -> bool:
+    return link.is_file() and link.stat().st_size == file.stat().st_size
 
 
 def _link_files(store: Store, shown: Publication, folder: Path) -> None:
@@ -194,7 +213,7 @@ def _mend_files(store: Store, shown: Publication, folder: Path) -> None:
     """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
     for name, (file, *_) in shown.files(store).items():
         link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
-        if not link.is_file() or link.stat().st_size != file.stat().st_size:
+        if not _is_linked(link, file):
             try:
                 _link(file, new)
                 durable.replace(new, link)

@@ -24,9 +24,12 @@ log = logging.getLogger(__name__)
 DATABASE = "serve.duckdb"
 
 
-def read(store: Store) -> Publications:
-    """Every publication. Raises WarehouseError when readers were shown one that is lost."""
-    remembered = highest_shown(store)
+def read(store: Store, remembered: int | None = None) -> Publications:
+    """Every publication. Raises WarehouseError when readers were shown one that is lost.
+
+    remembered   what `highest_shown` said just now, where it was asked already
+    """
+    remembered = highest_shown(store) if remembered is None else remembered
     published = publications.read(store)
     if said := lost(store, published, remembered):
         raise WarehouseError(said)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -41,6 +42,25 @@ def test_a_night_begins_with_healing(config: Config, monkeypatch: pytest.MonkeyP
     with begin(str(settings), "2026-01-04", None) as tonight:
         assert driver.whole_night(config) == SATURDAY_SEEN
         assert tonight.attempt == 3
+
+
+def test_what_readers_have_already_is_not_made_again(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    published_but_not_shown(config)
+    healing.heal(config, Store.of(config))
+    monkeypatch.setattr(readers, "refresh", lambda *_: pytest.fail("expected nothing to do"))
+    healing.heal(config, Store.of(config))
+
+
+@pytest.mark.parametrize(
+    "lost", ["serve.duckdb", "latest", "latest/popular_items.parquet", "published/2026-01-03-2"]
+)
+def test_what_readers_open_is_made_again_where_it_is_lost(config: Config, lost: str) -> None:
+    published_but_not_shown(config)
+    healing.heal(config, Store.of(config))
+    path = config.root / lost
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    healing.heal(config, Store.of(config))
+    assert driver.whole_night(config) == SATURDAY_SEEN
 
 
 def test_before_the_first_publication_there_is_nothing_to_heal(config: Config) -> None:
