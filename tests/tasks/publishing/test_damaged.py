@@ -197,9 +197,12 @@ def test_a_torn_checkpoint_keeps_the_files_it_may_name(cfg: Config, caplog: pyte
 
     DeltaTable(cfg.root / "tables" / "popular_items").create_checkpoint()
     (checkpoint,) = (cfg.root / "tables" / "popular_items" / "_delta_log").glob("*.checkpoint*.parquet")
+    rows = driver.output_rows(9)["popular_items"]
+    dead = delta.stage(Store.of(cfg), "popular_items", rows, {"night": FRIDAY}, "dead")
     cut(checkpoint)
-    delta.clean_stale(Store.of(cfg), older_than_hours=-1)
+    assert delta.clean_stale(Store.of(cfg), older_than_hours=-1) == []
     assert pinned(cfg, FRIDAY, "popular_items").exists()
+    assert Path(dead.files[0]).exists()
     assert str(checkpoint) in caplog.text
 
 
