@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -59,7 +59,8 @@ def load(folder: Path) -> Model:
     told = _read_settings(folder / CONFIG)
     vocabulary = _read_vocabulary(folder / VOCABULARY)
     try:
-        kind = models.find(told["kind"])
+        told = _of_format_1(told) if told["format"] == 1 else told
+        name, kind = str(told["name"]), models.find(told["kind"])
         settings = kind.settings(**told["settings"])
         training = None if told["training"] is None else TrainingConfig(**told["training"])
     except (ModelError, TypeError, KeyError) as error:
@@ -68,7 +69,7 @@ def load(folder: Path) -> Model:
         optimizer = load_file(folder / OPTIMIZER) if (folder / OPTIMIZER).exists() else None
         saved = Saved(
             kind=told["kind"],
-            name=told["name"],
+            name=name,
             settings=settings,
             vocabulary=vocabulary,
             arrays=load_file(folder / WEIGHTS),
@@ -97,11 +98,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise SavedModelError(f"{path}: expected a saved model's settings; {error}") from None
-    if settings.get("format") == 1:
-        return _of_format_1(settings)
-    if settings.get("format") != FORMAT:
+    found = settings.get("format") if isinstance(settings, dict) else None
+    if found not in (1, FORMAT):
         raise SavedModelError(
-            f"{path}: expected format {FORMAT}; got {settings.get('format')!r}. "
+            f"{path}: expected format {FORMAT}; got {found!r}. "
             "Load it with the release that wrote it, or train again"
         )
     return settings
@@ -109,14 +109,18 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 def _of_format_1(settings: dict[str, Any]) -> dict[str, Any]:
     """Format 1 had no kind: all models were recurrent."""
-    return settings | {"kind": "recurrent", "settings": BEFORE | settings.get("model", {})}
+    return settings | {"kind": "recurrent", "settings": BEFORE | settings["model"]}
 
 
 def _read_vocabulary(path: Path) -> Vocabulary:
     try:
         table = pq.read_table(path)
-        ids = table.column("item_id").combine_chunks()
-        counts = table.column("events").to_numpy()
+        ids, counts = (table.column(name).combine_chunks() for name in ("item_id", "events"))
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise SavedModelError(f"{path}: expected item_id and events columns; {error}") from None
-    return Vocabulary(ids, counts.astype(np.int64))
+    typed = ids.type in (pa.int64(), pa.string()) and not ids.null_count
+    if not typed or not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+        raise SavedModelError(f"{path}: expected integers or strings as item_id, sorted, distinct, no nulls")
+    if counts.type != pa.int64() or counts.null_count or not pc.all(pc.greater_equal(counts, 0)).as_py():
+        raise SavedModelError(f"{path}: expected counts as events; got {counts.type}, negative or null ones")
+    return Vocabulary(ids, counts.to_numpy(zero_copy_only=False).copy())

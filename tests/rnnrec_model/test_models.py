@@ -1,18 +1,27 @@
-"""The table of models: every kind is fitted, saved and loaded by the same calls."""
+"""The table of models: every kind is fitted, saved, loaded by the same calls; others join by entry point."""
 
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
-from rnnrec_model.config import TrainingConfig
+from rnnrec_model import models
+from rnnrec_model.config import NoSettings, TrainingConfig
+from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
+from rnnrec_model.errors import ConfigError, SavedModelError
 from rnnrec_model.models import MODELS, Fitting
-from rnnrec_model.saving import load, save
+from rnnrec_model.saving import CONFIG, OPTIMIZER, VOCABULARY, WEIGHTS, load, save
 from rnnrec_model.scorer import Model
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -20,14 +29,15 @@ from rnnrec_model.vocabulary import Vocabulary
 ITEMS = 8
 SMALL = {"recurrent": {"units": 4}, "vsknn": {"neighbours": 2, "sample": 3}, "sequential_rules": {"steps": 3}}
 QUICK = Fitting(training=TrainingConfig(epochs=1, negatives=4, device="cpu"))
+LOG = [[0, 1, 2, 0], [3, 1], [2, 5, 7]]
 lists = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=9)
 
 
-def fitted(name: str, log: list[list[int]], **told: object) -> Model:
+def fitted(name: str, log: list[list[int]] = LOG, **told: object) -> Model:
     sessions = Sessions.of(log)
     counts = np.bincount(sessions.items, minlength=ITEMS)
     ids = pa.array([f"item {i}" for i in range(ITEMS)])
-    kind = MODELS[name]
+    kind = models.find(name)
     made = kind.settings(**(SMALL.get(name, {}) | told))
     return kind.fit(made, sessions, Vocabulary(ids, counts), QUICK).scorer
 
@@ -49,3 +59,290 @@ def test_a_saved_model_scores_bit_for_bit_the_same(
     assert again.saved().settings == scorer.saved().settings
     assert again.vocabulary.ids.equals(scorer.vocabulary.ids)
     assert again.vocabulary.counts.tolist() == scorer.vocabulary.counts.tolist()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_model_is_saved_as_its_kind_without_pickle(name: str, tmp_path: Path) -> None:
+    files = save(fitted(name), tmp_path)
+    told = json.loads((tmp_path / CONFIG).read_text())
+    assert (told["kind"], told["name"]) == (name, name)
+    assert told["settings"] == MODELS[name].settings(**SMALL.get(name, {})).as_dict()
+    trained = {OPTIMIZER} if name == "recurrent" else set()  # only what is fitted by gradients goes on
+    assert files.keys() == {WEIGHTS, CONFIG, VOCABULARY} | trained
+    assert {path.name for path in tmp_path.iterdir()} == set(files)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_has_settings_that_need_not_be_told_and_takes_no_others(name: str) -> None:
+    kind = MODELS[name]
+    assert kind.settings() == kind.settings(**kind.settings().as_dict())
+    other = SessionNeighboursConfig() if kind.settings is not SessionNeighboursConfig else NoSettings()
+    with pytest.raises(ConfigError, match=f"expected {kind.settings.__name__}"):
+        kind.fit(other, Sessions.of(LOG), fitted("popularity").vocabulary)
+
+
+@pytest.mark.parametrize(
+    ("settings_of", "wrong", "said"),
+    [
+        (SequentialRulesConfig, {"steps": 13}, "steps: expected a number from 1 to 12; got 13"),
+        (SessionNeighboursConfig, {"sample": 0}, "sample: expected a number from 1 to"),
+        (SessionNeighboursConfig, {"idf_weight": float("nan")}, "idf_weight: expected a number"),
+    ],
+)
+def test_settings_out_of_their_range_are_refused(
+    settings_of: type, wrong: dict[str, float], said: str
+) -> None:
+    with pytest.raises(ConfigError, match=said):
+        settings_of(**wrong)
+
+
+def test_rules_of_one_step_are_a_markov_chain() -> None:
+    rules, asked = fitted("sequential_rules", steps=1), Sessions.of([[i] for i in range(ITEMS)])
+    assert torch.equal(rules.score_last(asked), fitted("markov").score_last(asked))
+
+
+def without(name: str) -> Callable[[dict[str, torch.Tensor]], object]:
+    return lambda arrays: arrays.pop(name)
+
+
+def with_first(name: str, value: float) -> Callable[[dict[str, torch.Tensor]], object]:
+    return lambda arrays: arrays[name].view(-1)[:1].fill_(value)
+
+
+def with_last(name: str, value: float) -> Callable[[dict[str, torch.Tensor]], object]:
+    return lambda arrays: arrays[name].view(-1)[-1:].fill_(value)
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "said"),
+    [
+        ("popularity", without("events"), r"expected arrays events \(float32, 8\); got none"),
+        (
+            "popularity",
+            lambda arrays: arrays.update(more=torch.zeros(1)),
+            r"got events .*, more \(float32, 1\)",
+        ),
+        ("popularity", lambda arrays: arrays.update(events=torch.zeros(7)), r"got events \(float32, 7\)"),
+        ("popularity", lambda arrays: arrays.update(events=torch.zeros(8).double()), "float64"),
+        ("popularity", with_first("events", torch.nan), "expected finite numbers in events"),
+        ("session_popularity", with_first("share", torch.inf), "expected finite numbers in share"),
+        ("markov", with_first("columns", ITEMS), "expected values from 0 to below 8"),
+        ("markov", with_first("columns", -1), "expected values from 0 to below 8"),
+        ("markov", with_first("starts", 1), "expected starts that rise"),
+        ("markov", with_last("starts", 99), "expected starts that rise"),
+        ("markov", lambda arrays: arrays.update(weights=torch.zeros(1)), "expected arrays"),
+        ("sequential_rules", without("weights"), "expected arrays"),
+        ("vsknn", with_first("sessions", 3), "expected values from 0 to below 3"),
+        ("vsknn", with_first("items", ITEMS), "expected values from 0 to below 8"),
+        ("vsknn", with_last("items_starts", 99), "expected starts that rise"),
+        ("vsknn", with_first("item_weight", torch.nan), "expected finite numbers in item_weight"),
+        ("recurrent", without("item_rows"), "item_rows"),
+    ],
+)
+def test_arrays_that_are_no_such_model_are_refused(
+    name: str, spoil: Callable[[dict[str, torch.Tensor]], object], said: str, tmp_path: Path
+) -> None:
+    save(fitted(name), tmp_path)
+    arrays = load_file(tmp_path / WEIGHTS)
+    spoil(arrays)
+    save_file(arrays, tmp_path / WEIGHTS)
+    with pytest.raises(
+        SavedModelError, match=rf"(?s)weights\.safetensors: expected weights for 8 items .*{said}"
+    ):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "markov"])
+@pytest.mark.parametrize(
+    ("spoilt", "said"),
+    [
+        ({"kind": "nearest"}, "model 'nearest': expected one of recurrent"),
+        ({"kind": None}, "expected"),
+        ({"settings": {"colour": 1}}, "colour"),
+        ({"settings": [1]}, "mapping"),
+        ({"training": {"epochs": 0}}, "epochs"),
+    ],
+)
+def test_settings_of_no_model_are_refused(
+    name: str, spoilt: dict[str, object], said: str, tmp_path: Path
+) -> None:
+    save(fitted(name), tmp_path)
+    told = json.loads((tmp_path / CONFIG).read_text())
+    (tmp_path / CONFIG).write_text(json.dumps(told | spoilt))
+    with pytest.raises(SavedModelError, match=rf"config\.json: expected the settings of a model; .*{said}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["[]", "1", '"two"', "{}"])
+def test_json_that_is_no_saved_settings_is_refused(content: str, tmp_path: Path) -> None:
+    save(fitted("markov"), tmp_path)
+    (tmp_path / CONFIG).write_text(content)
+    with pytest.raises(SavedModelError, match=r"config\.json: expected"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("table", "said"),
+    [
+        ({"item_id": ["a", "b"]}, "item_id and events columns"),
+        ({"item_id": ["b", "a"], "events": [1, 1]}, "sorted, distinct"),
+        ({"item_id": ["a", "a"], "events": [1, 1]}, "sorted, distinct"),
+        ({"item_id": ["a", None], "events": [1, 1]}, "sorted, distinct"),
+        ({"item_id": [0.5, 1.5], "events": [1, 1]}, "sorted, distinct"),
+        ({"item_id": ["a", "b"], "events": [1, -1]}, "counts"),
+        ({"item_id": ["a", "b"], "events": [1, None]}, "counts"),
+        ({"item_id": ["a", "b"], "events": ["1", "2"]}, "counts"),
+    ],
+)
+def test_item_ids_of_no_vocabulary_are_refused(
+    table: dict[str, list[object]], said: str, tmp_path: Path
+) -> None:
+    save(fitted("markov"), tmp_path)
+    pq.write_table(pa.table(table), tmp_path / VOCABULARY)
+    with pytest.raises(SavedModelError, match=rf"vocabulary\.parquet: expected .*{said}"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_vocabulary_of_another_size_does_not_fit(name: str, tmp_path: Path) -> None:
+    save(fitted(name), tmp_path)
+    pq.write_table(pa.table({"item_id": ["a", "b"], "events": [1, 1]}), tmp_path / VOCABULARY)
+    with pytest.raises(SavedModelError, match="expected weights for 2 items"):
+        load(tmp_path)
+
+
+# ------------------------------------------------------------------------------------- models of one's own
+
+OWN = '''
+from dataclasses import dataclass
+
+import torch
+
+from rnnrec_model.config import Settings, within
+from rnnrec_model.models import Fitted, Kind, Saved
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatestConfig(Settings):
+    """The newest items first. step: how much one place counts."""
+
+    step: float = within(1.0, 0.1, 10.0)
+
+
+@dataclass(frozen=True)
+class Latest:
+    settings: LatestConfig
+    vocabulary: object
+    score: torch.Tensor
+    name: str = "latest"
+
+    def score_steps(self, sessions):
+        return self.score_last(sessions.beginnings())
+
+    def score_last(self, sessions):
+        return self.score.expand(len(sessions), -1)
+
+    def saved(self):
+        known = {"settings": self.settings, "vocabulary": self.vocabulary}
+        return Saved(kind="latest", name=self.name, arrays={"score": self.score}, **known)
+
+
+def fit(settings, sessions, vocabulary, fitting):
+    score = torch.zeros(len(vocabulary))
+    for place, item in enumerate(sessions.items):
+        score[item] = settings.step * place
+    return Fitted(Latest(settings, vocabulary, score))
+
+
+def load(saved):
+    saved.require(score=(torch.float32, len(saved.vocabulary)))
+    return Latest(saved.settings, saved.vocabulary, saved.arrays["score"], saved.name)
+
+
+KIND = Kind("own_models", LatestConfig)
+'''
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
+    """Put a package of the user's own on the path, which offers models."""
+
+    def put(package: str, **offers: str) -> None:
+        described = tmp_path / f"{package}-1.0.dist-info"
+        described.mkdir()
+        (described / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = "".join(f"{name} = {value}\n" for name, value in offers.items())
+        (described / "entry_points.txt").write_text(f"[{models.GROUP}]\n{lines}")
+        (tmp_path / "own_models.py").write_text(OWN)
+        models._offered.cache_clear()
+
+    monkeypatch.syspath_prepend(tmp_path)
+    yield put
+    sys.modules.pop("own_models", None)
+    models._offered.cache_clear()
+
+
+def test_a_model_of_ones_own_joins_by_entry_point(install: Callable[..., None], tmp_path: Path) -> None:
+    install("mine", latest="own_models:KIND")
+    assert models.names() == [*MODELS, "latest"]
+    scorer = fitted("latest", step=2.0)
+    save(scorer, tmp_path / "saved")
+    again, asked = load(tmp_path / "saved"), Sessions.of([[0]])
+    assert again.score_last(asked).tolist() == [[6, 10, 12, 8, 0, 14, 0, 16]]
+    assert again.saved().settings == scorer.saved().settings
+
+
+def test_a_saved_model_whose_package_is_gone_is_refused_by_its_kind(
+    install: Callable[..., None], tmp_path: Path
+) -> None:
+    install("mine", latest="own_models:KIND")
+    save(fitted("latest"), tmp_path / "saved")
+    (tmp_path / "mine-1.0.dist-info" / "entry_points.txt").unlink()
+    models._offered.cache_clear()
+    with pytest.raises(SavedModelError, match="model 'latest': expected one of recurrent"):
+        load(tmp_path / "saved")
+
+
+def test_two_models_of_one_name_are_refused_by_name_and_the_others_are_not(
+    install: Callable[..., None],
+) -> None:
+    install("mine", latest="own_models:KIND", markov="own_models:KIND")
+    install("yours", latest="own_models:KIND")
+    with pytest.raises(ConfigError, match=r"'latest': .* one from each of package mine, package yours"):
+        models.find("latest")
+    with pytest.raises(ConfigError, match=r"'markov': .* one from each of rnnrec itself, package mine"):
+        models.find("markov")
+    assert models.find("vsknn") is MODELS["vsknn"]
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("own_models:NONE", "package mine offers own_models:NONE, which cannot be imported: AttributeError"),
+        ("no_such_module:KIND", "cannot be imported: ModuleNotFoundError"),
+        ("own_models:Latest", "expected own_models:Latest of package mine to be a rnnrec_model.models.Kind"),
+    ],
+)
+def test_a_broken_offer_is_an_error_only_when_it_is_asked_for(
+    install: Callable[..., None], value: str, said: str
+) -> None:
+    install("mine", broken=value, latest="own_models:KIND")
+    assert models.names() == [*MODELS, "broken", "latest"]
+    assert models.find("latest").settings().step == 1.0
+    with pytest.raises(ConfigError, match=said):
+        models.find("broken")
+
+
+def test_a_name_that_nobody_has_is_told_with_those_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"model 'gru': expected one of recurrent, popularity, .*vsknn"):
+        models.find("gru")
+
+
+def test_kinds_and_their_settings_are_known_without_a_model_library() -> None:
+    code = (
+        "import sys; from rnnrec_model import models\n"
+        "for name in models.names(): models.find(name).settings()\n"
+        "heavy = {'torch', 'numpy', 'pyarrow', 'safetensors'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
