@@ -6,7 +6,6 @@ for bit as it did before.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +21,7 @@ from torch import Tensor
 from rnnrec_model import models
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Saved
+from rnnrec_model.digests import digests
 from rnnrec_model.errors import ModelError, SavedModelError
 from rnnrec_model.scorer import Model
 from rnnrec_model.vocabulary import Vocabulary
@@ -50,7 +50,7 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
     (folder / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     table = pa.table({"item_id": saved.vocabulary.ids, "events": pa.array(saved.vocabulary.counts)})
     pq.write_table(table, folder / VOCABULARY, compression="zstd")
-    return {name: file_digest(folder / name) for name in (*written, CONFIG, VOCABULARY)}
+    return digests(folder, (*written, CONFIG, VOCABULARY))
 
 
 def load(folder: Path) -> Model:
@@ -81,12 +81,6 @@ def load(folder: Path) -> Model:
         raise SavedModelError(
             f"{folder / WEIGHTS}: expected weights for {len(vocabulary)} items and {settings}; {error}"
         ) from None
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _save_arrays(arrays: Mapping[str, Tensor], path: Path) -> None:

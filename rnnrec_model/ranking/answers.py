@@ -7,7 +7,6 @@ such rows say `fallback`. The popularity is the saved model's own, so that both 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -18,9 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from rnnrec_model import ragged
+from rnnrec_model.digests import digests
 from rnnrec_model.errors import SavedModelError
 from rnnrec_model.ranking.topk import recommend
-from rnnrec_model.saving import file_digest
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 
@@ -150,8 +149,3 @@ def load_answering(folder: Path) -> Answering:
         raise SavedModelError(
             f"{folder}: expected {POPULAR} and {ANSWERING} as written beside a published model; {error}"
         ) from None
-
-
-def digests(folder: Path, names: Iterable[str]) -> dict[str, str]:
-    """{file name: sha256 of its bytes}."""
-    return {name: file_digest(folder / name) for name in names}
