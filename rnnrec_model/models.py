@@ -5,7 +5,7 @@ library being imported; a kind's module is imported when one is fitted or loaded
 by an entry point of your package, which names a `Kind`:
 
     [project.entry-points."rnnrec.models"]
-    recency = "my_package.recency:KIND"          # KIND = Kind("my_package.recency", RecencyConfig)
+    recency = "my_package.recency:KIND"          # KIND = Kind("my_package.recency", "RecencyConfig")
 """
 
 from __future__ import annotations
@@ -39,13 +39,22 @@ class Kind:
     """A kind of model.
 
     module     where its `fit` and `load` are, imported when one of them is called
-    settings   frozen dataclass of what can be set about it, each with a default
+    config     its settings, a frozen dataclass with a default for each; or the name that this has in the
+               module, which is imported when they are asked for
     needs      what its sessions have to carry beside items: users, times
     """
 
     module: str
-    settings: type[Settings] = NoSettings
+    config: type[Settings] | str = NoSettings
     needs: tuple[Literal["users", "times"], ...] = ()
+
+    @property
+    def settings(self) -> type[Settings]:
+        """What can be set about it."""
+        if not isinstance(self.config, str):
+            return self.config
+        settings: type[Settings] = getattr(self._module(), self.config)
+        return settings
 
     def fit(
         self,

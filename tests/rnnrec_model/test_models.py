@@ -218,15 +218,15 @@ from dataclasses import dataclass
 
 import torch
 
-from rnnrec_model.config import Settings, within
+from rnnrec_model.config import Settings, setting
 from rnnrec_model.models import Fitted, Kind, Saved
 
 
 @dataclass(frozen=True, kw_only=True)
 class LatestConfig(Settings):
-    """The newest items first. step: how much one place counts."""
+    """The newest items first."""
 
-    step: float = within(1.0, 0.1, 10.0)
+    step: float = setting(1.0, "how much one place counts", 0.1, 10.0)
 
 
 @dataclass(frozen=True)
@@ -259,7 +259,7 @@ def load(saved):
     return Latest(saved.settings, saved.vocabulary, saved.arrays["score"], saved.name)
 
 
-KIND = Kind("own_models", LatestConfig)
+KIND = Kind("own_models", "LatestConfig")
 '''
 
 
