@@ -47,8 +47,9 @@ def make_sessions(
         raise DataError(
             "make_sessions: expected a column of sessions, or one of users to cut by gap; got neither"
         )
-    rows = as_table(events, "events")
-    _require_filled(rows, [name for name in (session, user, item, time) if name is not None])
+    rows = _filled(
+        as_table(events, "events"), [one for one in (session, user, item, time) if one is not None]
+    )
     owners, clock = _codes(rows[owner]), _clock(rows[time], time)
     order = np.lexsort((clock, owners))  # by owner, then time; stable
     begins = np.diff(owners[order], prepend=-1) != 0
@@ -131,12 +132,13 @@ def as_table(rows: Any, what: str) -> pa.Table:
         ) from None
 
 
-def _require_filled(rows: pa.Table, names: Sequence[str]) -> None:
+def _filled(rows: pa.Table, names: Sequence[str]) -> pa.Table:
+    """These columns, of plain types. Raises DataError where one is not there or not whole."""
     lacking = [name for name in names if name not in rows.column_names]
     if lacking:
         raise DataError(
             f"events: expected columns {', '.join(names)}; got {', '.join(rows.column_names)}. Name yours: "
-            "make_sessions(events, session=..., item=..., time=...)"
+            "make_sessions(events, session=..., item=..., time=...), or session=None, user=..."
         )
     missing = {name: pc.sum(pc.is_null(rows[name], nan_is_null=True)).as_py() or 0 for name in names}
     if any(missing.values()):
@@ -144,11 +146,12 @@ def _require_filled(rows: pa.Table, names: Sequence[str]) -> None:
         raise DataError(f"events: expected no missing values; got {told}. Leave these rows out or mend them")
     if rows.num_rows == 0:
         raise DataError("events: expected at least one; got none")
+    return pa.table({name: _plain(rows[name]) for name in names})
 
 
 def _codes(column: pa.ChunkedArray) -> Indices:
     """(events,) the place of each value among the sorted distinct ones."""
-    coded = pc.dictionary_encode(_plain(column)).combine_chunks()
+    coded = pc.dictionary_encode(column).combine_chunks()
     coded = coded if isinstance(coded, pa.DictionaryArray) else coded.chunk(0)
     place = np.empty(len(coded.dictionary), dtype=np.int64)
     place[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(place))
@@ -187,11 +190,13 @@ def _oldest_first(order: Indices, starts: Indices, clock: npt.NDArray[Any]) -> t
 
 
 def _lists(column: pa.ChunkedArray, order: Indices, offsets: Indices) -> pa.ListArray:
-    values = _plain(column).take(pa.array(order))
+    values = column.take(pa.array(order))
     values = values.combine_chunks() if isinstance(values, pa.ChunkedArray) else values
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), values)
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Categories as what they stand for."""
-    return column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+    """Categories as what they stand for, and views of strings, which polars gives, as strings."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    return column.cast(pa.string()) if pa.types.is_string_view(column.type) else column

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -58,9 +58,9 @@ class Evaluation:
     metrics: dict[str, float]
     predictions: int
     seconds: float
-    ranks: Indices
-    session_of: Indices
-    slices: dict[str, Slice]
+    ranks: Indices = field(repr=False)
+    session_of: Indices = field(repr=False)
+    slices: dict[str, Slice] = field(repr=False)
 
     @property
     def answered(self) -> float:

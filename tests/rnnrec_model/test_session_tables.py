@@ -33,7 +33,8 @@ class ArrowSpeaking:
     """As a frame of polars is: no table of Arrow, but one that can say what it holds in Arrow's words."""
 
     def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:
-        return pa.table(EVENTS).__arrow_c_stream__(requested_schema)
+        views = {name: pa.array(EVENTS[name], pa.string_view()) for name in ("session_id", "item_id", "who")}
+        return pa.table(EVENTS | views).__arrow_c_stream__(requested_schema)
 
 
 @pytest.mark.parametrize(
