@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from tasks.errors import EmptyNightError
-from tasks.models.training import fit, model_failures
+from tasks.models.training import fit, model_failures, needs, sessions_of
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store.pins import Reads
@@ -78,11 +78,9 @@ def judge(
 
 def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -> dict[str, Scorer]:
     """The baselines of the configuration, fitted on what the challenger was trained on."""
-    from rnnrec_model.sessions import Sessions
-
     names = dict.fromkeys(("popularity", *cfg.evaluation.baselines))  # the gate always needs popularity
     rows = splitting.train_sessions(cfg, night, reads)
-    sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
+    sessions = sessions_of(rows, vocabulary, needs(cfg, *names))
     return {name: fit(cfg, name, sessions, vocabulary).scorer for name in names}
 
 
@@ -90,11 +88,10 @@ def _verdict(
     cfg: Config, night: date, reads: Reads, scorers: dict[str, Scorer], champion_version: int | None
 ) -> Verdict:
     from rnnrec_model.ranking.predictions import Predictions
-    from rnnrec_model.sessions import Sessions
 
     vocabulary = scorers["challenger"].vocabulary
     rows = splitting.holdout_sessions(cfg, night, reads)
-    known = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
+    known = sessions_of(rows, vocabulary, ("users", "times"))
     predictions = Predictions.next_items(known, vocabulary)
     if len(predictions) == 0:
         raise EmptyNightError(

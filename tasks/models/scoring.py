@@ -102,7 +102,8 @@ def _answers(
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
         k, exclude = cfg.recommendations.k, cfg.recommendations.exclude_seen or exclude_itself
-        rows = answer(scorer, answering, part["items"], k=k, exclude_seen=exclude)
+        users = part["user_id"] if "user_id" in part.column_names else None
+        rows = answer(scorer, answering, part["items"], k=k, exclude_seen=exclude, users=users)
         count = rows.num_rows
         table = pa.table(
             {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -74,7 +74,6 @@ def _fit(
     stop_after: int | None = None,
 ) -> TrainedModel:
     from rnnrec_model.saving import save
-    from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
 
     if rows.num_rows == 0:
@@ -85,7 +84,7 @@ def _fit(
     started = time.perf_counter()
     with model_failures(f"training the {name}"):
         vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
-        sessions = Sessions.from_arrow(rows["items"], vocabulary, min_length=2)
+        sessions = sessions_of(rows, vocabulary, needs(cfg, cfg.gate.challenger))
         fitted = fit(
             cfg, cfg.gate.challenger, sessions, vocabulary,
             checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg), stop_after=stop_after,
@@ -98,6 +97,22 @@ def _fit(
     seconds = time.perf_counter() - started
     events, items = int(sessions.lengths.sum()), len(vocabulary)
     return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, fitted.epochs)
+
+
+def needs(cfg: Config, *names: str) -> set[str]:
+    """What sessions have to carry beside items for these models: users, times, or nothing."""
+    from rnnrec_model import models
+
+    return {need for name in names for need in models.find(cfg.model(name).kind).needs}
+
+
+def sessions_of(rows: pa.Table, vocabulary: Vocabulary, carrying: Collection[str]) -> Sessions:
+    """Sessions of a table (user_id, items, times) that teach something, with what they have to carry."""
+    from rnnrec_model.sessions import Sessions
+
+    columns = {"users": "user_id", "times": "times"}
+    carried = {name: rows[columns[name]] for name in carrying}
+    return Sessions.from_arrow(rows["items"], vocabulary, min_length=2, **carried)
 
 
 def fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:

@@ -22,19 +22,19 @@ from tasks.store import duck, parquet, pins
 
 
 def train_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
-    """(session_id, user_id, items): sessions that start before the night's day, cut off where it begins."""
+    """(session_id, user_id, items, times): sessions that start before the night, cut off where it begins."""
     cut = start(cfg, night)
     return _sessions(cfg, reads, "train_sessions", cut=cut, min_length=cfg.sessions.min_length)
 
 
 def holdout_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
-    """(session_id, user_id, items): sessions of the night's day, at most evaluation.max_sessions of them."""
+    """(session_id, user_id, items, times): sessions of the night's day, at most evaluation.max_sessions."""
     most = cfg.evaluation.max_sessions
     return _sessions(cfg, reads, "holdout_sessions", night=night, max_sessions=most)
 
 
 def all_sessions(cfg: Config, reads: pins.Reads) -> pa.Table:
-    """(session_id, user_id, items): every session of the window."""
+    """(session_id, user_id, items, times): every session of the window."""
     return _sessions(cfg, reads, "all_sessions")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +27,21 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "recommendations": {"k": 5, "active_days": 2},
     "warehouse": {"threads": 1, "memory_gb": 1.0},
 }
+
+
+ELSEWHERE = """
+import json, sys
+sys.path[:] = [place for place in sys.path if place not in ("", sys.argv[1])]
+import duckdb, mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[2])
+model = mlflow.pyfunc.load_model("models:/rnnrec@champion")
+import rnnrec_model
+assert "mlartifacts" in rnnrec_model.__path__[0], rnnrec_model.__path__
+sessions = json.loads(sys.stdin.read())
+rows = model.predict(pd.DataFrame({"items": [items for _, items in sessions]}))
+rows["user_id"] = [sessions[row][0] for row in rows["row"]]
+rows[["user_id", "rank", "item_id", "score", "source"]].to_parquet(sys.argv[3])
+"""
 
 
 @dataclass(frozen=True)
@@ -112,6 +129,49 @@ def after_first(fresh: Place) -> Place:
 @pytest.fixture
 def run_night() -> Callable[..., dict[str, Any]]:
     return run
+
+
+@pytest.fixture
+def answers_as_the_table(tmp_path: Path) -> Callable[[Place, date], None]:
+    """Asserts that the champion, loaded through MLflow without this repository, answers as the table."""
+
+    def compare(place: Place, night: date) -> None:
+        import duckdb
+
+        from tasks.models import registry
+        from tasks.settings.config import load_config
+
+        uri, got = registry.tracking_uri(load_config(place.config)), tmp_path / "got.parquet"
+        done = subprocess.run(
+            [sys.executable, "-c", ELSEWHERE, str(Path(__file__).parents[2]), uri, str(got)],
+            input=json.dumps(_asked(place, night)),
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        columns = "select user_id, rank, item_id, score, source from"
+        with duckdb.connect(str(place.root / "serve.duckdb"), read_only=True) as con:
+            table = con.sql(f"{columns} user_recommendations order by user_id, rank").fetchall()
+        assert len(table) > 100
+        assert duckdb.sql(f"{columns} '{got}' order by user_id, rank").fetchall() == table
+
+    return compare
+
+
+def _asked(place: Place, night: date) -> list[list[Any]]:
+    """[user_id, items] of every user whom a night has answered."""
+    from tasks.sessions import cutting
+    from tasks.settings.config import load_config
+    from tasks.store import duck, pins
+    from tasks.store.store import Store
+
+    cfg = load_config(place.config)
+    with duck.connect(cfg) as con:
+        cutting.find(con, cfg, pins.newest(cfg, Store.of(cfg), night).events)
+        since = cutting.active_since(cfg, night)
+        return [list(row) for row in duck.query(con, "active_users", since=since).fetchall()]
 
 
 def run(place: Place, night: date, **parameters: Any) -> dict[str, Any]:

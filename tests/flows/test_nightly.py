@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
@@ -155,47 +153,10 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     assert kept == {"config.json", "learning_curve.png", "model", "model_files.json", "report.md"}
 
 
-ELSEWHERE = """
-import json, sys
-sys.path[:] = [place for place in sys.path if place not in ("", sys.argv[1])]
-import duckdb, mlflow, pandas as pd
-mlflow.set_tracking_uri(sys.argv[2])
-model = mlflow.pyfunc.load_model("models:/rnnrec@champion")
-import rnnrec_model
-assert "mlartifacts" in rnnrec_model.__path__[0], rnnrec_model.__path__
-sessions = json.loads(sys.stdin.read())
-rows = model.predict(pd.DataFrame({"items": [items for _, items in sessions]}))
-rows["user_id"] = [sessions[row][0] for row in rows["row"]]
-rows[["user_id", "rank", "item_id", "score", "source"]].to_parquet(sys.argv[3])
-"""
-
-
-def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(first_night: Any, tmp_path: Path) -> None:
-    from tasks.sessions import cutting
-    from tasks.store import duck, pins
-
-    place, _ = first_night
-    cfg = load_config(place.config)
-    with duck.connect(cfg) as con:
-        cutting.find(con, cfg, pins.newest(cfg, Store.of(cfg), D3).events)
-        asked = [
-            list(row)
-            for row in duck.query(con, "active_users", since=cutting.active_since(cfg, D3)).fetchall()
-        ]
-    repo = str(Path(__file__).parents[2])
-    done = subprocess.run(
-        [sys.executable, "-c", ELSEWHERE, repo, registry.tracking_uri(cfg), str(tmp_path / "got.parquet")],
-        input=json.dumps(asked),
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    columns = "select user_id, rank, item_id, score, source from"
-    table = ask(place, f"{columns} user_recommendations order by user_id, rank")
-    assert len(table) > 100
-    assert duckdb.sql(f"{columns} '{tmp_path / 'got.parquet'}' order by user_id, rank").fetchall() == table
+def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(
+    first_night: Any, answers_as_the_table: Callable[..., None]
+) -> None:
+    answers_as_the_table(first_night[0], D3)
 
 
 def with_other_modes(root: Path, *expected: int) -> dict[str, str]:

@@ -5,6 +5,7 @@
 select
     session_id,
     user_id,
-    items
+    items,
+    times
 from window_sessions
 order by started_at, session_id, user_id

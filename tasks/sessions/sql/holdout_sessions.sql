@@ -13,6 +13,7 @@ with drawn as (
 select
     session_id,
     user_id,
-    items
+    items,
+    times
 from drawn
 order by started_at, session_id, user_id

@@ -2,20 +2,29 @@
 -- grain: session (user_id, session_id)
 -- reads: window_sessions
 -- parameters: $cut (UTC), $min_length
-with cut as (
+with kept as (
+    select
+        *,
+        len(list_filter(times, lambda moment: moment < $cut)) as before
+    from window_sessions
+    where started_at < $cut
+),
+
+cut as (
     select
         session_id,
         user_id,
         started_at,
-        list_slice(items, 1, len(list_filter(times, lambda moment: moment < $cut))) as items
-    from window_sessions
-    where started_at < $cut
+        list_slice(items, 1, before) as items,
+        list_slice(times, 1, before) as times
+    from kept
 )
 
 select
     session_id,
     user_id,
-    items
+    items,
+    times
 from cut
 where len(items) >= $min_length
 order by started_at, session_id, user_id

@@ -67,7 +67,11 @@ def scorer(lists: list[list[int]], known: list[int]) -> Any:
 
 def holdout(monkeypatch: pytest.MonkeyPatch, lists: list[list[int]]) -> None:
     items = pa.array(lists, pa.list_(pa.int64()))
-    monkeypatch.setattr(splitting, "holdout_sessions", lambda *_: pa.table({"items": items}))
+    monkeypatch.setattr(
+        splitting,
+        "holdout_sessions",
+        lambda *_: pa.table({"items": items, "user_id": ["u"] * len(items), "times": items}),
+    )
 
 
 def test_a_target_the_champion_does_not_know_is_a_miss_of_the_champion(

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import random
+import sys
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pyarrow as pa
 import pytest
 
+from rnnrec_model import models
+from rnnrec_model.config import NoSettings
+from rnnrec_model.contract import Fitted
+from rnnrec_model.sessions import Sessions
 from tasks.models import training
 from tasks.sessions import splitting
 from tasks.settings.config import Config
+from tasks.settings.sections import GateConfig
 from tasks.store.pins import Reads
 
 NIGHT = date(2026, 1, 2)
@@ -35,3 +43,26 @@ def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger
     assert {epoch["events"] for epoch in challenger.history} == {38 * 4}  # the newest 5 % validate
     assert [epoch["events"] for epoch in refit.history] == [60 * 4] * challenger.epochs
     assert refit.epochs == challenger.epochs
+
+
+@pytest.mark.parametrize(
+    ("needs", "users", "times"), [((), None, None), (("users", "times"), ["u", "v"], [10, 20, 30, 40])]
+)
+def test_users_and_times_reach_the_models_that_need_them_and_no_others(
+    needs: Any, users: Any, times: Any, config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[Sessions] = []
+
+    def fit(_: Any, sessions: Sessions, vocabulary: Any, fitting: Any) -> Fitted:  # noqa: ARG001
+        given.append(sessions)
+        return models.find("popularity").fit(NoSettings(), sessions, vocabulary)
+
+    monkeypatch.setitem(sys.modules, "spy", cast("ModuleType", SimpleNamespace(fit=fit)))
+    monkeypatch.setitem(models.MODELS, "spy", models.Kind("spy", needs=needs))
+    rows = {"items": [[1, 2], [9], [2, 3]], "user_id": ["u", "w", "v"], "times": [[10, 20], [25], [30, 40]]}
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table(rows))
+    cfg = config.model_copy(update={"gate": GateConfig(challenger="spy")})
+    assert training.train_challenger(cfg, NIGHT, Reads({}, {}), tmp_path).sessions == 2
+    [seen] = given
+    assert (None if seen.users is None else seen.users.to_pylist()) == users
+    assert (None if seen.times is None else seen.times.tolist()) == times

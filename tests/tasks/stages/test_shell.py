@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tasks.models import training
 from tasks.models.choosing import Candidate
 from tasks.models.judging import Verdict
 from tasks.models.training import TrainedModel
@@ -37,6 +39,17 @@ def test_nothing_is_said_of_a_refit_that_is_not_needed(
     place = tonight(config, tmp_path)
     assert stages.refit(place, READS, CHALLENGER, BEATEN) is CHALLENGER
     assert (place.diary.durations, place.diary.counts, caplog.text) == ({}, {}, "")
+
+
+def test_a_crowned_challenger_is_refitted_for_as_many_epochs_as_it_has_seen_itself(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Any] = []
+    monkeypatch.setattr(training, "refit", lambda *given: asked.append(given) or CHALLENGER)
+    monkeypatch.setattr(stages, "_refit", stages._refit.__wrapped__)  # type: ignore[attr-defined]
+    crowned, challenger = replace(BEATEN, crowned=True), replace(CHALLENGER, epochs=3)
+    assert stages.refit(tonight(config, tmp_path), READS, challenger, crowned) is CHALLENGER
+    assert asked == [(config, NIGHT, READS, tmp_path, 3)]
 
 
 def test_the_diary_keeps_the_stages_in_their_order_and_gives_away_no_way_to_change_it() -> None:
