@@ -11,7 +11,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -82,9 +81,9 @@ def checks() -> list[str]:
 def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> bool:
     """The views that checks read; False when an item may be unknown only because an old day is lost."""
     for one in staged:
-        duck.view_files(con, one.table, one.files)
+        duck.view_files(con, reads.store, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
-    duck.view_files(con, "active_events", reads.events.files(days))
+    duck.view_files(con, reads.store, "active_events", reads.events.files(days))
     con.register("staged_tables", _sizes(con, cfg, reads.store, night, staged))
     duck.view(con, "audited_recommendations", "audited_recommendations")
     return _gather_catalogue(con, cfg, night, reads)
@@ -99,7 +98,7 @@ def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Rea
     """
     days = window(cfg, night)
     recent = reads.events.files(days)
-    duck.view_files(con, "events", recent)
+    duck.view_files(con, reads.store, "events", recent)
     duck.keep(con, "audited_catalogue", "audited_catalogue")
     duck.keep(con, "audited_items", "audited_items")
     if not _unknown(con):
@@ -107,8 +106,8 @@ def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Rea
     lost = []
     for file in _older_events(reads.store, days[0]):
         try:
-            with duck.reading(Path(file)):
-                duck.view_files(con, "events", [file])
+            with duck.reading(file):
+                duck.view_files(con, reads.store, "events", [file])
                 duck.append(con, "audited_catalogue", "audited_catalogue")
         except SourceError as error:
             lost.append(str(error))
@@ -124,7 +123,7 @@ def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Rea
 def _older_events(store: Store, first: date) -> list[str]:
     """Files of days before this one, the newest day first."""
     newest_first = reversed(delta.files(store, "events"))
-    return [file for file in newest_first if Path(file).parent.name < f"event_day={first}"]
+    return [file for file in newest_first if file.split("/")[-2] < f"event_day={first}"]
 
 
 def _unknown(con: duck.Connection) -> int:
@@ -141,18 +140,18 @@ def _sizes(
         {
             "name": [one.table for one in compared],
             "rows": pa.array([one.rows for one in compared], pa.int64()),
-            "size": pa.array([_size(con, cfg, one.table, one.files) for one in compared], pa.int64()),
+            "size": pa.array([_size(con, cfg, store, one.table, one.files) for one in compared], pa.int64()),
             "size_before": pa.array([before.get(one.table) for one in compared], pa.int64()),
         }
     )
 
 
-def _size(con: duck.Connection, cfg: Config, name: str, files: Sequence[str | Path]) -> int:
+def _size(con: duck.Connection, cfg: Config, store: Store, name: str, files: Sequence[str]) -> int:
     """Users or items that were asked for; of popular items, the rows, but no more than are wanted tonight."""
     if name in RANKED:
-        duck.view_files(con, "ranked", files)
+        duck.view_files(con, store, "ranked", files)
         return int(duck.row(duck.query(con, "asked"))[0])
-    return min(sum(parquet.rows_in(file) for file in files), cfg.recommendations.popular_items)
+    return min(sum(parquet.rows_in(store, file) for file in files), cfg.recommendations.popular_items)
 
 
 def _sizes_before(con: duck.Connection, cfg: Config, store: Store, night: date) -> dict[str, int]:
@@ -162,10 +161,9 @@ def _sizes_before(con: duck.Connection, cfg: Config, store: Store, night: date) 
     for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
         files = newest[earlier].files(store)
         try:
-            with duck.reading(store.local):
-                return {
-                    name: _size(con, cfg, name, files[name]) for name in files if name not in MAY_BE_EMPTY
-                }
+            with duck.reading(store.address):
+                compared = [name for name in files if name not in MAY_BE_EMPTY]
+                return {name: _size(con, cfg, store, name, files[name]) for name in compared}
         except (SourceError, WarehouseError) as error:
             log.warning("night %s cannot be compared with %s: %s", night, earlier, error)
     return {}

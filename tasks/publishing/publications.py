@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Any, Literal
 
 from tasks.store import delta, pins
@@ -82,9 +81,9 @@ class Publication(Facts):
         values = {name: getattr(self, name) for name in COLUMNS}
         return values | {name: _unless_none(write, values[name]) for name, (_, write) in JSON.items()}
 
-    def files(self, store: Store) -> dict[str, list[Path]]:
-        """Table name → absolute paths of the files that the publication pins."""
-        return {name: [store.local / file for file in pin.files] for name, pin in self.tables.items()}
+    def files(self, store: Store) -> dict[str, list[str]]:
+        """Table name → addresses of the files that the publication pins."""
+        return {name: [store.at(file) for file in pin.files] for name, pin in self.tables.items()}
 
     @property
     def rows(self) -> dict[str, int]:

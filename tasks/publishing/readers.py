@@ -8,7 +8,6 @@ Running again heals what a crash left: everything here is derived from the publi
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import time
 import uuid
@@ -67,7 +66,7 @@ def have_latest(store: Store, shown: Publication | None) -> bool:
     if wholeness.fault(store, shown) or (store.local / "latest").resolve() != _folder(store, shown).resolve():
         return False
     return all(
-        _is_linked(_folder(store, shown) / f"{name}.parquet", files[0])
+        _is_linked(store, _folder(store, shown) / f"{name}.parquet", files[0])
         for name, files in shown.files(store).items()
     )
 
@@ -100,7 +99,7 @@ def _show(cfg: Config, store: Store, published: Publications) -> None:
     database, link = (store.local / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
     try:
         _build(cfg, store, database, published, history)
-        _ask(cfg, database, published, history)
+        _ask(cfg, store, database, published, history)
         if shown is not None:
             _link_night(store, shown, link)
         (store.local / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
@@ -135,7 +134,7 @@ def _history(store: Store, published: Publications) -> list[Publication]:
 def _build(
     cfg: Config, store: Store, path: Path, published: Publications, history: Sequence[Publication]
 ) -> None:
-    with duck.connect(cfg, writable=path) as con:
+    with duck.connect(cfg, writable=path, sees=[store.address]) as con:
         files = delta.files(store, TABLE, published.version)
         con.execute(
             f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
@@ -149,7 +148,9 @@ def _build(
                 con.execute(f"create view {name} as select * from {_parquet(pinned)}")
 
 
-def _ask(cfg: Config, path: Path, published: Publications, history: Sequence[Publication]) -> None:
+def _ask(
+    cfg: Config, store: Store, path: Path, published: Publications, history: Sequence[Publication]
+) -> None:
     """Open what was written as a reader does, and count every table and view. Raises WarehouseError."""
     expected = {"publications": len(published.rows)}
     for name in tables.OUTPUTS:
@@ -160,15 +161,15 @@ def _ask(cfg: Config, path: Path, published: Publications, history: Sequence[Pub
     durable.sync(path)
     if path.with_name(f"{path.name}.wal").exists():
         raise OSError(f"{path}: its content is still in a .wal beside it")
-    with duck.connect(cfg, present=path) as con:
+    with duck.connect(cfg, present=path, sees=[store.address]) as con:
         found = {name: duck.count(con, name) if duck.has(con, name) else None for name in expected}
     if found != expected:
         raise OSError(f"{path}: expected the rows {expected}; got {found}")
 
 
-def _parquet(files: Sequence[str | Path], options: str = "hive_partitioning = false") -> str:
+def _parquet(files: Sequence[str], options: str = "hive_partitioning = false") -> str:
     """The table function as text: a view's definition takes no parameters."""
-    paths = ", ".join("'" + str(file).replace("'", "''") + "'" for file in files)
+    paths = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     return f"read_parquet([{paths}], {options})"
 
 
@@ -189,8 +190,8 @@ def _folder(store: Store, shown: Publication) -> Path:
     return store.local / "published" / f"{shown.night}-{shown.attempt}"
 
 
-def _is_linked(link: Path, file: Path) -> bool:
-    return link.is_file() and link.stat().st_size == file.stat().st_size
+def _is_linked(store: Store, link: Path, file: str) -> bool:
+    return link.is_file() and link.stat().st_size == store.size(file)
 
 
 def _link_files(store: Store, shown: Publication, folder: Path) -> None:
@@ -199,7 +200,7 @@ def _link_files(store: Store, shown: Publication, folder: Path) -> None:
         new.mkdir()
         for name, files in shown.files(store).items():
             assert len(files) == 1, f"{name}: a partition is staged as one file"
-            _link(files[0], new / f"{name}.parquet")
+            store.link(files[0], new / f"{name}.parquet")
         durable.sync(new)
         durable.replace(new, folder)
     except OSError:  # another refresh was quicker, with the same files; or the disk is full
@@ -213,21 +214,12 @@ def _mend_files(store: Store, shown: Publication, folder: Path) -> None:
     """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
     for name, (file, *_) in shown.files(store).items():
         link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
-        if not _is_linked(link, file):
+        if not _is_linked(store, link, file):
             try:
-                _link(file, new)
+                store.link(file, new)
                 durable.replace(new, link)
             finally:
                 new.unlink(missing_ok=True)
-
-
-def _link(file: Path, link: Path) -> None:
-    """A hard link: no byte is copied, and the name stays good whatever happens to the table's folder."""
-    try:
-        os.link(file, link)
-    except OSError:  # a file system without hard links
-        shutil.copyfile(file, link)
-        durable.sync(link)
 
 
 def _remove_dead(paths: Iterator[Path]) -> None:

@@ -63,7 +63,7 @@ def lost(store: Store, published: Publications, remembered: int) -> str:
     """What to say when readers were shown a publication with a higher number than any of these has."""
     if published.highest >= remembered:
         return ""
-    log_folder = store.local / "tables" / TABLE / "_delta_log"
+    log_folder = store.at("tables", TABLE, "_delta_log")
     return (
         f"{log_folder}: expected publication {remembered}, which {store.local / DATABASE} has; the newest in "
         f"the log is {published.highest or 'none'}: entries were lost; readers keep what they have; "
@@ -74,10 +74,10 @@ def lost(store: Store, published: Publications, remembered: int) -> str:
 def fault(store: Store, one: Publication) -> str:
     """The first file of a publication that is gone or cut short, and how; an empty text when none is."""
     for name, files in one.files(store).items():
-        if gone := _gone(files):
+        if gone := _gone(store, files):
             return gone
         try:
-            found = sum(parquet.rows_in(file) for file in files)
+            found = sum(parquet.rows_in(store, file) for file in files)
         except WarehouseError as error:
             return str(error)
         if found != one.rows[name]:
@@ -93,12 +93,12 @@ def changed(store: Store, one: Publication) -> str:
 def changed_bytes(store: Store, one: Publication) -> str:
     """The first table of a publication with a file that is gone, or other bytes; an empty text for none."""
     for name, files in one.files(store).items():
-        if gone := _gone(files):
+        if gone := _gone(store, files):
             return gone
-        if parquet.digest(files) != one.tables[name].digest:
-            return f"{', '.join(map(str, files))}; its bytes have changed"
+        if store.digest(files) != one.tables[name].digest:
+            return f"{', '.join(files)}; its bytes have changed"
     return ""
 
 
-def _gone(files: Sequence[Path]) -> str:
-    return next((f"{file}; it is gone" for file in files if not file.is_file()), "")
+def _gone(store: Store, files: Sequence[str]) -> str:
+    return next((f"{file}; it is gone" for file in files if not store.has(file)), "")

@@ -66,5 +66,5 @@ def _derived(reads: pins.Reads, name: str) -> pa.Table:
 
 def _sessions(cfg: Config, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:
     with duck.connect(cfg) as con:
-        duck.view_files(con, "window_sessions", reads.sessions.files())
+        duck.view_files(con, reads.store, "window_sessions", reads.sessions.files())
         return duck.arrow(duck.query(con, query, **params))

@@ -20,7 +20,8 @@ import pyarrow as pa
 
 from tasks.errors import SourceError, WarehouseError
 from tasks.settings.config import Config
-from tasks.store import scratch, sql
+from tasks.store import parquet, scratch, sql
+from tasks.store.store import File, Store
 
 Connection = duckdb.DuckDBPyConnection
 Relation = duckdb.DuckDBPyRelation
@@ -33,19 +34,26 @@ BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionExc
 
 @contextmanager
 def connect(
-    cfg: Config, *, writable: Path | None = None, present: Path | None = None, reads: Sequence[Path] = ()
+    cfg: Config,
+    *,
+    writable: Path | None = None,
+    present: Path | None = None,
+    reads: Sequence[Path] = (),
+    sees: Sequence[str] = (),
 ) -> Iterator[Connection]:
     """A configured connection, closed at the end of the `with`.
 
     writable   a database file to create or change, in a version every DuckDB 1.x reads
     present    a database file to read; with neither, the database is in memory
     reads      source files outside the warehouse that may be read
+    sees       addresses of folders that may be read, such as a store's
     Raises WarehouseError when a file cannot be written or read, or memory and disk do not suffice.
     """
     with _speaking(cfg), _scratch_folder(cfg) as spill:
         con = _opened(writable, present)
         try:
-            _configure(con, cfg, spill, [cfg.root, *([writable.parent] if writable else [])], reads)
+            folders: list[File] = [cfg.root, *([writable.parent] if writable else []), *sees]
+            _configure(con, cfg, spill, folders, reads)
             yield con
             if writable:
                 con.execute("checkpoint")  # closing would swallow its failure and leave all in a .wal
@@ -70,7 +78,7 @@ def remove_dead_scratch(cfg: Config) -> list[Path]:
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[None]:
+def reading(path: File) -> Iterator[None]:
     """What DuckDB says about a file it cannot read, as a SourceError naming the file."""
     try:
         yield
@@ -135,9 +143,15 @@ def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> R
     )
 
 
-def view_files(con: Connection, name: str, files: Sequence[str | Path]) -> None:
-    """A view over committed Parquet files, with the partition column that their folder's name holds."""
+def view_files(con: Connection, store: Store, name: str, files: Sequence[File]) -> None:
+    """A view over staged or committed Parquet files; columns that older ones lack are null there.
+
+    Files that lie elsewhere than on this disk are read through Arrow, which asks no extension of DuckDB.
+    """
     assert files, f"view {name}: expected at least one file"
+    if not store.on_disk:
+        con.register(name, parquet.dataset(store, files))
+        return
     paths = [str(file) for file in files]
     con.read_parquet(paths, hive_partitioning=True, union_by_name=True).create_view(name, replace=True)
 
@@ -168,7 +182,7 @@ def _opened(writable: Path | None, present: Path | None = None) -> Connection:
 
 
 def _configure(
-    con: Connection, cfg: Config, spill: Path, folders: Sequence[Path], reads: Sequence[Path]
+    con: Connection, cfg: Config, spill: Path, folders: Sequence[File], reads: Sequence[Path]
 ) -> None:
     size = int(shutil.disk_usage(spill).free * SPILL_SHARE_OF_FREE_DISK)
     con.execute("set threads = $n", {"n": cfg.warehouse.threads or len(os.sched_getaffinity(0))})
@@ -178,7 +192,7 @@ def _configure(
     _confine(con, folders, reads)
 
 
-def _confine(con: Connection, folders: Sequence[Path], reads: Sequence[Path]) -> None:
+def _confine(con: Connection, folders: Sequence[File], reads: Sequence[Path]) -> None:
     """Settings that make results reproducible, then the locks; this order is the only one that works."""
     con.execute("set TimeZone = 'UTC'")
     con.execute("set preserve_insertion_order = true")

@@ -6,20 +6,21 @@ nothing of the writer, the clock or the run goes into the file. Rows are written
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import pyarrow as pa
+import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 from tasks.errors import WarehouseError
+from tasks.store.store import File, Store
 
 ROW_GROUP = 122_880  # DuckDB's own: one thread reads one
 
 
-def write(file: BinaryIO, rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:
+def write(file: IO[bytes], rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:
     """Write all rows under exactly this schema; returns how many.
 
     Raises pa.ArrowInvalid for rows that do not fit it.
@@ -34,28 +35,32 @@ def write(file: BinaryIO, rows: pa.Table | pa.RecordBatchReader, schema: pa.Sche
     return count
 
 
-def read(files: Sequence[str | Path], columns: Sequence[str] | None = None) -> pa.Table:
+def schema(file: pa.NativeFile) -> pa.Schema:
+    """Names and types of a file's columns."""
+    return pq.read_schema(file)
+
+
+def read(files: Sequence[str | Path | pa.NativeFile], columns: Sequence[str] | None = None) -> pa.Table:
     """The rows of files, in their order; a column that some files lack is null there."""
     parts = [pq.ParquetFile(file).read(columns=columns) for file in files]
     return pa.concat_tables(parts, promote_options="default")
 
 
-def rows_in(file: str | Path) -> int:
+def dataset(store: Store, files: Sequence[File]) -> ds.Dataset:
+    """Files of one table as one dataset; a column that some files lack is null there."""
+    paths = [store.below(file) for file in files]
+    parts = [ds.dataset(path, format="parquet", filesystem=store.files) for path in paths]
+    columns = pa.unify_schemas([part.schema for part in parts])
+    return ds.dataset(paths, schema=columns, format="parquet", filesystem=store.files)
+
+
+def rows_in(store: Store, file: File) -> int:
     """Rows of a file, as its footer says. Raises WarehouseError when it cannot be read."""
     try:
-        return int(pq.read_metadata(file).num_rows)
+        with store.open(file) as stream:
+            return int(pq.read_metadata(stream).num_rows)
     except (pa.ArrowException, OSError) as error:
         raise WarehouseError(f"{file}; it is no readable Parquet file: {error}") from error
-
-
-def digest(files: Sequence[str | Path]) -> str:
-    """sha256 over the bytes of the files, in their order."""
-    total = hashlib.sha256()
-    for file in files:
-        with Path(file).open("rb") as stream:
-            while block := stream.read(1 << 20):
-                total.update(block)
-    return total.hexdigest()
 
 
 def _groups(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:

@@ -14,8 +14,6 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from tasks.errors import EmptyNightError
 from tasks.settings.config import Config
 from tasks.settings.days import lead_in, window
@@ -58,14 +56,9 @@ class Days:
     pins: Mapping[date, Pin]
 
     def files(self, days: Sequence[date] | None = None) -> list[str]:
-        """Absolute paths of these days' files (default: of all). Raises EmptyNightError without any."""
+        """Addresses of these days' files (default: of all). Raises EmptyNightError without any."""
         wanted = list(self.pins) if days is None else days
-        found = [
-            str(self.store.local / file)
-            for day in wanted
-            if day in self.pins
-            for file in self.pins[day].files
-        ]
+        found = [self.store.at(file) for day in wanted if day in self.pins for file in self.pins[day].files]
         if not found:
             raise EmptyNightError(
                 f"{self.table}: expected some from {wanted[0] if wanted else 'any day'} on; got none; "
@@ -156,9 +149,9 @@ def _present(store: Store, table: str, days: Sequence[date]) -> Days:
 
 
 def _as_found(store: Store, version: int, files: Sequence[str]) -> Pin:
-    rows = sum(pq.read_metadata(file).num_rows for file in files)
-    return Pin(version, rows, parquet.digest(files), _below(store, files))
+    rows = sum(parquet.rows_in(store, file) for file in files)
+    return Pin(version, rows, store.digest(files), _below(store, files))
 
 
 def _below(store: Store, files: Sequence[str]) -> tuple[str, ...]:
-    return tuple(str(Path(file).relative_to(store.local)) for file in files)
+    return tuple(store.below(file) for file in files)

@@ -1,27 +1,162 @@
-"""Where the warehouse lies: its address, and the folder on this machine's disk that goes with it.
+"""Where the warehouse lies: an address, a file system that sees it, and a folder on this machine's disk.
 
-A store is made once, where a night or a command begins, and handed on: whoever has it needs no configuration
-to find a table.
+A store is made once, where a night or a command begins, and handed on. A file is named by its address, as
+DuckDB and delta-rs open it themselves; everybody else opens it here, through pyarrow's file systems, which
+know local folders and object stores alike. What this adds to them is what a local disk needs beyond: a new
+file never takes the place of an old one, and counts only once it and its folder were fsynced.
+Left out: another place than a local folder; docs/decisions/0012 says what one would have to give.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, TypeAlias
+
+import pyarrow as pa
+from pyarrow import fs
 
 from tasks.settings.config import Config
+from tasks.store import durable
+
+File: TypeAlias = str | Path  # an address
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Store:
     """The place of all tables.
 
-    local   an absolute folder on this machine's disk: tables, locks, scratch, what readers open
+    local     an absolute folder on this machine's disk: locks, scratch, settled facts, what readers open
+    address   of the root, without a slash at its end: an absolute folder, or s3://bucket/prefix
+    files     sees the root as its own: `tables/events/...` is a path in it
+    options   what delta-rs needs to reach the address
     """
 
     local: Path
+    address: str
+    files: fs.FileSystem = field(repr=False, compare=False)
+    options: Mapping[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of(cls, cfg: Config) -> Store:
         """The store that `warehouse.root` names."""
-        return cls(cfg.root)
+        return cls.in_folder(cfg.root)
+
+    @classmethod
+    def in_folder(cls, folder: Path) -> Store:
+        """A store that lies on this machine's disk as a whole."""
+        return cls(folder, str(folder), fs.SubTreeFileSystem(str(folder), fs.LocalFileSystem()))
+
+    @property
+    def on_disk(self) -> bool:
+        """Is an address a path on this machine, so that files can be fsynced, linked and opened as such?"""
+        seen = self.files
+        return isinstance(seen, fs.SubTreeFileSystem) and isinstance(seen.base_fs, fs.LocalFileSystem)
+
+    def at(self, *parts: str) -> str:
+        """The address of a path below the root."""
+        return "/".join((self.address, *parts))
+
+    def below(self, file: File) -> str:
+        """The path below the root of an address."""
+        path = str(file).removeprefix(f"{self.address}/")
+        assert path != str(file), f"{file}: expected an address in {self.address}"
+        return path
+
+    def open(self, file: File) -> pa.NativeFile:
+        """To read at any place. Raises FileNotFoundError, or another OSError."""
+        return self.files.open_input_file(self.below(file))
+
+    def read(self, file: File) -> bytes:
+        """The whole of a small file."""
+        with self.open(file) as stream:
+            return bytes(stream.read())
+
+    @contextmanager
+    def create(self, file: str) -> Iterator[IO[bytes]]:
+        """Write a file that is not there yet, with its folders; after the `with` it survives a power cut.
+
+        Raises FileExistsError. What fails within it may leave half a file, which nothing may name.
+        """
+        if self.on_disk:
+            durable.make_folder(Path(file).parent)
+            with Path(file).open("xb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            durable.sync(Path(file).parent)
+        elif self.facts(file).type != fs.FileType.NotFound:
+            raise FileExistsError(file)
+        else:
+            self.files.create_dir(self.below(file).rpartition("/")[0])
+            with self.files.open_output_stream(self.below(file)) as stream:
+                yield stream
+
+    def sync(self, *paths: str) -> None:
+        """Let what others wrote survive a power cut: files and folders. Object stores do so by themselves."""
+        if self.on_disk:
+            for path in paths:
+                durable.sync(Path(path))
+
+    def facts(self, file: File) -> fs.FileInfo:
+        """Kind, size and time of last change; of the kind NotFound where there is none."""
+        return self.files.get_file_info(self.below(file))
+
+    def has(self, file: File) -> bool:
+        """Is there such a file?"""
+        return bool(self.facts(file).type == fs.FileType.File)
+
+    def size(self, file: File) -> int:
+        """Bytes. Raises FileNotFoundError."""
+        facts = self.facts(file)
+        if facts.type != fs.FileType.File:
+            raise FileNotFoundError(str(file))
+        return int(facts.size)
+
+    def listed(self, folder: str, kind: fs.FileType = fs.FileType.File) -> dict[str, fs.FileInfo]:
+        """Address → facts of the files, or of the folders, in a folder; sorted, none where there is none."""
+        select = fs.FileSelector(self.below(folder), allow_not_found=True)
+        found = [one for one in self.files.get_file_info(select) if one.type == kind]
+        return {self.at(one.path): one for one in sorted(found, key=lambda one: one.path)}
+
+    def names(self, folder: str) -> list[str]:
+        """Addresses of all that lies in a folder, sorted; on a disk none of them is looked at."""
+        if not self.on_disk:
+            return list(self.listed(folder))
+        return sorted(map(str, Path(folder).iterdir())) if Path(folder).is_dir() else []
+
+    def remove(self, file: File) -> None:
+        """Remove a file, if it is there."""
+        try:
+            self.files.delete_file(self.below(file))
+        except FileNotFoundError:
+            return
+
+    def link(self, file: File, name: Path) -> None:
+        """The file under another name on this machine's disk, where that name stays good whatever happens to
+        the table's folder: a hard link without a byte copied, or a copy where there can be none."""
+        if not self.on_disk:
+            with self.open(file) as source, name.open("xb") as copy:
+                shutil.copyfileobj(source, copy)
+        else:
+            try:
+                os.link(file, name)
+                return
+            except OSError:  # a file system without hard links
+                shutil.copyfile(file, name)
+        durable.sync(name)
+
+    def digest(self, files: Iterable[File]) -> str:
+        """sha256 over the bytes of the files, in their order."""
+        total = hashlib.sha256()
+        for file in files:
+            with self.open(file) as stream:
+                while block := stream.read(BLOCK):
+                    total.update(block)
+        return total.hexdigest()

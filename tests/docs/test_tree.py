@@ -15,7 +15,7 @@ ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PACKAGES = ("flows", "tasks", "rnnrec_model")
 ENGINES = {
     "duckdb": {"tasks/store/duck.py"},
-    "deltalake": {"tasks/store/delta.py"},
+    "deltalake": {"tasks/store/delta/"},
     "mlflow": {"tasks/models/registry/"},
 }
 

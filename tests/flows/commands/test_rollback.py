@@ -139,11 +139,11 @@ def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:
 
 
 def lose_a_file(cfg: Config) -> None:
-    publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["popular_items"][0].unlink()
+    Path(publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["popular_items"][0]).unlink()
 
 
 def damage_a_file(cfg: Config) -> None:
-    file = publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["popular_items"][0]
+    file = Path(publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["popular_items"][0])
     file.write_bytes(bytes(file.stat().st_size))
 
 

@@ -22,7 +22,7 @@ from tasks.store import pins
 from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 2)
-NOWHERE = Store(Path("/nowhere"))
+NOWHERE = Store.in_folder(Path("/nowhere"))
 NOTHING = pins.Reads(pins.Days(NOWHERE, "events", {}), pins.Days(NOWHERE, "sessions", {}))
 
 GATE = [

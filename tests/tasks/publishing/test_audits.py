@@ -259,9 +259,8 @@ def test_where_the_night_before_is_damaged_the_one_before_that_is_compared_with(
 ) -> None:
     driver.publish_night(cfg, date(2025, 12, 31), users=9)
     driver.publish_night(cfg, date(2026, 1, 1), users=4)
-    publications.read(Store.of(cfg)).rows[-1].files(Store.of(cfg))["item_recommendations"][0].write_bytes(
-        b"noise"
-    )
+    newest = publications.read(Store.of(cfg)).rows[-1]
+    Path(newest.files(Store.of(cfg))["item_recommendations"][0]).write_bytes(b"noise")
     assert broken(cfg, driver.output_rows(4)) == {"shrunken_tables"}
     assert "night 2026-01-02 cannot be compared with 2026-01-01" in caplog.text
 

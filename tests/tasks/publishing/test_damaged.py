@@ -31,7 +31,7 @@ def cfg(config: Config) -> Config:
 
 
 def pinned(cfg: Config, night: date, table: str = "user_recommendations") -> Path:
-    return publications.read(Store.of(cfg)).nights[night].files(Store.of(cfg))[table][0]
+    return Path(publications.read(Store.of(cfg)).nights[night].files(Store.of(cfg))[table][0])
 
 
 def cut(file: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_row_is_parsed_into_what_it_means() -> None:
     assert (dict(one.durations), one.verdict["crowned"]) == ({"train": 2.5, "ingest": 1.0}, False)
     assert one.reads == {"events": {FRIDAY: pins.Pin(1, 5, "cd", ("e1", "e2"))}, "sessions": {}}
     assert one.model == pins.Model("rnnrec", 3, "r", {"weights.safetensors": "5ha"})
-    assert one.files(Store(Path("/w")))["evaluations"] == [Path("/w") / "tables/evaluations/x.parquet"]
+    assert one.files(Store.in_folder(Path("/w")))["evaluations"] == ["/w/tables/evaluations/x.parquet"]
 
 
 def test_a_row_written_again_has_the_very_same_text() -> None:

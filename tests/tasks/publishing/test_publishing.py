@@ -36,7 +36,7 @@ def test_a_publication_pins_the_files_of_every_table(cfg: Config) -> None:
     (row,) = publications.read(Store.of(cfg)).rows
     files = row.files(Store.of(cfg))
     assert sorted(files) == ["evaluations", "item_recommendations", "popular_items", "user_recommendations"]
-    assert all(file.is_file() for pinned in files.values() for file in pinned)
+    assert all(Path(file).is_file() for pinned in files.values() for file in pinned)
     assert published.rows == {
         "evaluations": 1,
         "item_recommendations": 18,
@@ -72,7 +72,7 @@ def test_the_same_night_with_other_rows_is_published_anew(cfg: Config) -> None:
 def test_a_night_whose_published_file_is_damaged_is_published_anew(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     (row,) = publications.read(Store.of(cfg)).rows
-    file = row.files(Store.of(cfg))["user_recommendations"][0]
+    file = Path(row.files(Store.of(cfg))["user_recommendations"][0])
     file.write_bytes(bytes(file.stat().st_size))
     assert driver.publish_night(cfg, FRIDAY, users=4).is_new
     readers.refresh(cfg, Store.of(cfg))

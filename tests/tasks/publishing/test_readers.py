@@ -135,7 +135,7 @@ def test_a_folder_with_an_odd_name_is_served(tmp_path: Path, folder: str) -> Non
 def test_a_lost_file_of_an_old_night_does_not_keep_tonight_from_readers(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, SATURDAY, users=5)
-    lost = publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["evaluations"][0]
+    lost = Path(publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["evaluations"][0])
     lost.unlink()
     readers.refresh(cfg, Store.of(cfg))
     assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
@@ -144,7 +144,7 @@ def test_a_lost_file_of_an_old_night_does_not_keep_tonight_from_readers(cfg: Con
 
 def test_a_lost_file_of_the_shown_night_is_named(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
-    publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["evaluations"][0].unlink()
+    Path(publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["evaluations"][0]).unlink()
     with pytest.raises(WarehouseError, match=r"expected the published file .*evaluations.*; it is gone"):
         readers.refresh(cfg, Store.of(cfg))
 

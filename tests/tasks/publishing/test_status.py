@@ -164,7 +164,8 @@ def test_an_age_has_a_unit() -> None:
 def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
-    file = publications.read(Store.of(cfg)).rows[0].files(Store.of(cfg))["user_recommendations"][0]
+    (row,) = publications.read(Store.of(cfg)).rows
+    file = Path(row.files(Store.of(cfg))["user_recommendations"][0])
     for damage in (lambda: file.write_bytes(file.read_bytes()[:100]), file.unlink):
         damage()
         found = status.health(cfg, DAY)

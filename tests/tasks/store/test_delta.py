@@ -20,6 +20,7 @@ from deltalake import DeltaTable
 from tasks.errors import FencedError, WarehouseError
 from tasks.settings.config import Config
 from tasks.store import delta
+from tasks.store.delta import commits, fences, logs, stale
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
@@ -122,7 +123,7 @@ def test_a_fence_without_a_change_survives_a_checkpoint_of_the_log(cfg: Config) 
 
 def after_the_check(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
     """Once, something happens between a run's look at its fence and its commit."""
-    check, happened = delta._check_fence, []
+    check, happened = fences.check, []
 
     def check_then_work(table: DeltaTable, fence: str, number: int) -> None:
         check(table, fence, number)
@@ -130,7 +131,7 @@ def after_the_check(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object])
             happened.append(fence)
             work()
 
-    monkeypatch.setattr(delta, "_check_fence", check_then_work)
+    monkeypatch.setattr(fences, "check", check_then_work)
 
 
 def test_a_run_overtaken_by_one_that_changes_nothing_between_its_check_and_its_commit_is_fenced(
@@ -155,7 +156,7 @@ def test_a_change_between_the_look_at_the_same_rows_and_their_fence_is_replaced(
 
 def overtake(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Another run's change, once, between the look at what lies there and the commit."""
-    write, late = delta._write_days, []
+    write, late = commits._write_days, []
 
     def after_a_change(*args: object) -> int | None:
         if not late:
@@ -163,7 +164,7 @@ def overtake(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> N
             change()
         return write(*args)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(delta, "_write_days", after_a_change)
+    monkeypatch.setattr(commits, "_write_days", after_a_change)
 
 
 def put_days(cfg: Config, attempt: int, days: dict[date, str]) -> int:
@@ -452,10 +453,12 @@ def test_cleaning_again_reads_no_entry_of_before_and_finds_what_has_died_since(
     put(cfg, SATURDAY, 6, "new")
     dead = delta.stage(Store.of(cfg), "popular_items", popular("dead"), {"night": SATURDAY}, "dead")
     written_days_ago(3)
-    read, actions = [], delta._actions
-    monkeypatch.setattr(delta, "_actions", lambda entry: [read.append(entry.name), actions(entry)][1])
+    read, actions = [], logs.actions
+    monkeypatch.setattr(
+        logs, "actions", lambda store, entry: [read.append(Path(entry).name), actions(store, entry)][1]
+    )
     with monkeypatch.context() as quiet:
-        quiet.setattr(delta, "_ever_named", lambda _: {f"night={SATURDAY}/{Path(dead.files[0]).name}"})
+        quiet.setattr(stale, "_ever_named", lambda *_: set(dead.files))
         assert delta.clean_stale(Store.of(cfg)) == []
     assert read == [f"{6:020d}.json"]
     os.utime(cfg.root / "work" / "cleaned", (time.time() - 10 * 86_400,) * 2)

@@ -1,0 +1,34 @@
+"""Delta tables with Parquet files of our own: stage what nobody sees, then replace a partition in one commit.
+
+A table is a folder of Parquet files and a log; only files that the log names are part of it. So a run first
+writes and fsyncs its files under names of its own, and a crash up to then changes nothing. The commit is one
+new log entry. It is fenced: each run takes a number from `next_attempt` that only grows, every commit writes
+that number into the log, and a run that finds a number at least as high as its own was overtaken and stops.
+The only room that imports deltalake. Left out: deleting what was ever committed.
+"""
+
+from tasks.store.delta.commits import append, commit, commit_days, move_fence, replace_partition
+from tasks.store.delta.fences import check_fence, writer
+from tasks.store.delta.numbers import next_attempt
+from tasks.store.delta.reading import files, files_by_day, rows, schema, version
+from tasks.store.delta.staging import Staged, stage
+from tasks.store.delta.stale import clean_stale
+
+__all__ = [
+    "Staged",
+    "append",
+    "check_fence",
+    "clean_stale",
+    "commit",
+    "commit_days",
+    "files",
+    "files_by_day",
+    "move_fence",
+    "next_attempt",
+    "replace_partition",
+    "rows",
+    "schema",
+    "stage",
+    "version",
+    "writer",
+]

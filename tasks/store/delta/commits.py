@@ -1,0 +1,261 @@
+"""One new log entry: a partition replaced as a whole, rows appended, or a fence moved and no row changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+import pyarrow as pa
+from deltalake import CommitProperties, DeltaTable, Schema, Transaction
+from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.transaction import AddAction
+
+from tasks.errors import WarehouseError
+from tasks.store import parquet, tables
+from tasks.store.delta import fences, logs, partitions, reading, staging
+from tasks.store.delta.staging import Staged
+from tasks.store.store import Store
+
+KEEP_FOREVER = "interval 36500 days"
+SETTINGS: dict[str, str | None] = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": KEEP_FOREVER,
+    "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
+}
+COMMIT_TRIES = 20
+
+
+def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> int:
+    """Make staged files the whole content of their partition, in one step; returns the table's version."""
+    return commit_days(store, [staged], attempt, run_id)
+
+
+def commit_days(store: Store, staged: Sequence[Staged], attempt: int, run_id: str) -> int:
+    """As `commit`, of several partitions of one table in one step: all of them are written, or none.
+
+    A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
+    Raises FencedError when a run that started later has already written other bytes to one of them.
+    """
+    name = staged[0].table
+    for _ in range(COMMIT_TRIES):
+        table = _opened_or_created(store, staged[0])
+        new = [one for one in staged if not _holds(store, table, one)]
+        for one in new:
+            fences.check(table, _fence_of(one), attempt)
+        # where a fence stands as high already, it is ours, or a newer run's with the same bytes
+        same = [one for one in staged if one not in new and fences.number(table, _fence_of(one)) < attempt]
+        if not new and not same:
+            return int(table.version())
+        version = _write_days(store, table, new, same, attempt, run_id)
+        if version is not None:
+            for file in (file for one in same for file in one.files):  # never committed: see their fences
+                store.remove(file)
+            return version
+    raise _crowded(name)
+
+
+def append(store: Store, staged: Staged, numbers: Mapping[str, int], run_id: str) -> int:
+    """Add staged rows to a table without partitions, in one step; returns the table's version.
+
+    numbers   fence to number, each of which must be higher than any committed under that name
+    Raises FencedError when one is not.
+    """
+    for _ in range(COMMIT_TRIES):
+        table = _opened_or_created(store, staged)
+        for fence, number in numbers.items():
+            fences.check(table, fence, number)
+        files = [_add_action(store, staged, file) for file in staged.files]
+        version = _transact(store, staged.table, table, files, None, numbers, _token([staged], run_id))
+        if version is not None:
+            return version
+    raise _crowded(staged.table)
+
+
+def move_fence(store: Store, name: str, fence: str, number: int, run_id: str, seen: int | None) -> bool:
+    """Commit a number and change no row: whoever has a lower one is fenced from now on.
+
+    seen   the version that was looked at; False when a writer under the same fence came after it
+    Raises FencedError when that version has this number or a higher one.
+    """
+    table = logs.existing(store, name, seen)
+    fences.check(table, fence, number)
+    same = [_same_file(table)]
+    return _transact(store, name, table, same, None, {fence: number}, {"run_id": run_id}) is not None
+
+
+def replace_partition(
+    store: Store,
+    name: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    partition: Mapping[str, date],
+    run_id: str,
+    attempt: int,
+) -> int:
+    """Stage and commit at once, for tables that are not audited before; returns the table's version."""
+    return commit(store, staging.stage(store, name, rows, partition, run_id), attempt, run_id)
+
+
+def _crowded(name: str) -> WarehouseError:
+    return WarehouseError(
+        f"table {name}: expected a moment without another writer; {COMMIT_TRIES} commits met one; "
+        "run the night again"
+    )
+
+
+def _holds(store: Store, table: DeltaTable, staged: Staged) -> bool:
+    """Does its partition have the staged bytes? Read, not remembered: damaged files are replaced."""
+    present = reading.files_of(store, staged.table, table, [_day_of(staged)])
+    try:
+        sizes = [sum(map(store.size, files)) for files in (present, staged.files)]
+        return bool(present) and sizes[0] == sizes[1] and store.digest(present) == staged.digest
+    except FileNotFoundError:
+        return False
+
+
+def _write_days(
+    store: Store, table: DeltaTable, new: Sequence[Staged], same: Sequence[Staged], attempt: int, run_id: str
+) -> int | None:
+    """Replace the partitions that are new, fence older runs out of both; None when another was quicker."""
+    written = [*new, *same]
+    name, column = written[0].table, next(iter(written[0].partition))
+    files = [_add_action(store, one, file) for one in new for file in one.files]
+    replaced = [(column, "in", [_day_of(one).isoformat() for one in new])] if new else None
+    numbers = {_fence_of(one): attempt for one in written}
+    return _transact(
+        store,
+        name,
+        table,
+        files or [_same_file(table, _day_of(same[0]))],
+        replaced,
+        numbers,
+        _token(written, run_id),
+    )
+
+
+def _day_of(staged: Staged) -> date:
+    day = partitions.only_day(staged.table, staged.partition)
+    assert day is not None, "a table without partitions is written with append"
+    return day
+
+
+def _fence_of(staged: Staged) -> str:
+    return partitions.path(staged.table, staged.partition)
+
+
+def _token(staged: Sequence[Staged], run_id: str) -> dict[str, object]:
+    """What tells our log entry from others'."""
+    digests = " ".join(one.digest for one in staged)
+    return {"run_id": run_id, "digest": digests, "rows": sum(one.rows for one in staged)}
+
+
+def _transact(
+    store: Store,
+    name: str,
+    table: DeltaTable,
+    files: list[AddAction],
+    replaced: list[tuple[str, str, list[str]]] | None,
+    numbers: Mapping[str, int],
+    token: Mapping[str, object],
+) -> int | None:
+    """One commit on exactly the handle whose fences were read; None when another writer came in between.
+
+    replaced   the partitions whose files go; None when all stay
+    numbers    fence to number
+    token      what tells our log entry from others'
+    """
+    column, token = tables.table(name).partition, {**token, **numbers}
+    properties = CommitProperties(
+        custom_metadata=token,
+        app_transactions=[Transaction(fence, number) for fence, number in numbers.items()],
+    )
+    try:
+        table.create_write_transaction(
+            [*files],
+            "overwrite" if replaced else "append",
+            table.schema(),
+            [column] if column else [],
+            replaced,
+            commit_properties=properties,
+        )
+    except CommitFailedError:
+        return None
+    return _sync_log(store, name, table.version(), token)
+
+
+def _add_action(store: Store, staged: Staged, file: str) -> AddAction:
+    facts = store.facts(file)
+    values = {column: day.isoformat() for column, day in staged.partition.items()}
+    stats = json.dumps({"numRecords": parquet.rows_in(store, file)})
+    path = file.removeprefix(f"{logs.folder(store, staged.table)}/")
+    return AddAction(path, facts.size, values, facts.mtime_ns // 1_000_000, True, stats)
+
+
+def _same_file(table: DeltaTable, day: date | None = None) -> AddAction:
+    """A file the table already has, as its log tells of it: to name it once more changes nothing.
+
+    A commit without any file would write nothing at all, no fence either.
+    """
+    column = table.metadata().partition_columns
+    for one in pa.table(table.get_add_actions()).to_pylist():
+        values = {name: one["partition"][name].isoformat() for name in column}
+        if day is None or list(values.values()) == [day.isoformat()]:
+            stats = json.dumps({"numRecords": one["num_records"]})
+            return AddAction(one["path"], one["size_bytes"], values, one["modification_time"], False, stats)
+    raise AssertionError("only a table that has files is fenced without a change")
+
+
+def _sync_log(store: Store, name: str, before: int, token: Mapping[str, object]) -> int:
+    """fsync the new log entries (the library does not); returns the version that carries our token."""
+    for version in range(before + 1, logs.existing(store, name).version() + 1):
+        entry = logs.entry(store, name, version)
+        infos = [action["commitInfo"] for action in logs.actions(store, entry) if "commitInfo" in action]
+        if any(all(info.get(key) == value for key, value in token.items()) for info in infos):
+            store.sync(entry, logs.log_folder(store, name))
+            return version
+    raise WarehouseError(
+        f"table {name}: expected our commit in {logs.log_folder(store, name)}; it is not there; "
+        "run the night again"
+    )
+
+
+def _opened_or_created(store: Store, staged: Staged) -> DeltaTable:
+    with store.open(staged.files[0]) as file:
+        schema = tables.schema_for(staged.table, parquet.schema(file))
+    table = logs.opened(store, staged.table) or _create(store, staged.table, schema)
+    staging.check_types(staged.table, logs.arrow_schema(table), schema)
+    return _with_columns(store, staged.table, table, schema)
+
+
+def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema) -> DeltaTable:
+    """A table made by an older version of ours gets the columns it lacks; in its old rows they are null."""
+    present = logs.arrow_schema(table).names
+    missing = pa.schema([field for field in wanted if field.name not in present])
+    if not len(missing):
+        return table
+    try:
+        table.alter.add_columns(Schema.from_arrow(missing).fields)
+    except DeltaError:
+        if not set(missing.names) <= set(logs.arrow_schema(logs.existing(store, name)).names):
+            raise  # else another run has added them at the same time
+    store.sync(logs.entries(store, name)[-1], logs.log_folder(store, name))
+    return logs.existing(store, name)
+
+
+def _create(store: Store, name: str, schema: pa.Schema) -> DeltaTable:
+    folder, column = logs.folder(store, name), tables.table(name).partition
+    try:
+        DeltaTable.create(
+            folder,
+            schema,
+            "ignore",
+            [column] if column else [],
+            name=name,
+            configuration=SETTINGS,
+            storage_options=dict(store.options),
+        )
+    except DeltaError:
+        if not logs.exists(store, name):  # else another run created it at the same time
+            raise
+    store.sync(logs.entry(store, name, 0), logs.log_folder(store, name), folder, store.at("tables"))
+    return logs.existing(store, name)

@@ -1,0 +1,42 @@
+"""Numbers in a table's log: who has a lower one than was committed under a fence's name was overtaken."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+
+from deltalake import DeltaTable
+
+from tasks.errors import FencedError
+from tasks.store.delta import logs, partitions
+from tasks.store.store import Store
+
+
+def check(table: DeltaTable, fence: str, ours: int) -> None:
+    """Raises FencedError when, in the table as it was opened, this number or a higher one was committed."""
+    committed = table.transaction_version(fence)
+    if committed is not None and committed >= ours:
+        raise FencedError(
+            f"{fence}: expected to be the newest run, number {ours}; run number {committed} has already "
+            "written it, and what it wrote stays; start the night again if it should be replaced"
+        )
+
+
+def check_fence(store: Store, name: str, fence: str, ours: int) -> None:
+    """Raises FencedError when this number or a higher one was committed under the fence's name."""
+    table = logs.opened(store, name)
+    if table is not None:
+        check(table, fence, ours)
+
+
+def writer(store: Store, name: str, partition: Mapping[str, date]) -> int:
+    """The highest run number that has written this partition; 0 for none."""
+    table = logs.opened(store, name)
+    if table is None:
+        return 0
+    return number(table, partitions.path(name, partition))
+
+
+def number(table: DeltaTable, fence: str) -> int:
+    """The highest number that was committed under the fence's name; 0 for none."""
+    return int(table.transaction_version(fence) or 0)

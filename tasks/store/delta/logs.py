@@ -1,0 +1,117 @@
+"""The log of a table: its entries, read with our own eyes before the library does.
+
+The library takes a torn entry for a commit of less, or of nothing; here it is named and refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pyarrow as pa
+from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
+
+from tasks.errors import WarehouseError
+from tasks.store import tables
+from tasks.store.store import Store
+
+RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
+
+
+def folder(store: Store, name: str) -> str:
+    """The address of a table's files."""
+    return store.at("tables", name)
+
+
+def log_folder(store: Store, name: str) -> str:
+    """The address of a table's log."""
+    return f"{folder(store, name)}/_delta_log"
+
+
+def entry(store: Store, name: str, version: int) -> str:
+    """The address of the entry that made a version."""
+    return f"{log_folder(store, name)}/{version:020d}.json"
+
+
+def entries(store: Store, name: str) -> list[str]:
+    """The address of every entry there is, oldest first."""
+    return [file for file in store.names(log_folder(store, name)) if _is_entry(file.rpartition("/")[2])]
+
+
+def exists(store: Store, name: str) -> bool:
+    """Is there a table yet?"""
+    return bool(DeltaTable.is_deltatable(folder(store, name), dict(store.options)))
+
+
+def opened(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
+    """The table as `existing` has it; None when there is no table yet."""
+    tables.table(name)
+    return existing(store, name, version) if exists(store, name) else None
+
+
+def existing(store: Store, name: str, version: int | None = None) -> DeltaTable:
+    """The table as its log has it. Raises WarehouseError that names the entries which cannot be read."""
+    there = entries(store, name)
+    first = entry(store, name, _first_in_use(store, name, version))
+    empty = [one for one in there if one >= first and not store.size(one)]  # to ask each costs a call
+    for one in [*empty, *there[-1:]]:
+        actions(store, one)
+    try:
+        return DeltaTable(folder(store, name), version=version, storage_options=dict(store.options))
+    except (DeltaError, OSError, ValueError) as error:
+        unreadable = [one for one in there if _is_torn(store, one)]
+        raise _torn(name, unreadable or [log_folder(store, name)], str(error)) from error
+
+
+def actions(store: Store, entry: str) -> list[dict[str, dict[str, Any]]]:
+    """What a log entry says. Raises WarehouseError for one that was torn."""
+    name = entry.split("/")[-3]
+    try:
+        text = store.read(entry).decode("utf-8")
+        said = [json.loads(line) for line in text.splitlines() if line.strip()]
+    except (ValueError, OSError) as error:
+        raise _torn(name, [entry], str(error)) from error
+    if not said or not all(_is_action(one) for one in said):
+        raise _torn(name, [entry], "it is empty, or no list of Delta's actions")
+    ours = any("run_id" in action.get("commitInfo", {}) for action in said)
+    if ours and not {"add", "txn"} <= {kind for action in said for kind in action}:
+        raise _torn(name, [entry], "it was cut short")
+    return said
+
+
+def arrow_schema(table: DeltaTable) -> pa.Schema:
+    """The columns of a table with their Arrow types."""
+    return pa.schema(table.schema().to_arrow())
+
+
+def _first_in_use(store: Store, name: str, version: int | None) -> int:
+    """The first entry that a look at this version reads: the newest checkpoint's, unless that is newer."""
+    try:
+        last = json.loads(store.read(f"{log_folder(store, name)}/_last_checkpoint"))
+        checkpoint = int(last["version"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0
+    return checkpoint if version is None or version >= checkpoint else 0
+
+
+def _is_entry(name: str) -> bool:
+    return name.endswith(".json") and name.removesuffix(".json").isdigit()
+
+
+def _is_action(one: object) -> bool:
+    return isinstance(one, dict) and all(isinstance(value, dict) for value in one.values())
+
+
+def _is_torn(store: Store, entry: str) -> bool:
+    try:
+        actions(store, entry)
+    except WarehouseError:
+        return True
+    return False
+
+
+def _torn(name: str, entries: Sequence[str], what: str) -> WarehouseError:
+    named, said = ", ".join(entries), what.partition("\n")[0]  # then come its calls
+    return WarehouseError(f"table {name}: expected a readable log; got {named}: {said}; {RESTORE}")

@@ -1,0 +1,124 @@
+"""Files that no log entry names yet: canonical Parquet in a table's folder, which nobody sees."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import IO
+
+import pyarrow as pa
+
+from tasks.errors import WarehouseError
+from tasks.store import parquet, tables
+from tasks.store.delta import logs, partitions
+from tasks.store.store import Store
+
+
+@dataclass(frozen=True)
+class Staged:
+    """Files in the store that no log entry names yet.
+
+    partition   column to day; empty for a table without partitions
+    files       addresses
+    digest      sha256 over the bytes of the files: the same rows give the same digest
+    """
+
+    table: str
+    partition: Mapping[str, date]
+    files: tuple[str, ...]
+    rows: int
+    digest: str
+
+
+def stage(
+    store: Store,
+    name: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    partition: Mapping[str, date],
+    run_id: str,
+) -> Staged:
+    """Write one canonical Parquet file into the partition's folder, fsynced; nobody sees it before `commit`.
+
+    rows        in the table's total order; the partition column may be absent
+    Raises WarehouseError for columns, types or days that are not the table's.
+    """
+    day = partitions.only_day(name, partition)
+    schema = _schema(store, name, rows.schema)
+    file = _new_name(store, store.at("tables", partitions.path(name, partition)), run_id)
+    with store.create(file) as stream:
+        count = _write(name, stream, rows, schema, day)
+    return Staged(name, dict(partition), (file,), count, store.digest([file]))
+
+
+def check_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
+    """Raises WarehouseError where a column that is there is wanted with another type, or not at all."""
+    for field in present:
+        if field.name not in wanted.names or wanted.field(field.name).type != field.type:
+            came = wanted.field(field.name).type if field.name in wanted.names else "no such column"
+            raise WarehouseError(
+                f"table {name}: expected {field.name} as {field.type}, as its first rows had it; got {came}; "
+                "give the source its former id type, or start a new warehouse.root"
+            )
+
+
+def _schema(store: Store, name: str, given: pa.Schema) -> pa.Schema:
+    """What the rows are written as: the table's schema, or the one these first rows decide."""
+    wanted = tables.schema_for(name, given)
+    table = logs.opened(store, name)
+    if table is not None:
+        check_types(name, logs.arrow_schema(table), wanted)
+    return wanted
+
+
+def _new_name(store: Store, folder: str, run_id: str) -> str:
+    """The next free name of this run: a file that exists may be committed and is never written to again."""
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run_id):
+        raise WarehouseError(
+            f"run id: expected up to 64 letters, digits, - or _, since files carry it; got {run_id!r}"
+        )
+    taken = store.listed(folder)
+    names = (f"{folder}/part-{run_id}-{number:04d}.parquet" for number in range(len(taken) + 1))
+    return next(name for name in names if name not in taken)
+
+
+def _write(
+    name: str, file: IO[bytes], rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, day: date | None
+) -> int:
+    column = tables.table(name).partition
+    try:
+        return parquet.write(file, _shaped(name, rows, schema, column, day), schema)
+    except pa.ArrowInvalid as error:
+        raise WarehouseError(f"table {name}: expected rows that fit its columns; {error}") from error
+
+
+def _shaped(
+    name: str,
+    rows: pa.Table | pa.RecordBatchReader,
+    schema: pa.Schema,
+    column: str | None,
+    day: date | None,
+) -> pa.RecordBatchReader:
+    """The rows with the table's columns in their order, every one of the partition's day."""
+    batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
+
+    def shaped() -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            table = pa.Table.from_batches([batch])
+            if column is not None:
+                table = _of_day(name, table, column, day)
+            yield from table.select(schema.names).cast(schema).to_batches()
+
+    return pa.RecordBatchReader.from_batches(schema, shaped())
+
+
+def _of_day(name: str, table: pa.Table, column: str, day: date | None) -> pa.Table:
+    constant = pa.repeat(pa.scalar(day, pa.date32()), table.num_rows)
+    if column not in table.column_names:
+        return table.append_column(column, constant)
+    if not table[column].cast(pa.date32()).combine_chunks().equals(constant):
+        raise WarehouseError(
+            f"table {name}: expected rows of {column}={day} only; got others; stage each day by itself"
+        )
+    return table
