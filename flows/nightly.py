@@ -66,12 +66,12 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     model = stages.refit(tonight, reads, challenger, verdict)
     registered = stages.register(tonight, reads, model, verdict, champion, ingested.data_digest)
     chosen = choosing.choose(tonight.night, verdict, registered, champion)
-    staged = stages.score(tonight, reads, chosen, verdict)
-    stages.audit(tonight, reads, staged)
+    staged = stages.score(tonight, reads, chosen)
+    warnings = stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen)
-    published = stages.publish(tonight, reads, chosen, verdict, staged, ingested.data_digest, move_latest)
+    published = stages.publish(tonight, reads, chosen, staged, warnings, ingested.data_digest, move_latest)
     if promote:
         stages.confirm(tonight, chosen)
     stages.serve(tonight)
-    return stages.report(tonight, chosen, verdict, published)
+    return stages.report(tonight, chosen, warnings, published)

@@ -1,67 +1,98 @@
-"""What can go wrong in a night, and the exit code each kind ends with.
+"""What can go wrong in a night: of each kind the exit code, and what to do next, stand on its class.
 
-    PipelineError             1
-    ├── ConfigurationError    2   rnnrec.toml or an override is wrong
-    ├── NightError            3   the night is not a date, or lies where it cannot be run
-    ├── SourceError           4   a source is missing, unreadable, or lacks a column
-    ├── EmptyNightError       5   the sources have no usable event for the night
-    ├── RegistryError         6   MLflow cannot be reached, or holds something we refuse to load
-    ├── WarehouseError        7   a path cannot be written, or a table is not what we left there
-    ├── AuditError            8   the staged tables break a rule: nothing was published
-    ├── FencedError           9   a later run, of this night or a neighbouring one, overtook this one
-    ├── ModelFailure         10   training or scoring failed (wraps rnnrec_model.errors.ModelError)
-    └── StaleError           11   `rnnrec status --check`: readers see old or damaged files, or a run failed
-
-Each message says what was expected, what came, and what to do next.
+Each message says what was expected, what came, and what to do next. A run's last words, and the table of
+docs/runbook.md, take `remedy` from here.
 """
 
 from traceback import clear_frames
 
+CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
+
 
 class PipelineError(Exception):
-    """Anything a night refuses; `exit_code` is what the command line ends with."""
+    """Anything a night refuses; `exit_code` is what the command line ends with, `remedy` what to do next."""
 
     exit_code = 1
+    remedy = "do what the message says"
 
 
 class ConfigurationError(PipelineError):
+    """rnnrec.toml or an override is wrong."""
+
     exit_code = 2
+    remedy = "correct rnnrec.toml or the override"
 
 
 class NightError(PipelineError):
+    """The night is not a date, or lies where it cannot be run."""
+
     exit_code = 3
+    remedy = "give a day that is over, written YYYY-MM-DD"
 
 
 class SourceError(PipelineError):
+    """A source is missing, unreadable, or lacks a column."""
+
     exit_code = 4
+    remedy = "bring the logs to where [events] looks for them, or correct [events]"
 
 
 class EmptyNightError(PipelineError):
+    """The sources have no usable event for the night."""
+
     exit_code = 5
+    remedy = "check that the day's logs have arrived and are complete"
 
 
 class RegistryError(PipelineError):
+    """MLflow cannot be reached, or holds something we refuse to load."""
+
     exit_code = 6
+    remedy = "bring the registry back, or correct [registry]"
 
 
 class WarehouseError(PipelineError):
+    """A path cannot be written, or a table is not what we left there."""
+
     exit_code = 7
+    remedy = "check the disk and permissions of the warehouse"
 
 
 class AuditError(PipelineError):
+    """The staged tables break a rule: nothing was published."""
+
     exit_code = 8
+    remedy = "look at the rows that the check names; the staged tables broke a rule"
 
 
 class FencedError(PipelineError):
+    """A later run, of this night or a neighbouring one, overtook this one."""
+
     exit_code = 9
+    remedy = (
+        "nothing if a newer run of this night has published; if it was a neighbouring night's, run this "
+        "night again once that one has ended"
+    )
 
 
 class ModelFailure(PipelineError):
+    """Training or scoring failed; wraps rnnrec_model.errors.ModelError."""
+
     exit_code = 10
+    remedy = "look at the training log; change [training] or [models]"
 
 
 class StaleError(PipelineError):
+    """What `rnnrec status --check` finds: readers see old or damaged files, or a run failed."""
+
     exit_code = 11
+    remedy = "ask `rnnrec status`; if no run of this night goes on, run it again"
+
+
+def remedy(name: str) -> str:
+    """What to do next after an error of the class with this name; of one that is not ours: run it again."""
+    known = {kind.__name__: kind.remedy for kind in PipelineError.__subclasses__()}
+    return known.get(name, CRASHED)
 
 
 def release(error: BaseException) -> None:

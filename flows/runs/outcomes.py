@@ -12,22 +12,7 @@ from typing import Any, cast
 from prefect.states import Completed, Failed
 
 from flows.runs.naming import tag
-from tasks.errors import PipelineError, StaleError
-
-NEXT: dict[str, str] = {
-    "ConfigurationError": "correct rnnrec.toml or the override",
-    "NightError": "give a day that is over, written YYYY-MM-DD",
-    "SourceError": "bring the logs to where [events] looks for them, or correct [events]",
-    "EmptyNightError": "check that the day's logs have arrived and are complete",
-    "RegistryError": "bring the registry back, or correct [registry]",
-    "WarehouseError": "check the disk and permissions of the warehouse",
-    "AuditError": "look at the rows that the check names; the staged tables broke a rule",
-    "FencedError": "nothing if a newer run of this night has published; if it was a neighbouring night's, "
-    "run this night again once that one has ended",
-    "ModelFailure": "look at the training log; change [training] or [models]",
-    "StaleError": "ask `rnnrec status`; if no run of this night goes on, run it again",
-}
-CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
+from tasks.errors import PipelineError, StaleError, remedy
 
 
 def completed(result: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +46,7 @@ def unpublished(night: str, error: PipelineError) -> Any:
 
 def failure(said: str, error: str) -> str:
     """What broke, that nothing was harmed, and what to do next, which `error`, a class's name, decides."""
-    after = f"The publications before it are untouched. Next: {NEXT.get(error, CRASHED)}."
+    after = f"The publications before it are untouched. Next: {remedy(error)}."
     return f"{said[0].upper()}{said[1:]}\n{after}"
 
 

@@ -26,8 +26,9 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The model whose tables are published, and tonight's own run in the registry, which keeps the page."""
+    """The model whose tables are published, and why; tonight's own run in the registry keeps the page."""
 
+    verdict: Verdict
     version: registry.Version
     folder: Path
     run_id: str
@@ -51,4 +52,4 @@ def choose(night: date, verdict: Verdict, tonights: Candidate, champion: Candida
             "Popularity has to be beaten whatever [gate] says: give it more days or epochs; "
             f"the model is version {tonights.version.number}."
         )
-    return Chosen(best.version, best.folder, tonights.version.run_id)
+    return Chosen(verdict, best.version, best.folder, tonights.version.run_id)

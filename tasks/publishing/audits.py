@@ -11,7 +11,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 import pyarrow as pa
 
@@ -33,23 +33,29 @@ COMPARED_DAYS = 7  # an older publication says little; and a shop that shrank is
 MAY_BE_EMPTY = {"evaluations"}
 RANKED = ("user_recommendations", "item_recommendations")  # k rows for each that is asked for
 
-REMEDIES: Mapping[str, str] = {
-    "missing_users": "look for sessions that lack these users; check recommendations.active_days",
-    "shrunken_tables": "check that all logs of the night were delivered, then run it again; if the shop did "
-    f"shrink, the check ends {COMPARED_DAYS} days after the last publication",
-    "empty_tables": "check the sources and recommendations.active_days",
-    "unknown_items": "the model's vocabulary does not fit this warehouse: check which model was loaded",
-    "finite_scores": "the model is broken: publish the champion, and look at the training's losses",
-}
-REMEDY = "this is a fault of the pipeline or the model, not of the data: report it with these rows"
+Severity = Literal["refuse", "warn"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """A rule, as the header of its query states it.
+
+    severity   refuse: a broken rule stops the publication; warn: it is said, and stands on the night's page
+    remedy     what to do then
+    """
+
+    name: str
+    severity: Severity
+    remedy: str
 
 
 @dataclass(frozen=True)
 class Audited:
-    """What was checked."""
+    """What was checked, and the broken rules that only warn, in words."""
 
     checks: int
     rows: int
+    warnings: tuple[str, ...] = ()
 
 
 def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> Audited:
@@ -57,25 +63,40 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
 
     Raises AuditError that lists each broken rule, how many rows break it, and some.
     """
-    params: dict[str, dict[str, Any]] = {
-        "row_counts": {"k": cfg.recommendations.k, "may_be_withheld": _withheld(cfg)},
-        "shrunken_tables": {"min_share": MIN_SHARE},
-    }
+    rules = checks()
     with duck.connect(cfg) as con:
-        params["unknown_items"] = {"all_days_read": _prepare(con, cfg, night, staged, reads)}
-        findings = {name: _findings(con, name, params.get(name, {})) for name in checks()}
-    broken = [text for text in findings.values() if text]
-    if broken:
+        values = {
+            "k": cfg.recommendations.k,
+            "may_be_withheld": _withheld(cfg),
+            "min_share": MIN_SHARE,
+            "all_days_read": _prepare(con, cfg, night, staged, reads),
+        }
+        found = {rule: _finding(con, rule, values) for rule in rules}
+    broken = {rule: said for rule, said in found.items() if said}
+    warnings = tuple(said for rule, said in broken.items() if rule.severity == "warn")
+    for said in warnings:
+        log.warning("audit %s", said)
+    if refused := [f"  {said}" for rule, said in broken.items() if rule.severity == "refuse"]:
         raise AuditError(
-            f"night {night}: expected staged tables that break no rule; {len(broken)} of {len(findings)} are "
-            "broken, nothing was published, readers keep the night before\n" + "\n".join(broken)
+            f"night {night}: expected staged tables that break no rule; {len(refused)} of {len(rules)} are "
+            "broken, nothing was published, readers keep the night before\n" + "\n".join(refused)
         )
-    return Audited(len(findings), sum(one.rows for one in staged))
+    return Audited(len(rules), sum(one.rows for one in staged), warnings)
 
 
-def checks() -> list[str]:
-    """Names of all checks: a file in sql/ is all it takes to add one."""
-    return [name.removeprefix(PREFIX) for name in sql.names() if name.startswith(PREFIX)]
+def checks() -> list[Check]:
+    """All rules: a file in sql/ is all it takes to add one."""
+    return [_check(name) for name in sql.names() if name.startswith(PREFIX)]
+
+
+def _check(query: str) -> Check:
+    said = sql.header(query)
+    severity, remedy = said.get("severity"), said.get("remedy")
+    assert severity in get_args(Severity), (
+        f"{query}.sql: expected a severity, refuse or warn; got {severity!r}"
+    )
+    assert remedy, f"{query}.sql: expected a remedy: what to do when the rule is broken"
+    return Check(query.removeprefix(PREFIX), cast("Severity", severity), remedy)
 
 
 def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> bool:
@@ -174,13 +195,14 @@ def _withheld(cfg: Config) -> int:
     return cfg.sessions.max_length if cfg.recommendations.exclude_seen else 0
 
 
-def _findings(con: duck.Connection, name: str, params: Mapping[str, Any]) -> str:
-    """The broken rule in words, or an empty text."""
-    duck.keep(con, "findings", f"{PREFIX}{name}", **params)
+def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> str:
+    """The broken rule in words, or an empty text; `values` of all parameters that rules may name."""
+    query = f"{PREFIX}{rule.name}"
+    duck.keep(con, "findings", query, **{name: values[name] for name in sql.parameters(query)})
     count = duck.count(con, "findings")
     if not count:
-        log.debug("audit %s: no offending row", name)
+        log.debug("audit %s: no offending row", rule.name)
         return ""
     sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
     shown = "; ".join(", ".join(f"{key}={value}" for key, value in row.items()) for row in sample)
-    return f"  {name}: {count} offending row(s), such as {shown}: {REMEDIES.get(name, REMEDY)}"
+    return f"{rule.name}: {count} offending row(s), such as {shown}: {rule.remedy}"

@@ -21,6 +21,7 @@ def page(
     counts: Mapping[str, Mapping[str, Any]],
     durations: Mapping[str, float],
     tables: Mapping[str, int],
+    warnings: Sequence[str] = (),
 ) -> str:
     """The markdown page of a night; it depends on its arguments alone."""
     head = "A new champion" if verdict.crowned else "The champion stays"
@@ -30,6 +31,7 @@ def page(
         "## Who won",
         f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, all items ranked.",
         _markdown(*verdict_table(cfg, verdict)),
+        *(["## Warnings", "\n".join(f"- {one}" for one in warnings)] if warnings else []),
         "## What came in",
         _markdown(("stage", "what", "count"), _counted(counts)),
         "## What is published",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -89,15 +89,22 @@ def register(
 
 
 @stage("recommend")
-def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen, verdict: Verdict) -> list[delta.Staged]:
+def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen) -> list[delta.Staged]:
     return scoring.stage_tables(
-        tonight.cfg, tonight.night, reads, tonight.run_id, chosen.folder, chosen.version.number, verdict
+        tonight.cfg,
+        tonight.night,
+        reads,
+        tonight.run_id,
+        chosen.folder,
+        chosen.version.number,
+        chosen.verdict,
     )
 
 
 @stage("audit")
-def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> None:
-    audits.audit(tonight.cfg, tonight.night, staged, reads)
+def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> tuple[str, ...]:
+    """Returns the rules that are broken and only warn, in words."""
+    return audits.audit(tonight.cfg, tonight.night, staged, reads).warnings
 
 
 @stage("promote", retries=1)
@@ -118,15 +125,15 @@ def publish(
     tonight: Tonight,
     reads: pins.Reads,
     chosen: Chosen,
-    verdict: Verdict,
     staged: list[delta.Staged],
+    warnings: Sequence[str],
     data_digest: str,
     move_latest: bool | None,
 ) -> Published:
     facts = publications.Facts(
         night=tonight.night,
         attempt=tonight.attempt,
-        state="fresh" if verdict.crowned else "champion",
+        state="fresh" if chosen.verdict.crowned else "champion",
         model_version=chosen.version.number,
         model=registry.pin(tonight.cfg, chosen.version),
         reads=reads.by_table(),
@@ -134,8 +141,8 @@ def publish(
         data_digest=data_digest,
         started_at=publications.naive(tonight.started_at),
         durations=tonight.diary.durations,
-        verdict=verdict.as_dict(),
-        report=_page(tonight, chosen, verdict, {one.table: one.rows for one in staged}),
+        verdict=chosen.verdict.as_dict(),
+        report=_page(tonight, chosen, warnings, {one.table: one.rows for one in staged}),
     )
     return publishing.publish(tonight.store, staged, facts, tonight.run_id, move_latest)
 
@@ -146,10 +153,10 @@ def serve(tonight: Tonight) -> None:
 
 
 @stage("report", retries=1, overtakable=False)
-def report(tonight: Tonight, chosen: Chosen, verdict: Verdict, published: Published) -> dict[str, Any]:
+def report(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], published: Published) -> dict[str, Any]:
     """Keep the page where people look, tidy up, and say in one sentence what happened."""
-    publication, durations = published.publication, tonight.diary.durations
-    page = _page(tonight, chosen, verdict, publication.rows)
+    verdict, publication, durations = chosen.verdict, published.publication, tonight.diary.durations
+    page = _page(tonight, chosen, warnings, publication.rows)
     columns, rows = pages.verdict_table(tonight.cfg, verdict)
     create_markdown_artifact(page, key="nightly-report", description=f"Night {tonight.night}")
     create_table_artifact(
@@ -173,14 +180,15 @@ def report(tonight: Tonight, chosen: Chosen, verdict: Verdict, published: Publis
     )
 
 
-def _page(tonight: Tonight, chosen: Chosen, verdict: Verdict, tables: Mapping[str, int]) -> str:
+def _page(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], tables: Mapping[str, int]) -> str:
     counts = tonight.diary.counts
     return pages.page(
         tonight.cfg,
         tonight.night,
-        verdict=verdict,
+        verdict=chosen.verdict,
         model_version=chosen.version.number,
         counts={name: counts.get(name, {}) for name in ("ingest", "sessionize", "train", "refit")},
         durations=tonight.diary.durations,
         tables=tables,
+        warnings=warnings,
     )

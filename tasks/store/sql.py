@@ -6,7 +6,9 @@ all rooms, so that a query is called by its name alone.
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 ROOMS = Path(__file__).parents[1]
@@ -18,6 +20,23 @@ def load(name: str) -> str:
     found = list(ROOMS.glob(f"*/sql/{name}.sql"))
     assert len(found) == 1, f"expected one query {name}.sql in tasks/*/sql; there are: {', '.join(names())}"
     return found[0].read_text(encoding="utf-8")
+
+
+def header(name: str) -> dict[str, str]:
+    """What a query says of itself, key → text; an indented line goes on with the one before."""
+    said: dict[str, str] = {}
+    key = ""
+    for line in takewhile(lambda one: one.startswith("--"), load(name).splitlines()):
+        if found := re.match(r"-- ([a-z ]+): (.+)", line):
+            key, said[found[1]] = found[1], found[2]
+        elif key and line.startswith("--   "):
+            said[key] += f" {line[2:].strip()}"
+    return said
+
+
+def parameters(name: str) -> set[str]:
+    """Names of the $parameters of a query."""
+    return set(re.findall(r"\$([a-z_]\w*)", load(name)))
 
 
 def names() -> list[str]:

@@ -58,11 +58,20 @@ def test_every_error_is_in_the_table_with_its_exit_code() -> None:
     assert [row for row in table if len(row) != 5 or not all(row)] == []
 
 
-def test_the_codes_in_the_drawing_of_the_errors_are_theirs() -> None:
-    drawn = re.findall(r"^[ │├└─]*(\w+) +(\d+)", errors.__doc__ or "", flags=re.MULTILINE)
-    assert {(name, int(code)) for name, code in drawn} == {
-        (kind.__name__, kind.exit_code) for kind in kinds()
-    }
+def test_what_to_do_begins_with_the_remedy_that_stands_on_the_class() -> None:
+    table = rows(RUNBOOK, "| code | error | cause | what is kept | what to do |")
+    said = {row[1]: row[4] for row in table}
+    assert [kind.__name__ for kind in kinds() if not said[kind.__name__].startswith(kind.remedy)] == []
+
+
+def test_every_error_has_a_code_a_meaning_and_a_remedy_of_its_own() -> None:
+    for kind in kinds():
+        assert {"exit_code", "remedy", "__doc__"} <= set(vars(kind)), kind
+        assert kind.__doc__
+    assert len({kind.exit_code for kind in kinds()}) == len(kinds())
+    for kind in kinds() - {errors.PipelineError}:
+        assert errors.remedy(kind.__name__) == kind.remedy
+    assert errors.remedy("ZeroDivisionError") == errors.CRASHED
 
 
 def test_every_deployment_is_named_with_its_schedule() -> None:

@@ -1,5 +1,7 @@
 -- check: scores are finite numbers, and sources are known.
 -- guards against: NaN or infinity out of a broken model
+-- severity: refuse
+-- remedy: the model is broken: publish the champion, and look at the training's losses
 -- reads: audited_recommendations, popular_items
 select
     kind,

@@ -1,5 +1,7 @@
 -- check: no id, rank, score or source is missing.
 -- guards against: a failed join or an unknown index written out as null
+-- severity: refuse
+-- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations, popular_items
 select
     kind,

@@ -1,5 +1,7 @@
 -- check: by rank, the model's scores never rise, and no row of the model comes after a fallback row.
 -- guards against: an unsorted top-k, fallback rows mixed in
+-- severity: refuse
+-- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations
 with neighbours as (
     select

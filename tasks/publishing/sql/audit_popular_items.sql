@@ -1,5 +1,7 @@
 -- check: popular items have the ranks 1, 2, 3 ... once each, each item once, and scores that never rise.
 -- guards against: ties numbered twice, an unsorted list
+-- severity: refuse
+-- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: popular_items
 with numbered as (
     select

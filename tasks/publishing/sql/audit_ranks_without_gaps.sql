@@ -1,5 +1,7 @@
 -- check: the rows of each user and each item have the ranks 1, 2, 3 ... once each.
 -- guards against: rows lost or doubled between scoring and writing
+-- severity: refuse
+-- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations
 select
     kind,

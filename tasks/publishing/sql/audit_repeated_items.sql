@@ -1,5 +1,7 @@
 -- check: nobody is recommended the same item twice.
 -- guards against: model rows and fallback rows that do not know of each other
+-- severity: refuse
+-- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations
 select
     kind,

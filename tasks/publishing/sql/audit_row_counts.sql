@@ -1,5 +1,7 @@
 -- check: each user and each item has k rows; fewer only where the catalogue has no more items to give.
 -- guards against: lists cut short, k ignored
+-- severity: refuse
+-- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations
 -- parameters: $k, $may_be_withheld (items that a user's own history can take out of the catalogue)
 with catalogue as (

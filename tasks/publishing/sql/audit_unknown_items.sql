@@ -1,5 +1,7 @@
 -- check: every recommended item had an event at some time.
 -- guards against: ids mixed up between the model's vocabulary and the catalogue
+-- severity: refuse
+-- remedy: the model's vocabulary does not fit this warehouse: check which model was loaded
 -- reads: audited_items, audited_catalogue
 -- parameters: $all_days_read (false: the event may stand in a file that is lost)
 select

@@ -28,10 +28,12 @@ OURS, CHAMPION = candidate("registered", 7), candidate("champion", 6)
 
 
 def test_a_crowned_model_is_published_and_another_gives_way_to_the_champion() -> None:
-    assert choosing.choose(NIGHT, BETTER, OURS, CHAMPION) == Chosen(OURS.version, OURS.folder, "run7")
-    assert choosing.choose(NIGHT, BETTER, OURS, None) == Chosen(OURS.version, OURS.folder, "run7")
+    assert choosing.choose(NIGHT, BETTER, OURS, CHAMPION) == Chosen(BETTER, OURS.version, OURS.folder, "run7")
+    assert choosing.choose(NIGHT, BETTER, OURS, None) == Chosen(BETTER, OURS.version, OURS.folder, "run7")
     found = choosing.choose(NIGHT, BEATEN, OURS, CHAMPION)
-    assert found == Chosen(CHAMPION.version, CHAMPION.folder, "run7"), "the page goes to tonight's own run"
+    assert found == Chosen(BEATEN, CHAMPION.version, CHAMPION.folder, "run7"), (
+        "the page goes to tonight's own run"
+    )
 
 
 def test_a_first_model_that_is_not_good_enough_is_no_matter_of_the_gates_settings() -> None:

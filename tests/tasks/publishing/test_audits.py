@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +14,11 @@ import pyarrow as pa
 import pytest
 
 from tasks.errors import AuditError
-from tasks.publishing import audits, publications, publishing
+from tasks.models.judging import Verdict
+from tasks.publishing import audits, pages, publications, publishing
 from tasks.settings.config import Config
 from tasks.settings.sections import RecommendationsConfig, SessionsConfig
-from tasks.store import delta, pins
+from tasks.store import delta, pins, sql
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -80,7 +84,7 @@ def without(rows: Rows, table: str, *places: int) -> Rows:
 
 
 def test_sound_tables_pass_every_check(cfg: Config) -> None:
-    assert audit_rows(cfg, driver.output_rows(4)) == audits.Audited(checks=12, rows=37)
+    assert audit_rows(cfg, driver.output_rows(4)) == audits.Audited(checks=len(audits.checks()), rows=37)
 
 
 def test_integer_ids_pass_too(tmp_path: Path) -> None:
@@ -286,11 +290,93 @@ def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Confi
     with pytest.raises(AuditError) as caught:
         audit_rows(cfg, rows)
     assert str(caught.value).splitlines() == [
-        "night 2026-01-02: expected staged tables that break no rule; 1 of 12 are broken, "
+        f"night 2026-01-02: expected staged tables that break no rule; 1 of {len(audits.checks())} "
+        "are broken, "
         "nothing was published, readers keep the night before",
         "  unknown_items: 1 offending row(s), such as kind=user, item=ghost, rows=1: "
         "the model's vocabulary does not fit this warehouse: check which model was loaded",
     ]
+
+
+def test_every_rule_has_a_severity_and_a_remedy() -> None:
+    rules = audits.checks()
+    assert len({rule.name for rule in rules}) == len(rules) >= 12
+    assert {rule.severity for rule in rules} == {"refuse"}
+    assert all(len(rule.remedy) > 20 for rule in rules)
+    remedies = {rule.name: rule.remedy for rule in rules}
+    assert f"the check ends {audits.COMPARED_DAYS} days after the last" in remedies["shrunken_tables"]
+
+
+POPULAR_SHIRTS = """-- check: no popular item is a shirt.
+-- guards against: summer
+-- severity: {severity}
+-- remedy: wait for autumn,
+--     then run the night again
+-- reads: popular_items
+-- parameters: $k
+select item_id
+from popular_items
+where item_id = 'i0' and $k > 0
+"""
+
+
+@pytest.fixture
+def add_rule(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Adds the rule about shirts, which is broken: one file in one folder."""
+
+    def only_sql(folder: str, names: list[str]) -> list[str]:
+        return [name for name in names if not (Path(folder, name).is_dir() or name.endswith(".sql"))]
+
+    rooms = Path(shutil.copytree(sql.ROOMS, tmp_path / "rooms", ignore=only_sql))
+    monkeypatch.setattr(sql, "ROOMS", rooms)
+    sql.load.cache_clear()
+    yield lambda severity: _write(
+        rooms / "publishing/sql/audit_popular_shirts.sql", POPULAR_SHIRTS.format(severity=severity)
+    )
+    sql.load.cache_clear()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+SHIRTS = "popular_shirts: 1 offending row(s), such as item_id=i0: wait for autumn, then run the night again"
+
+
+def test_a_rule_that_refuses_is_added_by_one_file(cfg: Config, add_rule: Callable[[str], None]) -> None:
+    add_rule("refuse")
+    with pytest.raises(AuditError, match=re.escape(SHIRTS)):
+        audit_rows(cfg, driver.output_rows(4))
+
+
+def test_a_rule_that_warns_is_said_and_stops_nothing(
+    cfg: Config, add_rule: Callable[[str], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    add_rule("warn")
+    assert audit_rows(cfg, driver.output_rows(4)).warnings == (SHIRTS,)
+    assert f"audit {SHIRTS}" in caplog.text
+
+
+@pytest.mark.parametrize("severity", ["", "shout"])
+def test_a_rule_without_a_severity_is_a_mistake_of_ours(
+    severity: str, add_rule: Callable[[str], None]
+) -> None:
+    add_rule(severity)
+    with pytest.raises(
+        AssertionError, match=r"audit_popular_shirts.sql: expected a severity, refuse or warn"
+    ):
+        audits.checks()
+
+
+def test_a_warning_stands_on_the_page_of_its_night_and_no_heading_without_one(config: Config) -> None:
+    verdict = Verdict(True, "better", {"challenger": {}}, 1, 1)
+    told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
+    pages_of = [
+        pages.page(config, FRIDAY, verdict=verdict, model_version=1, warnings=warnings, **told)
+        for warnings in ((SHIRTS,), ())
+    ]
+    assert f"## Warnings\n\n- {SHIRTS}\n" in pages_of[0]
+    assert "Warnings" not in pages_of[1]
 
 
 def test_a_refused_night_leaves_nothing_published(cfg: Config) -> None:
