@@ -131,6 +131,18 @@ def test_warm_starts_are_what_the_raw_results_say() -> None:
         assert [float(row["Recall@20"]), float(row["MRR@20"])] == [one["recall_at_20"], one["mrr_at_20"]]
 
 
+def test_warm_nights_are_what_the_raw_results_say() -> None:
+    raw = RESULTS["warm_nights"]["results"]["over_all_nights"]
+    for row, one in zip(rows_with("each night's model"), raw, strict=True):
+        assert one["model"].startswith(row["each night's model"].removesuffix(", untuned"))
+        assert [int(row["epochs"]), float(row["processor seconds"])] == [
+            one["epochs"], one["processor_seconds"]
+        ]  # fmt: skip
+        for head, metric in (("Recall@20", "recall_at_20"), ("MRR@20", "mrr_at_20")):
+            numbers = [float(text) for text in re.findall(r"[+-]?\.\d+", row[head])]
+            assert numbers == [one[metric], *one.get(f"{metric}_interval", [])]
+
+
 def test_growth_is_what_the_raw_results_say() -> None:
     for row, one in zip(rows_with("recommending"), RESULTS["growth"]["results"], strict=True):
         assert [number(row[head]) for head in ("events", "sessions", "training", "events/s")] == [
