@@ -49,7 +49,6 @@ class Fitting:
     checkpoint   folder for the state of an unfinished fit; a fit that finds one there goes on from it
     on_epoch     hears of every pass over the data
     stop_after   end after so many passes, and look for no best one: what an earlier fit found (Fitted.epochs)
-    warm_start   an earlier model of the same kind to start from
     validation   sessions to rank after every pass
     """
 
@@ -57,7 +56,6 @@ class Fitting:
     checkpoint: Path | None = None
     on_epoch: Callable[[EpochReport], None] | None = None
     stop_after: int | None = None
-    warm_start: Model | None = None
     validation: Sessions | None = None
 
 
@@ -83,7 +81,6 @@ class Saved:
     vocabulary  the items it knows
     arrays      whatever else its scores depend on, by name
     training    of a model that was fitted by gradients: how
-    optimizer   of such a model: named tensors to go on training from
     """
 
     kind: str
@@ -92,7 +89,6 @@ class Saved:
     vocabulary: Vocabulary
     arrays: Mapping[str, Tensor]
     training: TrainingConfig | None = None
-    optimizer: Mapping[str, Tensor] | None = None
 
     def require(self, **wanted: tuple[dtype, *tuple[int | None, ...]]) -> None:
         """Raises DataError unless there are these arrays and no others, their numbers all finite.

@@ -7,7 +7,6 @@ for bit as it did before.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 from rnnrec_model import models
 from rnnrec_model.config import TrainingConfig
@@ -27,8 +25,7 @@ from rnnrec_model.scorer import Model
 from rnnrec_model.vocabulary import Vocabulary
 
 FORMAT = 2  # 1 knew recurrent models only
-WEIGHTS, OPTIMIZER = "weights.safetensors", "optimizer.safetensors"
-CONFIG, VOCABULARY = "config.json", "vocabulary.parquet"
+WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.parquet"
 BEFORE = {"repeat_lags": 0}  # what recurrent models had that were saved before the setting was there
 
 
@@ -36,10 +33,8 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
     """Write the model's files into a folder; returns file name → sha256."""
     folder, saved = Path(folder), scorer.saved()
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = {WEIGHTS: saved.arrays, OPTIMIZER: saved.optimizer}
-    written = [name for name, held in arrays.items() if held is not None]
-    for name in written:
-        _save_arrays(arrays[name] or {}, folder / name)
+    arrays = {name: array.detach().cpu().contiguous() for name, array in saved.arrays.items()}
+    save_file(arrays, folder / WEIGHTS)
     settings = {
         "format": FORMAT,
         "kind": saved.kind,
@@ -50,7 +45,7 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
     (folder / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     table = pa.table({"item_id": saved.vocabulary.ids, "events": pa.array(saved.vocabulary.counts)})
     pq.write_table(table, folder / VOCABULARY, compression="zstd")
-    return digests(folder, (*written, CONFIG, VOCABULARY))
+    return digests(folder, (WEIGHTS, CONFIG, VOCABULARY))
 
 
 def load(folder: Path) -> Model:
@@ -66,7 +61,6 @@ def load(folder: Path) -> Model:
     except (ModelError, TypeError, KeyError) as error:
         raise SavedModelError(f"{folder / CONFIG}: expected the settings of a model; {error}") from None
     try:
-        optimizer = load_file(folder / OPTIMIZER) if (folder / OPTIMIZER).exists() else None
         saved = Saved(
             kind=told["kind"],
             name=name,
@@ -74,17 +68,12 @@ def load(folder: Path) -> Model:
             vocabulary=vocabulary,
             arrays=load_file(folder / WEIGHTS),
             training=training,
-            optimizer=optimizer,
         )
         return kind.load(saved)
     except (OSError, SafetensorError, RuntimeError, ModelError) as error:
         raise SavedModelError(
             f"{folder / WEIGHTS}: expected weights for {len(vocabulary)} items and {settings}; {error}"
         ) from None
-
-
-def _save_arrays(arrays: Mapping[str, Tensor], path: Path) -> None:
-    save_file({name: array.detach().cpu().contiguous() for name, array in arrays.items()}, path)
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

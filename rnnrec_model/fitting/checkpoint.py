@@ -50,7 +50,7 @@ def identity(trainer: Trainer, validation: Sessions | None = None, patience: int
     """Digest of everything that decides the outcome, of a trainer that has not done a step yet.
 
     Settings as they come out on this machine (device, precision, torch), vocabulary, sessions to train
-    on and to validate on, and the state that training starts from: drawn, or an earlier model's.
+    on and to validate on, and the state that training starts from.
     """
     settings = trainer.network.config.as_dict(), trainer.config.as_dict(), patience
     machine = trainer.device.type, str(trainer.precision), trainer.fixed_shapes, torch.__version__
@@ -128,7 +128,7 @@ def _read(path: Path, identity: str, device: str) -> tuple[dict[str, Any], dict[
         with safe_open(path, framework="pt", device=device) as file:
             facts = json.loads(file.metadata()["facts"])
             if facts["identity"] != identity:
-                raise _OfNoUse("got one of other settings, data, earlier model or device")
+                raise _OfNoUse("got one of other settings, data or device")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
         raise _OfNoUse(f"it cannot be read ({error})") from None

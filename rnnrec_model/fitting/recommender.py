@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -23,15 +23,11 @@ SCORING_STEPS = 64
 
 @dataclass
 class Recommender:
-    """Scores sessions of item indices; the scores of a session do not depend on its neighbours.
-
-    optimizer_state   named tensors to go on training from, or empty
-    """
+    """Scores sessions of item indices; the scores of a session do not depend on its neighbours."""
 
     network: Network
     vocabulary: Vocabulary
     training_config: TrainingConfig
-    optimizer_state: dict[str, Tensor] = field(default_factory=dict)
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -79,7 +75,7 @@ class Recommender:
         return self._score(self.represent_last(sessions))
 
     def saved(self) -> Saved:
-        """Weights and settings of network and training, and the optimizer's state."""
+        """Weights, and settings of network and training."""
         return Saved(
             kind=self.network.kind,
             name=self.name,
@@ -87,7 +83,6 @@ class Recommender:
             vocabulary=self.vocabulary,
             arrays=dict(self.network.state_dict()),
             training=self.training_config,
-            optimizer=self.optimizer_state,
         )
 
     def _score(self, known: Representation) -> Tensor:
@@ -156,4 +151,4 @@ def load(draw: Draw, saved: Saved) -> Recommender:
         raise ConfigError("expected the settings of its training; got none")
     network = draw(len(saved.vocabulary), torch.Generator().manual_seed(0))
     network.load_state_dict(dict(saved.arrays))
-    return Recommender(network, saved.vocabulary, saved.training, dict(saved.optimizer or {}), saved.name)
+    return Recommender(network, saved.vocabulary, saved.training, saved.name)

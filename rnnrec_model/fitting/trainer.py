@@ -25,8 +25,6 @@ from rnnrec_model.fitting.network import Draw
 from rnnrec_model.fitting.objective import Objective
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
-from rnnrec_model.fitting.warm_start import warm_network
-from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -40,7 +38,6 @@ class Trainer:
         vocabulary: Vocabulary,
         draw: Draw,
         config: TrainingConfig,
-        warm_start: Scorer | None = None,
         fixed_shapes: bool | None = None,
         recorder: Recorder | None = None,
     ) -> None:
@@ -56,8 +53,6 @@ class Trainer:
             {name: table.data for name, table in self.network.tables().items()},
             config,
         )
-        if warm_start is not None:
-            warm_network(self.network, self.optimizer.state, vocabulary, config, warm_start)
         self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.objective = Objective(
             self.network, sessions, vocabulary, config, self.random, self.precision, self.fixed_shapes
@@ -125,7 +120,7 @@ class Trainer:
 
     def recommender(self) -> Recommender:
         """The model as it stands."""
-        return Recommender(self.network, self.vocabulary, self.config, self.optimizer.state)
+        return Recommender(self.network, self.vocabulary, self.config)
 
     def state(self) -> dict[str, Tensor]:
         """Weights and optimizer state by name, as they stand: not copies."""

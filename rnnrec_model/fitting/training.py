@@ -33,7 +33,6 @@ def fit(draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting
                  and without sessions for it the last 5 % of `sessions` are kept out of training to serve
     stop_after   end after so many epochs of the schedule's `epochs` and look for no best one: all sessions
                  are trained on, as long as an earlier training found best (its `Fitted.epochs`)
-    warm_start   a model to start from: known items keep rows and optimizer state, new ones are drawn afresh
     checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
     Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number, ConfigError
     when there is nothing to start from in the model that is given for it.
@@ -43,7 +42,7 @@ def fit(draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting
     if patience and validation is None:
         sessions, validation = _newest_apart(sessions)
     with cpu_threads(config.threads):
-        trainer = Trainer(sessions, vocabulary, draw, config, fitting.warm_start)
+        trainer = Trainer(sessions, vocabulary, draw, config)
         return _train(trainer, fitting, validation, patience)
 
 

@@ -1,7 +1,6 @@
 """A checkpoint is only ever gone on from by the training that wrote it, and never when it holds a NaN."""
 
 import dataclasses
-import logging
 
 import numpy as np
 import pyarrow as pa
@@ -132,17 +131,6 @@ def test_a_torn_checkpoint_is_left_alone_and_said_so(tmp_path, monkeypatch, capl
     assert "it cannot be read" in caplog.text
 
 
-def earlier(seed):
-    return train(SESSIONS, ITEMS, MODEL, dataclasses.replace(TRAINING, seed=seed, epochs=1)).scorer
-
-
-def test_a_checkpoint_that_began_from_another_model_is_not_gone_on_from(tmp_path, monkeypatch, caplog):
-    killed(tmp_path, monkeypatch, warm_start=earlier(5))
-    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, warm_start=earlier(6))
-    assert same(weights_of(again), weights_of(train(SESSIONS, ITEMS, MODEL, TRAINING, warm_start=earlier(6))))
-    assert "got one of other settings, data, earlier model or device. Training starts anew" in caplog.text
-
-
 def test_a_checkpoint_that_was_judged_by_other_sessions_is_not_gone_on_from(tmp_path, monkeypatch, caplog):
     killed(
         tmp_path,
@@ -156,18 +144,18 @@ def test_a_checkpoint_that_was_judged_by_other_sessions_is_not_gone_on_from(tmp_
     assert "Training starts anew" in caplog.text
 
 
-def test_a_warm_training_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch, caplog):
-    settings = {"warm_start": earlier(5), "validation": random_sessions(1)}
-    whole = train(SESSIONS, ITEMS, MODEL, TRAINING, **settings)
-    killed(tmp_path, monkeypatch, **settings)
-    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, **settings)
+def test_a_validated_training_that_is_killed_goes_on_to_the_same_weights(tmp_path, monkeypatch, caplog):
+    judged = random_sessions(1)
+    whole = train(SESSIONS, ITEMS, MODEL, TRAINING, validation=judged)
+    killed(tmp_path, monkeypatch, validation=judged)
+    again = train(SESSIONS, ITEMS, MODEL, TRAINING, checkpoint=tmp_path, validation=judged)
     assert same(weights_of(again), weights_of(whole))
     assert "anew" not in caplog.text
 
 
 def test_everything_that_changes_the_outcome_is_in_the_identity():
-    def identified(sessions=SESSIONS, items=ITEMS, model=MODEL, start=None, judged=None, **settings):
-        trainer = Trainer(sessions, items, drawn(model), dataclasses.replace(TRAINING, **settings), start)
+    def identified(sessions=SESSIONS, items=ITEMS, model=MODEL, judged=None, **settings):
+        trainer = Trainer(sessions, items, drawn(model), dataclasses.replace(TRAINING, **settings))
         return trainer, identity(trainer, judged)
 
     elsewhere, _ = identified()
@@ -180,8 +168,6 @@ def test_everything_that_changes_the_outcome_is_in_the_identity():
         identified(items=Vocabulary(ITEMS.ids, ITEMS.counts + 1))[1],
         identified(items=Vocabulary(pa.array(range(1, 13)), ITEMS.counts))[1],
         identified(model=dataclasses.replace(MODEL, scale=9.0))[1],
-        identified(start=earlier(5))[1],
-        identified(start=earlier(6))[1],
         identified(judged=random_sessions(1))[1],
         identified(judged=random_sessions(2))[1],
         identified(precision="bfloat16")[1],
@@ -199,26 +185,3 @@ def test_precision_is_named_as_this_machine_resolves_it(monkeypatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda able=able: able)
         found.append(identity(Trainer(SESSIONS, ITEMS, drawn(MODEL), auto)))
     assert found[0] != found[1]
-
-
-@pytest.mark.parametrize(("before", "now"), [("adagrad", "adamw"), ("adamw", "adagrad")])
-@pytest.mark.parametrize("units", [1, 8])
-def test_after_a_change_of_optimizer_a_warm_start_takes_the_weights_and_says_so(caplog, before, now, units):
-    """With one unit both keep one number a row, and still not the same."""
-    caplog.set_level(logging.INFO)
-    model = dataclasses.replace(MODEL, units=units)
-    old = train(SESSIONS, ITEMS, model, dataclasses.replace(TRAINING, optimizer=before)).scorer
-    warm = Trainer(SESSIONS, ITEMS, drawn(model), dataclasses.replace(TRAINING, optimizer=now), old)
-    assert same(warm.network.state_dict(), old.network.state_dict())
-    assert all((state == 0).all() for state in warm.optimizer.state.values())
-    assert f"state of {before} is of no use: {now} begins afresh" in caplog.text
-    train(SESSIONS, ITEMS, model, dataclasses.replace(TRAINING, optimizer=now), warm_start=old)
-
-
-@pytest.mark.parametrize("kept", ["none", "of another width"])
-def test_optimizer_state_that_is_absent_or_does_not_fit_begins_afresh(kept):
-    old = train(SESSIONS, ITEMS, MODEL, TRAINING).scorer
-    state = {} if kept == "none" else {n: torch.ones(*t.shape, 1) for n, t in old.optimizer_state.items()}
-    warm = Trainer(SESSIONS, ITEMS, drawn(MODEL), TRAINING, dataclasses.replace(old, optimizer_state=state))
-    assert same(warm.network.state_dict(), old.network.state_dict())
-    assert all((state == 0).all() for state in warm.optimizer.state.values())

@@ -10,14 +10,11 @@ from torch import nn
 
 from rnnrec_model.config import Settings, TrainingConfig
 from rnnrec_model.contract import Fitting
-from rnnrec_model.errors import ConfigError
 from rnnrec_model.fitting import recommender, training
 from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.layers import glorot, item_table, product
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.trainer import Trainer
-from rnnrec_model.recurrent import model as recurrent
-from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -222,23 +219,9 @@ def test_replayed_steps_carry_the_state_of_any_network_over_the_pieces_of_sessio
 
 
 @pytest.mark.parametrize("network", NETWORKS)
-def test_any_network_is_saved_loaded_and_started_from(network):
+def test_any_network_is_saved_and_loaded(network):
     once = dataclasses.replace(TRAINING, epochs=1)
     model = fitted(network, SESSIONS, training_config=once).scorer
     assert model.name == model.saved().kind == network.kind
     again = recommender.load(drawn(network), model.saved())
     assert torch.equal(again.score_last(SESSIONS), model.score_last(SESSIONS))
-    warm = Trainer(SESSIONS, vocabulary(14), drawn(network), once, again)
-    assert torch.equal(warm.network.item_rows[:12], model.network.item_rows)
-    assert torch.equal(
-        warm.optimizer.state["item_rows.square"][:12], model.optimizer_state["item_rows.square"]
-    )
-    assert (warm.optimizer.state["item_rows.square"][12:] == 0).all()
-
-
-def test_a_model_of_another_kind_is_no_model_to_start_from():
-    once = dataclasses.replace(TRAINING, epochs=1)
-    settings = RecurrentConfig(units=4)
-    other = recurrent.fit(settings, SESSIONS, vocabulary(), Fitting(training=once)).scorer
-    with pytest.raises(ConfigError, match=r"expected a model of kind attention; got recurrent\. Start cold"):
-        fitted(Attention, SESSIONS, warm_start=other)
