@@ -21,7 +21,7 @@ from rnnrec_model.config import NoSettings, TrainingConfig
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
 from rnnrec_model.errors import ConfigError, SavedModelError
 from rnnrec_model.models import MODELS, Fitting
-from rnnrec_model.saving import CONFIG, OPTIMIZER, VOCABULARY, WEIGHTS, load, save
+from rnnrec_model.saving import CONFIG, VOCABULARY, WEIGHTS, load, save
 from rnnrec_model.scorer import Model
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -67,8 +67,7 @@ def test_a_model_is_saved_as_its_kind_without_pickle(name: str, tmp_path: Path) 
     told = json.loads((tmp_path / CONFIG).read_text())
     assert (told["kind"], told["name"]) == (name, name)
     assert told["settings"] == MODELS[name].settings(**SMALL.get(name, {})).as_dict()
-    trained = {OPTIMIZER} if name == "recurrent" else set()  # only what is fitted by gradients goes on
-    assert files.keys() == {WEIGHTS, CONFIG, VOCABULARY} | trained
+    assert files.keys() == {WEIGHTS, CONFIG, VOCABULARY}
     assert {path.name for path in tmp_path.iterdir()} == set(files)
 
 
