@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
+from rnnrec_model import ragged
 from tasks.errors import ConfigurationError
 from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
@@ -163,8 +164,8 @@ def _last_apart(lists: pa.ListArray) -> tuple[pa.ListArray, pa.Array]:
     items = lists.flatten()
     is_last = np.zeros(len(items), dtype=bool)
     is_last[lengths.cumsum() - 1] = True
-    offsets = np.concatenate(([0], (lengths - 1).cumsum()))
-    before = pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), items.filter(pa.array(~is_last)))
+    begins = pa.array(ragged.offsets(lengths - 1), pa.int32())
+    before = pa.ListArray.from_arrays(begins, items.filter(pa.array(~is_last)))
     return before, items.filter(pa.array(is_last))
 
 

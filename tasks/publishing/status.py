@@ -67,11 +67,6 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
     ]
 
 
-def is_published(cfg: Config, night: date) -> bool:
-    """Has this night been published, by whichever run?"""
-    return publications.read(Store.of(cfg)).newest_of(night) is not None
-
-
 def published(cfg: Config, night: date, now: datetime | None = None) -> str:
     """A sentence. Raises StaleError when the night is not published."""
     nights = publications.read(Store.of(cfg)).nights

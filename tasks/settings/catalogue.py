@@ -15,8 +15,6 @@ from pydantic.fields import FieldInfo
 from rnnrec_model.models import MODELS
 from tasks.settings.config import Config
 
-NOTHING_TO_SET = ("base", "models")
-
 
 @dataclass(frozen=True)
 class Setting:

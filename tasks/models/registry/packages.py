@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import warnings
 from pathlib import Path
 from typing import Any
+
+from rnnrec_model.digests import digests
 
 MODEL, RECOMMENDER = "model", "artifacts/recommender"
 PREDICTOR = Path(__file__).with_name("pyfunc_model.py")
@@ -44,7 +45,7 @@ def hashes(folder: Path) -> dict[str, str]:
     """Path below the folder → sha256 of every file in it."""
     files = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     ours = [path for path in files if not LEFT_BY_READERS & set(path.parts)]
-    return {path.as_posix(): hashlib.sha256((folder / path).read_bytes()).hexdigest() for path in ours}
+    return digests(folder, (path.as_posix() for path in ours))
 
 
 def _add_example(target: Path, frame: dict[str, Any]) -> None:

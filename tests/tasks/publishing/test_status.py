@@ -8,7 +8,7 @@ from pathlib import Path
 import night_driver as driver
 import pytest
 
-from tasks.errors import ConfigurationError, SourceError
+from tasks.errors import ConfigurationError, SourceError, StaleError
 from tasks.publishing import attempts, publications, readers, status
 from tasks.settings.config import Config
 from tasks.settings.sections import EventsConfig
@@ -148,7 +148,9 @@ def test_readers_who_see_nothing_are_not_well(tmp_path: Path) -> None:
 def test_whether_a_night_was_published_can_be_asked(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
-    assert [status.is_published(cfg, night) for night in (FRIDAY, SATURDAY)] == [True, False]
+    assert status.published(cfg, FRIDAY) == f"Night {FRIDAY} is published."
+    with pytest.raises(StaleError, match=f"night {SATURDAY} is not published.*the newest that is: {FRIDAY}"):
+        status.published(cfg, SATURDAY)
 
 
 def test_an_age_has_a_unit() -> None:
