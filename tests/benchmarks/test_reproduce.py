@@ -14,6 +14,7 @@ import torch
 import tuning
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.models import MODELS
 from tasks.settings.config import Config
 
 SMALL = ("models.recurrent.units=8", "training.epochs=2", "training.negatives=4", "training.device=cpu")
@@ -56,7 +57,7 @@ def run(tmp_path: Path, raw: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
 def test_every_model_is_ranked_on_the_same_predictions(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     results = run()
-    names = {"recurrent", "popularity", "session_popularity", "markov", "sequential_rules", "vsknn"}
+    names = set(MODELS)
     assert set(results["models"]) == names
     assert {model["predictions"] for model in results["models"].values()} == {8}  # 4 sessions of 3 clicks
     assert results["models"]["markov"]["metrics"]["recall_at_5"] == 1.0
