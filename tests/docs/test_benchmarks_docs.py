@@ -155,6 +155,21 @@ def test_growth_is_what_the_raw_results_say() -> None:
         assert number(row["memory of the process alone"]) == one["own_memory_mb"]
 
 
+def test_history_is_what_the_raw_results_say() -> None:
+    raw = {(one["nights"], one["what"]): one for one in RESULTS["history"]["results"]}
+    for row in rows_with("published nights"):
+        heal, read, refresh = (
+            raw[number(row["published nights"]), what]
+            for what in ("heal", "read publications", "refresh readers")
+        )
+        counts = [number(row[head]) for head in ("log entries it reads", "footers it reads")]
+        assert counts == [heal["entries"], heal["footers"]]
+        seconds = [
+            float(row[head]) for head in ("healing", "reading publications again", "refreshing readers")
+        ]
+        assert seconds == [one["processor_seconds"] for one in (heal, read, refresh)]
+
+
 def test_ranking_is_what_the_raw_results_say() -> None:
     for row in rows_with("by best times"):
         one = RESULTS[row["raw"].strip("`")]["results"]
