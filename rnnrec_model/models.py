@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
-from rnnrec_model.errors import ConfigError
+from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.recurrent.settings import RecurrentConfig
 
 if TYPE_CHECKING:
@@ -41,7 +41,8 @@ class Kind:
     module     where its `fit` and `load` are, imported when one of them is called
     config     its settings, a frozen dataclass with a default for each; or the name that this has in the
                module, which is imported when they are asked for
-    needs      what its sessions have to carry beside items: users, times
+    needs      what the sessions that it is fitted to carry beside items: users, times. Of sessions that it
+               scores they may not be known, and are None: of an item alone, or through MLflow
     """
 
     module: str
@@ -65,11 +66,14 @@ class Kind:
     ) -> Fitted:
         """Fit a model to sessions, which are given oldest first.
 
-        Raises ConfigError for another kind's settings, DataError when nothing can be learnt from the
-        sessions, TrainingError when numbers stop being finite.
+        Raises ConfigError for another kind's settings, DataError when the sessions have not got what the
+        kind needs or nothing can be learnt from them, TrainingError when numbers stop being finite.
         """
         if not isinstance(settings, self.settings):
             raise ConfigError(f"settings: expected {self.settings.__name__}; got {settings!r}")
+        lacking = [name for name in self.needs if getattr(sessions, name) is None]
+        if lacking:
+            raise DataError(f"sessions: expected {' and '.join(lacking)} beside items; got none")
         fitted: Fitted = self._module().fit(settings, sessions, vocabulary, fitting or Fitting())
         return fitted
 

@@ -51,17 +51,21 @@ def answer(
     k: int | None = None,
     exclude_seen: bool | None = None,
     users: pa.Array | pa.ChunkedArray | None = None,
+    times: pa.Array | pa.ChunkedArray | None = None,
 ) -> pa.Table:
     """Rows (row, rank, item_id, score, source), k for each list, in the order of the lists, then by rank.
 
     item_lists   list column of recent item ids, oldest first; unknown ids are passed over
     users        whose each list is, for models that know users
+    times        list column of when each item came, for models that know times
     Fewer than k rows come only when the whole catalogue has fewer items to give.
     """
     k = answering.k if k is None else k
     exclude_seen = answering.exclude_seen if exclude_seen is None else exclude_seen
     lists = _newest(item_lists, answering.max_items)
-    indices, scores = _model_rows(scorer, lists, users, k, exclude_seen)
+    moments = None if times is None else _newest(times, answering.max_items)
+    sessions = Sessions.from_arrow(lists, scorer.vocabulary, min_length=0, users=users, times=moments)
+    indices, scores = _model_rows(scorer, sessions, k, exclude_seen)
     from_model = indices >= 0
     _fill_up(scorer, answering.popular, lists if exclude_seen else None, indices, scores)
     popular_ids = answering.popular["item_id"].combine_chunks().cast(scorer.vocabulary.ids.type)
@@ -103,16 +107,11 @@ def _newest(item_lists: pa.Array | pa.ChunkedArray, max_items: int) -> pa.ListAr
 
 
 def _model_rows(
-    scorer: Scorer,
-    lists: pa.ListArray,
-    users: pa.Array | pa.ChunkedArray | None,
-    k: int,
-    exclude_seen: bool,
+    scorer: Scorer, sessions: Sessions, k: int, exclude_seen: bool
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-    """(lists, k) item indices and scores; -1 where the model has nothing to say."""
-    indices = np.full((len(lists), k), -1, dtype=np.int64)
-    scores = np.zeros((len(lists), k), dtype=np.float32)
-    sessions = Sessions.from_arrow(lists, scorer.vocabulary, min_length=0, users=users)
+    """(sessions, k) item indices and scores; -1 where the model has nothing to say."""
+    indices = np.full((len(sessions), k), -1, dtype=np.int64)
+    scores = np.zeros((len(sessions), k), dtype=np.float32)
     known = np.flatnonzero(sessions.lengths > 0)
     if len(known):
         found, values = recommend(scorer, sessions.take(known), k, exclude_seen=exclude_seen)

@@ -79,8 +79,9 @@ def judge(
 def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -> dict[str, Scorer]:
     """The baselines of the configuration, fitted on what the challenger was trained on."""
     names = dict.fromkeys(("popularity", *cfg.evaluation.baselines))  # the gate always needs popularity
-    rows = splitting.train_sessions(cfg, night, reads)
-    sessions = sessions_of(rows, vocabulary, needs(cfg, *names))
+    carried = needs(cfg, *names)
+    rows = splitting.train_sessions(cfg, night, reads, "times" in carried)
+    sessions = sessions_of(rows, vocabulary, carried)
     return {name: fit(cfg, name, sessions, vocabulary).scorer for name in names}
 
 
@@ -90,7 +91,7 @@ def _verdict(
     from rnnrec_model.ranking.predictions import Predictions
 
     vocabulary = scorers["challenger"].vocabulary
-    rows = splitting.holdout_sessions(cfg, night, reads)
+    rows = splitting.holdout_sessions(cfg, night, reads, True)
     known = sessions_of(rows, vocabulary, ("users", "times"))
     predictions = Predictions.next_items(known, vocabulary)
     if len(predictions) == 0:

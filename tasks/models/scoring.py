@@ -102,8 +102,9 @@ def _answers(
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
         k, exclude = cfg.recommendations.k, cfg.recommendations.exclude_seen or exclude_itself
-        users = part["user_id"] if "user_id" in part.column_names else None
-        rows = answer(scorer, answering, part["items"], k=k, exclude_seen=exclude, users=users)
+        carried = {"users": "user_id", "times": "times"}  # of an item alone nothing is known
+        known = {name: part[column] for name, column in carried.items() if column in part.column_names}
+        rows = answer(scorer, answering, part["items"], k=k, exclude_seen=exclude, **known)
         count = rows.num_rows
         table = pa.table(
             {

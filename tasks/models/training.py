@@ -54,14 +54,15 @@ class TrainedModel:
 
 def train_challenger(cfg: Config, night: date, reads: Reads, work: Path) -> TrainedModel:
     """Fit on the sessions that start before the night's day. Raises EmptyNightError without any."""
-    rows = splitting.train_sessions(cfg, night, reads)
+    rows = splitting.train_sessions(cfg, night, reads, "times" in needs(cfg, cfg.gate.challenger))
     return _fit(cfg, night, rows, work, "challenger", "the days before the holdout")
 
 
 def refit(cfg: Config, night: date, reads: Reads, work: Path, epochs: int) -> TrainedModel:
     """Fit on all sessions of the window, for as many epochs as the challenger has: what is published."""
     days = "all days, holdout included"
-    return _fit(cfg, night, splitting.all_sessions(cfg, reads), work, "refit", days, stop_after=epochs)
+    rows = splitting.all_sessions(cfg, reads, "times" in needs(cfg, cfg.gate.challenger))
+    return _fit(cfg, night, rows, work, "refit", days, stop_after=epochs)
 
 
 def _fit(

@@ -21,25 +21,28 @@ from tasks.settings.days import start, window
 from tasks.store import duck, parquet, pins
 
 
-def train_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
-    """(session_id, user_id, items, times): sessions that start before the night, cut off where it begins."""
-    cut = start(cfg, night)
-    return _sessions(cfg, reads, "train_sessions", cut=cut, min_length=cfg.sessions.min_length)
+def train_sessions(cfg: Config, night: date, reads: pins.Reads, with_times: bool = False) -> pa.Table:
+    """(session_id, user_id, items, times): sessions that start before the night, cut off where it begins.
+
+    with_times   without, times are null, and cost nothing
+    """
+    cut, least = start(cfg, night), cfg.sessions.min_length
+    return _sessions(cfg, reads, "train_sessions", cut=cut, min_length=least, with_times=with_times)
 
 
-def holdout_sessions(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
+def holdout_sessions(cfg: Config, night: date, reads: pins.Reads, with_times: bool = False) -> pa.Table:
     """(session_id, user_id, items, times): sessions of the night's day, at most evaluation.max_sessions."""
     most = cfg.evaluation.max_sessions
-    return _sessions(cfg, reads, "holdout_sessions", night=night, max_sessions=most)
+    return _sessions(cfg, reads, "holdout_sessions", night=night, max_sessions=most, with_times=with_times)
 
 
-def all_sessions(cfg: Config, reads: pins.Reads) -> pa.Table:
+def all_sessions(cfg: Config, reads: pins.Reads, with_times: bool = False) -> pa.Table:
     """(session_id, user_id, items, times): every session of the window."""
-    return _sessions(cfg, reads, "all_sessions")
+    return _sessions(cfg, reads, "all_sessions", with_times=with_times)
 
 
 def active_users(reads: pins.Reads) -> pa.Table:
-    """(user_id, items): the last session of every user seen in the last recommendations.active_days.
+    """(user_id, items, times): the last session of every user seen in the last recommendations.active_days.
 
     A last session counts however short it is: one click today says more than ten last week. It is whole, also
     when it began in the lead-in and went on into the window.

@@ -171,7 +171,7 @@ def _asked(place: Place, night: date) -> list[list[Any]]:
     with duck.connect(cfg) as con:
         cutting.find(con, cfg, pins.newest(cfg, Store.of(cfg), night).events)
         since = cutting.active_since(cfg, night)
-        return [list(row) for row in duck.query(con, "active_users", since=since).fetchall()]
+        return [list(row[:2]) for row in duck.query(con, "active_users", since=since).fetchall()]
 
 
 def run(place: Place, night: date, **parameters: Any) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 from rnnrec_model import models
 from rnnrec_model.config import NoSettings, TrainingConfig
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
-from rnnrec_model.errors import ConfigError, SavedModelError
-from rnnrec_model.models import MODELS, Fitting
+from rnnrec_model.errors import ConfigError, DataError, SavedModelError
+from rnnrec_model.models import MODELS, Fitting, Kind
 from rnnrec_model.saving import CONFIG, VOCABULARY, WEIGHTS, load, save
 from rnnrec_model.scorer import Model
 from rnnrec_model.sessions import Sessions
@@ -98,6 +98,12 @@ def test_settings_out_of_their_range_are_refused(
 def test_rules_of_one_step_are_a_markov_chain() -> None:
     rules, asked = fitted("sequential_rules", steps=1), Sessions.of([[i] for i in range(ITEMS)])
     assert torch.equal(rules.score_last(asked), fitted("markov").score_last(asked))
+
+
+def test_a_kind_is_not_fitted_without_what_it_needs() -> None:
+    kind = Kind("rnnrec_model.counting.markov", needs=("users", "times"))
+    with pytest.raises(DataError, match="expected times beside items"):
+        kind.fit(NoSettings(), Sessions.of([[0]], users=["ann"]), fitted("markov").vocabulary)
 
 
 def without(name: str) -> Callable[[dict[str, torch.Tensor]], object]:

@@ -4,7 +4,8 @@
 -- parameters: $since (UTC)
 select
     user_id,
-    arg_max(items, (started_at, session_id)) as items
+    arg_max(items, (started_at, session_id)) as items,
+    arg_max(times, (started_at, session_id)) as times
 from found
 group by user_id
 having max(ended_at) >= $since

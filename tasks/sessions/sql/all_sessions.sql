@@ -1,11 +1,11 @@
 -- Every session of the window, oldest first.
 -- grain: session (user_id, session_id)
 -- reads: window_sessions
--- parameters: none
+-- parameters: $with_times
 select
     session_id,
     user_id,
     items,
-    times
+    case when $with_times then times end as times
 from window_sessions
 order by started_at, session_id, user_id

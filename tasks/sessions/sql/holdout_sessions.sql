@@ -1,7 +1,7 @@
 -- Sessions of the holdout day; of more than $max_sessions, those with the smallest md5 of their id.
 -- grain: session (user_id, session_id)
 -- reads: window_sessions
--- parameters: $night, $max_sessions
+-- parameters: $night, $max_sessions, $with_times
 with drawn as (
     select *
     from window_sessions
@@ -14,6 +14,6 @@ select
     session_id,
     user_id,
     items,
-    times
+    case when $with_times then times end as times
 from drawn
 order by started_at, session_id, user_id

@@ -1,7 +1,7 @@
 -- Sessions that start before a given instant, without their events at or after it.
 -- grain: session (user_id, session_id)
 -- reads: window_sessions
--- parameters: $cut (UTC), $min_length
+-- parameters: $cut (UTC), $min_length, $with_times
 with kept as (
     select
         *,
@@ -24,7 +24,7 @@ select
     session_id,
     user_id,
     items,
-    times
+    case when $with_times then times end as times
 from cut
 where len(items) >= $min_length
 order by started_at, session_id, user_id

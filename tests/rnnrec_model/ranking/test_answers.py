@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
+import torch
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.errors import SavedModelError
@@ -82,3 +84,21 @@ def test_a_model_registered_under_the_earlier_name_of_the_file_still_answers(tmp
 def test_a_folder_that_does_not_say_how_to_answer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SavedModelError, match=r"expected popular\.parquet and answering\.json"):
         load_answering(tmp_path)
+
+
+def test_a_model_that_scores_by_users_and_times_is_given_those_of_its_lists() -> None:
+    given: list[Sessions] = []
+
+    class Asking:
+        name, vocabulary = "asking", Vocabulary.build(pa.array([10, 20, 30]))
+
+        def score_last(self, sessions: Sessions) -> Any:
+            given.append(sessions)
+            return torch.zeros(len(sessions), 3)
+
+    popular = pa.table({"item_id": [10, 20, 30], "score": [3.0, 2.0, 1.0]})
+    users, times = pa.array(["ann", "bob", "eve"]), pa.array([[1, 2, 3], [4], [5, 6]])
+    lists = pa.array([[10, 20, 30], [99], [99, 20]])  # the oldest of three is not read, 99 is not known
+    answer(Asking(), Answering(popular, 1, 2, False), lists, users=users, times=times)
+    assert given[0].users.to_pylist() == ["ann", "eve"]
+    assert given[0].times.tolist() == [2, 3, 6]

@@ -222,3 +222,18 @@ def test_a_local_day_starts_at_its_first_instant(
 def test_the_window_ends_with_the_night(make_config: MakeConfig) -> None:
     cfg = make_config(sessions={"window_days": 3})
     assert window(cfg, NIGHT) == [date(2026, 1, 3), date(2026, 1, 4), NIGHT]
+
+
+def test_times_come_with_the_items_where_they_are_asked_for(week: Any) -> None:
+    cfg = week()
+    for found in (
+        splitting.train_sessions(*asked(cfg), True),
+        splitting.holdout_sessions(*asked(cfg), True),
+        splitting.all_sessions(*asked_all(cfg), True),
+        splitting.active_users(of_the_run(cfg)),
+    ):
+        items, times = found["items"].to_pylist(), found["times"].to_pylist()
+        assert [len(one) for one in times] == [len(one) for one in items]
+        assert all(one == sorted(one) for one in times)
+    without = splitting.train_sessions(*asked(cfg))["times"]
+    assert without.null_count == len(without)
