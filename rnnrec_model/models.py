@@ -136,7 +136,7 @@ def _loaded(offer: EntryPoint) -> Kind:
 @cache
 def _offered() -> Mapping[str, tuple[EntryPoint, ...]]:
     found: dict[str, tuple[EntryPoint, ...]] = {}
-    for offer in entry_points(group=GROUP):
+    for offer in sorted(entry_points(group=GROUP), key=_owner):
         found[offer.name] = (*found.get(offer.name, ()), offer)
     return found
 

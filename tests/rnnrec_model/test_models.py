@@ -1,5 +1,6 @@
 """The table of models: every kind is fitted, saved, loaded by the same calls; others join by entry point."""
 
+import importlib
 import json
 import subprocess
 import sys
@@ -279,6 +280,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         lines = "".join(f"{name} = {value}\n" for name, value in offers.items())
         (described / "entry_points.txt").write_text(f"[{models.GROUP}]\n{lines}")
         (tmp_path / "own_models.py").write_text(OWN)
+        importlib.invalidate_caches()
         models._offered.cache_clear()
 
     monkeypatch.syspath_prepend(tmp_path)
