@@ -8,6 +8,7 @@ from datetime import date
 from tasks.errors import FencedError
 from tasks.models import registry
 from tasks.publishing import publications, publishing
+from tasks.publishing.publications import Publication, Publications
 from tasks.settings.config import Config
 from tasks.store.store import Store
 
@@ -17,10 +18,12 @@ log = logging.getLogger(__name__)
 def crown(cfg: Config, store: Store, night: date, attempt: int, version: registry.Version) -> None:
     """Point the alias at this run's model; a night before the newest published one leaves it where it is.
 
-    Raises FencedError when a newer run of the night has begun meanwhile: the alias is then at the model that
-    one has published, or else where it was.
+    Raises FencedError when a newer run of the night has begun meanwhile, or readers were taken back to an
+    earlier night: the alias is then at the model of that publication, or else where it was.
     """
-    reason = publications.read(store).why_champion_stays(night)
+    past = publications.read(store)
+    publishing.check_not_taken_back(past, night, attempt)
+    reason = past.why_champion_stays(night)
     if reason:
         log.info("champion stays: %s", reason)
         return
@@ -28,10 +31,16 @@ def crown(cfg: Config, store: Store, night: date, attempt: int, version: registr
     registry.promote(cfg, night, version)
     try:
         publishing.check_newest_run(store, night, attempt)
+        publishing.check_not_taken_back(publications.read(store), night, attempt)
     except FencedError:
-        newest = publications.read(store).newest_of(night)
-        if newest is not None and newest.attempt > attempt:
-            registry.set_champion(cfg, newest.model_version)
-        else:
-            registry.set_champion(cfg, None if before is None else before.number)
+        instead = _published_meanwhile(publications.read(store), night, attempt)
+        number = before.number if before else None
+        registry.set_champion(cfg, instead.model_version if instead else number)
         raise
+
+
+def _published_meanwhile(past: Publications, night: date, attempt: int) -> Publication | None:
+    """What a later run, or a rollback, has shown readers since this run began."""
+    newest = past.newest_of(night)
+    newer = newest if newest is not None and newest.attempt > attempt else None
+    return past.taken_back(attempt) or newer

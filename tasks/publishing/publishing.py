@@ -42,7 +42,8 @@ def publish(
 
     move_latest   show this night to readers of the latest one: True always, False never, None unless a later
                   night was published before (a backfill leaves readers where they are)
-    Raises FencedError when a run of this night that started later has already written.
+    Raises FencedError when a run of this night that started later has already written, or when readers were
+    taken back to an earlier night since this run began.
     """
     _check_whole(facts.night, staged)
     pinned = {one.table: pins.commit(store, one, facts.attempt, run_id) for one in staged}
@@ -60,6 +61,16 @@ def show_again(store: Store, night: date, *, run_id: str, attempt: int) -> Publi
 def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when a run of this night that started later has come to its publication."""
     delta.check_fence(store, TABLE, _fence(night), attempt)
+
+
+def check_not_taken_back(past: Publications, night: date, attempt: int) -> None:
+    """Raises FencedError when a rollback came in between: the run was judged against what it withdrew."""
+    if back := past.taken_back(attempt):
+        raise FencedError(
+            f"night {night}: expected readers to see what they saw when run {attempt} began; they were taken "
+            f"back to night {back.night} while it ran; run the night again: it is then judged against that "
+            "night's model"
+        )
 
 
 def check_newest_run(store: Store, night: date, attempt: int) -> None:
@@ -101,6 +112,7 @@ def _append(store: Store, ours: Publication, move_latest: bool | None, run_id: s
     night, attempt = ours.night, ours.attempt
     for _ in range(PUBLISH_TRIES):
         past = publications.read(store)
+        check_not_taken_back(past, night, attempt)
         newest = past.newest_of(night)
         if newest is not None and _says_the_same(store, ours, newest, past, move_latest):
             if not delta.move_fence(store, TABLE, _fence(night), attempt, run_id, past.version):

@@ -2,7 +2,8 @@
 
 What can fail is looked at before anything moves. Then the alias moves first, as it does on a night; a
 rollback that died in between is finished by the same one again. It goes forward in the same way: later
-nights stay published, and each of them can be shown again.
+nights stay published, and each of them can be shown again. A night that is under way ends without publishing:
+it was judged against what was taken back.
 """
 
 from __future__ import annotations
@@ -49,6 +50,9 @@ def rollback(cfg: Config, night: date) -> RolledBack:
     registry.set_champion(cfg, goal.model_version)
     attempt = delta.next_attempt(store, night)
     shown = publishing.show_again(store, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
+    registry.set_champion(
+        cfg, goal.model_version
+    )  # a night that ran meanwhile may have moved it before the row
     readers.refresh(cfg, store)
     return RolledBack(night, shown.is_new, shown.publication.sequence, goal.model_version)
 

@@ -149,3 +149,32 @@ def test_of_two_equal_commands_at_once_one_publishes_and_none_fails_otherwise(
     assert set(codes) <= {0, 9}, said[0][-3000:] + said[1][-3000:]
     assert 0 in codes
     check_one_night(place)
+
+
+@pytest.mark.slow
+def test_a_night_that_sleeps_through_a_rollback_ends_with_9_and_readers_keep_what_it_shows(
+    prefect_server: str, shop: Any, tmp_path: Path
+) -> None:
+    from flows.nightly import nightly
+    from tasks.models import registry
+    from tasks.publishing.rollback import rollback
+
+    place = Path(shutil.copytree(shop.folder, tmp_path / "place"))
+    config = str(place / "rnnrec.toml")
+    for night in (D2, D3):
+        nightly(config, night.isoformat(), {"gate.min_improvement": -1})
+    asleep = start(place, prefect_server, D4, "register", KEEP_CHAMPION)
+    await_sleep(asleep)
+    cfg = load_config(config)
+    back = rollback(cfg, D2)
+    code, said = wake(asleep)
+    assert code == 9, said[-3000:]
+    assert "taken back to night 2026-03-02" in " ".join(said.split())
+    shown = publications.read(Store.of(cfg)).shown
+    champion = registry.by_alias(cfg, registry.CHAMPION)
+    assert shown is not None
+    assert champion is not None
+    assert (shown.night, champion.number) == (D2, back.model_version)
+    assert (
+        nightly(config, D4.isoformat(), {"gate.min_improvement": 0.9})["model_version"] == back.model_version
+    )

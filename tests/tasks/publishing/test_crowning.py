@@ -12,7 +12,7 @@ import pytest
 
 from tasks.errors import FencedError
 from tasks.models import registry
-from tasks.publishing import crowning
+from tasks.publishing import crowning, publications, publishing
 from tasks.settings.config import Config
 from tasks.store import delta
 from tasks.store.store import Store
@@ -82,3 +82,60 @@ def test_a_run_that_a_newer_one_has_begun_to_write_over_puts_the_alias_back(
     with pytest.raises(FencedError, match="run number 9 has begun to write it"):
         crown(config, FRIDAY, attempt=3)
     assert alias.number == before
+
+
+def show_friday_again(cfg: Config) -> None:
+    store = Store.of(cfg)
+    publishing.show_again(store, FRIDAY, run_id="back", attempt=delta.next_attempt(store, FRIDAY))
+
+
+@pytest.mark.parametrize("night", [SATURDAY, date(2026, 1, 4)])
+def test_a_night_that_runs_while_readers_are_taken_back_moves_neither_alias_nor_readers(
+    config: Config, alias: Alias, night: date
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=1)
+    driver.publish_night(config, SATURDAY, users=5, model_version=4)
+    attempt = delta.next_attempt(Store.of(config), night)
+    show_friday_again(config)
+    alias.number = 1
+    with pytest.raises(FencedError, match="taken back to night 2026-01-02 while it ran; run the night again"):
+        crown(config, night, attempt)
+    with pytest.raises(FencedError, match="taken back"):
+        driver.publish_night(config, night, users=6, attempt=attempt, model_version=4)
+    assert alias.number == 1
+    shown = publications.read(Store.of(config)).shown
+    assert shown is not None
+    assert shown.night == FRIDAY
+
+
+def test_readers_who_are_taken_back_while_the_alias_moves_get_the_model_they_see(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=1)
+    driver.publish_night(config, SATURDAY, users=5, model_version=4)
+    attempt = delta.next_attempt(Store.of(config), SATURDAY)
+    alias.meanwhile = lambda: show_friday_again(config)
+    with pytest.raises(FencedError, match="taken back"):
+        crown(config, date(2026, 1, 4), attempt)
+    assert alias.number == 1
+
+
+def test_a_night_that_begins_after_readers_were_taken_back_moves_them_on(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4)
+    driver.publish_night(config, SATURDAY, users=5)
+    show_friday_again(config)
+    crown(config, date(2026, 1, 4), delta.next_attempt(Store.of(config), SATURDAY))
+    assert driver.publish_night(config, date(2026, 1, 4), users=6).publication.moves_latest
+    assert alias.number == 5
+
+
+def test_an_earlier_night_that_is_published_first_does_not_fence_a_later_one(
+    config: Config,
+    alias: Alias,  # noqa: ARG001
+) -> None:
+    later = delta.next_attempt(Store.of(config), SATURDAY)
+    driver.publish_night(config, FRIDAY, users=4)
+    crown(config, SATURDAY, later)
+    assert driver.publish_night(config, SATURDAY, users=5, attempt=later).is_new
