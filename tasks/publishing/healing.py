@@ -13,12 +13,14 @@ import logging
 
 from tasks.errors import WarehouseError
 from tasks.models import workplace
-from tasks.publishing import readers, wholeness
+from tasks.publishing import readers, rollback, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta, duck
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
+
+DEAD = (duck.remove_dead_scratch, workplace.remove_dead, rollback.remove_dead)  # folders of dead processes
 
 
 def heal(cfg: Config, store: Store) -> None:
@@ -33,6 +35,7 @@ def heal(cfg: Config, store: Store) -> None:
             readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)
-    staged, scratch = delta.clean_stale(store), [*duck.remove_dead_scratch(cfg), *workplace.remove_dead(cfg)]
+    staged = delta.clean_stale(store)
+    scratch = [path for remove_dead in DEAD for path in remove_dead(cfg)]
     if staged or scratch:
         log.info("removed %d staged file(s) and %d scratch folder(s) of dead runs", len(staged), len(scratch))

@@ -8,7 +8,6 @@ it was judged against what was taken back.
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from dataclasses import dataclass
 from datetime import date
@@ -19,8 +18,10 @@ from tasks.models import registry
 from tasks.publishing import publishing, readers, wholeness
 from tasks.publishing.publications import Publication, Publications
 from tasks.settings.config import Config
-from tasks.store import delta
+from tasks.store import delta, scratch
 from tasks.store.store import Store
+
+SCRATCH = "rollback-"
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,11 @@ def _check_files(store: Store, goal: Publication) -> None:
 
 def _check_model(cfg: Config, goal: Publication, published: Publications) -> None:
     """By run and by bytes: a number says little, since a new registry starts again from 1."""
-    with tempfile.TemporaryDirectory(prefix="rollback-", dir=cfg.root) as scratch:
+    with scratch.made(cfg.root / "work", SCRATCH) as folder:
         if goal.model is not None:
-            registry.check(cfg, goal.model, Path(scratch) / "model")
+            registry.check(cfg, goal.model, folder / "model")
         else:
-            _check_unpinned(cfg, goal, published, Path(scratch) / "model")
+            _check_unpinned(cfg, goal, published, folder / "model")
 
 
 def _check_unpinned(cfg: Config, goal: Publication, published: Publications, folder: Path) -> None:
@@ -86,3 +87,8 @@ def _check_unpinned(cfg: Config, goal: Publication, published: Publications, fol
             "restore it from a backup, or choose another night."
         )
     registry.fetch(cfg, version, folder)
+
+
+def remove_dead(cfg: Config) -> list[Path]:
+    """Remove the copies of models that rollbacks left behind which died; returns them."""
+    return scratch.remove_dead([*(cfg.root / "work").glob(f"{SCRATCH}*"), *cfg.root.glob(f"{SCRATCH}*")])

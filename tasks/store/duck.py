@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -214,9 +213,8 @@ def _scratch_folder(cfg: Config) -> Iterator[Path]:
             f"{work}: expected a folder that can be written; {error.strerror}; "
             "fix its permissions or change warehouse.root"
         ) from error
-    made = tempfile.TemporaryDirectory(prefix=SCRATCH, dir=work, ignore_cleanup_errors=True)
-    with made as folder, scratch.hold(Path(folder)) as held:
-        yield held
+    with scratch.made(work, SCRATCH) as folder:
+        yield folder
 
 
 @contextmanager

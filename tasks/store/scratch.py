@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -22,6 +23,15 @@ def hold(folder: Path) -> Iterator[Path]:
         locks.take(lock)
         new.rename(folder / LOCK)  # only now it can be seen: there is no moment without the lock
         yield folder
+
+
+@contextmanager
+def made(parent: Path, prefix: str) -> Iterator[Path]:
+    """A folder of ours, locked for the `with` and gone after it; who dies leaves it to `remove_dead`."""
+    parent.mkdir(parents=True, exist_ok=True)
+    folder = tempfile.TemporaryDirectory(prefix=prefix, dir=parent, ignore_cleanup_errors=True)
+    with folder as name, hold(Path(name)) as held:
+        yield held
 
 
 @contextmanager

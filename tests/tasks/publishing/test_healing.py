@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -95,3 +98,22 @@ def test_a_lost_published_file_does_not_stop_the_night_that_can_replace_it(
     driver.publish_night(config, FRIDAY, users=4)
     readers.refresh(config, Store.of(config))
     assert driver.whole_night(config) == ["2026-01-02", 4, "2026-01-02", 4]
+
+
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from tasks.publishing import rollback
+from tasks.settings.config import Config
+from tasks.store import scratch
+with scratch.made(Config(base=Path(sys.argv[1])).root / "work", rollback.SCRATCH):
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_the_model_that_a_killed_rollback_was_looking_at_goes(config: Config) -> None:
+    died = subprocess.run([sys.executable, "-c", DIES, str(config.base)], check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert list((config.root / "work").glob("rollback-*"))
+    healing.heal(config, Store.of(config))
+    assert not list((config.root / "work").glob("rollback-*"))
