@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Iterator
 
 from tasks.models.registry import connection
 from tasks.settings.config import Config
-
-FITTING, FIGURES = "rnnrec_model.fitting.training", "matplotlib.figure"
 
 
 def ahead(cfg: Config) -> Iterator[None]:
@@ -18,6 +15,9 @@ def ahead(cfg: Config) -> Iterator[None]:
     if not cfg.registry.tracking_uri:
         connection.load(connection.STORE)
         yield
-    for name in (FITTING, FIGURES):
-        importlib.import_module(name)
-        yield
+    import rnnrec_model.fitting.training  # noqa: F401  and with it torch
+
+    yield
+    import matplotlib.figure  # noqa: F401
+
+    yield
