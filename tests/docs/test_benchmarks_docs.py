@@ -177,6 +177,17 @@ def test_ranking_is_what_the_raw_results_say() -> None:
         assert number(row["by best times"]) == said(one["share_of_product_best_times"], 2)
 
 
+def test_overhead_is_what_the_raw_results_say() -> None:
+    for row in rows_with("overhead before", "overhead now"):
+        raw = RESULTS[row["raw"].strip("`")]["results"]
+        command = row["command"]
+        assert number(row["left"]) == said(raw["share_left"][command], 2)
+        for when in ("before", "now"):
+            one = raw["best"][when][command]
+            assert number(row[f"overhead {when}"]) == said(one["overhead"], 1)
+            assert number(row[f"processor {when}"]) == said(one["cpu"], 1)
+
+
 def test_speed_is_what_the_raw_results_say() -> None:
     counts = {shape(one): one for one in RESULTS["training_counts"]["results"]}
     raw = RESULTS["training"]["results"]
