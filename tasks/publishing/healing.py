@@ -30,8 +30,9 @@ def heal(cfg: Config, store: Store) -> None:
     """
     remembered = wholeness.highest_shown(store)
     published = wholeness.read(store, remembered)
+    shown = published.shown
     try:
-        if remembered < published.highest or not readers.have_latest(store, published.shown):
+        if (shown and wholeness.fault(store, shown)) or readers.behind(store, published, remembered):
             readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)

@@ -14,6 +14,9 @@ from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, Literal
 
+import pyarrow as pa
+
+from tasks.errors import WarehouseError
 from tasks.store import delta, pins
 from tasks.store.store import Store
 
@@ -73,6 +76,8 @@ class Publication(Facts):
     def from_row(row: Mapping[str, Any]) -> Publication:
         """From a row of the table; columns that older versions did not have may be absent."""
         values: dict[str, Any] = {name: row.get(name) for name in COLUMNS}
+        if empty := [name for name in COLUMNS if values[name] is None and name not in LATER]:
+            raise ValueError(f"no value of {', '.join(empty)}")
         parsed = {name: _unless_none(parse, values[name]) for name, (parse, _) in JSON.items()}
         return Publication(**(values | parsed))
 
@@ -117,17 +122,22 @@ def _reads_text(reads: Mapping[str, Mapping[date, pins.Pin]]) -> str:
     return json.dumps(told, sort_keys=True)
 
 
+def _object(text: str) -> dict[str, Any]:
+    return dict(json.loads(text).items())
+
+
 def _text(values: Mapping[str, Any]) -> str:
     return json.dumps(dict(values))
 
 
 JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column → (parse, write)
     "tables": (_tables, _tables_text),
-    "durations": (json.loads, _text),
-    "verdict": (json.loads, _text),
+    "durations": (_object, _text),
+    "verdict": (_object, _text),
     "reads": (_reads, _reads_text),
     "model": (pins.Model.from_json, pins.Model.as_json),
 }
+LATER = ("reads", "model")  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 
 
@@ -198,11 +208,22 @@ class Publications:
 
 
 def read(store: Store) -> Publications:
-    """Every publication there is now."""
+    """Every publication there is now. Raises WarehouseError that names a file which cannot be read."""
     version = delta.version(store, TABLE)
-    rows = None if version is None else delta.rows(store, TABLE, version)
-    found = [] if rows is None else rows.sort_by("sequence").to_pylist()
-    return Publications(version, tuple(Publication.from_row(row) for row in found))
+    parts = {} if version is None else delta.parts(store, TABLE, version)
+    found = [one for file, rows in parts.items() for one in _parsed(file, rows)]
+    return Publications(version, tuple(sorted(found, key=lambda one: one.sequence)))
+
+
+def _parsed(file: str, rows: pa.Table) -> list[Publication]:
+    """The rows of one file. Files of before their pages had checksums may be whole and say nonsense."""
+    try:
+        return [Publication.from_row(row) for row in rows.to_pylist()]
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        raise WarehouseError(
+            f"table {TABLE}: expected rows of publications; got {file}: {type(error).__name__}: {error}; "
+            f"{delta.RESTORE}"
+        ) from error
 
 
 def naive(moment: datetime | None = None) -> datetime:

@@ -59,15 +59,27 @@ def refresh(cfg: Config, store: Store) -> Served:
         ) from error
 
 
-def have_latest(store: Store, shown: Publication | None) -> bool:
-    """Does `latest` lead to this publication's files, all of them whole, as far as sizes and footers tell?"""
-    if shown is None:
-        return True
-    if wholeness.fault(store, shown) or (store.local / "latest").resolve() != _folder(store, shown).resolve():
-        return False
-    return all(
-        _is_linked(store, _folder(store, shown) / f"{name}.parquet", files[0])
-        for name, files in shown.files(store).items()
+def behind(store: Store, published: Publications, remembered: int) -> str:
+    """What readers open and is not what is published, with what to do; an empty text when all is.
+
+    remembered   what `wholeness.highest_shown` said before the publications were read
+    """
+    shown, newest = published.shown, published.highest
+    if remembered < newest and (found := wholeness.highest_shown(store)) < newest:  # else it came just now
+        return (
+            f"{store.local / DATABASE}: expected a database with publication {newest}; got "
+            f"{found or 'none that can be read'}; run `rnnrec refresh`"
+        )
+    if shown is not None and not _have_latest(store, shown):
+        return f"{store.local / 'latest'}: expected the files of night {shown.night}; run `rnnrec refresh`"
+    return ""
+
+
+def _have_latest(store: Store, shown: Publication) -> bool:
+    """Does `latest` lead to this publication's files, as far as sizes tell?"""
+    folder = _folder(store, shown)
+    return (store.local / "latest").resolve() == folder.resolve() and all(
+        _is_linked(store, folder / f"{name}.parquet", files[0]) for name, files in shown.files(store).items()
     )
 
 
@@ -191,7 +203,7 @@ def _folder(store: Store, shown: Publication) -> Path:
 
 
 def _is_linked(store: Store, link: Path, file: str) -> bool:
-    return link.is_file() and link.stat().st_size == store.size(file)
+    return link.is_file() and link.stat().st_size == store.facts(file).size
 
 
 def _link_files(store: Store, shown: Publication, folder: Path) -> None:

@@ -9,9 +9,9 @@ from datetime import date, datetime, timedelta
 from typing import Any, TypedDict
 
 from tasks.errors import ConfigurationError, StaleError
-from tasks.publishing import attempts, publications, wholeness
+from tasks.publishing import attempts, publications, readers, wholeness
 from tasks.publishing.attempts import Attempt
-from tasks.publishing.publications import Publication, naive
+from tasks.publishing.publications import Publication, Publications, naive
 from tasks.settings.config import Config
 from tasks.settings.days import start
 from tasks.store.store import Store
@@ -81,17 +81,24 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
 
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:
     """Unhealthy: readers see nothing, or what was published longer than `max_age` ago, or the last run of
-    the night they see or of a later one did not come to its end, or what they see was lost or damaged."""
+    the night they see or of a later one did not come to its end, or what they see was lost or damaged, or
+    what they open is not what was published last. Raises WarehouseError where publications cannot be read."""
     store, moment = Store.of(cfg), naive(now)
     remembered = wholeness.highest_shown(store)
     published = publications.read(store)
     shown = published.shown
-    wrong = [_what_happened(one, moment) for one in _broken(attempts.every(store), shown)]
-    wrong += filter(None, [wholeness.lost(store, published, remembered), _damaged(store, shown)])
+    runs = attempts.every(store)
+    lost, damaged = wholeness.lost(store, published, remembered), _damaged(store, shown)
+    behind = (
+        "" if lost or damaged or _comes(runs, published) else readers.behind(store, published, remembered)
+    )
+    wrong = [_what_happened(one, moment) for one in _broken(runs, shown)]
+    wrong += filter(None, [lost, damaged, behind])
     if shown is None:
         return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
     age = moment - shown.published_at
-    seen = f"Readers see {shown.night}, published {_hours(age):,} h ago"
+    says = "By the log of publications, readers see" if lost or behind else "Readers see"
+    seen = f"{says} {shown.night}, published {_hours(age):,} h ago"
     if age > max_age:
         seen += f", which is more than {_hours(max_age):g} h"
     sound = not wrong and age <= max_age
@@ -119,6 +126,12 @@ def _broken(runs: Sequence[Attempt], shown: Publication | None) -> list[Attempt]
     first = shown.night.isoformat() if shown else ""
     last = {one.night: one for one in runs if one.state != "running" and one.night >= first}
     return [last[night] for night in sorted(last) if last[night].state != "done"]
+
+
+def _comes(runs: Sequence[Attempt], published: Publications) -> bool:
+    """Is the run that made the newest publication still on its way to show it?"""
+    newest = published.rows[-1].attempt if published.rows else None
+    return any(one.number == newest and one.state == "running" for one in runs)
 
 
 def _damaged(store: Store, shown: Publication | None) -> str:

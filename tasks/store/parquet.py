@@ -20,14 +20,23 @@ from tasks.store.store import File, Store
 ROW_GROUP = 122_880  # DuckDB's own: one thread reads one
 
 
-def write(file: IO[bytes], rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema) -> int:
+def write(
+    file: IO[bytes], rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, checksums: bool = False
+) -> int:
     """Write all rows under exactly this schema; returns how many.
 
+    checksums   of every page, which `read` compares
     Raises pa.ArrowInvalid for rows that do not fit it.
     """
     count = 0
     with pq.ParquetWriter(
-        file, schema, compression="zstd", store_schema=False, write_statistics=True, data_page_version="1.0"
+        file,
+        schema,
+        compression="zstd",
+        store_schema=False,
+        write_statistics=True,
+        data_page_version="1.0",
+        write_page_checksum=checksums,
     ) as writer:
         for group in _groups(rows):
             writer.write_table(group.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
@@ -41,8 +50,11 @@ def schema(file: pa.NativeFile) -> pa.Schema:
 
 
 def read(files: Sequence[str | Path | pa.NativeFile], columns: Sequence[str] | None = None) -> pa.Table:
-    """The rows of files, in their order; a column that some files lack is null there."""
-    parts = [pq.ParquetFile(file).read(columns=columns) for file in files]
+    """The rows of files, in their order; a column that some files lack is null there.
+
+    Raises OSError where a page is not what its checksum says, if it has one.
+    """
+    parts = [pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns) for file in files]
     return pa.concat_tables(parts, promote_options="default")
 
 

@@ -24,11 +24,15 @@ REAL, SCORE, TIME = pa.float64(), pa.float32(), pa.timestamp("us")
 
 @dataclass(frozen=True)
 class Table:
-    """One table's definition; `order` is a total order, the caller of `delta.stage` sorts by it."""
+    """One table's definition; `order` is a total order, the caller of `delta.stage` sorts by it.
+
+    checksums   whether its Parquet pages carry one; where nothing else keeps a digest of the files
+    """
 
     columns: dict[str, Column]
     partition: str | None
     order: tuple[str, ...]
+    checksums: bool = False
 
 
 TABLES: dict[str, Table] = {
@@ -121,6 +125,7 @@ TABLES: dict[str, Table] = {
         },
         partition=None,
         order=("sequence",),
+        checksums=True,
     ),
 }
 

@@ -21,7 +21,7 @@ from flows.cli import main
 from flows.template import prefect_yaml, rnnrec_toml
 from flows.terminal.showing import status_table
 from tasks.errors import SourceError
-from tasks.publishing import attempts
+from tasks.publishing import attempts, readers
 from tasks.settings.config import Config, load_config
 from tasks.store.store import Store
 
@@ -198,6 +198,7 @@ def two_failed(tmp_path: Path) -> Path:
     (tmp_path / "my.toml").touch()
     cfg = load_config(tmp_path / "my.toml")
     driver.publish_night(cfg, date(2026, 1, 2), users=4)
+    readers.refresh(cfg, Store.of(cfg))
     for _ in range(2):
         with pytest.raises(SourceError), attempts.recorded(Store.of(cfg), date(2026, 1, 3), "r"):
             raise SourceError("events.sources: expected at least one file in " + "/a/long/folder" * 10)
@@ -240,7 +241,9 @@ def test_status_check_ends_with_its_own_exit_code_and_a_sentence(two_failed: Pat
 
 def test_status_check_of_a_fresh_night_ends_well(tmp_path: Path, capsys: Any) -> None:
     (tmp_path / "my.toml").touch()
-    driver.publish_night(load_config(tmp_path / "my.toml"), date(2026, 1, 2), users=4)
+    cfg = load_config(tmp_path / "my.toml")
+    driver.publish_night(cfg, date(2026, 1, 2), users=4)
+    readers.refresh(cfg, Store.of(cfg))
     main_quietly(["status", "--config", str(tmp_path / "my.toml"), "--check"])
     assert capsys.readouterr().out == "Readers see 2026-01-02, published 0.0 h ago.\n"
 

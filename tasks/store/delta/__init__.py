@@ -9,12 +9,14 @@ The only room that imports deltalake. Left out: deleting what was ever committed
 
 from tasks.store.delta.commits import append, commit, commit_days, move_fence, replace_partition
 from tasks.store.delta.fences import check_fence, writer
+from tasks.store.delta.logs import RESTORE
 from tasks.store.delta.numbers import next_attempt
-from tasks.store.delta.reading import files, files_by_day, rows, schema, version
+from tasks.store.delta.reading import files, files_by_day, parts, rows, schema, version
 from tasks.store.delta.staging import Staged, stage
 from tasks.store.delta.stale import clean_stale
 
 __all__ = [
+    "RESTORE",
     "Staged",
     "append",
     "check_fence",
@@ -25,6 +27,7 @@ __all__ = [
     "files_by_day",
     "move_fence",
     "next_attempt",
+    "parts",
     "replace_partition",
     "rows",
     "schema",

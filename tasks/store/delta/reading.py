@@ -52,8 +52,13 @@ def rows(store: Store, name: str, version: int | None = None) -> pa.Table | None
 
     Raises WarehouseError that names a file which is gone or damaged.
     """
-    parts = [_part(store, name, file) for file in files(store, name, version)]
-    return pa.concat_tables(parts, promote_options="default") if parts else None
+    found = list(parts(store, name, version).values())
+    return pa.concat_tables(found, promote_options="default") if found else None
+
+
+def parts(store: Store, name: str, version: int | None = None) -> dict[str, pa.Table]:
+    """Address → rows of each file of a small table. Raises as `rows` does."""
+    return {file: _part(store, name, file) for file in files(store, name, version)}
 
 
 @functools.lru_cache(maxsize=ROWS_KEPT)

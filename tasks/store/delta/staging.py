@@ -86,9 +86,9 @@ def _new_name(store: Store, folder: str, run_id: str) -> str:
 def _write(
     name: str, file: IO[bytes], rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, day: date | None
 ) -> int:
-    column = tables.table(name).partition
+    table = tables.table(name)
     try:
-        return parquet.write(file, _shaped(name, rows, schema, column, day), schema)
+        return parquet.write(file, _shaped(name, rows, schema, table.partition, day), schema, table.checksums)
     except pa.ArrowInvalid as error:
         raise WarehouseError(f"table {name}: expected rows that fit its columns; {error}") from error
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import shutil
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
 import night_driver as driver
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import WarehouseError
-from tasks.publishing import healing, publications, readers, rollback, wholeness
+from tasks.publishing import healing, publications, readers, rollback, status, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta
 from tasks.store.store import Store
@@ -243,6 +246,52 @@ def test_flipped_bytes_of_the_publications_and_their_log_are_told_in_one_line(cf
             readers.refresh(cfg, Store.of(cfg))
         assert "\n" not in str(said.value)
         file.write_bytes(wholeness)
+
+
+def test_bytes_flipped_anywhere_in_the_rows_of_publications_are_found_by_their_checksums(cfg: Config) -> None:
+    file = Path(delta.files(Store.of(cfg), "publications")[0])
+    whole, before = file.read_bytes(), publications.read(Store.of(cfg)).rows
+    footer = len(whole) - 8 - int.from_bytes(whole[-8:-4], "little")
+    found = 0
+    for place in range(4, footer - 8, 61):
+        flip_bytes(file, place)
+        refusal = refused_look(cfg, before)
+        file.write_bytes(whole)
+        found += refusal is not None
+        assert refusal is None or re.search(f"{file}: .*; restore it from a backup", refusal), refusal
+    assert found > 5
+
+
+def refused_look(cfg: Config, expected: Any) -> str | None:
+    """What is said instead of the publications; where they are read, they are as they were."""
+    try:
+        assert publications.read(Store.of(cfg)).rows == expected
+    except WarehouseError as error:
+        return str(error)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("column", "said"),
+    [
+        ("verdict", '{"crowned" true}'),
+        ("durations", "[2.5]"),
+        ("tables", '{"evaluations": {"rows": 3}}'),
+        ("reads", '{"events": {"2026-99-01": {}}}'),
+        ("report", None),
+    ],
+)
+def test_a_publication_that_says_nonsense_is_named_with_what_to_do(
+    cfg: Config, column: str, said: str | None
+) -> None:
+    file = Path(delta.files(Store.of(cfg), "publications")[0])
+    rows = pq.read_table(file, partitioning=None)
+    row = rows.slice(0, 1).to_pylist()[0] | {column: said}
+    pq.write_table(pa.Table.from_pylist([row], rows.schema), file)  # as before pages had checksums
+    for work in (readers.refresh, healing.heal, lambda cfg, _: status.health(cfg, timedelta(hours=26))):
+        with pytest.raises(WarehouseError, match=f"table publications: .*{file}: .*restore it from a backup"):
+            work(cfg, Store.of(cfg))
+    assert driver.whole_night(cfg) == SATURDAY_SEEN
 
 
 # ------------------------------------------------------------------------------- a log that lost its end

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import night_driver as driver
 import pytest
@@ -51,6 +52,12 @@ def test_a_night_ages_from_the_end_of_its_local_day(tmp_path: Path) -> None:
 DAY = timedelta(hours=26)
 
 
+def shown(cfg: Config, night: date, users: int = 4) -> None:
+    """The night is published, and readers open it."""
+    driver.publish_night(cfg, night, users=users)
+    readers.refresh(cfg, Store.of(cfg))
+
+
 def fails(cfg: Config, night: date, message: str = "no logs") -> None:
     """A run of the night that ends with exit code 4."""
     with pytest.raises(SourceError), attempts.recorded(Store.of(cfg), night, "r"):
@@ -72,7 +79,7 @@ def test_a_night_that_only_failed_is_listed_with_what_it_said(tmp_path: Path) ->
 
 def test_all_is_well_while_what_readers_see_is_young(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
-    driver.publish_night(cfg, FRIDAY, users=4)
+    shown(cfg, FRIDAY)
     now = datetime.now(UTC)
     young, old = (status.health(cfg, DAY, now + timedelta(hours=h)) for h in (25.9, 26.1))
     assert (young.healthy, young.readers_see) == (True, "2026-01-02")
@@ -95,14 +102,14 @@ def test_a_failed_run_is_forgiven_once_the_night_came_to_its_end(tmp_path: Path)
     cfg = Config(base=tmp_path)
     fails(cfg, SATURDAY)
     with attempts.recorded(Store.of(cfg), SATURDAY, "r"):
-        driver.publish_night(cfg, SATURDAY, users=4)
+        shown(cfg, SATURDAY)
     assert status.health(cfg, DAY).healthy
 
 
 def test_a_failed_night_before_the_one_that_readers_see_is_past(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     fails(cfg, FRIDAY)
-    driver.publish_night(cfg, SATURDAY, users=4)
+    shown(cfg, SATURDAY)
     assert status.health(cfg, DAY).healthy
 
 
@@ -110,7 +117,7 @@ def test_a_night_that_was_never_meant_is_forgotten_with_its_record_and_its_numbe
     tmp_path: Path,
 ) -> None:
     cfg = Config(base=tmp_path)
-    driver.publish_night(cfg, FRIDAY, users=4)
+    shown(cfg, FRIDAY)
     fails(cfg, SATURDAY)
     assert not status.health(cfg, DAY).healthy
     record = max((cfg.root / "attempts").glob("*.json"), key=lambda path: int(path.stem))
@@ -123,7 +130,7 @@ def test_a_night_that_was_never_meant_is_forgotten_with_its_record_and_its_numbe
 
 def test_a_run_that_goes_on_does_not_hide_that_the_one_before_failed(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
-    driver.publish_night(cfg, FRIDAY, users=4)
+    shown(cfg, FRIDAY)
     fails(cfg, SATURDAY)
     with attempts.recorded(Store.of(cfg), SATURDAY, "r"):
         assert not status.health(cfg, DAY).healthy
@@ -177,11 +184,69 @@ def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path
 
 def test_a_lost_publication_that_readers_were_shown_is_not_well(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
-    driver.publish_night(cfg, FRIDAY, users=4)
-    driver.publish_night(cfg, SATURDAY, users=5)
-    readers.refresh(cfg, Store.of(cfg))
+    shown(cfg, FRIDAY)
+    shown(cfg, SATURDAY)
     log = cfg.root / "tables" / "publications" / "_delta_log"
     max(log.glob("*.json")).unlink()
     found = status.health(cfg, DAY)
     assert not found.healthy
     assert f"{log}: expected publication 2" in found.sentence
+    assert found.sentence.startswith("By the log of publications, readers see 2026-01-02")
+
+
+def empty(file: Path) -> None:
+    file.write_bytes(b"")
+
+
+def make_folder(file: Path) -> None:
+    file.unlink()
+    file.mkdir()
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, empty, make_folder])
+def test_a_database_that_readers_cannot_open_is_not_well(tmp_path: Path, damage: Any) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    database = cfg.root / "serve.duckdb"
+    damage(database)
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert (
+        f"{database}: expected a database with publication 1; got none that can be read; run `rnnrec refresh`"
+        in found.sentence
+    )
+
+
+def test_a_database_that_shows_another_publication_is_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert "expected a database with publication 2; got 1; run `rnnrec refresh`" in found.sentence
+    readers.refresh(cfg, Store.of(cfg))
+    assert status.health(cfg, DAY).healthy
+
+
+def test_a_night_that_its_run_is_about_to_show_is_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    with attempts.recorded(Store.of(cfg), SATURDAY, "r") as number:
+        driver.publish_night(cfg, SATURDAY, users=5, attempt=number)
+        assert status.health(cfg, DAY).healthy
+    assert not status.health(cfg, DAY).healthy
+
+
+def test_latest_files_of_another_night_than_the_database_has_are_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    before = (cfg.root / "latest").readlink()
+    shown(cfg, SATURDAY)
+    (cfg.root / "latest").unlink()
+    (cfg.root / "latest").symlink_to(before)
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert (
+        f"{cfg.root / 'latest'}: expected the files of night 2026-01-03; run `rnnrec refresh`"
+        in found.sentence
+    )
