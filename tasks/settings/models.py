@@ -6,6 +6,8 @@ units = 64
 [models.wide]           a second one of the same kind
 kind = "recurrent"
 units = 256
+
+A kind's name is never another's, so that it means the same model in every night's tables.
 """
 
 from __future__ import annotations
@@ -68,7 +70,19 @@ def _with_kinds(sections: object) -> object:
             if name in ROLES or not re.fullmatch(r"[a-z][a-z0-9_]*", name)
         ]
     )
+    refuse(_of_another_kind(sections))
     return {name: {"kind": name} | one if isinstance(one, dict) else one for name, one in sections.items()}
+
+
+def _of_another_kind(sections: Mapping[str, object]) -> list[str]:
+    """What is said of sections that have a kind's name and are of another."""
+    given = {name: one.get("kind", name) for name, one in sections.items() if isinstance(one, dict)}
+    return [
+        f"{name}.kind: expected '{name}', as {name} is the name of a kind and always means that one; "
+        f"{came((), kind)}. Call the section something else"
+        for name, kind in given.items()
+        if name != kind and name in models.names()
+    ]
 
 
 def _model(section: object) -> NamedModel:

@@ -7,6 +7,7 @@ from typing import get_args
 
 import pytest
 
+from rnnrec_model import models
 from rnnrec_model.config import MetricName
 from tasks.errors import ConfigurationError
 from tasks.settings.config import Config, load_config
@@ -67,6 +68,12 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[models.recurrent]\nunits = '3'", r"models\.recurrent\.units: .*valid integer; got '3'"),
         ("[models.champion]\nkind = 'vsknn'", r"models\.champion: expected a name in small letters"),
         ("[models.'My model']\nkind = 'vsknn'", r"models\.My model: expected a name in small letters"),
+        (
+            "[models.popularity]\nkind = 'recurrent'\nunits = 1",
+            r"models\.popularity\.kind: expected 'popularity', as popularity is the name of a kind.*"
+            r"; got 'recurrent'\. Call the section something else",
+        ),
+        ("[models.markov]\nkind = 'vsknn'", r"models\.markov\.kind: expected 'markov'.*; got 'vsknn'"),
         ("[models]\nrecurrent = 3", r"models\.recurrent: expected a section with the settings .*; got 3"),
         ("models = 3", r"models: expected a section for each model, as in \[models\.recurrent\]; got 3"),
         ("[model]\nunits = 3", r"model: is called models\.recurrent now; write \[models\.recurrent\]"),
@@ -194,6 +201,15 @@ def test_a_model_without_a_section_has_all_defaults_and_one_with_a_section_its_o
     assert cfg.model("recurrent").as_dict()["units"] == 100
     assert cfg.model("wide").as_dict() == cfg.model("recurrent").as_dict() | {"units": 256}
     assert cfg.model("markov").as_dict() == {"kind": "markov"}
+
+
+@pytest.mark.parametrize("name", models.names())
+def test_a_kinds_name_always_means_a_model_of_that_kind(tmp_path, name):
+    other = next(kind for kind in models.names() if kind != name)
+    with pytest.raises(ConfigurationError, match=rf"models\.{name}\.kind: expected '{name}'.*got '{other}'"):
+        load_config(written(tmp_path, ""), {f"models.{name}.kind": other})
+    said = load_config(written(tmp_path, ""), {f"models.{name}.kind": name})
+    assert said.model(name) == load_config(written(tmp_path, "")).model(name)
 
 
 def test_an_override_of_a_model_needs_no_section_in_the_file(tmp_path):
