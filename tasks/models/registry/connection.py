@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.errors import RegistryError, WarehouseError
+from tasks.models.registry import busy
 from tasks.settings import addresses
 from tasks.settings.config import Config
 
@@ -69,14 +70,22 @@ def connected(cfg: Config) -> Iterator[MlflowClient]:
         load()
         from mlflow import MlflowClient
 
+        if uri.startswith("sqlite"):
+            busy.wait_longer()
         yield MlflowClient(tracking_uri=uri, registry_uri=uri)
     except Exception as error:
         if not _is_the_registrys(error):
             raise
         if _is_full(error):
             raise no_room(cfg.root, "no space is left on the device") from error
+        registry = f"registry {addresses.shown(uri)}"
+        if any(busy.LOCKED in str(one) for one in _chain(error)):
+            raise RegistryError(
+                f"{registry}: expected to write it; another process does and keeps it locked. "
+                "Wait for that process, or end it, then run again."
+            ) from error
         raise RegistryError(
-            f"registry {addresses.shown(uri)}: expected a reachable MLflow server or SQLite file; "
+            f"{registry}: expected a reachable MLflow server or SQLite file; "
             f"{type(error).__name__}: {_first_line(error).replace(uri, addresses.shown(uri))}. "
             f"{_remedy(cfg)}, then run the night again."
         ) from error
@@ -109,13 +118,19 @@ def _remedy(cfg: Config) -> str:
     return "See whether the disk is full; restore a damaged file, and mlartifacts/ with it, from one backup"
 
 
-def _is_full(error: BaseException | None) -> bool:
+def _is_full(error: BaseException) -> bool:
     """Is it the disk? MLflow keeps the first cause at the end of a chain, or only its words."""
+    return any(
+        getattr(one, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(one)
+        for one in _chain(error)
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what was raised before it, the newest first."""
     while error is not None:
-        if getattr(error, "errno", None) == errno.ENOSPC or os.strerror(errno.ENOSPC) in str(error):
-            return True
+        yield error
         error = error.__cause__ or error.__context__
-    return False
 
 
 def _is_the_registrys(error: Exception) -> bool:

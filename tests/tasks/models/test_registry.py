@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 import socket
+import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -19,7 +22,8 @@ import pytest
 
 from tasks.errors import RegistryError, WarehouseError
 from tasks.models import registry
-from tasks.models.registry import Facts, Version
+from tasks.models.registry import Facts, Version, busy, runs
+from tasks.models.registry.connection import connected
 from tasks.settings.config import Config
 from tasks.settings.sections import WarehouseConfig
 from tasks.store import durable
@@ -234,6 +238,78 @@ def test_an_unreachable_registry_says_so_within_seconds(cfg: Config) -> None:
         registry.reach(cfg.model_copy(update={"registry": settings}))
     assert time.monotonic() - started < 30
     assert "secret" not in str(caught.value).split(";")[0]
+
+
+@pytest.fixture
+def locked(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Lets another connection hold the registry's file, as `BEGIN IMMEDIATE` or `BEGIN EXCLUSIVE` does."""
+    monkeypatch.setattr(busy, "WAIT_SECONDS", 0.05)
+    with connected(cfg) as client:  # MLflow looks at the file's schema, and keeps its connection
+        runs.experiment(cfg, client)
+    with closing(sqlite3.connect(cfg.root / "mlflow.db", isolation_level=None)) as other:
+        yield lambda how: other.execute(f"BEGIN {how}") and None
+
+
+@pytest.mark.parametrize("how", ["IMMEDIATE", "EXCLUSIVE"])
+def test_a_registry_that_another_process_writes_is_waited_for_and_never_restored(
+    how: str, register: Any, locked: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    locked(how)
+    with pytest.raises(RegistryError, match=r"mlflow\.db: .*another process .* locked") as caught:
+        register(FRIDAY)
+    assert "Wait for that process, or end it, then run again" in str(caught.value)
+    assert not {"backup", "restore", "damaged", "disk"} & set(re.findall(r"\w+", str(caught.value)))
+    assert not re.findall("Traceback|SQL", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(
+    ("said", "before"),
+    [
+        (
+            "(raised as a result of Query-invoked autoflush)\n(sqlite3.OperationalError) database is locked",
+            "",
+        ),
+        ("the run cannot be ended", "database is locked"),
+    ],
+)
+def test_a_lock_is_found_wherever_it_stands_in_an_errors_chain(cfg: Config, said: str, before: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    error = MlflowException(said)
+    error.__context__ = sqlite3.OperationalError(before)
+    with pytest.raises(RegistryError, match="another process"), connected(cfg):
+        raise error
+
+
+def test_a_damaged_registry_is_restored_and_what_its_database_said_is_logged(
+    cfg: Config, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with connected(cfg) as client:
+        runs.experiment(cfg, client)
+    with closing(sqlite3.connect(cfg.root / "mlflow.db")) as other, other:
+        other.execute("DROP TABLE experiments")
+    with pytest.raises(RegistryError, match="restore a damaged file"), connected(cfg) as client:
+        client.get_experiment_by_name("x")
+    assert "no such table: experiments" in capfd.readouterr().err
+
+
+def test_every_connection_to_the_registrys_file_waits_a_minute_for_other_writers(cfg: Config) -> None:
+    from sqlalchemy import event
+    from sqlalchemy.engine import Engine
+
+    waits: list[int] = []
+
+    def ask(_: Any, cursor: Any, *__: Any) -> None:
+        waits.append(cursor.connection.execute("PRAGMA busy_timeout").fetchone()[0])
+
+    event.listen(Engine, "before_cursor_execute", ask)
+    try:
+        registry.reach(cfg)  # MLflow's first look at the file is not one of its sessions
+        with connected(cfg) as client:
+            runs.experiment(cfg, client)
+    finally:
+        event.remove(Engine, "before_cursor_execute", ask)
+    assert set(waits) == {60_000}
 
 
 def test_a_hand_made_version_is_named(cfg: Config, register: Any) -> None:
