@@ -71,7 +71,7 @@ def rows_in(store: Store, file: File) -> int:
     try:
         with store.open(file) as stream:
             return int(pq.read_metadata(stream).num_rows)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a name
         raise WarehouseError(f"{file}; it is no readable Parquet file: {error}") from error
 
 

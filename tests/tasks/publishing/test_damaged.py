@@ -262,6 +262,15 @@ def test_bytes_flipped_anywhere_in_the_rows_of_publications_are_found_by_their_c
     assert found > 5
 
 
+def test_a_column_name_of_publications_that_is_no_text_any_more_is_named_with_its_file(cfg: Config) -> None:
+    file = Path(delta.files(Store.of(cfg), "publications")[0])
+    content = file.read_bytes()
+    assert content.count(b"moves_latest") > 1
+    file.write_bytes(content.replace(b"moves_latest", b"\x92oves_latest"))
+    with pytest.raises(WarehouseError, match=f"table publications: .*{file}: .*restore it from a backup"):
+        publications.read(Store.of(cfg))
+
+
 def refused_look(cfg: Config, expected: Any) -> str | None:
     """What is said instead of the publications; where they are read, they are as they were."""
     try:
