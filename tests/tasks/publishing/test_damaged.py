@@ -267,7 +267,7 @@ def test_a_column_name_of_publications_that_is_no_text_any_more_is_named_with_it
     content = file.read_bytes()
     assert content.count(b"moves_latest") > 1
     file.write_bytes(content.replace(b"moves_latest", b"\x92oves_latest"))
-    with pytest.raises(WarehouseError, match=f"table publications: .*{file}: .*restore it from a backup"):
+    with pytest.raises(WarehouseError, match=f"table publications: .*{file}; .*restore it from a backup"):
         publications.read(Store.of(cfg))
 
 
