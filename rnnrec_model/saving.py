@@ -79,7 +79,7 @@ def load(folder: Path) -> Model:
 def _read_settings(path: Path) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SavedModelError(f"{path}: expected a saved model's settings; {error}") from None
     found = settings.get("format") if isinstance(settings, dict) else None
     if found not in (1, FORMAT):

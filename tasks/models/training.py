@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKPOINT = "-checkpoint"
+NO_MEMORY = ("can't allocate memory", "out of memory")  # what torch says, of the CPU and of CUDA
 
 
 @dataclass(frozen=True)
@@ -148,8 +149,15 @@ def _fresh_folder(folder: Path) -> Path:
 
 @contextmanager
 def model_failures(doing: str) -> Iterator[None]:
-    """Turn the model library's errors into ours, naming what was being done."""
+    """Turn the model library's errors, and a want of memory, into ours, naming what was being done."""
     try:
         yield
     except ModelError as error:
         raise ModelFailure(f"{doing}: {error}") from error
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in NO_MEMORY):
+            raise
+        raise ModelFailure(
+            f"{doing}: memory did not suffice: {str(error).splitlines()[0]}; make the model or its batches "
+            "smaller (units, negatives, batch_events), or take a larger machine"
+        ) from error

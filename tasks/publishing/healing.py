@@ -36,7 +36,7 @@ def heal(cfg: Config, store: Store) -> None:
             readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)
-    staged = delta.clean_stale(store)
+    staged = delta.clean_stale(store, keep=published.pinned(store))
     scratch = [path for remove_dead in DEAD for path in remove_dead(cfg)]
     if staged or scratch:
         log.info("removed %d staged file(s) and %d scratch folder(s) of dead runs", len(staged), len(scratch))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
 from functools import cached_property
+from itertools import chain
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -165,6 +166,12 @@ class Publications:
     def highest(self) -> int:
         """The highest sequence number; 0 for none."""
         return self.rows[-1].sequence if self.rows else 0
+
+    def pinned(self, store: Store) -> frozenset[str]:
+        """Addresses of all files that a publication names: of its tables, and of what it was made from."""
+        written = (pin for one in self.rows for pin in one.tables.values())
+        read = (pin for one in self.rows for days in (one.reads or {}).values() for pin in days.values())
+        return frozenset(store.at(file) for pin in chain(written, read) for file in pin.files)
 
     def newest_of(self, night: date) -> Publication | None:
         """The last publication of a night."""

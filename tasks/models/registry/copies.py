@@ -111,7 +111,9 @@ def _have_room(folder: Path, needed: int) -> None:
     """Looked at before: MLflow takes a full disk for a file that its server does not have."""
     free = shutil.disk_usage(folder).free
     if free < needed + SLACK:
-        raise no_room(folder.parent, f"they take {needed:,} bytes, and {free:,} bytes are free")
+        raise no_room(
+            folder.parent, f"they need {needed + SLACK:,} bytes, some to spare, and {free:,} are free"
+        )
 
 
 def _bytes(client: MlflowClient, run_id: str, path: str) -> int:

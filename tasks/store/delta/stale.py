@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 
 import pyarrow.parquet as pq
 from pyarrow import fs
@@ -20,13 +20,17 @@ log = logging.getLogger(__name__)
 LOOKED_AT_TWICE_SECONDS = 48 * 3600.0  # a file may be written for long, and be named by its entry long after
 
 
-def clean_stale(store: Store, older_than_hours: float = 48.0) -> list[str]:
+def clean_stale(
+    store: Store, older_than_hours: float = 48.0, keep: frozenset[str] = frozenset()
+) -> list[str]:
     """Delete staged files of dead runs: those that no log entry, old or new, has ever named.
 
     older_than_hours   longer than any run takes; younger files may still be committed
+    keep               addresses of files that somebody reads whatever the logs say: publications pin theirs
     What an earlier cleaning has looked at is not looked at again: `work/cleaned` is as old as the youngest
-    file that it could have deleted. A table whose log cannot be read as a whole keeps all of its files, with
-    a warning, and the next cleaning looks again at all that this one did.
+    file that it could have deleted. A table whose log cannot be read as a whole, or does not name
+    a file to keep, keeps all of its files, with a warning, and the next cleaning looks again at all that this
+    one did.
     """
     limit, mark = time.time() - older_than_hours * 3600, store.local / "work" / "cleaned"
     since = mark.stat().st_mtime - LOOKED_AT_TWICE_SECONDS if mark.exists() else 0.0
@@ -34,6 +38,7 @@ def clean_stale(store: Store, older_than_hours: float = 48.0) -> list[str]:
     for name in tables.TABLES:
         try:
             dead = _never_named(store, name, _written(store, name, since, limit), since)
+            _check_whole(store, name, keep.intersection(dead))
         except WarehouseError as error:
             log.warning("staged files of dead runs stay: %s", error)
             whole = False
@@ -46,6 +51,15 @@ def clean_stale(store: Store, older_than_hours: float = 48.0) -> list[str]:
         mark.touch()
         os.utime(mark, (limit, limit))
     return removed
+
+
+def _check_whole(store: Store, name: str, forgotten: Set[str]) -> None:
+    """A log that does not name what it named once has lost entries: nothing can be told from it."""
+    if forgotten:
+        raise WarehouseError(
+            f"{logs.log_folder(store, name)}: expected to name {min(forgotten)}, which is published; "
+            "some are lost; restore the folder from a backup"
+        )
 
 
 def _written(store: Store, name: str, since: float, limit: float) -> list[str]:

@@ -244,9 +244,9 @@ def test_a_full_disk_is_blamed_and_not_the_registry(
     assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
     assert champion(cfg) == 2
     said = " ".join(capsys.readouterr().err.split())
-    assert "64,000 bytes are free" in said
+    assert "64,000 are free" in said
     assert "free some space" in said
-    assert "they take 0 bytes" not in said
+    assert "they need 0 bytes" not in said
     assert "registry" not in said
 
 

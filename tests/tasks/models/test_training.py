@@ -17,6 +17,7 @@ from rnnrec_model import models
 from rnnrec_model.config import NoSettings
 from rnnrec_model.contract import Fitted
 from rnnrec_model.sessions import Sessions
+from tasks.errors import ModelFailure
 from tasks.models import training
 from tasks.sessions import splitting
 from tasks.settings.config import Config
@@ -66,3 +67,27 @@ def test_users_and_times_reach_the_models_that_need_them_and_no_others(
     [seen] = given
     assert (None if seen.users is None else seen.users.to_pylist()) == users
     assert (None if seen.times is None else seen.times.tolist()) == times
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError(
+            "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes"
+        ),
+        RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+        MemoryError("Unable to allocate 9 GiB"),
+    ],
+)
+def test_a_want_of_memory_is_told_with_what_to_make_smaller(error: Exception) -> None:
+    def train() -> None:
+        with training.model_failures("training the challenger"):
+            raise error
+
+    with pytest.raises(ModelFailure, match=r"training the challenger: memory did not suffice: .*negatives"):
+        train()
+
+
+def test_other_faults_are_not_called_a_want_of_memory() -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), training.model_failures("training"):
+        raise RuntimeError("shapes differ")

@@ -117,3 +117,19 @@ def test_the_model_that_a_killed_rollback_was_looking_at_goes(config: Config) ->
     assert list((config.root / "work").glob("rollback-*"))
     healing.heal(config, Store.of(config))
     assert not list((config.root / "work").glob("rollback-*"))
+
+
+@pytest.mark.parametrize("table", ["user_recommendations", "evaluations"])
+def test_what_is_published_is_kept_though_the_log_of_its_table_has_lost_the_entry(
+    config: Config, caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4)
+    driver.publish_night(config, SATURDAY, users=5)
+    readers.refresh(config, Store.of(config))
+    max((config.root / "tables" / table / "_delta_log").glob("*.json")).unlink()
+    long_ago = time.time() - 100 * 3600
+    for file in (config.root / "tables").rglob("part-*.parquet"):
+        os.utime(file, (long_ago, long_ago))
+    healing.heal(config, Store.of(config))
+    assert driver.whole_night(config) == SATURDAY_SEEN
+    assert "which is published; some are lost; restore the folder from a backup" in caplog.text
