@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from tasks.errors import ModelFailure
+from tasks.errors import ModelFailure, RegistryError
 from tasks.models import registry
 from tasks.models.judging import Verdict
 from tasks.settings.config import Config
+from tasks.store import pins
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,29 @@ class Chosen:
     run_id: str
 
 
-def fetch_champion(cfg: Config, night: date, folder: Path) -> Candidate | None:
+def fetch_champion(cfg: Config, night: date, folder: Path, published: pins.Model | None) -> Candidate | None:
     """The champion that a run of this night is judged against, each file checked; None before the first.
 
-    Raises RegistryError.
+    published   the model whose tables readers see
+    Raises RegistryError, also where there is no champion because the registry was lost.
     """
     version = registry.champion_before(cfg, night)
-    return None if version is None else Candidate("champion", version, registry.fetch(cfg, version, folder))
+    if version is not None:
+        return Candidate("champion", version, registry.fetch(cfg, version, folder))
+    _check_not_lost(cfg, published)
+    return None
+
+
+def _check_not_lost(cfg: Config, published: pins.Model | None) -> None:
+    """An empty registry has no champion either; then any model would be crowned, however bad."""
+    if published is None or published.name != cfg.registry.model_name or registry.knows(cfg, published):
+        return
+    raise RegistryError(
+        f"registry: expected version {published.version} of {published.name}, from run {published.run_id}: "
+        "readers see its tables; this registry has no such version: it was lost, or is another one. Restore "
+        "it, mlflow.db and mlartifacts/ from one backup, or correct registry.tracking_uri; to begin anew "
+        "knowingly, without a champion to beat, set registry.model_name to another name"
+    )
 
 
 def choose(night: date, verdict: Verdict, tonights: Candidate, champion: Candidate | None) -> Chosen:

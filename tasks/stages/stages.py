@@ -45,7 +45,9 @@ def train(tonight: Tonight, reads: pins.Reads) -> TrainedModel:
 
 @stage("fetch", retries=1)
 def fetch(tonight: Tonight) -> Candidate | None:
-    return choosing.fetch_champion(tonight.cfg, tonight.night, tonight.work / "champion")
+    shown = publications.read(tonight.store).shown
+    published = None if shown is None else shown.model
+    return choosing.fetch_champion(tonight.cfg, tonight.night, tonight.work / "champion", published)
 
 
 @stage("judge")

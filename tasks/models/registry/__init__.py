@@ -26,6 +26,7 @@ from tasks.models.registry.versions import (
     by_alias,
     champion_before,
     get,
+    knows,
     promote,
     set_champion,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "describe",
     "fetch",
     "get",
+    "knows",
     "log_nights",
     "log_report",
     "pin",

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tasks.errors import RegistryError
 from tasks.models.registry.connection import connected
 from tasks.settings.config import Config
+from tasks.store import pins
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,6 +75,12 @@ def champion_before(cfg: Config, night: date) -> Version | None:
         while version is not None and version.night >= night:
             version = _previous(cfg, client, version)
         return version
+
+
+def knows(cfg: Config, model: pins.Model) -> bool:
+    """Has this registry a version from the very run that made a published model?"""
+    with connected(cfg) as client:
+        return bool(client.search_model_versions(f"name='{model.name}' and run_id='{model.run_id}'"))
 
 
 def promote(cfg: Config, night: date, version: Version) -> bool:

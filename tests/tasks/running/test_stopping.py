@@ -213,6 +213,7 @@ def test_everything_is_as_before_when_no_signal_came() -> None:
 
 
 def test_outside_a_command_nothing_is_watched() -> None:
+    before = signal.getsignal(signal.SIGINT)
     with stopping.bounded():
         stopping.look("a stage in somebody's notebook")
-        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        assert signal.getsignal(signal.SIGINT) is before
