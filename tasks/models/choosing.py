@@ -55,8 +55,9 @@ def _check_not_lost(cfg: Config, published: pins.Model | None) -> None:
     raise RegistryError(
         f"registry: expected version {published.version} of {published.name}, from run {published.run_id}: "
         "readers see its tables; this registry has no such version: it was lost, or is another one. Restore "
-        "it, mlflow.db and mlartifacts/ from one backup, or correct registry.tracking_uri; to begin anew "
-        "knowingly, without a champion to beat, set registry.model_name to another name"
+        "it, mlflow.db and mlartifacts/ from one backup, or correct registry.tracking_uri; if it was deleted "
+        "on purpose, go back to another night with `rnnrec rollback`; to begin anew knowingly, "
+        "without a champion to beat, set registry.model_name to another name"
     )
 
 

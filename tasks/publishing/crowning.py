@@ -8,7 +8,6 @@ from datetime import date
 from tasks.errors import FencedError
 from tasks.models import registry
 from tasks.publishing import publications, publishing
-from tasks.publishing.publications import Publication, Publications
 from tasks.settings.config import Config
 from tasks.store.store import Store
 
@@ -18,29 +17,33 @@ log = logging.getLogger(__name__)
 def crown(cfg: Config, store: Store, night: date, attempt: int, version: registry.Version) -> None:
     """Point the alias at this run's model; a night before the newest published one leaves it where it is.
 
-    Raises FencedError when a newer run of the night has begun meanwhile, or readers were taken back to an
-    earlier night: the alias is then at the model of that publication, or else where it was.
+    Raises FencedError when a newer run of the night has begun meanwhile, or a rollback came in between: the
+    alias is then at the model of what readers see, or else where it was.
     """
-    past = publications.read(store)
-    publishing.check_not_taken_back(past, night, attempt)
-    reason = past.why_champion_stays(night)
-    if reason:
-        log.info("champion stays: %s", reason)
-        return
     before = registry.by_alias(cfg, registry.CHAMPION)
-    registry.promote(cfg, night, version)
+    ours_already = before is not None and before.number == version.number
+    if ours_already:  # perhaps by this very run, which was fenced and could not give it back then
+        before = None
     try:
+        publishing.check_not_taken_back(store, night, attempt)
+        reason = publications.read(store).why_champion_stays(night)
+        if reason:
+            log.info("champion stays: %s", reason)
+            return
+        registry.promote(cfg, night, version)
+        ours_already = True
         publishing.check_newest_run(store, night, attempt)
-        publishing.check_not_taken_back(publications.read(store), night, attempt)
+        publishing.check_not_taken_back(store, night, attempt)
     except FencedError:
-        instead = _published_meanwhile(publications.read(store), night, attempt)
-        number = before.number if before else None
-        registry.set_champion(cfg, instead.model_version if instead else number)
+        if ours_already and not follow_readers(cfg, store):
+            registry.set_champion(cfg, None if before is None else before.number)
         raise
 
 
-def _published_meanwhile(past: Publications, night: date, attempt: int) -> Publication | None:
-    """What a later run, or a rollback, has shown readers since this run began."""
-    newest = past.newest_of(night)
-    newer = newest if newest is not None and newest.attempt > attempt else None
-    return past.taken_back(attempt) or newer
+def follow_readers(cfg: Config, store: Store) -> bool:
+    """Point the alias at the model of what readers see, until neither moves; False when they see nothing."""
+    shown, followed = publications.read(store).shown, None
+    while shown is not None and shown != followed:
+        registry.set_champion(cfg, shown.model_version)
+        shown, followed = publications.read(store).shown, shown
+    return followed is not None

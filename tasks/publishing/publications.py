@@ -177,20 +177,6 @@ class Publications:
         """The last publication of a night."""
         return self.nights.get(night)
 
-    def taken_back(self, attempt: int) -> Publication | None:
-        """The newest row by which readers were shown an earlier publication again since this run began.
-
-        It tells that somebody took back what this run may have been judged against.
-        """
-        known: set[tuple[date, str, str | None]] = set()
-        found = None
-        for one in self.rows:
-            what = one.night, one.content_digest, one.model.run_id if one.model else None
-            if what in known and one.moves_latest and one.attempt > attempt:
-                found = one
-            known.add(what)
-        return found
-
     def moves_readers(self, night: date) -> bool:
         """Would this night's publication show itself to readers of the latest one?
 

@@ -25,6 +25,7 @@ from tasks.store.store import Store
 log = logging.getLogger(__name__)
 
 PUBLISH_TRIES = 20
+ROLLBACK = "rollback"  # the fence of all nights that are under way
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,20 @@ def publish(
     taken back to an earlier night since this run began.
     """
     _check_whole(facts.night, staged)
+    check_not_taken_back(store, facts.night, facts.attempt)
     pinned = {one.table: pins.commit(store, one, facts.attempt, run_id) for one in staged}
     return _append(store, _without_a_place(facts, pinned), move_latest, run_id)
 
 
 def show_again(store: Store, night: date, *, run_id: str, attempt: int) -> Published:
-    """Point readers at an older night's files as they were published: one row, no data written."""
+    """Point readers at an older night's files as they were published: one row, no data written.
+
+    Nights that are under way are fenced by it, also where readers see that publication already.
+    """
     newest = publications.read(store).newest_of(night)
     if newest is None:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
-    return _append(store, replace(newest, attempt=attempt), True, run_id)
+    return _append(store, replace(newest, attempt=attempt), True, run_id, (ROLLBACK,))
 
 
 def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
@@ -63,13 +68,14 @@ def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
     delta.check_fence(store, TABLE, _fence(night), attempt)
 
 
-def check_not_taken_back(past: Publications, night: date, attempt: int) -> None:
+def check_not_taken_back(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when a rollback came in between: the run was judged against what it withdrew."""
-    if back := past.taken_back(attempt):
+    newest = delta.highest(store, TABLE, ROLLBACK)
+    if newest > attempt:
         raise FencedError(
-            f"night {night}: expected readers to see what they saw when run {attempt} began; they were taken "
-            f"back to night {back.night} while it ran; run the night again: it is then judged against that "
-            "night's model"
+            f"night {night}: expected readers to see what they saw when run {attempt} began; a rollback, run "
+            f"{newest}, has decided what they see while it ran; run the night again: it is then judged "
+            "against the model of what they see"
         )
 
 
@@ -108,14 +114,18 @@ def _without_a_place(facts: Facts, pinned: Mapping[str, pins.Pin]) -> Publicatio
     )
 
 
-def _append(store: Store, ours: Publication, move_latest: bool | None, run_id: str) -> Published:
+def _append(
+    store: Store, ours: Publication, move_latest: bool | None, run_id: str, more_fences: Sequence[str] = ()
+) -> Published:
     night, attempt = ours.night, ours.attempt
     for _ in range(PUBLISH_TRIES):
         past = publications.read(store)
-        check_not_taken_back(past, night, attempt)
+        check_not_taken_back(store, night, attempt)
         newest = past.newest_of(night)
         if newest is not None and _says_the_same(store, ours, newest, past, move_latest):
-            if not delta.move_fence(store, TABLE, _fence(night), attempt, run_id, past.version):
+            if not delta.move_fences(
+                store, TABLE, (_fence(night), *more_fences), attempt, run_id, past.version
+            ):
                 continue  # somebody published this night just now
             log.info("night %s: the same content is published already; nothing new", night)
             return Published(newest, is_new=False)
@@ -126,7 +136,7 @@ def _append(store: Store, ours: Publication, move_latest: bool | None, run_id: s
             moves_latest=past.moves_readers(night) if move_latest is None else move_latest,
         )
         try:
-            _append_row(store, placed, run_id)
+            _append_row(store, placed, run_id, more_fences)
             return Published(placed, is_new=True)
         except FencedError:
             check_not_overtaken(store, night, attempt)  # else another night took our sequence number
@@ -139,11 +149,16 @@ def _fence(night: date) -> str:
     return f"night={night}"
 
 
-def _append_row(store: Store, one: Publication, run_id: str) -> None:
+def _append_row(store: Store, one: Publication, run_id: str, fences: Sequence[str] = ()) -> None:
     row, types = one.as_row(), tables.table(TABLE).columns
     rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
     staged = delta.stage(store, TABLE, rows, {}, run_id)
-    delta.append(store, staged, {_fence(one.night): one.attempt, "sequence": one.sequence}, run_id)
+    delta.append(
+        store,
+        staged,
+        dict.fromkeys((_fence(one.night), *fences), one.attempt) | {"sequence": one.sequence},
+        run_id,
+    )
 
 
 def _says_the_same(

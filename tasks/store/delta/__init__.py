@@ -7,8 +7,8 @@ that number into the log, and a run that finds a number at least as high as its 
 The only room that imports deltalake. Left out: deleting what was ever committed.
 """
 
-from tasks.store.delta.commits import append, commit, commit_days, move_fence, replace_partition
-from tasks.store.delta.fences import check_fence, writer
+from tasks.store.delta.commits import append, commit, commit_days, move_fences, replace_partition
+from tasks.store.delta.fences import check_fence, highest, writer
 from tasks.store.delta.logs import RESTORE
 from tasks.store.delta.numbers import next_attempt
 from tasks.store.delta.reading import files, files_by_day, parts, rows, schema, version
@@ -25,7 +25,8 @@ __all__ = [
     "commit_days",
     "files",
     "files_by_day",
-    "move_fence",
+    "highest",
+    "move_fences",
     "next_attempt",
     "parts",
     "replace_partition",

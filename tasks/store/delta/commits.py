@@ -72,16 +72,19 @@ def append(store: Store, staged: Staged, numbers: Mapping[str, int], run_id: str
     raise _crowded(staged.table)
 
 
-def move_fence(store: Store, name: str, fence: str, number: int, run_id: str, seen: int | None) -> bool:
-    """Commit a number and change no row: whoever has a lower one is fenced from now on.
+def move_fences(
+    store: Store, name: str, names: Sequence[str], number: int, run_id: str, seen: int | None
+) -> bool:
+    """Commit a number under each name and change no row: whoever has a lower one is fenced from now on.
 
     seen   the version that was looked at; False when a writer under the same fence came after it
     Raises FencedError when that version has this number or a higher one.
     """
     table = logs.existing(store, name, seen)
-    fences.check(table, fence, number)
-    same = [_same_file(table)]
-    return _transact(store, name, table, same, None, {fence: number}, {"run_id": run_id}) is not None
+    for fence in names:
+        fences.check(table, fence, number)
+    numbers = dict.fromkeys(names, number)
+    return _transact(store, name, table, [_same_file(table)], None, numbers, {"run_id": run_id}) is not None
 
 
 def replace_partition(

@@ -37,6 +37,12 @@ def writer(store: Store, name: str, partition: Mapping[str, date]) -> int:
     return number(table, partitions.path(name, partition))
 
 
+def highest(store: Store, name: str, fence: str) -> int:
+    """The highest number that was committed under the fence's name in a table by now; 0 for none."""
+    table = logs.opened(store, name)
+    return 0 if table is None else number(table, fence)
+
+
 def number(table: DeltaTable, fence: str) -> int:
     """The highest number that was committed under the fence's name; 0 for none."""
     return int(table.transaction_version(fence) or 0)

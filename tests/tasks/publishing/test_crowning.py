@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -10,7 +11,7 @@ import night_driver as driver
 import pyarrow as pa
 import pytest
 
-from tasks.errors import FencedError
+from tasks.errors import FencedError, RegistryError
 from tasks.models import registry
 from tasks.publishing import crowning, publications, publishing
 from tasks.settings.config import Config
@@ -98,9 +99,9 @@ def test_a_night_that_runs_while_readers_are_taken_back_moves_neither_alias_nor_
     attempt = delta.next_attempt(Store.of(config), night)
     show_friday_again(config)
     alias.number = 1
-    with pytest.raises(FencedError, match="taken back to night 2026-01-02 while it ran; run the night again"):
+    with pytest.raises(FencedError, match="a rollback, run 4, has decided what they see"):
         crown(config, night, attempt)
-    with pytest.raises(FencedError, match="taken back"):
+    with pytest.raises(FencedError, match="a rollback, run"):
         driver.publish_night(config, night, users=6, attempt=attempt, model_version=4)
     assert alias.number == 1
     shown = publications.read(Store.of(config)).shown
@@ -115,7 +116,7 @@ def test_readers_who_are_taken_back_while_the_alias_moves_get_the_model_they_see
     driver.publish_night(config, SATURDAY, users=5, model_version=4)
     attempt = delta.next_attempt(Store.of(config), SATURDAY)
     alias.meanwhile = lambda: show_friday_again(config)
-    with pytest.raises(FencedError, match="taken back"):
+    with pytest.raises(FencedError, match="a rollback, run"):
         crown(config, date(2026, 1, 4), attempt)
     assert alias.number == 1
 
@@ -139,3 +140,56 @@ def test_an_earlier_night_that_is_published_first_does_not_fence_a_later_one(
     driver.publish_night(config, FRIDAY, users=4)
     crown(config, SATURDAY, later)
     assert driver.publish_night(config, SATURDAY, users=5, attempt=later).is_new
+
+
+def test_a_rollback_to_what_readers_see_already_fences_the_nights_under_way_too(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=1)
+    attempt = delta.next_attempt(Store.of(config), SATURDAY)
+    crown(config, SATURDAY, attempt)
+    show_friday_again(config)
+    with pytest.raises(FencedError, match="a rollback, run"):
+        driver.publish_night(config, SATURDAY, users=5, attempt=attempt, model_version=5)
+    with pytest.raises(FencedError, match="a rollback, run"):
+        crown(config, SATURDAY, attempt)
+    assert alias.number == 1
+
+
+def test_an_alias_that_could_not_be_given_back_is_when_the_stage_is_tried_again(
+    config: Config, alias: Alias, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=1)
+    attempt = delta.next_attempt(Store.of(config), SATURDAY)
+    alias.meanwhile = lambda: show_friday_again(config)
+
+    def refused(*_: Any) -> None:
+        raise RegistryError("the registry did not answer")
+
+    with monkeypatch.context() as away:
+        away.setattr(registry, "set_champion", refused)
+        with pytest.raises(RegistryError):
+            crown(config, SATURDAY, attempt)
+    assert alias.number == 5
+    with pytest.raises(FencedError):
+        crown(config, SATURDAY, attempt)
+    assert alias.number == 1
+
+
+def test_a_night_that_is_mended_by_the_same_content_fences_no_later_one(config: Config) -> None:
+    driver.publish_night(config, FRIDAY, users=4)
+    later = delta.next_attempt(Store.of(config), SATURDAY)
+    file = publications.read(Store.of(config)).rows[0].files(Store.of(config))["popular_items"][0]
+    Path(file).write_bytes(b"damaged")
+    assert driver.publish_night(config, FRIDAY, users=4).is_new
+    assert driver.publish_night(config, SATURDAY, users=5, attempt=later).is_new
+
+
+def test_a_rollback_that_slept_leaves_the_alias_at_what_readers_were_shown_since(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=1)
+    alias.number = 1
+    driver.publish_night(config, SATURDAY, users=5, model_version=6)
+    assert crowning.follow_readers(config, Store.of(config))
+    assert alias.number == 6

@@ -146,11 +146,11 @@ def before_the_row(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) 
     """Once, something happens between a run's look at the publications and its row."""
     append_row, happened = publishing._append_row, []
 
-    def work_first(store: Store, row: Any, run_id: str) -> None:
+    def work_first(*given: Any) -> None:
         if not happened:
-            happened.append(row)
+            happened.append(given)
             work()
-        append_row(store, row, run_id)
+        append_row(*given)
 
     monkeypatch.setattr(publishing, "_append_row", work_first)
 
