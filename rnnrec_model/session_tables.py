@@ -38,26 +38,26 @@ def make_sessions(
     session   column of session ids; None: a user's events are cut where none comes for longer than `gap`
     item      column of item ids, integers or strings
     time      column of times, dates or numbers; events of one time stay in the order of the table
-    user      column of users; without one, sessions belong to nobody
-    Sessions of one start are ordered by session id, or by user. Raises DataError when a column is not there,
-    has missing values, or is of a type that cannot be taken.
+    user      column of users; without one, sessions belong to nobody. With `session` too, an id that two
+              users have is a session of each
+    Sessions of one start are ordered by session id, then by user. No event is left out, not one that comes
+    twice either. Raises DataError when a column is not there, has missing values, or is of a type that cannot
+    be taken.
     """
-    owner = user if session is None else session
-    if owner is None:
+    if session is None and user is None:
         raise DataError(
             "make_sessions: expected a column of sessions, or one of users to cut by gap; got neither"
         )
-    rows = _filled(
-        as_table(events, "events"), [one for one in (session, user, item, time) if one is not None]
-    )
-    owners, clock = _codes(rows[owner]), _clock(rows[time], time)
+    owning = [one for one in (session, user) if one is not None]
+    rows = _filled(as_table(events, "events"), [*owning, item, time])
+    owners, clock = _pairs([_codes(rows[one]) for one in owning]), _clock(rows[time], time)
     order = np.lexsort((clock, owners))  # by owner, then time; stable
     begins = np.diff(owners[order], prepend=-1) != 0
     if session is None:
         begins |= np.diff(clock[order], prepend=clock[:1]) > _ticks(gap, rows[time].type)
     order, offsets = _oldest_first(order, np.flatnonzero(begins), clock)
     first = order[offsets[:-1]]
-    ids = rows[owner].take(pa.array(first)) if session else pa.array(np.arange(len(first)))
+    ids = rows[session].take(pa.array(first)) if session else pa.array(np.arange(len(first)))
     users = {} if user is None else {"user_id": rows[user].take(pa.array(first))}
     return pa.table(
         {
@@ -73,10 +73,12 @@ def make_sessions(
 def split_by_time(sessions: Any, at: Any = None, *, days: float = 1) -> tuple[pa.Table, pa.Table]:
     """(sessions that start before a time, those that start at it or later), such as to train and to test.
 
-    at     the time, of the sort that `start` has; by default so many days before the newest event
-    Raises DataError when one of the two is empty.
+    at     the time, of the sort that `start` has; by default so many days before the newest event. Without a
+           zone it is by the clocks of the zone that `start` has, if it has one
+    What sessions of the first part do at that time or later is dropped, as by a night: it is in neither part.
+    Raises DataError when one of the two is empty, or `at` has a zone and `start` none.
     """
-    table = session_table(sessions, needs=("start", "times"))
+    table = session_table(sessions, needs=("start", "times", "items"))
     starts, times = (_as_times(column) for column in (table["start"], pc.list_flatten(table["times"])))
     cut = _days_before(pc.max(times), days) if at is None else _as_time(at, starts.type)
     is_new = pc.greater_equal(starts, cut)
@@ -86,10 +88,25 @@ def split_by_time(sessions: Any, at: Any = None, *, days: float = 1) -> tuple[pa
             f"split_by_time: expected sessions before {cut} and from it on; got {len(before)} and "
             f"{len(after)}. They start from {pc.min(table['start'])} to {pc.max(table['start'])}"
         )
-    return before, after
+    return _cut_off(before, cut), after
 
 
-def _as_times(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _cut_off(sessions: pa.Table, cut: pa.Scalar) -> pa.Table:
+    """The same sessions without their events at a time or later."""
+    times = sessions["times"].combine_chunks()
+    lengths = times.value_lengths().fill_null(0).to_numpy()
+    if not np.array_equal(lengths, pc.list_value_length(sessions["items"]).fill_null(0).to_numpy()):
+        raise DataError("split_by_time: expected a time for every item of every session")
+    stays = pc.less(_as_times(times.flatten()), cut).to_numpy(zero_copy_only=False)
+    offsets = np.concatenate(([0], stays.cumsum()))[ragged.offsets(lengths)]
+    for name in ("items", "times"):
+        lists = sessions[name].combine_chunks()
+        lists = _lists(lists.flatten(), np.flatnonzero(stays), offsets).cast(lists.type)
+        sessions = sessions.set_column(sessions.column_names.index(name), name, lists)
+    return sessions
+
+
+def _as_times(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
     return column.cast(pa.timestamp("us")) if pa.types.is_date(column.type) else column
 
 
@@ -103,9 +120,32 @@ def _days_before(newest: pa.Scalar, days: float) -> pa.Scalar:
 
 def _as_time(at: Any, kind: pa.DataType) -> pa.Scalar:
     try:
-        return pa.scalar(at).cast(kind)
+        moment = _moment(at, kind.unit) if pa.types.is_timestamp(kind) else pa.scalar(at)
+        zone, wanted = getattr(moment.type, "tz", None), getattr(kind, "tz", None)
+        if pa.types.is_timestamp(moment.type) and wanted and not zone:
+            moment = pc.assume_timezone(moment, wanted)
+        at_that_time = moment.cast(kind)
     except pa.ArrowException as error:
         raise DataError(f"split_by_time: expected `at` to be a time as {kind}; got {at!r}: {error}") from None
+    if zone and not wanted:
+        raise DataError(
+            f"split_by_time: expected `at` without a zone, as times have none; got {at!r}. Give it by the "
+            "clocks of these times"
+        )
+    return at_that_time
+
+
+def _moment(at: Any, unit: str) -> pa.Scalar:
+    """What is given; days and strings as times, with a zone where the string has one."""
+    moment = pa.scalar(at)
+    if pa.types.is_date(moment.type):
+        return moment.cast(pa.timestamp(unit))
+    if not pa.types.is_string(moment.type):
+        return moment
+    try:
+        return moment.cast(pa.timestamp(unit))
+    except pa.ArrowInvalid:
+        return moment.cast(pa.timestamp(unit, "UTC"))
 
 
 def session_table(sessions: Any, needs: Sequence[str] = ("items",)) -> pa.Table:
@@ -157,6 +197,12 @@ def _codes(column: pa.ChunkedArray) -> Indices:
     place[pc.sort_indices(coded.dictionary).to_numpy()] = np.arange(len(place))
     codes: Indices = place[coded.indices.to_numpy()]
     return codes
+
+
+def _pairs(codes: Sequence[Indices]) -> Indices:
+    """(events,) one number for what one or two columns have together, in the order of the first column."""
+    first, *second = codes
+    return first * (second[0].max() + 1) + second[0] if second else first
 
 
 def _clock(column: pa.ChunkedArray, name: str) -> npt.NDArray[Any]:

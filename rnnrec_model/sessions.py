@@ -218,7 +218,8 @@ def _microseconds(times: pa.Array, items: pa.Array) -> Indices:
     flat = times.flatten()
     if flat.null_count or not (pa.types.is_timestamp(flat.type) or pa.types.is_int64(flat.type)):
         raise DataError(f"times: expected timestamps or microseconds, no nulls; got {flat.type}")
-    moments = flat.cast(pa.timestamp("us", getattr(flat.type, "tz", None))).cast(pa.int64())
+    unit = pa.timestamp("us", getattr(flat.type, "tz", None))
+    moments = flat.cast(unit, safe=False).cast(pa.int64())  # what is finer than that is cut off
     return np.asarray(moments.to_numpy(zero_copy_only=False))
 
 

@@ -12,7 +12,7 @@ class SequentialRulesConfig(Settings):
     """Sequential rules: what followed within a few steps."""
 
     steps: int = setting(
-        10, "longest distance, in items, from one item to a later one that still makes a rule", 1, 12
+        10, "longest distance, in items, from one item to a later one that still makes a rule", 1, 10
     )
 
 

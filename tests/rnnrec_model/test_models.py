@@ -84,7 +84,7 @@ def test_every_kind_has_settings_that_need_not_be_told_and_takes_no_others(name:
 @pytest.mark.parametrize(
     ("settings_of", "wrong", "said"),
     [
-        (SequentialRulesConfig, {"steps": 13}, "steps: expected a number from 1 to 12; got 13"),
+        (SequentialRulesConfig, {"steps": 11}, "steps: expected a number from 1 to 10; got 11"),
         (SessionNeighboursConfig, {"sample": 0}, "sample: expected a number from 1 to"),
         (SessionNeighboursConfig, {"idf_weight": float("nan")}, "idf_weight: expected a number"),
     ],

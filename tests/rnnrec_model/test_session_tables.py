@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pandas as pd
@@ -83,6 +83,22 @@ def test_without_session_ids_a_user_is_cut_after_a_longer_gap() -> None:
     assert [row["session_id"] for row in sessions] == [0, 1, 2]
 
 
+def test_one_session_id_of_two_users_is_a_session_of_each() -> None:
+    events = {
+        "session_id": [1, 1, 1, 1, 0],
+        "item_id": ["a", "x", "b", "y", "c"],
+        "timestamp": [at(0), at(0), at(1), at(1), at(0)],
+        "who": ["v", "u", "v", "u", "v"],
+    }
+    rows = make_sessions(events, user="who").to_pylist()
+    assert [(row["session_id"], row["user_id"], row["items"]) for row in rows] == [
+        (0, "v", ["c"]),
+        (1, "u", ["x", "y"]),
+        (1, "v", ["a", "b"]),
+    ]
+    assert make_sessions(events)["items"].to_pylist() == [["c"], ["a", "x", "b", "y"]]
+
+
 @pytest.mark.parametrize("unit", ["s", "ms", "us", "ns"])
 def test_a_gap_is_as_long_in_any_unit_of_time(unit: str) -> None:
     events = pa.table(
@@ -107,6 +123,20 @@ REFUSED = [
     (lambda: split_by_time(make_sessions(EVENTS), days=9), "got 0 and 2"),
     (lambda: split_by_time(make_sessions(EVENTS), "noon"), "expected `at` to be a time as timestamp[us]"),
     (lambda: split_by_time(make_sessions(EVENTS | {"timestamp": [1] * 5})), "`at` where times are numbers"),
+    (
+        lambda: split_by_time(make_sessions(EVENTS), at(7).replace(tzinfo=UTC)),
+        "expected `at` without a zone, as times have none; got",
+    ),
+    (
+        lambda: split_by_time(make_sessions(EVENTS), "2026-01-01T12:07+02:00"),
+        "expected `at` without a zone, as times have none; got '2026-01-01T12:07+02:00'",
+    ),
+    (
+        lambda: split_by_time(
+            {"start": [at(0), at(7)], "items": [["a", "b"], ["c"]], "times": [[at(0)], [at(7)]]}, at(7)
+        ),
+        "expected a time for every item of every session",
+    ),
 ]
 
 
@@ -125,6 +155,58 @@ def test_sessions_are_split_by_their_start() -> None:
         split_by_time(sessions, days=3 / 1440),
     ):
         assert (before["session_id"].to_pylist(), after["session_id"].to_pylist()) == (["early"], ["late"])
+
+
+def test_what_a_session_does_from_the_cut_on_is_in_neither_part() -> None:
+    """As in a night: nothing that is learnt from happened when what is judged did."""
+    before, after = split_by_time(make_sessions(EVENTS, user="who"), at(2))
+    assert before.select(["session_id", "user_id", "items", "times"]).to_pylist() == [
+        {"session_id": "early", "user_id": "v", "items": ["a"], "times": [at(0)]}
+    ]
+    assert after["items"].to_pylist() == [["x", "y"]]
+
+
+@pytest.mark.parametrize("lists", [pa.list_, pa.large_list])
+def test_a_split_keeps_the_types_of_the_columns(lists: Any) -> None:
+    whole = make_sessions(EVENTS)
+    kinds = [("items", lists(pa.string())), ("times", lists(pa.timestamp("us")))]
+    table = whole.select(["start"])
+    for name, kind in kinds:
+        table = table.append_column(name, whole[name].cast(kind))
+    before, after = split_by_time(table, at(7))
+    assert before.schema == after.schema == table.schema
+
+
+ZONED = EVENTS | {
+    "timestamp": pa.array(EVENTS["timestamp"], pa.timestamp("us")).cast(pa.timestamp("us", "Europe/Berlin"))
+}
+
+
+@pytest.mark.parametrize(
+    "moment",
+    [
+        at(67),
+        "2026-01-01 13:07",
+        pd.Timestamp(at(67)),
+        at(7).replace(tzinfo=UTC),
+        "2026-01-01 12:07Z",
+        pd.Timestamp("2026-01-01 15:07+03:00"),
+    ],
+)
+def test_a_time_without_a_zone_is_told_by_the_clocks_of_the_columns_zone(moment: Any) -> None:
+    """Events from noon on in UTC, which is one o'clock in Berlin; so is the cut, seven minutes later."""
+    before, after = split_by_time(make_sessions(ZONED), moment)
+    assert (before["items"].to_pylist(), after["items"].to_pylist()) == ([["a", "b"]], [["x", "y"]])
+
+
+def test_a_day_begins_at_midnight_of_the_columns_zone() -> None:
+    stamps = pa.array([datetime(2026, 1, 1, 22, 59), datetime(2026, 1, 1, 23)], pa.timestamp("us"))
+    zoned = stamps.cast(pa.timestamp("us", "Europe/Berlin"))
+    sessions = make_sessions({"session_id": [1, 2], "item_id": [1, 1], "timestamp": zoned})
+    assert [part["session_id"].to_pylist() for part in split_by_time(sessions, date(2026, 1, 2))] == [
+        [1],
+        [2],
+    ]
 
 
 def test_days_are_times_too() -> None:

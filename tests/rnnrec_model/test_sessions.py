@@ -104,6 +104,12 @@ def test_columns_become_sessions_without_what_is_unknown_or_too_short(kind: pa.D
     assert sessions.times.tolist() == [STARTED, STARTED + 2 * HOUR, STARTED + HOUR, STARTED + 3 * HOUR]
 
 
+def test_times_are_cut_to_the_microsecond() -> None:
+    times = pa.array([[STARTED * 1000 + 1, STARTED * 1000 + 1999]], pa.list_(pa.timestamp("ns")))
+    sessions = Sessions.from_arrow(pa.array([[0, 1]]), SIX, times=times)
+    assert sessions.times.tolist() == [STARTED, STARTED + 1]
+
+
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
