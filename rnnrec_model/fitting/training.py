@@ -34,8 +34,7 @@ def fit(draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting
     stop_after   end after so many epochs of the schedule's `epochs` and look for no best one: all sessions
                  are trained on, as long as an earlier training found best (its `Fitted.epochs`)
     checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
-    Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number, ConfigError
-    when there is nothing to start from in the model that is given for it.
+    Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
     """
     config, validation = fitting.training, fitting.validation
     patience = config.patience if fitting.stop_after is None else 0
