@@ -65,7 +65,7 @@ def show(told: Sequence[str]) -> None:
         if told
         else "Nobody is told when a night fails: [alerts] is empty."
     )
-    console.print(who, highlight=False)
+    console.print(who, highlight=False, markup=False)
 
 
 def table(deployed: Sequence[Deployed], now: datetime) -> Table:

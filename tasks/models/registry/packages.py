@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import warnings
@@ -39,6 +40,16 @@ def package(folder: Path, target: Path) -> Path:
         )
     _add_example(target, {"columns": ["items"], "data": [[_example_items(folder)]]})
     return target
+
+
+def code_digest() -> str:
+    """sha256 of all code that a package carries: other code may answer otherwise with the same weights."""
+    import rnnrec_model
+
+    found = hashes(Path(rnnrec_model.__path__[0]))
+    found = {name: digest for name, digest in found.items() if name.endswith(".py")}
+    found |= digests(PREDICTOR.parent, [PREDICTOR.name])
+    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
 
 
 def hashes(folder: Path) -> dict[str, str]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tasks.models.registry import versions
 from tasks.models.registry.connection import connected
 from tasks.models.registry.copies import weights
-from tasks.models.registry.packages import MODEL
+from tasks.models.registry.packages import MODEL, code_digest
 from tasks.models.registry.runs import log_run
 from tasks.models.registry.versions import Facts, Version
 from tasks.settings.config import Config
@@ -49,6 +49,7 @@ def _tags(night: date, facts: Facts) -> dict[str, str]:
         "refit": facts.days,
         "data_digest": facts.data_digest,
         "config_digest": facts.config_digest,
+        "code_digest": code_digest(),
     }
 
 

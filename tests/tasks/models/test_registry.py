@@ -22,7 +22,7 @@ import pytest
 
 from tasks.errors import RegistryError, WarehouseError
 from tasks.models import registry
-from tasks.models.registry import Facts, Version, busy, runs
+from tasks.models.registry import Facts, Version, busy, registration, runs
 from tasks.models.registry.connection import connected
 from tasks.settings.config import Config
 from tasks.settings.sections import WarehouseConfig
@@ -147,6 +147,14 @@ def test_the_same_files_for_the_same_night_keep_their_version(register: Any) -> 
     assert register(FRIDAY) == register(FRIDAY)
     assert register(FRIDAY, digest="other data").number == 2
     assert register(SATURDAY).number == 3
+
+
+def test_the_same_files_with_other_code_are_another_version(
+    register: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = register(FRIDAY).number
+    monkeypatch.setattr(registration, "code_digest", lambda: "of another release")
+    assert register(FRIDAY).number == first + 1
 
 
 def test_a_night_is_judged_against_the_champion_of_an_earlier_night(cfg: Config, register: Any) -> None:
