@@ -106,9 +106,20 @@ def publish_night(
     return publishing.publish(Store.of(cfg), staged, told, run_id, move_latest)
 
 
+def _opened(database: Path) -> duckdb.DuckDBPyConnection:
+    """As a reader opens it, who tries once more where the file was replaced in the very instant.
+
+    DuckDB 2.0 opens a file three times for one connection; headers of one and blocks of the other are an error.
+    """
+    try:
+        return duckdb.connect(str(database), read_only=True)
+    except duckdb.Error:
+        return duckdb.connect(str(database), read_only=True)
+
+
 def whole_night(cfg: Config) -> list[Any]:
     """[night, users] as serve.duckdb and `latest` each tell it, after proof that either tells one story."""
-    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+    with _opened(cfg.root / "serve.duckdb") as con:
         told = con.execute(
             "select night, count(distinct user_id), count(*) from user_recommendations group by night"
         ).fetchall()
