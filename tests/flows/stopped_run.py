@@ -78,6 +78,9 @@ def stop(
             stdout=output,
             stderr=output,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(
+                signal.SIGINT, signal.SIG_DFL
+            ),  # a background job would ignore it
         )
         deadline = time.monotonic() + after
         while run.poll() is None and time.monotonic() < deadline:

@@ -109,7 +109,7 @@ def publish_night(
 def _opened(database: Path) -> duckdb.DuckDBPyConnection:
     """As a reader opens it, who tries once more where the file was replaced in the very instant.
 
-    DuckDB 2.0 opens a file three times for one connection; headers of one and blocks of the other are an error.
+    DuckDB 2.0 opens a file three times for one connection; headers of one, blocks of another are an error.
     """
     try:
         return duckdb.connect(str(database), read_only=True)
