@@ -11,6 +11,8 @@ from rich.table import Column, Table
 if TYPE_CHECKING:
     from tasks.publishing.status import Night
 
+# in a narrow table
+STATES = {"recipe_changed": "changed", "weights_kept": "kept", "carried_forward": "carried"}
 MEASURES = {
     "predictions": "{:,}",
     "unknown_targets": "{:,}",
@@ -65,7 +67,8 @@ def _status_cells(one: Night) -> tuple[str, ...]:
         return (night, run, *["-"] * 5)
     names = ("user_recommendations", "item_recommendations")
     rows = [_amount(one["rows"].get(name, 0)) for name in names]
-    model = f"{one['model_version']} {one['state']}"
+    state = str(one["state"])
+    model = f"{one['model_version']} {STATES.get(state, state)}"
     return (night, run, model, *rows, one["published_at"][5:16].replace("T", " "), _took(one["seconds"] or 0))
 
 

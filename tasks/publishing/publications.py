@@ -22,7 +22,9 @@ from tasks.store import delta, pins
 from tasks.store.store import Store
 
 TABLE = "publications"
-State = Literal["fresh", "champion", "carried", "stale"]
+State = Literal["fresh", "recipe_changed", "weights_kept", "carried_forward"]
+FITTED: tuple[State, ...] = ("fresh", "recipe_changed")  # what is published was fitted this very night
+FORMERLY = {"champion": "weights_kept"}  # what rows of before say → the state that it was
 Row = dict[str, Any]
 
 
@@ -31,7 +33,9 @@ class Facts:
     """What a night says of itself before it has a place among the publications.
 
     attempt         number of the run that published
-    state           fresh: tonight's challenger was crowned; champion: the champion stayed
+    state           fresh: the champion's recipe, fitted anew tonight, or the best of a first night;
+                    recipe_changed: another recipe, fitted tonight; weights_kept: tonight's lists by the
+                    weights published before; carried_forward: the files of the publication before
     config_digest   sha256 of the resolved settings
     data_digest     sha256 over the events of lead-in and window
     started_at      of the run; UTC without a zone
@@ -79,6 +83,7 @@ class Publication(Facts):
         values: dict[str, Any] = {name: row.get(name) for name in COLUMNS}
         if empty := [name for name in COLUMNS if values[name] is None and name not in LATER]:
             raise ValueError(f"no value of {', '.join(empty)}")
+        values["state"] = FORMERLY.get(values["state"], values["state"])
         parsed = {name: _unless_none(parse, values[name]) for name, (parse, _) in JSON.items()}
         return Publication(**(values | parsed))
 

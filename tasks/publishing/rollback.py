@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tasks.errors import NightError, RegistryError, WarehouseError
 from tasks.models import registry
-from tasks.publishing import publishing, readers, wholeness
+from tasks.publishing import publications, publishing, readers, wholeness
 from tasks.publishing.publications import Publication, Publications
 from tasks.settings.config import Config
 from tasks.store import delta, scratch
@@ -78,7 +78,7 @@ def _check_model(cfg: Config, goal: Publication, published: Publications) -> Non
 def _check_unpinned(cfg: Config, goal: Publication, published: Publications, folder: Path) -> None:
     """An old publication names a number alone; the night that crowned it says what that model learnt from."""
     version = registry.get(cfg, goal.model_version)
-    fresh = [one for one in published.rows if one.state == "fresh"]
+    fresh = [one for one in published.rows if one.state in publications.FITTED]
     crowned = [one for one in fresh if one.model_version == version.number]
     if crowned and version.data_digest not in {one.data_digest for one in crowned}:
         raise RegistryError(

@@ -135,7 +135,7 @@ def publish(
     facts = publications.Facts(
         night=tonight.night,
         attempt=tonight.attempt,
-        state="fresh" if chosen.verdict.crowned else "champion",
+        state="fresh" if chosen.verdict.crowned else "weights_kept",
         model_version=chosen.version.number,
         model=registry.pin(tonight.cfg, chosen.version),
         reads=reads.by_table(),

@@ -222,14 +222,14 @@ def test_status_fits_80_columns_and_names_what_failed(
 def test_the_widest_status_fits_80_columns(capsys: Any) -> None:
     rows = {"user_recommendations": 999_999, "item_recommendations": 123_456_789}
     night: Any = {
-        "night": "2026-01-02", "shown": True, "state": "champion", "model_version": 1234, "rows": rows,
+        "night": "2026-01-02", "shown": True, "state": "recipe_changed", "model_version": 1234, "rows": rows,
         "published_at": "2026-01-03T02:41:00Z", "seconds": 86_000.0,
         "run": {"state": "failed", "exit_code": 10},
     }  # fmt: skip
     Console(width=80).print(status_table([night]))
     said = capsys.readouterr().out
     words = " ".join(said.splitlines()[-2].split())
-    assert words == "2026-01-02 ← failed, 10 1234 champion 999,999 123.5M 01-03 02:41 23h53m"
+    assert words == "2026-01-02 ← failed, 10 1234 changed 999,999 123.5M 01-03 02:41 23h53m"
 
 
 def test_status_check_ends_with_its_own_exit_code_and_a_sentence(two_failed: Path, capsys: Any) -> None:

@@ -24,7 +24,7 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "night": FRIDAY,
     "attempt": 12,
     "moves_latest": True,
-    "state": "champion",
+    "state": "weights_kept",
     "model_version": 3,
     "config_digest": "c0",
     "data_digest": "d0",
@@ -48,7 +48,7 @@ def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
 
 def test_a_row_is_parsed_into_what_it_means() -> None:
     one = Publication.from_row(ROW)
-    assert (one.sequence, one.night, one.state, one.started_at.hour) == (7, FRIDAY, "champion", 1)
+    assert (one.sequence, one.night, one.state, one.started_at.hour) == (7, FRIDAY, "weights_kept", 1)
     assert one.tables == {"evaluations": pins.Pin(4, 9, "ab", ("tables/evaluations/x.parquet",))}
     assert one.rows == {"evaluations": 9}
     assert (dict(one.durations), one.verdict["crowned"]) == ({"train": 2.5, "ingest": 1.0}, False)
@@ -67,6 +67,12 @@ def test_a_row_of_an_older_version_lacks_what_was_not_kept_then(blank: dict[str,
     one = Publication.from_row(old)
     assert (one.reads, one.model, one.night) == (None, None, FRIDAY)
     assert one.as_row() == ROW | {"reads": None, "model": None}
+
+
+def test_a_row_of_before_that_says_champion_kept_its_weights() -> None:
+    one = Publication.from_row(ROW | {"state": "champion"})
+    assert one.state == "weights_kept"
+    assert one.as_row() == ROW
 
 
 def test_a_column_of_a_newer_version_is_passed_over() -> None:
