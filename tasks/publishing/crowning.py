@@ -22,8 +22,7 @@ def crown(cfg: Config, store: Store, night: date, attempt: int, version: registr
     """
     before = registry.by_alias(cfg, registry.CHAMPION)
     ours_already = before is not None and before.number == version.number
-    if ours_already:  # perhaps by this very run, which was fenced and could not give it back then
-        before = None
+    ours = ours_already  # perhaps by this very run, which was fenced and could not give it back then
     try:
         publishing.check_not_taken_back(store, night, attempt)
         reason = publications.read(store).why_champion_stays(night)
@@ -31,11 +30,11 @@ def crown(cfg: Config, store: Store, night: date, attempt: int, version: registr
             log.info("champion stays: %s", reason)
             return
         registry.promote(cfg, night, version)
-        ours_already = True
+        ours = True
         publishing.check_newest_run(store, night, attempt)
         publishing.check_not_taken_back(store, night, attempt)
     except FencedError:
-        if ours_already and not follow_readers(cfg, store):
+        if ours and not follow_readers(cfg, store) and not ours_already:
             registry.set_champion(cfg, None if before is None else before.number)
         raise
 

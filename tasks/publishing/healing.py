@@ -20,7 +20,12 @@ from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
-DEAD = (duck.remove_dead_scratch, workplace.remove_dead, rollback.remove_dead)  # folders of dead processes
+DEAD = (  # folders of dead processes
+    duck.remove_dead_scratch,
+    workplace.remove_dead,
+    rollback.remove_dead,
+    wholeness.remove_dead,
+)
 
 
 def heal(cfg: Config, store: Store) -> None:

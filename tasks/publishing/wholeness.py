@@ -10,18 +10,20 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 from tasks.errors import SourceError, WarehouseError
 from tasks.publishing import publications
 from tasks.publishing.publications import TABLE, Publication, Publications
-from tasks.store import duck, parquet
+from tasks.settings.config import Config
+from tasks.store import duck, parquet, scratch
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
 DATABASE = "serve.duckdb"
+SCRATCH = "look-"
 
 
 def read(store: Store, remembered: int | None = None) -> Publications:
@@ -52,11 +54,24 @@ def highest_shown(store: Store) -> int:
         return 0
 
 
+def remove_dead(cfg: Config) -> list[Path]:
+    """Remove the copies of serve.duckdb that killed processes were looking at; returns their folders."""
+    return scratch.remove_dead((cfg.root / "work").glob(f"{SCRATCH}*"))
+
+
 @contextmanager
 def _copied(database: Path) -> Iterator[Path]:
     """A copy to look at: a process opens a database in one way, and a reader in this one may have its own."""
-    with tempfile.TemporaryDirectory(prefix="rnnrec-") as folder:
-        yield Path(shutil.copyfile(database, Path(folder) / DATABASE))
+    with ExitStack() as open_folders:
+        try:
+            copy = _copy(open_folders, database, scratch.made(database.parent / "work", SCRATCH))
+        except OSError:  # the warehouse may be full, or not ours to write
+            copy = _copy(open_folders, database, tempfile.TemporaryDirectory(prefix="rnnrec-"))
+        yield copy
+
+
+def _copy(open_folders: ExitStack, database: Path, folder: AbstractContextManager[str | Path]) -> Path:
+    return Path(shutil.copyfile(database, Path(open_folders.enter_context(folder)) / DATABASE))
 
 
 def lost(store: Store, published: Publications, remembered: int) -> str:

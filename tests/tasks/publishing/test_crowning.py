@@ -71,7 +71,7 @@ def test_a_run_that_a_newer_one_has_published_over_leaves_the_alias_at_the_newer
     assert alias.number == 6
 
 
-@pytest.mark.parametrize("before", [4, None])
+@pytest.mark.parametrize("before", [4, 5, None])
 def test_a_run_that_a_newer_one_has_begun_to_write_over_puts_the_alias_back(
     config: Config, alias: Alias, before: int | None
 ) -> None:

@@ -14,7 +14,7 @@ import night_driver as driver
 import pytest
 
 from tasks.models import registry
-from tasks.publishing import healing, readers
+from tasks.publishing import healing, readers, wholeness
 from tasks.settings.config import Config
 from tasks.stages.tonight import begin
 from tasks.store import delta
@@ -117,6 +117,45 @@ def test_the_model_that_a_killed_rollback_was_looking_at_goes(config: Config) ->
     assert list((config.root / "work").glob("rollback-*"))
     healing.heal(config, Store.of(config))
     assert not list((config.root / "work").glob("rollback-*"))
+
+
+DIES_LOOKING = """
+import os, shutil, signal, sys
+from pathlib import Path
+from tasks.publishing import wholeness
+from tasks.settings.config import Config
+from tasks.store.store import Store
+copyfile = shutil.copyfile
+def copied(*given):
+    copyfile(*given)
+    os.kill(os.getpid(), signal.SIGKILL)
+shutil.copyfile = copied
+wholeness.highest_shown(Store.of(Config(base=Path(sys.argv[1]))))
+"""
+
+
+def test_the_copy_of_the_readers_database_that_a_killed_look_made_goes(
+    config: Config, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    published_but_not_shown(config)
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    died = subprocess.run(
+        [sys.executable, "-c", DIES_LOOKING, str(config.base)],
+        env=os.environ | {"TMPDIR": str(elsewhere)},
+        check=False,
+    )
+    assert died.returncode == -signal.SIGKILL
+    assert list((config.root / "work").glob("look-*/serve.duckdb"))
+    healing.heal(config, Store.of(config))
+    assert not list((config.root / "work").glob("look-*"))
+    assert not list(elsewhere.iterdir())
+
+
+def test_a_warehouse_that_is_not_ours_to_write_is_looked_at_all_the_same(config: Config) -> None:
+    published_but_not_shown(config)
+    shutil.rmtree(config.root / "work")
+    (config.root / "work").touch()  # no folder can be made there, by root neither
+    assert wholeness.highest_shown(Store.of(config)) == 1
 
 
 @pytest.mark.parametrize("table", ["user_recommendations", "evaluations"])
