@@ -11,25 +11,39 @@ A model with another vocabulary reads what it knows of a history and passes over
 for a target that it does not know, nor after a history of which it knows nothing: misses, in their place.
 
     without b     - c d |   e     read before them   -, a, ac   | c
+
+Slices of a frame have names. Those of `named` are the ones a judge asks about, each of them where it has a
+prediction, and "new users" where the frame was told who is known (`knowing`):
+
+    short sessions, long sessions     of at most 4 events, and of more
+    new users                         of users who are not among the known ones
+    tail items                        the target is rarer than the items that make up 80 % of all events
+    new targets, repeated targets     the target does not, or does, stand among what is read before it
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
+NEVER = np.iinfo(np.int64).max
 UNKNOWN = -1  # the index of an item that is not in the vocabulary
 POSITIONS = {"1": 1, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}
 LENGTHS = {"0-1": 0, "2": 2, "3-4": 3, "5-9": 5, "10+": 10}
 COUNTS = {"0": 0, "1-9": 1, "10-99": 10, "100-999": 100, "1000+": 1000}
 NEWNESS = {"new": 0, "known": 1}
+SHORT = 4  # the most events of a short session
+HEAD = 0.8  # the share of all events that the items outside the tail make up
 
 
 @dataclass(frozen=True)
@@ -60,6 +74,7 @@ class Predictions:
     every_step   are targets the histories' own items, or is there one after each whole history?
     hidden       so many of a history's newest events leave the ranking with their items; None for all.
                  A target that is among them is ranked all the same
+    new_users    (sessions,) whether each history is of a user who was not known; None where nobody said
     """
 
     vocabulary: Vocabulary
@@ -69,6 +84,7 @@ class Predictions:
     steps: Indices
     every_step: bool
     hidden: int | None = 0
+    new_users: npt.NDArray[np.bool_] | None = None
 
     def __post_init__(self) -> None:
         _require_known(self.vocabulary, self.histories.items)
@@ -108,10 +124,39 @@ class Predictions:
         index = self._indices_in(vocabulary)
         return self._steps_asked(index) if self.every_step else self._ends_asked(index)
 
+    def knowing(self, users: pa.Array | pa.ChunkedArray) -> Predictions:
+        """The same frame, told which users are known: those of the training sessions.
+
+        A history whose own user is not given is nobody's, known or new. Raises DataError without users.
+        """
+        own = self.histories.users
+        if own is None:
+            raise DataError("knowing: expected sessions with users; got none; carry them into the frame")
+        known = pc.is_in(own, value_set=pc.unique(users).cast(own.type))
+        strangers = pc.and_(pc.is_valid(own), pc.invert(known))
+        return replace(self, new_users=strangers.to_numpy(zero_copy_only=False))
+
+    @cached_property
+    def named(self) -> dict[str, Indices]:
+        """The slices a judge asks about, each with its predictions; none without any."""
+        short = self.histories.lengths[self.session_of] <= SHORT
+        masks = {
+            "short sessions": short,
+            "long sessions": ~short,
+            "new users": np.False_ if self.new_users is None else self.new_users[self.session_of],
+            "tail items": self._target_events < _head(self.vocabulary.counts),
+            "new targets": ~self._repeated,
+            "repeated targets": self._repeated,
+        }
+        return {name: np.flatnonzero(mask) for name, mask in masks.items() if mask.any()}
+
     @cached_property
     def slices(self) -> dict[str, Indices]:
-        """Names of slices, and the predictions in each: by position, session length, popularity of target."""
-        counts = np.append(self.vocabulary.counts, 0)[self.targets]  # UNKNOWN is the one appended
+        """Names of slices, and the predictions in each: by position, session length, popularity of target.
+
+        Those of `named` are among them. "target new" is an item that never came in training.
+        """
+        counts = self._target_events
         lengths = self.histories.lengths[self.session_of]
         positions = _buckets("position", self.steps, POSITIONS) if self.every_step else {}
         return {
@@ -119,7 +164,26 @@ class Predictions:
             **_buckets("length", lengths, LENGTHS),
             **_buckets("target events", counts, COUNTS),
             **_buckets("target", np.minimum(counts, 1), NEWNESS),
+            **self.named,
         }
+
+    @property
+    def _target_events(self) -> Indices:
+        """(predictions,) training events of each target."""
+        return np.append(self.vocabulary.counts, 0)[self.targets]  # UNKNOWN is the one appended
+
+    @cached_property
+    def _repeated(self) -> npt.NDArray[np.bool_]:
+        """(predictions,) does the target stand among the events that are read before it?"""
+        items = len(self.vocabulary)
+        events = ragged.owners(self.histories.lengths) * items + self.histories.items
+        pairs, first = np.unique(np.append(events, NEVER), return_index=True)
+        wanted = self.session_of * items + self.targets
+        at = np.searchsorted(
+            pairs, wanted
+        )  # pairs are of a session and an item; first, where each came first
+        came: npt.NDArray[np.bool_] = (pairs[at] == wanted) & (self.targets != UNKNOWN)
+        return came & (first[at] - self.histories.offsets[self.session_of] < self.steps)
 
     def _indices_in(self, vocabulary: Vocabulary) -> Indices:
         """(items + 1,) the other vocabulary's index of each item of ours, UNKNOWN in the last place."""
@@ -148,6 +212,13 @@ def _places(sessions: Sessions) -> tuple[Indices, Indices]:
     """(events,) position of each event's session, and how many of its events come before."""
     rows = ragged.owners(sessions.lengths)
     return rows, np.arange(len(rows)) - sessions.offsets[rows]
+
+
+def _head(counts: Indices) -> int:
+    """The fewest events of an item in the head: the most frequent, until they make up HEAD of all events."""
+    descending = np.sort(counts)[::-1]
+    reached = np.searchsorted(descending.cumsum(), HEAD * counts.sum())
+    return int(descending[reached])
 
 
 def _buckets(name: str, values: Indices, lowest: dict[str, int]) -> dict[str, Indices]:

@@ -224,6 +224,9 @@ def test_slices_tell_position_length_and_popularity() -> None:
         "target events 1000+": 1,
         "target known": 2,
         "target new": 1,
+        "short sessions": 3,
+        "tail items": 2,
+        "new targets": 3,
     }
     assert slices["target events 1000+"].metrics["recall_at_1"] == 1.0
     assert slices["position 1"].metrics["recall_at_1"] == 0.5

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnnrec_model.config import NoSettings
+from rnnrec_model.errors import DataError
 from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.evaluation import MISS, evaluate
 from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
@@ -188,7 +189,63 @@ def test_slices_are_those_of_the_frame_and_not_of_the_model() -> None:
         "target events 1-9": [0],
         "target new": [1],
         "target known": [0],
+        "short sessions": [0, 1],
+        "tail items": [1],
+        "new targets": [0, 1],
     }
+
+
+@given(lists=id_lists, ends=st.booleans(), known=st.sets(st.sampled_from("uvw")))
+def test_the_named_slices_are_those_of_a_loop_over_predictions(
+    lists: list[list[str]], ends: bool, known: set[str]
+) -> None:
+    """Of 1 + 2 + ... + 8 = 36 events 28.8 are asked for: h to e have 26, with d 30: a to c are the tail."""
+    lists = [one for one in lists if one] or [["a", "b"]]
+    vocabulary, owners = vocabulary_of(list(IDS)), [[*"uvw", None][at % 4] for at in range(len(lists))]
+    users = pa.array(owners, pa.string())
+    if ends:
+        histories = Sessions.from_arrow(texts([one[:-1] for one in lists]), vocabulary, 0, users=users)
+        targets = vocabulary.encode(pa.array([one[-1] for one in lists]))
+        frame = Predictions.last_items(histories, targets, vocabulary)
+    else:
+        frame = Predictions.next_items(Sessions.from_arrow(texts(lists), vocabulary, users=users), vocabulary)
+    expected: dict[str, list[int]] = {}
+    asked = [
+        (row, at) for row, one in enumerate(lists) for at in range(len(one) - 1 if ends else 1, len(one))
+    ]
+    for place, (row, at) in enumerate(asked):
+        items = lists[row][:-1] if ends else lists[row]
+        read, target = lists[row][:at], lists[row][at]
+        memberships = {
+            "short sessions": len(items) <= 4,
+            "long sessions": len(items) > 4,
+            "new users": owners[row] is not None and owners[row] not in known,
+            "tail items": target in "abc",
+            "new targets": target not in read,
+            "repeated targets": target in read,
+        }
+        for name, inside in memberships.items():
+            if inside:
+                expected.setdefault(name, []).append(place)
+    found = frame.knowing(pa.array(sorted(known), pa.string())).named
+    assert {name: rows.tolist() for name, rows in found.items()} == expected
+
+
+def test_nobody_is_a_new_user_where_nobody_said_who_is_known() -> None:
+    asked = Predictions.next_items(Sessions.of([[0, 1]], users=["u"]), vocabulary_of(["a", "b"]))
+    assert "new users" not in asked.named
+    assert "new users" in asked.knowing(pa.array(["v"])).named
+
+
+def test_users_that_the_frame_has_not_got_cannot_be_known() -> None:
+    asked = Predictions.next_items(Sessions.of([[0, 1]]), vocabulary_of(["a", "b"]))
+    with pytest.raises(DataError, match="expected sessions with users"):
+        asked.knowing(pa.array(["u"]))
+
+
+def test_where_all_items_are_as_frequent_none_is_of_the_tail() -> None:
+    vocabulary = Vocabulary(pa.array(["a", "b", "c"]), np.array([5, 5, 5]))
+    assert "tail items" not in Predictions.next_items(Sessions.of([[0, 1, 2]]), vocabulary).named
 
 
 def test_what_another_model_reads_keeps_its_users_and_times() -> None:
