@@ -11,11 +11,9 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, Literal
-
-import pyarrow as pa
 
 from tasks.errors import WarehouseError
 from tasks.store import delta, pins
@@ -208,19 +206,20 @@ class Publications:
 def read(store: Store) -> Publications:
     """Every publication there is now. Raises WarehouseError that names a file which cannot be read."""
     version = delta.version(store, TABLE)
-    parts = {} if version is None else delta.parts(store, TABLE, version)
-    found = [one for file, rows in parts.items() for one in _parsed(file, rows)]
+    parts = [] if version is None else delta.parts(store, TABLE, version)
+    found = [one for part in parts for one in _parsed(part)]
     return Publications(version, tuple(sorted(found, key=lambda one: one.sequence)))
 
 
-def _parsed(file: str, rows: pa.Table) -> list[Publication]:
+@lru_cache(maxsize=delta.PARTS_KEPT)
+def _parsed(part: delta.Part) -> tuple[Publication, ...]:
     """The rows of one file. Files of before their pages had checksums may be whole and say nonsense."""
     try:
-        return [Publication.from_row(row) for row in rows.to_pylist()]
+        return tuple(Publication.from_row(row) for row in part.rows.to_pylist())
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise WarehouseError(
-            f"table {TABLE}: expected rows of publications; got {file}: {type(error).__name__}: {error}; "
-            f"{delta.RESTORE}"
+            f"table {TABLE}: expected rows of publications; got {part.address}: "
+            f"{type(error).__name__}: {error}; {delta.RESTORE}"
         ) from error
 
 

@@ -11,12 +11,14 @@ from tasks.store.delta.commits import append, commit, commit_days, move_fences, 
 from tasks.store.delta.fences import check_fence, highest, writer
 from tasks.store.delta.logs import RESTORE
 from tasks.store.delta.numbers import next_attempt
-from tasks.store.delta.reading import files, files_by_day, parts, rows, schema, version
+from tasks.store.delta.reading import PARTS_KEPT, Part, files, files_by_day, parts, rows, schema, version
 from tasks.store.delta.staging import Staged, stage
 from tasks.store.delta.stale import clean_stale
 
 __all__ = [
+    "PARTS_KEPT",
     "RESTORE",
+    "Part",
     "Staged",
     "append",
     "check_fence",

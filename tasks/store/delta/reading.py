@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
@@ -16,7 +17,18 @@ from tasks.store.delta.logs import RESTORE
 from tasks.store.delta.partitions import day_text
 from tasks.store.store import Store
 
-ROWS_KEPT = 10_000  # files of a table that is read whole, each some kilobytes
+PARTS_KEPT = 10_000  # files of small tables, each some kilobytes
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A file of a small table as it was read; the same one for as long as the file is the same.
+
+    Two are equal only if they are one, so what is worked out of a part can be kept by it.
+    """
+
+    address: str
+    rows: pa.Table
 
 
 def files(
@@ -52,21 +64,21 @@ def rows(store: Store, name: str, version: int | None = None) -> pa.Table | None
 
     Raises WarehouseError that names a file which is gone or damaged.
     """
-    found = list(parts(store, name, version).values())
+    found = [part.rows for part in parts(store, name, version)]
     return pa.concat_tables(found, promote_options="default") if found else None
 
 
-def parts(store: Store, name: str, version: int | None = None) -> dict[str, pa.Table]:
-    """Address → rows of each file of a small table. Raises as `rows` does."""
-    return {file: _part(store, name, file) for file in files(store, name, version)}
+def parts(store: Store, name: str, version: int | None = None) -> list[Part]:
+    """The files of a small table, with their rows. Raises as `rows` does."""
+    return [_part(store, name, file) for file in files(store, name, version)]
 
 
-@functools.lru_cache(maxsize=ROWS_KEPT)
-def _read_once(store: Store, file: str, _size: int | None, _changed: int | None) -> pa.Table:
+@functools.lru_cache(maxsize=PARTS_KEPT)
+def _read_once(store: Store, file: str, _size: int | None, _changed: int | None) -> Part:
     """Committed files stay as they are: who looks at a small table again and again reads each once."""
     parquet.rows_in(store, file)
     with store.open(file) as stream:
-        return parquet.read([stream])
+        return Part(file, parquet.read([stream]))
 
 
 def files_of(store: Store, name: str, table: DeltaTable, days: Sequence[date] | None) -> list[str]:
@@ -78,8 +90,8 @@ def files_of(store: Store, name: str, table: DeltaTable, days: Sequence[date] | 
     return sorted(f"{logs.folder(store, name)}/{path}" for path in found)
 
 
-def _part(store: Store, name: str, file: str) -> pa.Table:
-    """A file's rows: its footer may be whole where they are not."""
+def _part(store: Store, name: str, file: str) -> Part:
+    """A file with its rows: its footer may be whole where they are not."""
     try:
         facts = store.facts(file)
         return _read_once(store, file, facts.size, facts.mtime_ns)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tasks.publishing import publications
 from tasks.publishing.publications import Publication, Publications
-from tasks.store import pins, tables
+from tasks.store import delta, pins, tables
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY, SUNDAY = (date(2026, 1, day) for day in (2, 3, 4))
@@ -153,3 +153,25 @@ def test_an_older_night_moves_readers_only_where_they_are_shown_it() -> None:
     assert [found.moves_readers(night) for night in (FRIDAY, SATURDAY, SUNDAY)] == [False, True, True]
     taken_back = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, True))
     assert [taken_back.moves_readers(night) for night in (FRIDAY, SATURDAY)] == [True, True]
+
+
+def test_each_publication_is_read_and_parsed_once_however_often_it_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, parsed = Store.in_folder(tmp_path), []
+    as_written = Publication.from_row
+    monkeypatch.setattr(
+        Publication, "from_row", staticmethod(lambda row: parsed.append(row) or as_written(row))
+    )
+    for sequence in (1, 2):
+        append_row(store, ROW | {"sequence": sequence})
+        assert [one.sequence for one in publications.read(store).rows] == list(range(1, sequence + 1))
+        publications.read(store)
+    assert [row["sequence"] for row in parsed] == [1, 2]
+
+
+def append_row(store: Store, row: dict[str, Any]) -> None:
+    types = tables.TABLES["publications"].columns
+    rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
+    staged = delta.stage(store, "publications", rows, {}, "r")
+    delta.append(store, staged, {"sequence": row["sequence"]}, "r")
