@@ -70,7 +70,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     warnings = stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen)
-    published = stages.publish(tonight, reads, chosen, staged, warnings, ingested.data_digest, move_latest)
+    published = stages.publish(tonight, reads, chosen, staged, warnings, ingested, move_latest)
     if promote:
         stages.confirm(tonight, chosen)
     stages.serve(tonight)

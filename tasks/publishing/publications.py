@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from itertools import chain
@@ -41,7 +41,11 @@ class Facts:
     verdict         what the judge found, as `judging.Verdict.as_dict` said it then
     report          the night's page, markdown
     reads           table → day → the files of it that the run has read, and no others
-    model           the registered model, by run and bytes; both are None in rows of before they were kept
+    model           the registered model, by run and bytes
+    sources         every raw file that the run has read, by its name in events.source_file
+    code            version, commit (null where it is not known) and model_library (sha256) of what ran
+
+    The last four are None in rows of before they were kept.
     """
 
     night: date
@@ -56,6 +60,8 @@ class Facts:
     report: str
     reads: Mapping[str, Mapping[date, pins.Pin]] | None
     model: pins.Model | None
+    sources: Mapping[str, pins.RawFile] | None = None
+    code: Mapping[str, str | None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +132,14 @@ def _reads_text(reads: Mapping[str, Mapping[date, pins.Pin]]) -> str:
     return json.dumps(told, sort_keys=True)
 
 
+def _sources(text: str) -> dict[str, pins.RawFile]:
+    return {name: pins.RawFile(**one) for name, one in json.loads(text).items()}
+
+
+def _sources_text(sources: Mapping[str, pins.RawFile]) -> str:
+    return json.dumps({name: asdict(one) for name, one in sources.items()}, sort_keys=True)
+
+
 def _object(text: str) -> dict[str, Any]:
     return dict(json.loads(text).items())
 
@@ -140,8 +154,10 @@ JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column
     "verdict": (_object, _text),
     "reads": (_reads, _reads_text),
     "model": (pins.Model.from_json, pins.Model.as_json),
+    "sources": (_sources, _sources_text),
+    "code": (_object, _text),
 }
-LATER = ("reads", "model")  # columns that rows of older versions do not have
+LATER = ("reads", "model", "sources", "code")  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 
 

@@ -8,7 +8,7 @@ nothing. The lead-in is for sessions alone: it shows whether the window's first 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
@@ -38,6 +38,7 @@ class Ingested:
     days         days of lead-in and window that have events
     data_digest  sha256 over the contents of these days' events
     events       these days' files: what the night learns from, whatever another run writes into them later
+    sources      every raw file that was read, by its name in events.source_file, as it was then
     """
 
     lines: int
@@ -48,6 +49,7 @@ class Ingested:
     days: int
     data_digest: str
     events: pins.Days
+    sources: Mapping[str, pins.RawFile]
 
 
 @dataclass
@@ -57,6 +59,7 @@ class _Tally:
     outside: int = 0
     spoilt: int = 0  # refused, and not because they are blank
     unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
+    files: dict[str, pins.RawFile] = field(default_factory=dict)
 
 
 def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) -> Ingested:
@@ -95,18 +98,19 @@ def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> No
 
 def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
     before, file = replace(tally), sources.identity(source)
-    expected, taken = sources.lines_of(source), 0
+    found, taken = sources.fingerprint(source), 0
     for piece in sources.pieces(con, source, cfg.events.columns):
         with duck.reading(source.path):
             _take(con, cfg, night, source, piece.records, tally)
         taken += piece.lines
-    if taken != expected or sources.identity(source) != file:
+    if taken != found.lines or sources.identity(source) != file:
         what = (
-            f"counted {expected} lines but read {taken}"
-            if taken != expected
-            else "replaced while it was read"
+            f"counted {found.lines} lines but read {taken}"
+            if taken != found.lines
+            else "written to or replaced while it was read"
         )
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
+    tally.files[source.name] = found
     if tally.spoilt > before.spoilt and tally.lines - before.lines == tally.rejected - before.rejected:
         tally.unusable.append(source)
 
@@ -170,6 +174,7 @@ def _write_events(
         days=sum(pin.rows > 0 for pin in events.pins.values()),
         data_digest=hashlib.sha256(contents.encode()).hexdigest(),
         events=events,
+        sources=tally.files,
     )
 
 

@@ -6,6 +6,7 @@ of this machine would be another `found`, `identity`, `size` and `opened`, and n
 
 from __future__ import annotations
 
+import hashlib
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,13 +55,22 @@ def found(base: Path, patterns: Sequence[str]) -> Found:
     return Found(frozenset(files), tuple(sorted(one for one in folders if one.resolve() not in read)))
 
 
-def identity(path: Path) -> tuple[int, int]:
-    """Which file the path stands for; another one when it was replaced."""
+def identity(path: Path) -> tuple[int, ...]:
+    """Which file the path stands for, in which state; another one when it was replaced or written to."""
     try:
         facts = path.stat()
     except OSError as error:
         raise _unreadable(error) from None
-    return facts.st_dev, facts.st_ino
+    return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def fingerprint(path: Path) -> tuple[str, int]:
+    """(sha256, number) of its bytes, as they are stored. Raises SourceError."""
+    try:
+        with opened(path) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
+    except OSError as error:
+        raise _unreadable(error) from None
 
 
 def size(path: Path) -> int:

@@ -20,7 +20,7 @@ from tasks.errors import SourceError
 from tasks.raw import columnar, delimited, lines, log_files
 from tasks.settings.config import Config
 from tasks.settings.sections import Columns
-from tasks.store import duck
+from tasks.store import duck, pins
 
 FORMATS = {
     ".parquet": "parquet",
@@ -73,9 +73,14 @@ def lines_of(source: Source) -> int:
     return count(source.path)
 
 
-def identity(source: Source) -> tuple[int, int]:
-    """Which file the name stands for; another one when it was replaced."""
+def identity(source: Source) -> tuple[int, ...]:
+    """Which file the name stands for; another one when it was replaced or written to."""
     return log_files.identity(source.path)
+
+
+def fingerprint(source: Source) -> pins.RawFile:
+    """What a night keeps of a file: its bytes and lines, in a reading of its own before they are parsed."""
+    return pins.RawFile(*log_files.fingerprint(source.path), lines_of(source))
 
 
 def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:

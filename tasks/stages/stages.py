@@ -18,6 +18,7 @@ from tasks.models.training import TrainedModel
 from tasks.publishing import audits, crowning, pages, publications, publishing, readers
 from tasks.publishing.publishing import Published
 from tasks.raw import ingestion
+from tasks.running import checkout
 from tasks.sessions import cutting
 from tasks.stages.shell import stage
 from tasks.stages.tonight import Tonight
@@ -129,7 +130,7 @@ def publish(
     chosen: Chosen,
     staged: list[delta.Staged],
     warnings: Sequence[str],
-    data_digest: str,
+    ingested: ingestion.Ingested,
     move_latest: bool | None,
 ) -> Published:
     facts = publications.Facts(
@@ -140,13 +141,23 @@ def publish(
         model=registry.pin(tonight.cfg, chosen.version),
         reads=reads.by_table(),
         config_digest=tonight.cfg.digest(),
-        data_digest=data_digest,
+        data_digest=ingested.data_digest,
+        sources=ingested.sources,
+        code=_code(),
         started_at=publications.naive(tonight.started_at),
         durations=tonight.diary.durations,
         verdict=chosen.verdict.as_dict(),
         report=_page(tonight, chosen, warnings, {one.table: one.rows for one in staged}),
     )
     return publishing.publish(tonight.store, staged, facts, tonight.run_id, move_latest)
+
+
+def _code() -> dict[str, str | None]:
+    return {
+        "version": checkout.version(),
+        "commit": checkout.commit(),
+        "model_library": registry.code_digest(),
+    }
 
 
 @stage("serve", overtakable=False)

@@ -73,6 +73,19 @@ class Days:
 
 
 @dataclass(frozen=True)
+class RawFile:
+    """A raw file as a run has read it. Its length tells a log that has only grown since from a changed one.
+
+    sha256   over the bytes, as they are stored
+    lines    of text, or rows of Parquet
+    """
+
+    sha256: str
+    bytes: int
+    lines: int
+
+
+@dataclass(frozen=True)
 class Model:
     """The registered model that made the tables. A new registry numbers from 1 again; a run's id stays one.
 

@@ -122,6 +122,8 @@ TABLES: dict[str, Table] = {
             "report": TEXT,
             "reads": TEXT,
             "model": TEXT,
+            "sources": TEXT,
+            "code": TEXT,
         },
         partition=None,
         order=("sequence",),

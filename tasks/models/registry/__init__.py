@@ -16,6 +16,7 @@ followed: a registry that was lost and made anew numbers from 1 again.
 from tasks.models.registry.connection import reach, tracking_uri
 from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.history import log_nights
+from tasks.models.registry.packages import code_digest
 from tasks.models.registry.registration import describe, register
 from tasks.models.registry.runs import log_report
 from tasks.models.registry.versions import (
@@ -39,6 +40,7 @@ __all__ = [
     "by_alias",
     "champion_before",
     "check",
+    "code_digest",
     "describe",
     "fetch",
     "get",

@@ -39,7 +39,10 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "reads": '{"events": {"2026-01-02": {"digest": "cd", "files": ["e1", "e2"], "rows": 5, "version": 1}},'
     ' "sessions": {}}',
     "model": '{"files": {"weights.safetensors": "5ha"}, "name": "rnnrec", "run_id": "r", "version": 3}',
+    "sources": '{"logs/a.ndjson": {"bytes": 120, "lines": 3, "sha256": "f0"}}',
+    "code": '{"version": "0.1.0", "commit": null, "model_library": "c0de"}',
 }
+LATER = ("reads", "model", "sources", "code")
 
 
 def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
@@ -54,6 +57,8 @@ def test_a_row_is_parsed_into_what_it_means() -> None:
     assert (dict(one.durations), one.verdict["crowned"]) == ({"train": 2.5, "ingest": 1.0}, False)
     assert one.reads == {"events": {FRIDAY: pins.Pin(1, 5, "cd", ("e1", "e2"))}, "sessions": {}}
     assert one.model == pins.Model("rnnrec", 3, "r", {"weights.safetensors": "5ha"})
+    assert one.sources == {"logs/a.ndjson": pins.RawFile("f0", 120, 3)}
+    assert one.code == {"version": "0.1.0", "commit": None, "model_library": "c0de"}
     assert one.files(Store.in_folder(Path("/w")))["evaluations"] == ["/w/tables/evaluations/x.parquet"]
 
 
@@ -61,12 +66,12 @@ def test_a_row_written_again_has_the_very_same_text() -> None:
     assert Publication.from_row(ROW).as_row() == ROW
 
 
-@pytest.mark.parametrize("blank", [{"reads": None, "model": None}, {}])
+@pytest.mark.parametrize("blank", [dict.fromkeys(LATER), {}])
 def test_a_row_of_an_older_version_lacks_what_was_not_kept_then(blank: dict[str, Any]) -> None:
-    old = {name: value for name, value in ROW.items() if name not in ("reads", "model")} | blank
+    old = {name: value for name, value in ROW.items() if name not in LATER} | blank
     one = Publication.from_row(old)
-    assert (one.reads, one.model, one.night) == (None, None, FRIDAY)
-    assert one.as_row() == ROW | {"reads": None, "model": None}
+    assert (one.reads, one.model, one.sources, one.code) == (None, None, None, None)
+    assert (one.night, one.as_row()) == (FRIDAY, ROW | dict.fromkeys(LATER))
 
 
 def test_a_row_of_before_that_says_champion_kept_its_weights() -> None:
@@ -107,6 +112,9 @@ json_values = st.recursive(
         reads=st.none() | st.dictionaries(texts, st.dictionaries(days, pinned, max_size=2), max_size=2),
         model=st.none()
         | st.builds(pins.Model, texts, counts, texts, st.dictionaries(texts, texts, max_size=2)),
+        sources=st.none()
+        | st.dictionaries(texts, st.builds(pins.RawFile, texts, counts, counts), max_size=2),
+        code=st.none() | st.dictionaries(texts, st.none() | texts, max_size=2),
         sequence=counts,
         tables=st.dictionaries(texts, pinned, max_size=3),
         content_digest=texts,

@@ -256,9 +256,9 @@ def test_tables_of_another_night_are_not_published(cfg: Config) -> None:
 
 
 def as_an_older_version_left_it(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Friday, published into a table that lacks the columns `reads` and `model`."""
+    """Friday, published into a table that lacks what is kept since."""
     definition = tables.TABLES["publications"]
-    columns = {name: kind for name, kind in definition.columns.items() if name not in ("reads", "model")}
+    columns = {name: kind for name, kind in definition.columns.items() if name not in publications.LATER}
     with monkeypatch.context() as older:
         older.setitem(tables.TABLES, "publications", tables.Table(columns, None, definition.order))
         driver.publish_night(cfg, FRIDAY, users=4)
@@ -270,7 +270,7 @@ def test_a_warehouse_of_an_older_version_is_read_and_goes_on(
 ) -> None:
     as_an_older_version_left_it(cfg, monkeypatch)
     [row] = publications.read(Store.of(cfg)).rows
-    assert (row.night, row.reads, row.model) == (FRIDAY, None, None)
+    assert (row.night, row.reads, row.model, row.sources) == (FRIDAY, None, None, None)
     assert not driver.publish_night(cfg, FRIDAY, users=4).is_new
     driver.publish_night(cfg, SATURDAY, users=5)
     old, new = publications.read(Store.of(cfg)).rows

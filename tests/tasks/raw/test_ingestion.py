@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -194,7 +196,8 @@ def test_a_night_run_again_from_the_same_lines_in_another_order_changes_nothing(
     first = ingest(config, NIGHT, "run-1", 1)
     files = delta.files(Store.of(config), "events")
     log(config, other, GOOD)
-    assert ingest(config, NIGHT, "run-2", 2) == first
+    again = ingest(config, NIGHT, "run-2", 2)
+    assert (again.sources != first.sources, replace(again, sources=first.sources)) == (True, first)
     assert delta.files(Store.of(config), "events") == files
 
 
@@ -584,8 +587,41 @@ def test_a_file_that_is_replaced_while_it_is_read_is_noticed(
     log(config, GOOD, GOOD)
     identities = iter([(1, 1), (1, 2)])
     monkeypatch.setattr(sources, "identity", lambda _: next(identities))
-    with pytest.raises(SourceError, match=r"a\.ndjson: replaced while it was read"):
+    with pytest.raises(SourceError, match=r"a\.ndjson: written to or replaced while it was read"):
         ingest(config, NIGHT, "run", 1)
+
+
+def test_a_file_that_is_written_to_while_it_is_read_is_noticed_though_it_has_as_many_lines(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log(config, GOOD, GOOD)
+    pieces = sources.pieces
+
+    def rewritten(*args: Any) -> Any:
+        yield from pieces(*args)
+        log(config, GOOD, {**GOOD, "user_id": "v"})
+
+    monkeypatch.setattr(sources, "pieces", rewritten)
+    with pytest.raises(SourceError, match=r"a\.ndjson: written to or replaced while it was read"):
+        ingest(config, NIGHT, "run", 1)
+
+
+def test_each_raw_file_is_kept_with_the_digest_of_its_stored_bytes_its_length_and_its_lines(
+    lenient: Config,
+) -> None:
+    log(lenient, GOOD, b"nonsense")
+    log(lenient, {**GOOD, "timestamp": "2020-01-01T00:00:00Z"}, name="logs/old.ndjson")
+    log(lenient, name="logs/silent.ndjson")
+    (lenient.base / "logs/packed.ndjson.gz").write_bytes(gzip.compress(json.dumps(GOOD).encode()))
+    parquet(lenient, {"user_id": pa.array([1, 2]), "item_id": pa.array([7, 8]), "timestamp": MOMENT})
+    found = ingest(lenient, NIGHT, "run", 1).sources
+    stored = {name: (lenient.base / name).read_bytes() for name in found}
+    assert {name: (one.sha256, one.bytes) for name, one in found.items()} == {
+        name: (hashlib.sha256(content).hexdigest(), len(content)) for name, content in stored.items()
+    }
+    assert {name.removeprefix("logs/"): one.lines for name, one in found.items()} == {
+        "a.ndjson": 2, "a.parquet": 2, "old.ndjson": 1, "packed.ndjson.gz": 1, "silent.ndjson": 0,
+    }  # fmt: skip
 
 
 def test_rows_of_parquet_are_counted_against_the_footer(
