@@ -103,6 +103,23 @@ TABLES: dict[str, Table] = {
         partition="night",
         order=("model", "metric", "slice"),
     ),
+    "noise": Table(
+        {
+            "recipe": TEXT,
+            "metric": TEXT,
+            "night": DAY,
+            "model": TEXT,
+            "seeds": COUNT,
+            "mean": REAL,
+            "sd": REAL,
+            "floor": REAL,
+            "by_seed": TEXT,
+            "measured_at": TIME,
+        },
+        partition=None,
+        order=("metric",),
+        checksums=True,
+    ),
     "publications": Table(
         {
             "sequence": COUNT,  # 1, 2, 3 ... in the order of publication
