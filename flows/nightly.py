@@ -59,7 +59,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     """The stages in their order; each is a task of whichever flow calls."""
     ingested = stages.ingest(tonight)
     sessions = stages.sessionize(tonight, ingested.events)
-    reads = Reads(ingested.events, sessions.pinned, sessions.derived)
+    reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items)
     challenger = stages.train(tonight, reads)
     champion = stages.fetch(tonight)
     verdict = stages.judge(tonight, reads, challenger, champion)

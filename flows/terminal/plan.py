@@ -51,6 +51,8 @@ def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
         table.add_row("reads", pattern)
     size = sum(source.path.stat().st_size for source, _ in seen.files)
     table.add_row("", f"{len(seen.files):,} file(s), {size / 1e6:,.1f} MB")
+    if cfg.items.source:
+        table.add_row("knows items", f"{seen.known:,}, from {cfg.items.source}")
     table.add_row("events from", f"{_moment(seen.all.first)} to {_moment(seen.all.last)} UTC")
     table.add_row("days are", f"local days of {cfg.events.timezone}")
     table.add_row("publishes to", str(cfg.root))

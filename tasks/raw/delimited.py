@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,15 +23,6 @@ TOO_LONG = "line too long"
 LONGEST_RECORD_LINES = 100
 CHUNK_RECORDS = 100_000
 CHUNK_BYTES = lines.BLOCK_BYTES  # of records; the last of them may go beyond
-FIELDS = ("user_id", "item_id", "moment", "session_id")
-CHUNK = pa.schema(
-    [
-        ("line", pa.int64()),
-        ("raw", pa.binary()),
-        *((name, pa.string()) for name in FIELDS),
-        ("fault", pa.string()),
-    ]
-)
 
 
 @dataclass(frozen=True)
@@ -66,9 +57,12 @@ def header(path: Path) -> Header | None:
     return Header([name.strip() for name in record.fields], delimiter, record.lines)
 
 
-def chunks(path: Path, head: Header, columns: Sequence[str]) -> Iterator[tuple[pa.Table, int]]:
-    """(table of CHUNK, lines its records take) pieces; columns: the names of FIELDS in the file, or ""."""
-    places = [head.names.index(name) if name else None for name in columns]
+def chunks(path: Path, head: Header, columns: Mapping[str, str]) -> Iterator[tuple[pa.Table, int]]:
+    """(table, lines its records take) pieces of (line, raw, the columns under our names as text, fault).
+
+    columns   our name to the file's; "" for a column of nulls
+    """
+    places = {ours: head.names.index(name) if name else None for ours, name in columns.items()}
     for found in _bounded(_body(path, head)):
         yield _table(found, places), sum(one.lines for one in found)
 
@@ -163,15 +157,18 @@ def _bounded(source: Iterable[Record]) -> Iterator[list[Record]]:
     yield found
 
 
-def _table(found: list[Record], places: Sequence[int | None]) -> pa.Table:
-    empty = [""] * (1 + max(place for place in places if place is not None))
+def _table(found: list[Record], places: Mapping[str, int | None]) -> pa.Table:
+    empty = [""] * (1 + max(place for place in places.values() if place is not None))
     rows = [empty if one.fault else one.fields for one in found]
+    texts = {
+        ours: pa.array([None if place is None else row[place] for row in rows], pa.string())
+        for ours, place in places.items()
+    }
     return pa.table(
-        [
-            [one.line for one in found],
-            [one.raw for one in found],
-            *([None] * len(rows) if place is None else [row[place] for row in rows] for place in places),
-            [one.fault for one in found],
-        ],
-        schema=CHUNK,
+        {
+            "line": pa.array([one.line for one in found], pa.int64()),
+            "raw": pa.array([one.raw for one in found], pa.binary()),
+            **texts,
+            "fault": pa.array([one.fault for one in found], pa.string()),
+        }
     )

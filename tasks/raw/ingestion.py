@@ -14,7 +14,7 @@ from datetime import date, datetime
 from typing import Any
 
 from tasks.errors import EmptyNightError, SourceError
-from tasks.raw import settled, sources
+from tasks.raw import items, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, window
@@ -38,7 +38,9 @@ class Ingested:
     days         days of lead-in and window that have events
     data_digest  sha256 over the contents of these days' events
     events       these days' files: what the night learns from, whatever another run writes into them later
-    sources      every raw file that was read, by its name in events.source_file, as it was then
+    sources      every raw file that was read, logs by their name in events.source_file, as it was then
+    known        items of which [items] says something
+    items        the files of these, kept for the night; None where [items] names none
     """
 
     lines: int
@@ -50,6 +52,8 @@ class Ingested:
     data_digest: str
     events: pins.Days
     sources: Mapping[str, pins.RawFile]
+    known: int = 0
+    items: pins.Days | None = None
 
 
 @dataclass
@@ -68,9 +72,10 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
     attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
 
     Raises SourceError when a source is missing, unreadable, lacks a column, has lines but not one that is
-    usable, or when too many are refused (all of which are kept in `rejects`); ConfigurationError or
-    WarehouseError when the warehouse was begun with another zone or other types of ids; EmptyNightError when
-    the night's own day has no event; FencedError when a newer run was here.
+    usable, when a row of a list beside the logs cannot be taken, or when too many lines are refused (all of
+    which are kept in `rejects`); ConfigurationError or WarehouseError when the warehouse was begun with
+    another zone or other types of ids; EmptyNightError when the night's own day has no event; FencedError
+    when a newer run was here.
     """
     found = sources.find(cfg)
     types = sources.id_types(found, cfg.events.columns)
@@ -78,6 +83,7 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
     with duck.connect(cfg) as con:
         _create_tables(con, types)
         con.register("clock", clock(cfg, _written_days(cfg, night)))
+        known = items.read(con, cfg, types["item_id"].sql)
         tally = _Tally()
         for source in found:
             _read(con, cfg, night, source, tally)
@@ -85,7 +91,8 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
         _check_unusable(con, cfg, tally)
         _check_rejects(con, cfg, found, tally)
         _check_night(con, cfg, night, tally)
-        return _write_events(con, cfg, store, night, run_id, attempt, tally)
+        written = _write_events(con, cfg, store, night, run_id, attempt, tally)
+        return written if known is None else _write_items(store, night, run_id, attempt, known, written)
 
 
 def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
@@ -176,6 +183,14 @@ def _write_events(
         events=events,
         sources=tally.files,
     )
+
+
+def _write_items(
+    store: Store, night: date, run_id: str, attempt: int, known: items.Items, written: Ingested
+) -> Ingested:
+    staged = delta.stage(store, "items", known.rows, {"night": night}, run_id)
+    kept = pins.commit_days(store, {night: staged}, attempt, run_id)
+    return replace(written, known=kept.rows, items=kept, sources={**known.sources, **written.sources})
 
 
 def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:

@@ -32,9 +32,10 @@ class Found:
     folders: tuple[Path, ...]
 
 
-def found(base: Path, patterns: Sequence[str]) -> Found:
+def found(base: Path, patterns: Sequence[str], key: str = "events.sources") -> Found:
     """Everything that the globs mean, seen from the folder `base`.
 
+    key   the setting that has the globs, for whoever has to change it
     Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
     one, and for a link that leads out of the globs' folders.
     """
@@ -42,13 +43,13 @@ def found(base: Path, patterns: Sequence[str]) -> Found:
     files: set[Path] = set()
     folders: set[Path] = set()
     for pattern in patterns:
-        matched = _matched(base, pattern)
+        matched = _matched(base, pattern, key)
         ours = [path for path in matched if _is_file(path)]
         if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
             for path in matched:
-                _check_inside(path, inside)
+                _check_inside(path, inside, key)
         if not ours:
-            raise _nothing(base, pattern)
+            raise _nothing(base, pattern, key)
         files.update(path.resolve() for path in ours)
         folders.update(path for path in matched if path not in ours)
     read = {parent for file in files for parent in file.parents}
@@ -83,25 +84,24 @@ def opened(path: Path) -> BufferedReader:
     return path.open("rb")
 
 
-def _matched(base: Path, pattern: str) -> list[Path]:
+def _matched(base: Path, pattern: str, key: str) -> list[Path]:
     try:
         return globs.matches(base, pattern)
     except OSError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, key) from None
 
 
-def _unreadable(error: OSError) -> SourceError:
+def _unreadable(error: OSError, key: str = "the sources") -> SourceError:
     return SourceError(
-        f"{error.filename}: cannot be read: {error.strerror}; "
-        "make it readable, or take it out of events.sources"
+        f"{error.filename}: cannot be read: {error.strerror}; make it readable, or take it out of {key}"
     )
 
 
-def _nothing(base: Path, pattern: str) -> SourceError:
+def _nothing(base: Path, pattern: str, key: str) -> SourceError:
     folder = globs.fixed_folder(base, pattern)
     name = (base / pattern).relative_to(folder)
     state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
-    return SourceError(f"events.sources: expected at least one file in {folder}; {state} (glob {pattern})")
+    return SourceError(f"{key}: expected at least one file in {folder}; {state} (glob {pattern})")
 
 
 def _is_file(path: Path) -> bool:
@@ -117,10 +117,10 @@ def _is_file(path: Path) -> bool:
     return stat.S_ISREG(mode)
 
 
-def _check_inside(path: Path, folders: Sequence[Path]) -> None:
+def _check_inside(path: Path, folders: Sequence[Path], key: str) -> None:
     real = path.resolve()
     if not any(folder in (real, *real.parents) for folder in folders):
         raise SourceError(
             f"{path}: expected a file in {' or '.join(map(str, folders))}; got a link to {real}; "
-            "name its folder in events.sources if it is a log, else remove the link"
+            f"name its folder in {key} if it is meant, else remove the link"
         )

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import columnar, delimited, ingestion, lines, samples, settled, sources
+from tasks.raw import columnar, delimited, ingestion, items, lines, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -75,35 +75,40 @@ class Preview:
 
     files   each source with what was seen of it; `all` is the sum
     gaps    days of the night's window of which no event was seen
+    known   how many items [items] says something of
     """
 
     files: tuple[tuple[Source, Seen], ...]
     all: Seen
     gaps: tuple[date, ...]
+    known: int
 
 
 def look(cfg: Config, night: date | None) -> Preview:
     """Look at every source, and whether the night can be run; without a night, at the sources alone.
 
-    Raises SourceError for missing files, for wrong columns (all of them at once) and for logs without one
-    usable line; EmptyNightError for a night outside of the logs; ConfigurationError for a device that is not;
-    what tasks/raw/settled.py raises where the warehouse was begun with another zone or other types of ids.
+    Raises SourceError for missing files, for wrong columns (all of them at once), for logs without one
+    usable line and for a list beside them that cannot be taken; EmptyNightError for a night outside of the
+    logs; ConfigurationError for a device that is not; what tasks/raw/settled.py raises where the warehouse
+    was begun with another zone or other types of ids.
     """
     _check_device(cfg)
     found = sources.find(cfg)
     _check_columns(cfg.events.columns, found)
-    settled.compare(cfg, Store.of(cfg), sources.id_types(found, cfg.events.columns))
+    types = sources.id_types(found, cfg.events.columns)
+    settled.compare(cfg, Store.of(cfg), types)
+    known = _known_items(cfg, types["item_id"].sql)
     files = tuple(zip(found, _read(cfg, found, sampled=True), strict=True))
     total = _sum(seen for _, seen in files)
     _check_usable(total)
     if night is None:
-        return Preview(files, total, ())
+        return Preview(files, total, (), known)
     days = [day for day in window(cfg, night) if not any(seen.covers(day) for _, seen in files)]
     if night in days or len(days) == cfg.sessions.window_days - 1:
         everything = _sum(_read(cfg, found, sampled=False))
         _check_night(cfg, night, everything)
         days = [day for day in days if not everything.days[day]]
-    return Preview(files, total, tuple(days))
+    return Preview(files, total, tuple(days), known)
 
 
 def _check_device(cfg: Config) -> None:
@@ -114,6 +119,13 @@ def _check_device(cfg: Config) -> None:
             raise ConfigurationError(
                 "training.device: expected a CUDA device; this machine has none; use auto or cpu"
             )
+
+
+def _known_items(cfg: Config, item_type: str) -> int:
+    """Read whole, as the night does: half a list is no list."""
+    with duck.reader() as con:
+        known = items.read(con, cfg, item_type)
+    return 0 if known is None else known.rows.num_rows
 
 
 def _check_columns(columns: Columns, found: Sequence[Source]) -> None:

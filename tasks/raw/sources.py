@@ -120,7 +120,7 @@ def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceErr
 def _check_folders(folders: Sequence[Path]) -> None:
     """A folder of which nothing is read is named; one that is called like a log is an error."""
     for folder in folders:
-        if _format(folder) is not None:
+        if format_of(folder) is not None:
             raise SourceError(
                 f"{folder}: expected a file; got a folder, of which nothing would be read; "
                 f"add {folder.name}/* to events.sources, or remove it"
@@ -129,18 +129,22 @@ def _check_folders(folders: Sequence[Path]) -> None:
 
 
 def _source(cfg: Config, path: Path) -> Source:
-    kind = _format(path) if cfg.events.format == "auto" else cfg.events.format
+    kind = format_of(path) if cfg.events.format == "auto" else cfg.events.format
     if kind is None:
         raise SourceError(
             f"{path}: cannot tell its format by its name; expected one of {', '.join(FORMATS)} "
             "(.gz after it for text), or set events.format"
         )
-    # Seen from the configuration file: tables hold no path of the machine for what lies beside it.
-    name = os.fsencode(os.path.relpath(path, cfg.base.resolve())).decode("utf-8", "backslashreplace")
-    return Source(path, name, kind)
+    return Source(path, name_of(cfg, path), kind)
 
 
-def _format(path: Path) -> str | None:
+def name_of(cfg: Config, path: Path) -> str:
+    """Its path seen from the configuration file: tables hold no path of the machine for what is beside it."""
+    return os.fsencode(os.path.relpath(path, cfg.base.resolve())).decode("utf-8", "backslashreplace")
+
+
+def format_of(path: Path) -> str | None:
+    """Which format the file's name says; None when none."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     plain = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
     return FORMATS.get(plain[0] if plain else "")
@@ -167,7 +171,12 @@ def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Pie
     if head is None:
         return
     _check_names(source, columns, head.names)
-    wanted = [columns.user_id, columns.item_id, columns.timestamp, columns.session_id]
+    wanted = {
+        "user_id": columns.user_id,
+        "item_id": columns.item_id,
+        "moment": columns.timestamp,
+        "session_id": columns.session_id,
+    }
     extra = head.lines
     for table, taken in delimited.chunks(source.path, head, wanted):
         con.register("chunk", table)

@@ -23,6 +23,7 @@ from tasks.settings.sections import (
     EvaluationConfig,
     EventsConfig,
     GateConfig,
+    ItemsConfig,
     RecommendationsConfig,
     RegistryConfig,
     Section,
@@ -36,6 +37,7 @@ class Config(Section):
     """Everything a night needs to know; relative paths are resolved against the configuration file."""
 
     events: EventsConfig = EventsConfig()
+    items: ItemsConfig = ItemsConfig()
     sessions: SessionsConfig = SessionsConfig()
     models: Models = Field(default={})
     training: Annotated[TrainingConfig, checked(TrainingConfig)] = TrainingConfig()

@@ -152,6 +152,39 @@ class EventsConfig(Section):
         return name
 
 
+class ItemsConfig(Section):
+    """What is known of items beside their events; without a `source`, nothing is."""
+
+    source: str = setting(
+        "", "a Parquet, CSV or TSV file with a row for each item, or a glob of such files; empty: none"
+    )
+    id: str = setting("item_id", "its column of item ids", min_length=1)
+    name: str = setting("", "its column of names, for whoever reads the tables; empty: none")
+    category: str = setting("", "its column of categories, for rules about them; empty: none")
+
+    @model_validator(mode="after")
+    def _fits(self) -> ItemsConfig:
+        # of the whole section, whose error does not show what came: an address may hold a secret
+        if "://" in self.source:
+            raise ValueError("source: expected a local file or glob; got an address: bring the file here")
+        wrong = []
+        if self.source and not self.source.strip():
+            wrong.append(
+                "source: expected a file or glob, as in items.csv; got blanks; leave it empty for none"
+            )
+        if self.source and not (self.name or self.category):
+            wrong.append("name: expected a column here or in category; without either, the file says nothing")
+        if not self.source and (self.name or self.category):
+            wrong.append("source: expected the file that has the named columns; got none")
+        named = [one for one in (self.id, self.name, self.category) if one]
+        if len(set(named)) < len(named):
+            wrong.append(
+                f"id: expected columns of their own for id, name and category; got {', '.join(named)}"
+            )
+        refuse(wrong)
+        return self
+
+
 class SessionsConfig(Section):
     """What a session is."""
 

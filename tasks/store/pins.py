@@ -21,7 +21,7 @@ from tasks.store import delta, parquet
 from tasks.store.delta import Staged
 from tasks.store.store import Store
 
-WRITERS = {"events": "ingest", "sessions": "sessionize"}
+WRITERS = {"events": "ingest", "items": "ingest", "sessions": "sessionize"}
 
 
 @dataclass(frozen=True)
@@ -112,11 +112,13 @@ class Reads:
     """All that the stages after sessionize read from the warehouse.
 
     derived   a folder with what sessionize has worked out of them once, the attempt's own; None for a look
+    items     what the night knows of items: one day, its own; None where [items] names no file
     """
 
     events: Days
     sessions: Days
     derived: Path | None = None
+    items: Days | None = None
 
     @property
     def store(self) -> Store:
@@ -125,7 +127,9 @@ class Reads:
 
     def by_table(self) -> dict[str, Mapping[date, Pin]]:
         """What a publication keeps: table → day → pin."""
-        return {days.table: days.pins for days in (self.events, self.sessions)}
+        return {
+            days.table: days.pins for days in (self.events, self.sessions, self.items) if days is not None
+        }
 
 
 def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> Pin:
@@ -150,7 +154,8 @@ def newest(cfg: Config, store: Store, night: date) -> Reads:
     """Whatever lies in the tables now for this night's days: for a look at them, never for a night itself."""
     days = window(cfg, night)
     events = _present(store, "events", [*lead_in(cfg, night), *days])
-    return Reads(events, _present(store, "sessions", days))
+    items = _present(store, "items", [night])
+    return Reads(events, _present(store, "sessions", days), items=items if items.pins else None)
 
 
 def _present(store: Store, table: str, days: Sequence[date]) -> Days:

@@ -54,6 +54,11 @@ TABLES: dict[str, Table] = {
         partition="night",
         order=("source_file", "line"),
     ),
+    "items": Table(
+        {"item_id": ITEM, "name": TEXT, "category": TEXT, "night": DAY},
+        partition="night",
+        order=("item_id",),
+    ),
     "sessions": Table(
         {
             "session_id": TEXT,

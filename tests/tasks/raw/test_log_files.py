@@ -81,7 +81,7 @@ def test_a_piece_of_csv_is_bounded_in_bytes_and_loses_no_record(
     head = delimited.header(path)
     assert head is not None
     monkeypatch.setattr(delimited, "CHUNK_BYTES", 900)
-    pieces = list(delimited.chunks(path, head, [*names, ""]))
+    pieces = list(delimited.chunks(path, head, {name: name for name in names} | {"session_id": ""}))
     assert [len(table) for table, _ in pieces] == [3, 3, 3, 1]
     assert [lines for _, lines in pieces] == [3, 3, 3, 1]
     users = [user for table, _ in pieces for user in table["user_id"].to_pylist()]
