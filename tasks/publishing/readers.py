@@ -2,7 +2,9 @@
 
 Both are made beside and take their name in one step: a reader sees the whole old night or the whole new one.
 `latest` is a link to a folder of hard links, since several files cannot be replaced at once but one link can.
-Running again heals what a crash left: everything here is derived from the publications.
+Running again heals what a crash left: everything here is derived from the publications. What is made beside
+has the version of the publications in its name, and who shows a newer version removes what is older first: a
+refresh that slept finds nothing to rename when it wakes, and never shows an older night again.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from tasks.store.store import Store
 log = logging.getLogger(__name__)
 
 REFRESH_TRIES = 20
+BESIDE = (f".{DATABASE}", ".latest")  # what the names of what is made beside begin with
 ANY_COLUMNS = "hive_partitioning = false, union_by_name = true"  # rows of older versions of ours have fewer
 PRUNED = "hive_partitioning = true, hive_types = {'night': date}"  # a night is found by its path alone
 
@@ -49,7 +52,7 @@ def refresh(cfg: Config, store: Store) -> Served:
     missing or damaged, or the place cannot be written, as on a full disk; readers have then what they had.
     """
     try:
-        for pattern in (f".{DATABASE}-*", ".latest-*", "published/.*"):
+        for pattern in (*(f"{name}-*" for name in BESIDE), "published/.*"):
             _remove_dead(store.local.glob(pattern))
         return _refreshed(cfg, store)
     except OSError as error:
@@ -89,9 +92,9 @@ def _refreshed(cfg: Config, store: Store) -> Served:
         published = publications.read(store)
         if said := wholeness.lost(store, published, remembered):
             raise WarehouseError(said)
-        if published.rows:
-            _show(cfg, store, published)
-        if delta.version(store, TABLE) == published.version:  # else a newer night must not be hidden by ours
+        if published.rows and not _showed(cfg, store, published):
+            continue
+        if _is_newest(store, published):  # else a newer night must not be hidden by ours
             return _served(published)
     raise WarehouseError(
         f"{store.local}: publications kept coming during {REFRESH_TRIES} refreshes; run it again"
@@ -105,15 +108,37 @@ def _served(published: Publications) -> Served:
     return Served(shown.night, shown.attempt, shown.sequence, nights)
 
 
+def _is_newest(store: Store, published: Publications) -> bool:
+    return delta.version(store, TABLE) == published.version
+
+
+def _showed(cfg: Config, store: Store, published: Publications) -> bool:
+    """False where a newer version has come: whatever went wrong is its doing, or will be met again."""
+    try:
+        _show(cfg, store, published)
+    except (OSError, WarehouseError):
+        if _is_newest(store, published):
+            raise
+        return False
+    return True
+
+
 def _show(cfg: Config, store: Store, published: Publications) -> None:
-    """Make all beside first, so that a full disk is met before readers are moved; then rename."""
+    """Make all beside first, so that a full disk is met before readers are moved; then rename.
+
+    Raises OSError where a newer version came before that, also one that has removed what was made here.
+    """
     history, shown = _history(store, published), published.shown
-    database, link = (store.local / f"{name}-{uuid.uuid4().hex}" for name in (f".{DATABASE}", ".latest"))
+    mark = f"{published.version}-{uuid.uuid4().hex}"
+    database, link = (store.local / f"{name}-{mark}" for name in BESIDE)
     try:
         _build(cfg, store, database, published, history)
         _ask(cfg, store, database, published, history)
         if shown is not None:
             _link_night(store, shown, link)
+        _remove_older(store, published)
+        if not _is_newest(store, published):  # looked at only now: who comes later finds our files to remove
+            raise OSError("a newer publication has come")
         (store.local / f"{DATABASE}.wal").unlink(missing_ok=True)  # of one who opened it for writing and died
         durable.replace(database, store.local / DATABASE)
         if shown is not None:
@@ -121,6 +146,14 @@ def _show(cfg: Config, store: Store, published: Publications) -> None:
     finally:
         for path in (database, database.with_name(f"{database.name}.wal"), link):
             path.unlink(missing_ok=True)
+
+
+def _remove_older(store: Store, published: Publications) -> None:
+    """What refreshes of older versions have made beside, and must not show any more."""
+    for name in BESIDE:
+        for path in store.local.glob(f"{name}-*-*"):
+            if int(path.name.removeprefix(f"{name}-").partition("-")[0]) < (published.version or 0):
+                path.unlink(missing_ok=True)
 
 
 def _history(store: Store, published: Publications) -> list[Publication]:

@@ -17,7 +17,7 @@ import pytest
 from tasks.errors import WarehouseError
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config
-from tasks.store import delta
+from tasks.store import delta, durable
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -122,6 +122,29 @@ def test_a_publication_during_a_refresh_is_shown_by_that_refresh(
     monkeypatch.setattr(readers, "_build", publish_meanwhile)
     assert readers.refresh(cfg, Store.of(cfg)).night == SATURDAY
     assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
+
+
+@pytest.mark.parametrize("slept_before", ["serve.duckdb", "latest"])
+def test_a_refresh_that_slept_over_a_newer_one_never_shows_the_older_night_again(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch, slept_before: str
+) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    readers.refresh(cfg, Store.of(cfg))
+    replace, asleep, seen = durable.replace, [slept_before], []  # type: ignore[var-annotated]
+
+    def replaced(new: Path, old: Path) -> None:
+        if asleep == [old.name]:
+            asleep.clear()
+            driver.publish_night(cfg, SATURDAY, users=5)
+            readers.refresh(cfg, Store.of(cfg))
+        replace(new, old)
+        seen.append(driver.whole_night(cfg))
+
+    monkeypatch.setattr(durable, "replace", replaced)
+    assert readers.refresh(cfg, Store.of(cfg)).night == SATURDAY
+    since = seen.index([*SATURDAY_SEEN, *SATURDAY_SEEN])
+    assert {tuple(told) for told in seen[since:]} == {(*SATURDAY_SEEN, *SATURDAY_SEEN)}
+    assert not list(cfg.root.glob(".*"))
 
 
 @pytest.mark.parametrize("folder", ["it's ours", "50% of [it]", "läden=x"])
