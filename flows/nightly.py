@@ -11,7 +11,7 @@ from flows.runs.naming import NIGHT, night_of, nightly_name, tag
 from flows.runs.outcomes import completed, failed
 from tasks.errors import PipelineError
 from tasks.models import choosing
-from tasks.stages import stages
+from tasks.stages import ladder, stages
 from tasks.stages.tonight import Tonight, begin
 from tasks.store.pins import Reads
 
@@ -51,7 +51,7 @@ def run_night(
     config: str, night: str | None, overrides: dict[str, Any] | None, promote: bool, move_latest: bool | None
 ) -> dict[str, Any]:
     """One night, and a record of how it ended."""
-    with begin(config, night, overrides) as tonight:
+    with begin(config, night, overrides) as tonight, ladder.caught(tonight, move_latest):
         return _stages(tonight, promote, move_latest)
 
 

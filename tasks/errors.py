@@ -1,19 +1,32 @@
-"""What can go wrong in a night: of each kind the exit code, and what to do next, stand on its class.
+"""What can go wrong in a night: of each kind the exit code, what to do next, and its rung stand on its class.
 
-Each message says what was expected, what came, and what to do next. A run's last words, and the table of
-docs/runbook.md, take `remedy` from here.
+Each message says what was expected, what came, and what to do next. A run's last words, and the tables of
+docs/runbook.md, take `remedy` and `rung` from here.
 """
 
 from traceback import clear_frames
+from typing import ClassVar, Literal
 
+Rung = Literal["weights_kept", "carried_forward", "nothing moved"]
 CRASHED = "run the night again: it finishes what is missing, and readers never saw half a night"
 
 
 class PipelineError(Exception):
-    """Anything a night refuses; `exit_code` is what the command line ends with, `remedy` what to do next."""
+    """Anything a night refuses.
+
+    exit_code   what the command line ends with
+    remedy      what to do next
+    rung        how far down the ladder such a night comes, where something was published before: what is
+                published for it all the same, or that nothing moves
+    published   the state of what this run has published all the same; empty for nothing
+    readers     what readers are shown then, in words
+    """
 
     exit_code = 1
     remedy = "do what the message says"
+    rung: ClassVar[Rung] = "nothing moved"
+    published: str = ""
+    readers: str = ""
 
 
 class ConfigurationError(PipelineError):
@@ -35,6 +48,7 @@ class SourceError(PipelineError):
 
     exit_code = 4
     remedy = "bring the logs to where [events] looks for them, or correct [events]"
+    rung = "carried_forward"
 
 
 class EmptyNightError(PipelineError):
@@ -42,6 +56,7 @@ class EmptyNightError(PipelineError):
 
     exit_code = 5
     remedy = "check that the day's logs have arrived and are complete"
+    rung = "carried_forward"
 
 
 class RegistryError(PipelineError):
@@ -63,6 +78,7 @@ class AuditError(PipelineError):
 
     exit_code = 8
     remedy = "look at the rows that the check names; the staged tables broke a rule"
+    rung = "carried_forward"
 
 
 class FencedError(PipelineError):
@@ -80,6 +96,7 @@ class ModelFailure(PipelineError):
 
     exit_code = 10
     remedy = "look at the training log; change [training] or [models]"
+    rung = "weights_kept"
 
 
 class StaleError(PipelineError):

@@ -34,7 +34,9 @@ def all_completed(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def failed(night: str, error: PipelineError) -> Any:
-    """The error in a state whose message says all there is to say."""
+    """The error in a state whose message says all there is to say, tagged with what was published."""
+    if error.published:
+        tag(error.published.replace("_", "-"))
     return _ended_with(error, f"night {night} failed. {error}")
 
 
@@ -44,11 +46,11 @@ def unpublished(night: str, error: PipelineError) -> Any:
     return _ended_with(error, said)
 
 
-def failure(said: str, error: str) -> str:
-    """What broke, that nothing was harmed, and what to do next, which `error`, a class's name, decides."""
-    after = f"The publications before it are untouched. Next: {remedy(error)}."
+def failure(said: str, error: str, readers: str = "") -> str:
+    """What broke, what readers see then, and what to do next, which `error`, a class's name, decides."""
+    after = f"{readers or 'The publications before it are untouched'}. Next: {remedy(error)}."
     return f"{said[0].upper()}{said[1:]}\n{after}"
 
 
 def _ended_with(error: PipelineError, said: str) -> Any:
-    return Failed(data=error, message=failure(said, type(error).__name__))
+    return Failed(data=error, message=failure(said, type(error).__name__, error.readers))

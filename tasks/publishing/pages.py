@@ -42,6 +42,17 @@ def page(
     return "\n\n".join(parts) + "\n"
 
 
+def carried_page(night: date, shown: date, reason: str, remedy: str) -> str:
+    """The page of a night that made no tables: what readers see instead, and why; markdown."""
+    parts = [
+        f"# Night {night}: carried forward from {shown}",
+        f"There are no tables of {night}. Readers see those of {shown} on, marked stale.",
+        f"```\n{reason}\n```",
+        f"Next: {remedy}.",
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
 def flat(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
     """One level instead of two: {"train": {"items": 9}} is {"train.items": 9.0}."""
     return {

@@ -73,6 +73,7 @@ class Publication(Facts):
     content_digest   sha256 over the tables' digests
     moves_latest     whether serve.duckdb and the latest files show this night from then on
     published_at     UTC without a zone
+    carried_from     the night whose tables these are, where this one could make none; else None
     """
 
     sequence: int
@@ -80,6 +81,7 @@ class Publication(Facts):
     content_digest: str
     moves_latest: bool
     published_at: datetime
+    carried_from: date | None = None
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> Publication:
@@ -99,6 +101,11 @@ class Publication(Facts):
     def files(self, store: Store) -> dict[str, list[str]]:
         """Table name → addresses of the files that the publication pins."""
         return {name: [store.at(file) for file in pin.files] for name, pin in self.tables.items()}
+
+    @property
+    def data_night(self) -> date:
+        """The night whose tables these are."""
+        return self.carried_from or self.night
 
     @property
     def rows(self) -> dict[str, int]:
@@ -157,7 +164,13 @@ JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column
     "sources": (_sources, _sources_text),
     "code": (_object, _text),
 }
-LATER = ("reads", "model", "sources", "code")  # columns that rows of older versions do not have
+LATER = (
+    "reads",
+    "model",
+    "sources",
+    "code",
+    "carried_from",
+)  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 
 
@@ -173,8 +186,17 @@ class Publications:
 
     @cached_property
     def nights(self) -> dict[date, Publication]:
-        """Each night's newest publication."""
-        return {one.night: one for one in self.rows}
+        """Each night's newest publication; what was carried forward to a night is none of its own."""
+        return {one.night: one for one in self.rows if one.carried_from is None}
+
+    @cached_property
+    def carried(self) -> dict[date, Publication]:
+        """Of the nights that have no tables of their own, the newest that was carried forward to each."""
+        return {
+            one.night: one
+            for one in self.rows
+            if one.carried_from is not None and one.night not in self.nights
+        }
 
     @property
     def shown(self) -> Publication | None:
@@ -193,16 +215,24 @@ class Publications:
         return frozenset(store.at(file) for pin in chain(written, read) for file in pin.files)
 
     def newest_of(self, night: date) -> Publication | None:
-        """The last publication of a night."""
+        """The last publication of a night with tables of its own."""
         return self.nights.get(night)
+
+    def origin(self, one: Publication) -> Publication:
+        """The publication whose tables this one shows on; itself unless it was carried forward."""
+        if one.carried_from is None:
+            return one
+        before = (row for row in reversed(self.rows) if row.sequence < one.sequence)
+        made = (row for row in before if row.night == one.carried_from and row.carried_from is None)
+        return next((row for row in made if row.content_digest == one.content_digest), one)
 
     def moves_readers(self, night: date) -> bool:
         """Would this night's publication show itself to readers of the latest one?
 
         Not where it backfills an older night, unless readers are shown that night already.
         """
-        later = any(one.night > night for one in self.rows)
-        return not later or (self.shown is not None and self.shown.night == night)
+        later = any(one > night for one in self.nights)
+        return not later or (self.shown is not None and self.shown.data_night == night)
 
     def why_champion_stays(self, night: date) -> str | None:
         """Why a run of this night leaves the alias of the champion where it is; None when it moves it.
@@ -210,12 +240,12 @@ class Publications:
         Readers and alias move together: a night that readers were taken back from moves it only once it is
         published anew.
         """
-        later = max((one.night for one in self.rows if one.night > night), default=None)
+        later = max((one for one in self.nights if one > night), default=None)
         if later is not None:
             return f"{later} is published already"
         newest, shown = self.newest_of(night), self.shown
-        if newest is not None and shown is not None and shown.sequence > newest.sequence:
-            return f"readers were taken back from this night to {shown.night}"
+        if newest is not None and shown is not None and self.origin(shown).sequence > newest.sequence:
+            return f"readers were taken back from this night to {shown.data_night}"
         return None
 
 

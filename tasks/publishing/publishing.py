@@ -136,7 +136,7 @@ def _append(
             moves_latest=past.moves_readers(night) if move_latest is None else move_latest,
         )
         try:
-            _append_row(store, placed, run_id, more_fences)
+            append_row(store, placed, run_id, more_fences)
             return Published(placed, is_new=True)
         except FencedError:
             check_not_overtaken(store, night, attempt)  # else another night took our sequence number
@@ -149,7 +149,11 @@ def _fence(night: date) -> str:
     return f"night={night}"
 
 
-def _append_row(store: Store, one: Publication, run_id: str, fences: Sequence[str] = ()) -> None:
+def append_row(store: Store, one: Publication, run_id: str, fences: Sequence[str] = ()) -> None:
+    """Commit one row, which is the instant it counts, under the fences of its night and of its number.
+
+    Raises FencedError when a run that started later has written the night, or the number is taken.
+    """
     row, types = one.as_row(), tables.table(TABLE).columns
     rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
     staged = delta.stage(store, TABLE, rows, {}, run_id)

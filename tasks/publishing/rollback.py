@@ -45,7 +45,7 @@ def rollback(cfg: Config, night: date) -> RolledBack:
     published = wholeness.read(store)
     goal = published.newest_of(night)
     if goal is None:
-        raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
+        raise _not_published(night, published)
     _check_files(store, goal)
     _check_model(cfg, goal, published)
     registry.set_champion(cfg, goal.model_version)
@@ -56,6 +56,17 @@ def rollback(cfg: Config, night: date) -> RolledBack:
     )  # a night that ran meanwhile may have moved it before the row
     readers.refresh(cfg, store)
     return RolledBack(night, shown.is_new, shown.publication.sequence, goal.model_version)
+
+
+def _not_published(night: date, published: Publications) -> NightError:
+    carried = published.carried.get(night)
+    if carried is None:
+        return NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
+    return NightError(
+        f"night {night}: expected a night with tables of its own; {night} was carried forward from "
+        f"{carried.data_night}; to go back to what readers saw then, `rnnrec rollback --night "
+        f"{carried.data_night}`"
+    )
 
 
 def _check_files(store: Store, goal: Publication) -> None:

@@ -146,6 +146,7 @@ TABLES: dict[str, Table] = {
             "model": TEXT,
             "sources": TEXT,
             "code": TEXT,
+            "carried_from": DAY,
         },
         partition=None,
         order=("sequence",),

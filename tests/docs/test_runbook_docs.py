@@ -6,7 +6,7 @@ import ast
 import re
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow as pa
 import pytest
@@ -62,6 +62,14 @@ def test_what_to_do_begins_with_the_remedy_that_stands_on_the_class() -> None:
     table = rows(RUNBOOK, "| code | error | cause | what is kept | what to do |")
     said = {row[1]: row[4] for row in table}
     assert [kind.__name__ for kind in kinds() if not said[kind.__name__].startswith(kind.remedy)] == []
+
+
+def test_the_rung_of_each_error_is_the_one_that_stands_on_its_class() -> None:
+    assert [tuple(row) for row in rows(RUNBOOK, "| code | error | rung |")] == [
+        (str(kind.exit_code), kind.__name__, kind.rung)
+        for kind in sorted(kinds(), key=lambda kind: kind.exit_code)
+    ]
+    assert {kind.rung for kind in kinds()} == set(get_args(errors.Rung))
 
 
 def test_every_error_has_a_code_a_meaning_and_a_remedy_of_its_own() -> None:

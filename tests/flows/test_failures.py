@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from datetime import date
 from typing import Any
 
+import duckdb
 import pytest
 
 from flows.cli import main
+from tasks.errors import PipelineError
 
 Break = Callable[[Any], list[str]]
 
@@ -90,25 +93,48 @@ def published(place: Any) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in [*kept, *log]}
 
 
+def files(place: Any) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (place.root / "latest").resolve().iterdir()}
+
+
+def states(place: Any) -> list[tuple[str, str, str]]:
+    """(night, state, night whose tables they are) of each publication, as readers open them."""
+    with duckdb.connect(str(place.root / "serve.duckdb"), read_only=True) as con:
+        found = con.sql(
+            "select night::varchar, state, coalesce(carried_from, night)::varchar from publications "
+            "order by sequence"
+        )
+        return found.fetchall()
+
+
 @pytest.mark.parametrize("break_it", CASES, ids=lambda case: case.__name__)
 def test_a_night_that_cannot_run_says_why_and_leaves_yesterday_alone(
     break_it: Break, after_first: Any, yesterday: dict[str, bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     code, words = CASES[break_it]
+    before = files(after_first)
     arguments = ["nightly", "--config", after_first.config, "--night", "2026-03-04", *break_it(after_first)]
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     said = capsys.readouterr().err
     assert ended.value.code == code, said
     assert words in said
-    assert published(after_first) == yesterday
+    assert files(after_first) == before
+    [error] = [one for one in PipelineError.__subclasses__() if one.exit_code == code]
+    if error.rung == "nothing moved":
+        assert published(after_first) == yesterday
+    else:
+        assert states(after_first)[1:] == [("2026-03-04", "carried_forward", "2026-03-03")]
+        assert "Readers see 2026-03-03 on, marked stale (carried_forward)" in said
 
 
-def test_a_broken_audit_publishes_nothing(
-    after_first: Any, yesterday: dict[str, bytes], monkeypatch: pytest.MonkeyPatch, capsys: Any
+def test_a_broken_audit_shows_on_what_readers_see_and_crowns_nobody(
+    after_first: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from tasks.models import scoring
+    from tasks.models import registry, scoring
+    from tasks.settings.config import load_config
 
+    before = files(after_first)
     real = scoring.stage_tables
 
     def without_fallback(cfg: Any, *rest: Any) -> Any:
@@ -120,7 +146,56 @@ def test_a_broken_audit_publishes_nothing(
         main(["nightly", "--config", after_first.config, "--night", "2026-03-04"])
     assert ended.value.code == 8
     assert "row_counts" in capsys.readouterr().err
-    assert published(after_first) == yesterday
+    assert files(after_first) == before
+    assert states(after_first)[1:] == [("2026-03-04", "carried_forward", "2026-03-03")]
+    assert registry.by_alias(load_config(after_first.config), registry.CHAMPION).number == 1  # type: ignore[union-attr]
+
+
+def test_a_first_night_that_fails_moves_nothing(fresh: Any, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["nightly", "--config", fresh.config, "--night", "2026-03-04", *missing_source(fresh)])
+    assert ended.value.code == 4
+    assert "marked stale" not in capsys.readouterr().err
+    assert not (fresh.root / "tables" / "publications").exists()
+
+
+def test_a_night_that_failed_and_is_run_again_with_its_logs_is_fresh(
+    after_first: Any, run_night: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.errors import EmptyNightError
+    from tasks.raw import ingestion
+
+    def empty(*_: Any) -> None:
+        raise EmptyNightError("no event of 2026-03-04")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ingestion, "ingest", empty)
+        with pytest.raises(EmptyNightError):
+            run_night(after_first, date(2026, 3, 4))
+    assert run_night(after_first, date(2026, 3, 4))["published"]
+    told = states(after_first)
+    assert told[1] == ("2026-03-04", "carried_forward", "2026-03-03")
+    assert told[2][::2] == ("2026-03-04", "2026-03-04")
+    with duckdb.connect(str(after_first.root / "serve.duckdb"), read_only=True) as con:
+        nights = con.sql("select distinct night::varchar from user_recommendations_history order by 1")
+        assert nights.fetchall() == [("2026-03-03",), ("2026-03-04",)]
+
+
+def test_a_run_that_is_stopped_moves_nothing(
+    after_first: Any, run_night: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tasks.raw import ingestion
+    from tasks.running.stopping import Stopped
+
+    before = published(after_first)
+
+    def stopped(*_: Any) -> None:
+        raise Stopped("asked to end")
+
+    monkeypatch.setattr(ingestion, "ingest", stopped)
+    with pytest.raises(BaseException, match="asked to end"):
+        run_night(after_first, date(2026, 3, 4))
+    assert published(after_first) == before
 
 
 def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, capsys: Any) -> None:

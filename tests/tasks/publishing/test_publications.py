@@ -41,8 +41,9 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "model": '{"files": {"weights.safetensors": "5ha"}, "name": "rnnrec", "run_id": "r", "version": 3}',
     "sources": '{"logs/a.ndjson": {"bytes": 120, "lines": 3, "sha256": "f0"}}',
     "code": '{"version": "0.1.0", "commit": null, "model_library": "c0de"}',
+    "carried_from": None,
 }
-LATER = ("reads", "model", "sources", "code")
+LATER = ("reads", "model", "sources", "code", "carried_from")
 
 
 def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
@@ -120,6 +121,7 @@ json_values = st.recursive(
         content_digest=texts,
         moves_latest=st.booleans(),
         published_at=times,
+        carried_from=st.none() | days,
     )
 )
 def test_a_publication_comes_back_from_the_table_as_it_was_written(one: Publication) -> None:

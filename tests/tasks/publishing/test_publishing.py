@@ -144,7 +144,7 @@ def test_of_two_runs_of_a_night_the_one_that_started_first_is_fenced(cfg: Config
 
 def before_the_row(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) -> None:
     """Once, something happens between a run's look at the publications and its row."""
-    append_row, happened = publishing._append_row, []
+    append_row, happened = publishing.append_row, []
 
     def work_first(*given: Any) -> None:
         if not happened:
@@ -152,7 +152,7 @@ def before_the_row(monkeypatch: pytest.MonkeyPatch, work: Callable[[], object]) 
             work()
         append_row(*given)
 
-    monkeypatch.setattr(publishing, "_append_row", work_first)
+    monkeypatch.setattr(publishing, "append_row", work_first)
 
 
 def test_a_run_that_is_overtaken_between_its_tables_and_its_row_is_fenced(
@@ -203,7 +203,7 @@ def test_a_publication_between_the_look_and_the_fence_is_replaced_by_the_newer_r
             late.append(args)
             newest = publications.read(Store.of(cfg)).rows[-1]
             half = replace(newest, content_digest="half", attempt=3, sequence=2)
-            publishing._append_row(Store.of(cfg), half, "run3")
+            publishing.append_row(Store.of(cfg), half, "run3")
         return same
 
     monkeypatch.setattr(publishing, "_says_the_same", after_another_publication)
