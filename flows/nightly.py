@@ -66,12 +66,13 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     model = stages.refit(tonight, reads, challenger, verdict)
     registered = stages.register(tonight, reads, model, verdict, champion, ingested.data_digest)
     chosen = choosing.choose(tonight.night, verdict, registered, champion)
-    staged = stages.score(tonight, reads, chosen)
+    realized = stages.realize(tonight, reads)
+    staged = [*stages.score(tonight, reads, chosen), realized.staged]
     warnings = stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen)
-    published = stages.publish(tonight, reads, chosen, staged, warnings, ingested, move_latest)
+    published = stages.publish(tonight, reads, chosen, staged, realized, warnings, ingested, move_latest)
     if promote:
         stages.confirm(tonight, chosen)
     stages.serve(tonight)
-    return stages.report(tonight, chosen, warnings, published)
+    return stages.report(tonight, chosen, realized, warnings, published)

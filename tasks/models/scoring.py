@@ -43,7 +43,7 @@ def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
 def stage_tables(
     cfg: Config, night: date, reads: Reads, run_id: str, model: Path, model_version: int, verdict: Verdict
 ) -> list[delta.Staged]:
-    """Stage tonight's four output tables with the model in a folder; returns what was written where."""
+    """Stage tonight's tables of the model in a folder, and the verdict; returns what was written where."""
     from rnnrec_model.ranking.answers import load_answering
     from rnnrec_model.saving import load
 

@@ -30,7 +30,7 @@ PREFIX = "audit_"
 SHOWN_ROWS = 3
 MIN_SHARE = 0.5  # of the users or items of the publication before
 COMPARED_DAYS = 7  # an older publication says little; and a shop that shrank is not locked out for ever
-MAY_BE_EMPTY = {"evaluations"}
+MAY_BE_EMPTY = {"evaluations", "realized_quality"}
 RANKED = ("user_recommendations", "item_recommendations")  # k rows for each that is asked for
 
 Severity = Literal["refuse", "warn"]

@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from tasks.models.judging import Verdict
+from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
 
 SHOWN = ("recall_at_20", "mrr_at_20", "ndcg_at_20")
@@ -22,6 +23,7 @@ def page(
     durations: Mapping[str, float],
     tables: Mapping[str, int],
     warnings: Sequence[str] = (),
+    realized: Realized | None = None,
 ) -> str:
     """The markdown page of a night; it depends on its arguments alone."""
     head = "A new champion" if verdict.crowned else "The champion stays"
@@ -31,6 +33,7 @@ def page(
         "## Who won",
         f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, all items ranked.",
         _markdown(*verdict_table(cfg, verdict)),
+        *_realized(realized),
         *(["## Warnings", "\n".join(f"- {one}" for one in warnings)] if warnings else []),
         "## What came in",
         _markdown(("stage", "what", "count"), _counted(counts)),
@@ -77,6 +80,19 @@ def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[
     return ("model", *known), rows
 
 
+def _realized(realized: Realized | None) -> tuple[str, ...]:
+    """What the lists that readers had were worth, beside popularity's; nothing before there were any."""
+    if realized is None or not realized.measures:
+        return ()
+    rows = [
+        (name.replace(".", " "), f"{value:.4f}", f"{n:,}")
+        for name, (value, n) in realized.measures.items()
+        if name.endswith((f"_at_{realized.k}", "share_with_list"))
+    ]
+    heading = "## What readers were shown on the day"
+    return heading, f"{realized.sentence}.", _markdown(("what", "value", "of"), rows)
+
+
 def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
     return [
         (stage, name.replace("_", " "), f"{value:,}")
@@ -100,6 +116,7 @@ def summary(
     content_digest: str,
     tables: Mapping[str, int],
     seconds: float,
+    realized: Realized,
 ) -> dict[str, Any]:
     """What a run returns: plain values, and a sentence for people."""
     rows = sum(tables.values())
@@ -109,6 +126,8 @@ def summary(
     sentence = (
         f"Night {night}: {what} ({who}) in {seconds:.0f} s; content {content_digest[:12]}; {verdict.reason}."
     )
+    if realized.sentence:
+        sentence += f" {realized.sentence}."
     return {
         "night": night.isoformat(),
         "published": published,
@@ -118,6 +137,7 @@ def summary(
         "metrics": verdict.metrics,
         "content_digest": content_digest,
         "tables": dict(tables),
+        "realized": {name: value for name, (value, _) in realized.measures.items()},
         "seconds": round(seconds, 3),
         "sentence": sentence,
     }

@@ -20,6 +20,7 @@ from prefect.client.schemas.objects import State, TaskRun
 from tasks.errors import RegistryError
 from tasks.models.choosing import Candidate
 from tasks.publishing import publishing
+from tasks.publishing.realized import Realized
 from tasks.running import logs, stopping
 from tasks.stages.tonight import Ended, Tonight
 
@@ -37,6 +38,7 @@ NUMBERS: dict[type, Callable[[Any], dict[str, int]]] = {  # of results that do n
         "attempt": found.publication.attempt,
         "sequence": found.publication.sequence,
     },
+    Realized: lambda found: found.counts,
     Candidate: lambda found: {found.role: found.version.number},
 }
 

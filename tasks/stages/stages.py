@@ -15,8 +15,9 @@ from tasks.models import choosing, judging, registry, scoring, training
 from tasks.models.choosing import Candidate, Chosen
 from tasks.models.judging import Verdict
 from tasks.models.training import TrainedModel
-from tasks.publishing import audits, crowning, pages, publications, publishing, readers
+from tasks.publishing import audits, crowning, pages, publications, publishing, readers, realized
 from tasks.publishing.publishing import Published
+from tasks.publishing.realized import Realized
 from tasks.raw import ingestion
 from tasks.running import checkout
 from tasks.sessions import cutting
@@ -104,6 +105,12 @@ def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen) -> list[delta.Sta
     )
 
 
+@stage("realize")
+def realize(tonight: Tonight, reads: pins.Reads) -> Realized:
+    """Score what readers were shown on the night's day by what visitors did then."""
+    return realized.realize(tonight.cfg, tonight.night, reads, tonight.run_id)
+
+
 @stage("audit")
 def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> tuple[str, ...]:
     """Returns the rules that are broken and only warn, in words."""
@@ -129,6 +136,7 @@ def publish(
     reads: pins.Reads,
     chosen: Chosen,
     staged: list[delta.Staged],
+    realized: Realized,
     warnings: Sequence[str],
     ingested: ingestion.Ingested,
     move_latest: bool | None,
@@ -147,7 +155,7 @@ def publish(
         started_at=publications.naive(tonight.started_at),
         durations=tonight.diary.durations,
         verdict=chosen.verdict.as_dict(),
-        report=_page(tonight, chosen, warnings, {one.table: one.rows for one in staged}),
+        report=_page(tonight, chosen, realized, warnings, {one.table: one.rows for one in staged}),
     )
     return publishing.publish(tonight.store, staged, facts, tonight.run_id, move_latest)
 
@@ -166,10 +174,12 @@ def serve(tonight: Tonight) -> None:
 
 
 @stage("report", retries=1, overtakable=False)
-def report(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], published: Published) -> dict[str, Any]:
+def report(
+    tonight: Tonight, chosen: Chosen, realized: Realized, warnings: Sequence[str], published: Published
+) -> dict[str, Any]:
     """Keep the page where people look, tidy up, and say in one sentence what happened."""
     verdict, publication, durations = chosen.verdict, published.publication, tonight.diary.durations
-    page = _page(tonight, chosen, warnings, publication.rows)
+    page = _page(tonight, chosen, realized, warnings, publication.rows)
     columns, rows = pages.verdict_table(tonight.cfg, verdict)
     create_markdown_artifact(page, key="nightly-report", description=f"Night {tonight.night}")
     create_table_artifact(
@@ -180,7 +190,8 @@ def report(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], published:
     numbers = pages.numbers(durations, {**tonight.diary.counts, "tables": publication.rows})
     registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
     if published.is_new:
-        registry.log_nights(tonight.cfg, tonight.night, numbers | pages.flat(verdict.metrics))
+        points = numbers | pages.flat(verdict.metrics) | realized.numbers
+        registry.log_nights(tonight.cfg, tonight.night, points)
     shutil.rmtree(tonight.work, ignore_errors=True)
     return pages.summary(
         tonight.night,
@@ -190,10 +201,17 @@ def report(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], published:
         content_digest=publication.content_digest,
         tables=publication.rows,
         seconds=sum(durations.values()),
+        realized=realized,
     )
 
 
-def _page(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], tables: Mapping[str, int]) -> str:
+def _page(
+    tonight: Tonight,
+    chosen: Chosen,
+    realized: Realized,
+    warnings: Sequence[str],
+    tables: Mapping[str, int],
+) -> str:
     counts = tonight.diary.counts
     return pages.page(
         tonight.cfg,
@@ -204,4 +222,5 @@ def _page(tonight: Tonight, chosen: Chosen, warnings: Sequence[str], tables: Map
         durations=tonight.diary.durations,
         tables=tables,
         warnings=warnings,
+        realized=realized,
     )

@@ -108,6 +108,23 @@ TABLES: dict[str, Table] = {
         partition="night",
         order=("model", "metric", "slice"),
     ),
+    "realized_quality": Table(
+        {
+            "shown_sequence": COUNT,
+            "shown_night": DAY,
+            "shown_state": TEXT,
+            "model_version": RANK,
+            "lists_of": TEXT,
+            "list": TEXT,
+            "part": TEXT,
+            "metric": TEXT,
+            "value": REAL,
+            "n": COUNT,
+            "night": DAY,
+        },
+        partition="night",
+        order=("lists_of", "list", "part", "metric"),
+    ),
     "noise": Table(
         {
             "recipe": TEXT,
@@ -154,7 +171,7 @@ TABLES: dict[str, Table] = {
     ),
 }
 
-OUTPUTS = ("user_recommendations", "item_recommendations", "popular_items", "evaluations")
+OUTPUTS = ("user_recommendations", "item_recommendations", "popular_items", "evaluations", "realized_quality")
 
 
 def table(name: str) -> Table:

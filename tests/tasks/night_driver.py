@@ -53,7 +53,7 @@ def facts(cfg: Config, night: date, attempt: int, **others: Any) -> publications
 
 
 def output_rows(users: int, items: int = 6) -> dict[str, pa.Table]:
-    """The four output tables: K rows for each user and item, the items in a circle."""
+    """The output tables: K rows for each user and item, the items in a circle."""
     return {
         "user_recommendations": _lists("user_id", [f"u{n:03d}" for n in range(users)], "item_id", items),
         "item_recommendations": _lists("item_id", [f"i{n}" for n in range(items)], "next_item_id", items),
@@ -66,6 +66,20 @@ def output_rows(users: int, items: int = 6) -> dict[str, pa.Table]:
         ),
         "evaluations": pa.table(
             {"model": ["gru"], "metric": ["mrr_at_20"], "slice": ["all"], "value": [0.25], "predictions": [8]}
+        ),
+        "realized_quality": pa.table(
+            {
+                "shown_sequence": [1],
+                "shown_night": [date(2026, 1, 1)],
+                "shown_state": ["fresh"],
+                "model_version": pa.array([1], pa.int32()),
+                "lists_of": ["users"],
+                "list": ["published"],
+                "part": ["all"],
+                "metric": ["hit_rate_at_3"],
+                "value": [0.5],
+                "n": [4],
+            }
         ),
     }
 
@@ -125,7 +139,7 @@ def whole_night(cfg: Config) -> list[Any]:
         ).fetchall()
         nights = con.execute(
             "select night from item_recommendations union select night from popular_items "
-            "union select night from evaluations"
+            "union select night from evaluations union select night from realized_quality"
         ).fetchall()
     assert len(told) == 1, f"several nights at once: {told}"
     night, users, rows = told[0]
@@ -135,7 +149,7 @@ def whole_night(cfg: Config) -> list[Any]:
     files = {path.stem: pq.ParquetFile(path).read() for path in folder.glob("*.parquet")}
     seen = {day for table in files.values() for day in table["night"].to_pylist()}
     latest = len(set(files["user_recommendations"]["user_id"].to_pylist()))
-    assert len(files) == 4
+    assert len(files) == 5
     assert len(seen) == 1, f"latest has several nights: {seen}"
     return [str(night), users, str(seen.pop()), latest]
 

@@ -35,12 +35,13 @@ def test_a_publication_pins_the_files_of_every_table(cfg: Config) -> None:
     published = driver.publish_night(cfg, FRIDAY, users=4).publication
     (row,) = publications.read(Store.of(cfg)).rows
     files = row.files(Store.of(cfg))
-    assert sorted(files) == ["evaluations", "item_recommendations", "popular_items", "user_recommendations"]
+    assert sorted(files) == sorted(tables.OUTPUTS)
     assert all(Path(file).is_file() for pinned in files.values() for file in pinned)
     assert published.rows == {
         "evaluations": 1,
         "item_recommendations": 18,
         "popular_items": 6,
+        "realized_quality": 1,
         "user_recommendations": 12,
     }
 

@@ -1,0 +1,154 @@
+"""Realized quality: the lists that readers were shown on the night's day, scored by what visitors did then.
+
+The judge asks what a model would have predicted; this asks what the published tables were worth: also for
+visitors who had no list, for lists filled up with popular items, and for tables carried forward.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow as pa
+
+from tasks.publishing import publications, wholeness
+from tasks.publishing.publications import Publication, Publications
+from tasks.settings.config import Config
+from tasks.settings.days import window
+from tasks.store import delta, duck
+from tasks.store.delta import Staged
+from tasks.store.pins import Reads
+
+log = logging.getLogger(__name__)
+
+TABLE = "realized_quality"
+SHOWN = {  # view → the output table as readers were shown it
+    "shown_users": "user_recommendations",
+    "shown_items": "item_recommendations",
+    "shown_popular": "popular_items",
+}
+FACTS = {  # column → (of the publication, type)
+    "shown_sequence": ("sequence", pa.int64()),
+    "shown_night": ("night", pa.date32()),
+    "shown_state": ("state", pa.string()),
+    "model_version": ("model_version", pa.int32()),
+}
+MEASURED = pa.schema(
+    {
+        "lists_of": pa.string(),
+        "list": pa.string(),
+        "part": pa.string(),
+        "metric": pa.string(),
+        "value": pa.float64(),
+        "n": pa.int64(),
+    }
+)
+
+Measure = tuple[float, int]
+
+
+@dataclass(frozen=True)
+class Realized:
+    """Tonight's rows, staged, and what they say.
+
+    shown      the publication that they score; None where nothing was shown, or it cannot be read any more
+    measures   `<lists_of>.<list>.<part>.<metric>` → (value, over how many)
+    k          the longest list that is scored
+    """
+
+    staged: Staged
+    shown: Publication | None
+    measures: Mapping[str, Measure]
+    k: int
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Visitors of the day, and those who had a list; nothing where no list was shown."""
+        share, visitors = self.measures.get("users.published.all.share_with_list", (0.0, 0))
+        return {"visitors": visitors, "with_list": round(share * visitors)} if visitors else {}
+
+    @property
+    def numbers(self) -> dict[str, float]:
+        """A number for each measure, by names that MLflow groups."""
+        return {f"realized.{name}": value for name, (value, _) in self.measures.items()}
+
+    @property
+    def sentence(self) -> str:
+        """How well the lists of users did; an empty text where there were none."""
+        if self.shown is None or not self.counts:
+            return ""
+        visitors, with_list = self.counts["visitors"], self.counts["with_list"]
+        said = f"Of {visitors:,} visitors {with_list:,} had a list of {self.shown.night}"
+        if not with_list:
+            return said
+        ours, popular = (
+            self.measures[f"users.{of}.all.hit_rate_at_{self.k}"][0] for of in ("published", "popularity")
+        )
+        return f"{said}; {ours:.1%} of them met an item of it (popular items: {popular:.1%})"
+
+
+def realize(cfg: Config, night: date, reads: Reads, run_id: str) -> Realized:
+    """Score what readers were shown on the night's day against what the run has read of it; stage the rows.
+
+    There are no rows before the first publication, nor where its files were lost, which stops no night.
+    """
+    shown = _whole(reads, shown_on(publications.read(reads.store), night))
+    rows = MEASURED.empty_table() if shown is None else measure(cfg, night, reads, shown)
+    staged = delta.stage(reads.store, TABLE, _of(shown, rows), {"night": night}, run_id)
+    measures = {
+        ".".join((one["lists_of"], one["list"], one["part"], one["metric"])): (one["value"], one["n"])
+        for one in rows.to_pylist()
+    }
+    return Realized(staged, shown, measures, cfg.recommendations.k)
+
+
+def _whole(reads: Reads, shown: Publication | None) -> Publication | None:
+    if shown is not None and (fault := wholeness.changed(reads.store, shown)):
+        log.warning("what readers were shown of %s cannot be scored: %s", shown.night, fault)
+        return None
+    return shown
+
+
+def shown_on(published: Publications, night: date) -> Publication | None:
+    """What readers were shown when the night's day was over: what moved them last before the night itself.
+
+    What came after the night's own first publication (a rollback, another run of the night before) does not
+    count: the night run again scores the same lists. Nor does a backfill that readers never saw.
+    """
+    found = None
+    for one in published.rows:
+        if one.night == night:
+            break
+        if one.moves_latest and one.night < night:
+            found = one
+    return found
+
+
+def measure(cfg: Config, night: date, reads: Reads, shown: Publication) -> pa.Table:
+    """(lists_of, list, part, metric, value, n) of a publication's lists by the events of a day."""
+    files = shown.files(reads.store)
+    with duck.connect(cfg) as con:
+        for view, name in SHOWN.items():
+            duck.view_files(con, reads.store, view, files[name])
+        duck.view_files(con, reads.store, "events", reads.events.files(window(cfg, night)))
+        duck.view_files(con, reads.store, "sessions", reads.sessions.files())
+        for name in ("realized_visits", "realized_pairs"):
+            duck.keep(con, name, name, night=night)
+        return duck.arrow(duck.query(con, TABLE, cutoffs=_cutoffs(cfg)))
+
+
+def _cutoffs(cfg: Config) -> list[int]:
+    """The evaluation's, as far as lists go, and their whole length."""
+    k = cfg.recommendations.k
+    return sorted({k, *(one for one in cfg.evaluation.cutoffs if one < k)})
+
+
+def _of(shown: Publication | None, rows: pa.Table) -> pa.Table:
+    """The rows with the publication that they score."""
+    facts = {
+        name: pa.repeat(pa.scalar(getattr(shown, fact, None), kind), rows.num_rows)
+        for name, (fact, kind) in FACTS.items()
+    }
+    return pa.table(facts | {name: rows[name] for name in rows.column_names})

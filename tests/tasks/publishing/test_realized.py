@@ -1,0 +1,343 @@
+"""Realized quality: what was shown on a day against what visitors did on it, in numbers checked by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import night_driver as driver
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.publishing import publications, publishing, realized
+from tasks.sessions import cutting
+from tasks.settings.config import Config
+from tasks.settings.days import window
+from tasks.store import delta, pins
+from tasks.store.store import Store
+
+SATURDAY, SUNDAY, MONDAY = driver.SATURDAY, date(2026, 1, 4), date(2026, 1, 5)
+Lists = dict[str, list[tuple[str, str]]]
+MakeConfig = Callable[..., Config]
+
+#           user  time                item
+MONDAYS = """
+            ann   2026-01-03T10:00    c
+            ann   2026-01-05T10:00    x
+            ann   2026-01-05T10:01    c
+            ann   2026-01-05T10:02    c
+            bob   2026-01-05T11:00    d
+            bob   2026-01-05T11:01    e
+            cat   2026-01-05T12:00    a
+            eve   2026-01-05T13:00    y
+            eve   2026-01-05T13:01    a
+"""
+USERS: Lists = {
+    "ann": [("a", "model"), ("b", "model"), ("c", "fallback")],
+    "bob": [("d", "model"), ("a", "fallback"), ("b", "fallback")],
+    "dan": [("a", "fallback"), ("b", "fallback"), ("c", "fallback")],
+}
+ITEMS: Lists = {
+    "d": [("a", "model"), ("b", "model"), ("c", "fallback")],
+    "x": [("c", "model"), ("a", "fallback"), ("b", "fallback")],
+}
+POPULAR = ["a", "b", "c", "d"]
+
+
+@pytest.fixture
+def cfg(make_config: MakeConfig) -> Config:
+    return make_config(
+        recommendations={"k": 3}, evaluation={"cutoffs": (1, 20)}, gate={"metric": "mrr_at_20"}
+    )
+
+
+def read_by_the_run(cfg: Config, lines: Sequence[Sequence[str]]) -> pins.Reads:
+    """What Monday's run has read when these are the events of its window."""
+    for day in window(cfg, MONDAY):
+        rows = [line for line in lines if line[1].startswith(str(day))]
+        delta.replace_partition(Store.of(cfg), "events", events(rows), {"event_day": day}, "run", 1)
+    found = pins.newest(cfg, Store.of(cfg), MONDAY)
+    cut = cutting.sessionize(cfg, MONDAY, "run", 1, found.events, cfg.root / "work" / "attempt")
+    return pins.Reads(found.events, cut.pinned, cut.derived)
+
+
+def events(rows: Sequence[Sequence[str]]) -> pa.Table:
+    return pa.table(
+        {
+            "event_id": pa.array([f"{number}" for number in range(len(rows))], pa.string()),
+            "user_id": pa.array([row[0] for row in rows], pa.string()),
+            "item_id": pa.array([row[2] for row in rows], pa.string()),
+            "event_time": pa.array([datetime.fromisoformat(row[1]) for row in rows], pa.timestamp("us")),
+            "session_id": pa.nulls(len(rows), pa.string()),
+            "source_file": pa.array(["a"] * len(rows), pa.string()),
+        }
+    )
+
+
+def rows_of(lists: Lists, key: str, value: str) -> pa.Table:
+    flat = [
+        (asked, rank, item, source)
+        for asked in sorted(lists)
+        for rank, (item, source) in enumerate(lists[asked], start=1)
+    ]
+    columns: list[Any] = list(zip(*flat, strict=True))
+    return pa.table(
+        {
+            key: columns[0],
+            "rank": pa.array(columns[1], pa.int32()),
+            value: columns[2],
+            "score": pa.array([1.0] * len(flat), pa.float32()),
+            "source": columns[3],
+            "model_version": pa.array([1] * len(flat), pa.int32()),
+        }
+    )
+
+
+def show(
+    cfg: Config, night: date, users: Lists = USERS, items: Lists = ITEMS, popular: list[str] = POPULAR
+) -> publishing.Published:
+    """Publish these lists as a night's."""
+    tables = driver.output_rows(1) | {
+        "user_recommendations": rows_of(users, "user_id", "item_id"),
+        "item_recommendations": rows_of(items, "item_id", "next_item_id"),
+        "popular_items": pa.table(
+            {
+                "rank": pa.array(range(1, len(popular) + 1), pa.int32()),
+                "item_id": popular,
+                "score": [1.0] * len(popular),
+            }
+        ),
+    }
+    attempt = delta.next_attempt(Store.of(cfg), night)
+    staged = driver.stage_all(cfg, night, tables, f"run{attempt}")
+    return publishing.publish(
+        Store.of(cfg), staged, driver.facts(cfg, night, attempt, model=driver.model(7)), f"run{attempt}"
+    )
+
+
+def realized_on_monday(cfg: Config, reads: pins.Reads) -> realized.Realized:
+    return realized.realize(cfg, MONDAY, reads, "run5")
+
+
+def test_lists_of_users_are_scored_by_what_each_visitor_met(cfg: Config) -> None:
+    show(cfg, SUNDAY)
+    reads = read_by_the_run(cfg, [line.split() for line in MONDAYS.split("\n") if line.strip()])
+    found = realized_on_monday(cfg, reads).measures
+    users = {name.removeprefix("users."): each for name, each in found.items() if name.startswith("users.")}
+    assert users == {
+        # ann, bob, cat and eve came; ann and bob had a list
+        "published.all.share_with_list": (2 / 4, 4),
+        # ann met c, third in her list; bob met d, first in his
+        "published.all.hit_rate_at_1": (1 / 2, 2),
+        "published.all.hit_rate_at_3": (2 / 2, 2),
+        "published.all.mrr_at_1": (1 / 2, 2),
+        "published.all.mrr_at_3": ((1 / 3 + 1) / 2, 2),
+        # ann's x, c, c and bob's d, e
+        "published.all.event_hit_rate_at_1": (1 / 5, 5),
+        "published.all.event_hit_rate_at_3": (3 / 5, 5),
+        # d is a row of the model, c is none
+        "published.model.hit_rate_at_1": (1 / 2, 2),
+        "published.model.hit_rate_at_3": (1 / 2, 2),
+        "published.model.mrr_at_1": (1 / 2, 2),
+        "published.model.mrr_at_3": (1 / 2, 2),
+        "published.model.event_hit_rate_at_1": (1 / 5, 5),
+        "published.model.event_hit_rate_at_3": (1 / 5, 5),
+        "published.fallback.hit_rate_at_1": (0.0, 2),
+        "published.fallback.hit_rate_at_3": (1 / 2, 2),
+        "published.fallback.mrr_at_1": (0.0, 2),
+        "published.fallback.mrr_at_3": (1 / 3 / 2, 2),
+        "published.fallback.event_hit_rate_at_1": (0.0, 5),
+        "published.fallback.event_hit_rate_at_3": (2 / 5, 5),
+        # new: ann's x, bob's d and e; repeated: ann's c, which she had met on Saturday
+        "published.new.hit_rate_at_1": (1 / 2, 2),
+        "published.new.hit_rate_at_3": (1 / 2, 2),
+        "published.new.mrr_at_1": (1 / 2, 2),
+        "published.new.mrr_at_3": (1 / 2, 2),
+        "published.new.event_hit_rate_at_1": (1 / 3, 3),
+        "published.new.event_hit_rate_at_3": (1 / 3, 3),
+        "published.repeated.hit_rate_at_1": (0.0, 1),
+        "published.repeated.hit_rate_at_3": (1.0, 1),
+        "published.repeated.mrr_at_1": (0.0, 1),
+        "published.repeated.mrr_at_3": (1 / 3, 1),
+        "published.repeated.event_hit_rate_at_1": (0.0, 2),
+        "published.repeated.event_hit_rate_at_3": (2 / 2, 2),
+        # popular are a, b, c, d: c is third, d is fourth
+        **{
+            f"popularity.{part}.{metric}": each
+            for part in ("all", "model", "fallback")
+            for metric, each in {
+                "hit_rate_at_1": (0.0, 2),
+                "hit_rate_at_3": (1 / 2, 2),
+                "mrr_at_1": (0.0, 2),
+                "mrr_at_3": (1 / 3 / 2, 2),
+                "event_hit_rate_at_1": (0.0, 5),
+                "event_hit_rate_at_3": (2 / 5, 5),
+            }.items()
+        },
+        "popularity.new.hit_rate_at_1": (0.0, 2),
+        "popularity.new.hit_rate_at_3": (0.0, 2),
+        "popularity.new.mrr_at_1": (0.0, 2),
+        "popularity.new.mrr_at_3": (0.0, 2),
+        "popularity.new.event_hit_rate_at_1": (0.0, 3),
+        "popularity.new.event_hit_rate_at_3": (0.0, 3),
+        "popularity.repeated.hit_rate_at_1": (0.0, 1),
+        "popularity.repeated.hit_rate_at_3": (1.0, 1),
+        "popularity.repeated.mrr_at_1": (0.0, 1),
+        "popularity.repeated.mrr_at_3": (1 / 3, 1),
+        "popularity.repeated.event_hit_rate_at_1": (0.0, 2),
+        "popularity.repeated.event_hit_rate_at_3": (1.0, 2),
+        # cat met a, eve met y and a
+        "popularity.without_list.hit_rate_at_1": (2 / 2, 2),
+        "popularity.without_list.hit_rate_at_3": (2 / 2, 2),
+        "popularity.without_list.mrr_at_1": (2 / 2, 2),
+        "popularity.without_list.mrr_at_3": (2 / 2, 2),
+        "popularity.without_list.event_hit_rate_at_1": (2 / 3, 3),
+        "popularity.without_list.event_hit_rate_at_3": (2 / 3, 3),
+    }
+
+
+def test_lists_of_items_are_scored_by_what_came_next_in_a_session(cfg: Config) -> None:
+    show(cfg, SUNDAY)
+    reads = read_by_the_run(cfg, [line.split() for line in MONDAYS.split("\n") if line.strip()])
+    found = realized_on_monday(cfg, reads).measures
+    items = {
+        name.removeprefix("items."): each
+        for name, each in found.items()
+        if name.startswith("items.") and not name.endswith("_at_1")
+    }
+    assert items == {
+        # x then c (ann; c after c is no pair), d then e (bob), y then a (eve); y had no list
+        "published.all.share_with_list": (2 / 3, 3),
+        "published.all.hit_rate_at_3": (1 / 2, 2),
+        "published.all.mrr_at_3": (1 / 2, 2),
+        "published.model.hit_rate_at_3": (1 / 2, 2),
+        "published.model.mrr_at_3": (1 / 2, 2),
+        "published.fallback.hit_rate_at_3": (0.0, 2),
+        "published.fallback.mrr_at_3": (0.0, 2),
+        "published.new.hit_rate_at_3": (0.0, 1),
+        "published.new.mrr_at_3": (0.0, 1),
+        "published.repeated.hit_rate_at_3": (1.0, 1),
+        "published.repeated.mrr_at_3": (1.0, 1),
+        **{
+            f"popularity.{part}.{metric}": each
+            for part in ("all", "model", "fallback")
+            for metric, each in {"hit_rate_at_3": (1 / 2, 2), "mrr_at_3": (1 / 3 / 2, 2)}.items()
+        },
+        "popularity.new.hit_rate_at_3": (0.0, 1),
+        "popularity.new.mrr_at_3": (0.0, 1),
+        "popularity.repeated.hit_rate_at_3": (1.0, 1),
+        "popularity.repeated.mrr_at_3": (1 / 3, 1),
+        "popularity.without_list.hit_rate_at_3": (1.0, 1),
+        "popularity.without_list.mrr_at_3": (1.0, 1),
+    }
+
+
+def test_a_slow_loop_over_visitors_finds_the_same(cfg: Config) -> None:
+    draw = random.Random(3)
+    items = [f"i{n}" for n in range(12)]
+    users: Lists = {
+        f"u{n}": [
+            (item, "model" if rank < n % 4 else "fallback") for rank, item in enumerate(draw.sample(items, 3))
+        ]
+        for n in range(30)
+    }
+    lines = [
+        (f"u{draw.randrange(45)}", f"{MONDAY - timedelta(days=draw.randrange(3))}T{n // 60:02}:{n % 60:02}",
+         draw.choice(items))
+        for n in range(600)
+    ]  # fmt: skip
+    show(cfg, SUNDAY, users=users, popular=items)
+    found = realized_on_monday(cfg, read_by_the_run(cfg, lines)).measures
+    for part in ("all", "model", "fallback", "new", "repeated"):
+        ranks = []
+        for user in {user for user, time, _ in lines if time.startswith(str(MONDAY)) and user in users}:
+            if part in ("model", "fallback") and part not in {source for _, source in users[user]}:
+                continue
+            before = {item for one, time, item in lines if one == user and not time.startswith(str(MONDAY))}
+            met = {item for one, time, item in lines if one == user and time.startswith(str(MONDAY))}
+            met = {"new": met - before, "repeated": met & before}.get(part, met)
+            if not met:
+                continue
+            ranks.append(
+                [
+                    rank
+                    for rank, (item, source) in enumerate(users[user], start=1)
+                    if item in met and (part not in ("model", "fallback") or source == part)
+                ]
+            )
+        assert len(ranks) > 5
+        name = f"users.published.{part}"
+        assert found[f"{name}.hit_rate_at_3"] == (sum(map(bool, ranks)) / len(ranks), len(ranks))
+        value, n = found[f"{name}.mrr_at_3"]
+        assert value == pytest.approx(sum(1 / min(one) for one in ranks if one) / len(ranks))
+        assert n == len(ranks)
+
+
+def table(found: realized.Realized) -> list[dict[str, Any]]:
+    return pq.ParquetFile(found.staged.files[0]).read().to_pylist()
+
+
+def test_each_row_says_which_publication_it_scores(cfg: Config) -> None:
+    show(cfg, SATURDAY)
+    show(cfg, SUNDAY)
+    found = realized_on_monday(cfg, read_by_the_run(cfg, [("ann", "2026-01-05T10:00", "a")]))
+    assert {
+        (row["shown_sequence"], row["shown_night"], row["shown_state"], row["model_version"], row["night"])
+        for row in table(found)
+    } == {(2, SUNDAY, "fresh", 7, MONDAY)}
+    assert found.counts == {"visitors": 1, "with_list": 1}
+    assert found.sentence == (
+        "Of 1 visitors 1 had a list of 2026-01-04; 100.0% of them met an item of it (popular items: 100.0%)"
+    )
+
+
+def test_before_the_first_publication_there_is_nothing_to_score(cfg: Config) -> None:
+    found = realized_on_monday(cfg, read_by_the_run(cfg, [("ann", "2026-01-05T10:00", "a")]))
+    assert (found.shown, table(found), found.counts, found.sentence) == (None, [], {}, "")
+
+
+def test_a_day_on_which_nobody_had_a_list_says_so(cfg: Config) -> None:
+    show(cfg, SUNDAY)
+    found = realized_on_monday(cfg, read_by_the_run(cfg, [("new", "2026-01-05T10:00", "a")]))
+    assert found.measures["users.published.all.share_with_list"] == (0.0, 1)
+    assert "users.published.all.hit_rate_at_3" not in found.measures
+    assert found.sentence == "Of 1 visitors 0 had a list of 2026-01-04"
+
+
+def test_what_was_shown_last_before_the_night_is_scored_and_nothing_that_came_later(cfg: Config) -> None:
+    def scored() -> int | None:
+        found = realized.shown_on(publications.read(Store.of(cfg)), MONDAY)
+        return None if found is None else found.sequence
+
+    show(cfg, SATURDAY)
+    show(cfg, SUNDAY)
+    publishing.show_again(Store.of(cfg), SATURDAY, run_id="rollback", attempt=9)
+    assert scored() == 3, "readers were taken back to Saturday's"
+    driver.publish_night(cfg, SUNDAY, users=4, attempt=10, move_latest=False)
+    assert scored() == 3, "readers never saw that one"
+    driver.publish_night(cfg, MONDAY, users=4, attempt=11)
+    driver.publish_night(cfg, SUNDAY, users=5, attempt=12, move_latest=True)
+    assert scored() == 3, "Monday was over by then"
+
+
+def test_the_night_run_again_gives_the_same_bytes(cfg: Config) -> None:
+    show(cfg, SUNDAY)
+    reads = read_by_the_run(cfg, [line.split() for line in MONDAYS.split("\n") if line.strip()])
+    first = realized_on_monday(cfg, reads)
+    show(cfg, MONDAY)
+    driver.publish_night(cfg, SUNDAY, users=5, move_latest=True)
+    assert realized_on_monday(cfg, reads).staged.digest == first.staged.digest
+
+
+def test_lists_that_were_lost_are_not_scored_and_stop_no_night(
+    cfg: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    shown = show(cfg, SUNDAY).publication
+    Path(shown.files(Store.of(cfg))["user_recommendations"][0]).unlink()
+    found = realized_on_monday(cfg, read_by_the_run(cfg, [("ann", "2026-01-05T10:00", "a")]))
+    assert (found.shown, table(found)) == (None, [])
+    assert "what readers were shown of 2026-01-04 cannot be scored" in caplog.text
