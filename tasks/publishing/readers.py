@@ -185,11 +185,10 @@ def _build(
             f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
         )
         for name in tables.OUTPUTS:
-            pinned = [file for one in history for file in one.files(store)[name]]
+            pinned = [file for one in history for file in one.files(store).get(name, ())]
             if pinned:
                 con.execute(f"create view {name}_history as select * from {_parquet(pinned, PRUNED)}")
-            if published.shown is not None:
-                pinned = published.shown.files(store)[name]
+            if published.shown is not None and (pinned := published.shown.files(store).get(name, [])):
                 con.execute(f"create view {name} as select * from {_parquet(pinned)}")
 
 
@@ -199,9 +198,9 @@ def _ask(
     """Open what was written as a reader does, and count every table and view. Raises WarehouseError."""
     expected = {"publications": len(published.rows)}
     for name in tables.OUTPUTS:
-        if history:
-            expected[f"{name}_history"] = sum(one.rows[name] for one in history)
-        if published.shown is not None:
+        if rows := [one.rows[name] for one in history if name in one.rows]:
+            expected[f"{name}_history"] = sum(rows)
+        if published.shown is not None and name in published.shown.rows:
             expected[name] = published.shown.rows[name]
     durable.sync(path)
     if path.with_name(f"{path.name}.wal").exists():

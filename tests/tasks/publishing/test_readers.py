@@ -17,7 +17,7 @@ import pytest
 from tasks.errors import WarehouseError
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config
-from tasks.store import delta, durable
+from tasks.store import delta, durable, tables
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -48,6 +48,25 @@ def test_views_show_the_newest_night_and_history_shows_all(cfg: Config) -> None:
     assert ask(cfg, counted.format("user_recommendations_history")) == [(FRIDAY, 12), (SATURDAY, 15)]
     assert ask(cfg, counted.format("evaluations_history")) == [(FRIDAY, 1), (SATURDAY, 1)]
     assert ask(cfg, "select sequence, night from publications") == [(1, FRIDAY), (2, SATURDAY)]
+
+
+def test_publications_of_before_a_table_was_there_are_served_without_it(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr(tables, "OUTPUTS", tables.OUTPUTS[:4])
+        rows = driver.output_rows
+        before.setattr(
+            driver, "output_rows", lambda users: {name: rows(users)[name] for name in tables.OUTPUTS}
+        )
+        driver.publish_night(cfg, FRIDAY, users=4)
+    readers.refresh(cfg, Store.of(cfg))
+    assert ask(cfg, "select distinct night from user_recommendations") == [(FRIDAY,)]
+    assert len(list((cfg.root / "latest").resolve().glob("*.parquet"))) == 4
+    driver.publish_night(cfg, SATURDAY, users=5)
+    readers.refresh(cfg, Store.of(cfg))
+    assert driver.whole_night(cfg) == [*SATURDAY_SEEN, *SATURDAY_SEEN]
+    assert ask(cfg, "select distinct night from realized_quality_history") == [(SATURDAY,)]
 
 
 def test_history_has_a_night_that_was_run_twice_once(cfg: Config) -> None:
