@@ -1,0 +1,141 @@
+"""Why a night was decided as it was, in 80 columns: every rule with the numbers that answered it."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import RenderableType
+from rich.table import Column, Table
+
+if TYPE_CHECKING:
+    from tasks.publishing.attempts import Attempt
+    from tasks.publishing.publications import Publication
+
+WIDTH = 80
+METRICS_SHOWN = 4
+QUESTIONS = {
+    0: "A first night: who is best?",
+    1: "Is tonight's training healthy?",
+    2: "Is another recipe better?",
+}
+ASKED = {  # rule → what it asks, and what has to hold of what
+    "best": ("beside {against}", "any"),
+    "healthy": ("not worse than {against}", "high ≥ {allowed}"),
+    "must_beat": ("not worse than {against}", "high ≥ {allowed}"),
+    "better": ("better than {against}", "low > {allowed}"),
+    "slice": ("not worse on {slice}", "high ≥ {allowed}"),
+    "guard": ("{metric}", "≥ {allowed}"),
+}
+LESS_IS_BETTER = ("popularity", "gini")  # guards that ask for at most
+OLD = "It was judged before rules were kept: the reason and the values are all that is known."
+
+
+def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[RenderableType]:
+    """A published night: what became of it, and why. `later`: its runs after the one that published."""
+    verdict = publication.verdict
+    yield (
+        f"Night {publication.night}: {publication.state.replace('_', ' ')}, model version "
+        f"{publication.model_version}, publication {publication.sequence}"
+    )
+    if verdict.get("reason"):
+        yield _wrapped(f"{verdict['reason']}.")
+    if verdict.get("metrics"):
+        yield _values(verdict)
+        yield _asked(verdict)
+    rules = verdict.get("rules", [])
+    for question, words in QUESTIONS.items():
+        if asked := [rule for rule in rules if rule["question"] == question]:
+            yield _rules(words, asked)
+    if "rules" not in verdict:
+        yield OLD
+    for name, why in verdict.get("failures", {}).items():
+        yield _wrapped(f"{name} was not asked: {why}")
+    yield from unpublished(later)
+    yield _wrapped(_where(publication))
+
+
+def unpublished(runs: Sequence[Attempt]) -> Iterator[RenderableType]:
+    """What became of runs that published nothing, one sentence each."""
+    for one in runs:
+        ended = f", exit code {one.exit_code}" if one.exit_code else ""
+        yield _wrapped(
+            f"Run {one.number}, begun {one.started_at}: {one.state}{ended}. {one.message}".rstrip()
+        )
+
+
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def _values(verdict: Mapping[str, Any]) -> Table:
+    """A row a contestant; the metric that decides first, then others."""
+    metrics: Mapping[str, Mapping[str, float]] = verdict["metrics"]
+    deciding = [rule["metric"] for rule in verdict.get("rules", []) if rule["rule"] != "guard"]
+    known = dict.fromkeys([*deciding, *(name for values in metrics.values() for name in values)])
+    shown = [name for name in known if "_at_" in name or name == "answered"][:METRICS_SHOWN]
+    table = Table("contestant", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for name in shown:
+        table.add_column(name, justify="right")
+    for model, values in metrics.items():
+        numbers = ["-" if values.get(name) is None else f"{values[name]:.4f}" for name in shown]
+        table.add_row(_marked(model, verdict), *numbers)
+    return table
+
+
+def _asked(verdict: Mapping[str, Any]) -> str:
+    asked = f"{verdict['predictions']:,} next items of {verdict['sessions']:,} sessions"
+    return f"{asked}; ← makes the tables" if "chosen" in verdict else asked
+
+
+def _marked(model: str, verdict: Mapping[str, Any]) -> str:
+    return f"{model} ←" if model == verdict.get("chosen") else model
+
+
+def _rules(question: str, rules: Sequence[Mapping[str, Any]]) -> Table:
+    """One question: its rules, each with difference, interval and what was asked of them."""
+    answer = "" if rules[0]["question"] == 0 else " yes" if all(rule["passed"] for rule in rules) else " no"
+    table = Table(
+        Column(rules[0]["ours"], no_wrap=True),
+        Column("differs", justify="right"),
+        Column("95 %", justify="right"),
+        Column("asked"),
+        "",
+        title=f"{question}{answer}",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    for rule in rules:
+        table.add_row(*_cells(rule))
+    return table
+
+
+def _cells(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    words, asked = ASKED[rule["rule"]]
+    if rule["rule"] == "guard" and rule["metric"].startswith(LESS_IS_BETTER):
+        asked = "≤ {allowed}"
+    between = "" if rule["rule"] == "guard" else "too few"
+    if rule["low"] is not None and rule["high"] is not None:
+        between = f"{_number(rule['low'])} {_number(rule['high'])}"
+    return (
+        words.format(**rule),
+        _number(rule["difference"]),
+        between,
+        asked.format(allowed=_number(rule["allowed"])),
+        "" if rule["rule"] == "best" else "yes" if rule["passed"] else "NO",
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:+.4f}" if abs(value) < 10 else f"{value:+,.0f}"
+
+
+def _where(publication: Publication) -> str:
+    run = f", and report.md of MLflow's run {publication.model.run_id}" if publication.model else ""
+    return (
+        f"The whole page: column report of publications, sequence {publication.sequence}{run}. How to read "
+        "this: docs/judging.md."
+    )

@@ -1,0 +1,160 @@
+"""`rnnrec why`: a night's verdict in 80 columns, rule by rule, and what is said where there is none."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import night_driver as driver
+import pytest
+
+from flows.cli import main
+from tasks.errors import SourceError
+from tasks.publishing import attempts
+from tasks.settings.config import Config, load_config
+from tasks.store.store import Store
+
+SUNDAY = date(2026, 1, 4)
+
+
+def rule(question: int, name: str, ours: str, against: str, **numbers: Any) -> dict[str, Any]:
+    told = {"metric": "mrr_at_20", "slice": "all", "value": 0.12, "low": None, "high": None}
+    return {"question": question, "rule": name, "ours": ours, "against": against, **told, **numbers}
+
+
+VERDICT: dict[str, Any] = {
+    "state": "fresh",
+    "chosen": "fresh",
+    "reason": "mrr_at_20 0.1203 against the published weights' 0.1188; vsknn is worse than fresh training on "
+    "new users",
+    "metrics": {
+        "published": {"recall_at_20": 0.31, "mrr_at_20": 0.1188, "answered": 0.98},
+        "fresh": {"recall_at_20": 0.32, "mrr_at_20": 0.1203, "answered": 0.99},
+        "vsknn": {"recall_at_20": 0.33, "mrr_at_20": 0.1211, "answered": 0.99},
+    },
+    "predictions": 5432,
+    "sessions": 1234,
+    "rules": [
+        rule(1, "healthy", "fresh", "published",
+             difference=0.0015, low=-0.0004, high=0.0034, allowed=-0.0036, passed=True),
+        rule(1, "must_beat", "fresh", "markov",
+             difference=0.0315, low=0.027, high=0.036, allowed=0.0, passed=True),
+        rule(2, "better", "vsknn", "fresh",
+             difference=0.0008, low=-0.0012, high=0.0029, allowed=0.0012, passed=False),
+        rule(2, "slice", "vsknn", "fresh", slice="new users", difference=-0.01, allowed=-0.006, passed=True),
+        rule(2, "guard", "vsknn", "fresh",
+             metric="coverage_at_20", difference=0.05, allowed=-0.1, passed=True),
+        rule(2, "guard", "vsknn", "fresh",
+             metric="popularity_at_20", difference=1234.5, allowed=900.0, passed=False),
+    ],
+    "champion": 3,
+    "recipes": {},
+    "failures": {"lstm": "the loss became NaN in epoch 2"},
+}  # fmt: skip
+SAID = """
+Night 2026-01-03: fresh, model version 1, publication 1
+mrr_at_20 0.1203 against the published weights' 0.1188; vsknn is worse than
+fresh training on new users.
+
+contestant   mrr_at_20  recall_at_20  answered
+published       0.1188        0.3100    0.9800
+fresh ←         0.1203        0.3200    0.9900
+vsknn           0.1211        0.3300    0.9900
+
+5,432 next items of 1,234 sessions; ← makes the tables
+Is tonight's training healthy? yes
+
+fresh                      differs             95 %  asked
+not worse than published   +0.0015  -0.0004 +0.0034  high ≥ -0.0036  yes
+not worse than markov      +0.0315  +0.0270 +0.0360  high ≥ +0.0000  yes
+
+Is another recipe better? no
+
+vsknn                            differs             95 %  asked
+better than fresh                +0.0008  -0.0012 +0.0029  low > +0.0012      NO
+not worse on new users           -0.0100          too few  high ≥ -0.0060  yes
+coverage_at_20       +0.0500                   ≥ -0.1000       yes
+popularity_at_20      +1,234                   ≤ +900           NO
+
+lstm was not asked: the loss became NaN in epoch 2
+The whole page: column report of publications, sequence 1, and report.md of
+MLflow's run mlflow-run-1. How to read this: docs/judging.md.
+"""
+
+
+@pytest.fixture
+def cfg(tmp_path: Path) -> Config:
+    (tmp_path / "rnnrec.toml").write_text("[warehouse]\nthreads = 1\nmemory_gb = 1.0\n")
+    return load_config(tmp_path / "rnnrec.toml")
+
+
+def said(cfg: Config, capsys: Any, *asked: str) -> list[str]:
+    """What `rnnrec why` says, line by line, without empty ones, rulers and spaces before or behind."""
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["why", "--config", str(cfg.base / "rnnrec.toml"), *asked])
+    assert ended.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    return words(lines)
+
+
+def words(lines: list[str]) -> list[str]:
+    return [" ".join(line.split()) for line in lines if line.strip() and "─" not in line]
+
+
+def test_it_says_every_rule_with_its_numbers_and_whether_it_passed(cfg: Config, capsys: Any) -> None:
+    driver.publish_night(cfg, driver.SATURDAY, users=4, verdict=VERDICT)
+    assert said(cfg, capsys) == words(SAID.splitlines())
+
+
+def test_a_night_of_before_says_its_reason_and_that_no_rules_were_kept(cfg: Config, capsys: Any) -> None:
+    old = {
+        "crowned": True,
+        "reason": "mrr_at_20 0.2 against the champion's 0.1",
+        "metrics": {"challenger": {"mrr_at_20": 0.2}, "champion": {"mrr_at_20": 0.1}},
+        "predictions": 8,
+        "sessions": 4,
+        "champion": 1,
+    }
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=old)
+    found = said(cfg, capsys, "--night", "2026-01-02")
+    assert found[1] == "mrr_at_20 0.2 against the champion's 0.1."
+    assert "challenger 0.2000" in found
+    assert (
+        "It was judged before rules were kept: the reason and the values are all that is known."
+        in " ".join(found)
+    )
+
+
+def test_it_says_which_runs_came_after_the_one_that_published(cfg: Config, capsys: Any) -> None:
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
+    fail(cfg, driver.FRIDAY)
+    assert any("Run 2, begun" in line and "failed, exit code 4" in line for line in said(cfg, capsys))
+
+
+def test_a_night_without_a_publication_says_what_became_of_its_runs(cfg: Config, capsys: Any) -> None:
+    fail(cfg, SUNDAY)
+    found = " ".join(said(cfg, capsys, "--night", "2026-01-04"))
+    assert found.startswith("Night 2026-01-04: nothing was published Run 1, begun 20")
+    assert found.endswith("failed, exit code 4. no logs of this night; bring them")
+
+
+def fail(cfg: Config, night: date) -> None:
+    """A run of this night that found no logs."""
+    with pytest.raises(SourceError), attempts.recorded(Store.of(cfg), night, "run"):
+        raise SourceError("no logs of this night; bring them")
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [([], "expected a published night"), (["--night", "2026-01-04"], "a night that was run; none is known")],
+)
+def test_a_night_of_which_nothing_is_known_is_refused(
+    cfg: Config, capsys: Any, asked: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["why", "--config", str(cfg.base / "rnnrec.toml"), *asked])
+    assert ended.value.code == 3
+    assert message in " ".join(capsys.readouterr().err.split())
