@@ -70,9 +70,9 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     staged = [*stages.score(tonight, reads, chosen), realized.staged]
     warnings = stages.audit(tonight, reads, staged)
     if promote:
-        stages.promote(tonight, chosen)
+        stages.promote(tonight, chosen, ingested.data_digest)
     published = stages.publish(tonight, reads, chosen, staged, realized, warnings, ingested, move_latest)
     if promote:
-        stages.confirm(tonight, chosen)
+        stages.confirm(tonight, chosen, ingested.data_digest)
     stages.serve(tonight)
     return stages.report(tonight, chosen, realized, warnings, published)

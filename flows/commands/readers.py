@@ -28,16 +28,24 @@ def refresh(config: ConfigPath = DEFAULT) -> None:
 @app.command()
 def rollback(
     night: Annotated[str, typer.Option(help="The published day to go back to, as 2017-10-10.")],
+    reason: Annotated[str, typer.Option(help="Why; it is kept in `publications`.")] = "",
     config: ConfigPath = DEFAULT,
 ) -> None:
-    """Show an earlier night again and make its model the champion; both go back together."""
+    """Show an earlier night again and make its model the champion; both go back together.
+
+    The night that readers saw before comes back in the same way, by its own date.
+    """
     from tasks.publishing.rollback import rollback as work
     from tasks.settings import nights
 
-    done = work(options.with_nights(config), nights.parse(night))
+    done = work(options.with_nights(config), nights.parse(night), reason)
     seen = "again" if done.moved else "as before"
+    left = done.left if done.moved and done.left != done.night else None
+    undo = f" To undo this: `rnnrec rollback --night {left}`." if left else ""
+    stays = f" Run again from the same inputs, {left} stays withdrawn." if left and left > done.night else ""
     Console(soft_wrap=True).print(
         f"Readers see night {done.night} {seen} (publication {done.sequence}); the champion is its model, "
-        f"version {done.model_version}. The next night is judged against it, and will move readers.",
+        f"version {done.model_version}. The next night is judged against it, and will move readers."
+        f"{stays}{undo}",
         highlight=False,
     )

@@ -1,41 +1,72 @@
-"""The alias `champion` follows what readers are shown, and a run that slept over it gives the crown back."""
+"""The alias `champion` follows what readers are shown, and a run that slept over it gives the crown back.
+
+The alias moves a moment before the row that readers follow. Who moves it leaves a note in a folder of its own
+first: by it the alias of a run that died or failed in between is put back where the next run begins.
+"""
 
 from __future__ import annotations
 
+import json
 import logging
+from dataclasses import asdict, dataclass
 from datetime import date
+from pathlib import Path
 
-from tasks.errors import FencedError
+from tasks.errors import FencedError, RegistryError
 from tasks.models import registry
 from tasks.publishing import publications, publishing
+from tasks.publishing.publications import Inputs
 from tasks.settings.config import Config
+from tasks.store import durable, scratch
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
+NOTE = "alias.json"
 
-def crown(cfg: Config, store: Store, night: date, attempt: int, version: registry.Version) -> None:
-    """Point the alias at this run's model; a night before the newest published one leaves it where it is.
 
+@dataclass(frozen=True)
+class Move:
+    """The alias goes from one version to another, for what this attempt is about to publish."""
+
+    attempt: int
+    before: int | None
+    after: int
+
+
+def crown(
+    cfg: Config,
+    store: Store,
+    night: date,
+    attempt: int,
+    version: registry.Version,
+    inputs: Inputs,
+    work: Path,
+) -> None:
+    """Point the alias at this run's model, unless readers are not to see the night either.
+
+    inputs   of the night: what readers were taken back from does not come again from the same ones
+    work     the attempt's own folder, which keeps the note
     Raises FencedError when a newer run of the night has begun meanwhile, or a rollback came in between: the
     alias is then at the model of what readers see, or else where it was.
     """
-    before = registry.by_alias(cfg, registry.CHAMPION)
-    ours_already = before is not None and before.number == version.number
-    ours = ours_already  # perhaps by this very run, which was fenced and could not give it back then
+    before = registry.aliased(cfg, registry.CHAMPION)
+    ours = before == version.number  # perhaps by this very run, which was fenced and could not give it back
     try:
         publishing.check_not_taken_back(store, night, attempt)
-        reason = publications.read(store).why_champion_stays(night)
+        reason = publications.read(store).why_readers_stay(night, inputs)
         if reason:
             log.info("champion stays: %s", reason)
             return
+        if not ours:
+            note(work, Move(attempt, before, version.number))
         registry.promote(cfg, night, version)
         ours = True
         publishing.check_newest_run(store, night, attempt)
         publishing.check_not_taken_back(store, night, attempt)
     except FencedError:
-        if ours and not follow_readers(cfg, store) and not ours_already:
-            registry.set_champion(cfg, None if before is None else before.number)
+        if ours and not follow_readers(cfg, store) and before != version.number:
+            registry.set_champion(cfg, before)
         raise
 
 
@@ -46,3 +77,33 @@ def follow_readers(cfg: Config, store: Store) -> bool:
         registry.set_champion(cfg, shown.model_version)
         shown, followed = publications.read(store).shown, shown
     return followed is not None
+
+
+def note(folder: Path, move: Move) -> None:
+    """Keep on the disk what is about to happen to the alias."""
+    new = folder / f"{NOTE}.new"
+    new.write_text(json.dumps(asdict(move)), encoding="utf-8")
+    durable.replace(new, folder / NOTE)
+
+
+def settle_dead(cfg: Config, store: Store) -> None:
+    """`settle` for every run that is over, however it ended."""
+    for path in (cfg.root / "work").glob(f"*/{NOTE}"):
+        with scratch.hold_of_dead(path.parent) as dead:
+            if dead:
+                settle(cfg, store, path.parent)
+
+
+def settle(cfg: Config, store: Store, folder: Path) -> None:
+    """Put the alias back where a run moved it and published nothing then; what cannot be done is said."""
+    try:
+        move = Move(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
+        published = publications.read(store)
+        shown = None if published.shown is None else published.shown.model_version
+        done = shown == move.after or any(one.attempt == move.attempt for one in published.rows)
+        if not done and registry.aliased(cfg, registry.CHAMPION) == move.after:
+            registry.set_champion(cfg, move.before)
+            log.info("champion goes back to version %s: run %d published nothing", move.before, move.attempt)
+        (folder / NOTE).unlink()
+    except (OSError, ValueError, TypeError, RegistryError) as error:
+        log.warning("%s: where the alias belongs is not known: %s", folder / NOTE, error)

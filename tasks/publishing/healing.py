@@ -13,7 +13,7 @@ import logging
 
 from tasks.errors import WarehouseError
 from tasks.models import workplace
-from tasks.publishing import readers, rollback, wholeness
+from tasks.publishing import crowning, readers, rollback, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta, duck
 from tasks.store.store import Store
@@ -41,6 +41,7 @@ def heal(cfg: Config, store: Store) -> None:
             readers.refresh(cfg, store)
     except WarehouseError as error:
         log.warning("readers keep what they have until tonight is published: %s", error)
+    crowning.settle_dead(cfg, store)
     staged = delta.clean_stale(store, keep=published.pinned(store))
     scratch = [path for remove_dead in DEAD for path in remove_dead(cfg)]
     if staged or scratch:

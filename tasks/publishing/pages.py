@@ -117,8 +117,12 @@ def summary(
     tables: Mapping[str, int],
     seconds: float,
     realized: Realized,
+    readers_stay: str = "",
 ) -> dict[str, Any]:
-    """What a run returns: plain values, and a sentence for people."""
+    """What a run returns: plain values, and a sentence for people.
+
+    readers_stay   why readers of the latest night are not shown this one; empty when they are
+    """
     rows = sum(tables.values())
     same = f"nothing new to publish, the same rows of model version {model_version} are there"
     what = f"published {rows:,} rows of model version {model_version}" if published else same
@@ -128,6 +132,8 @@ def summary(
     )
     if realized.sentence:
         sentence += f" {realized.sentence}."
+    if readers_stay:
+        sentence += f" Readers stay where they are: {readers_stay}."
     return {
         "night": night.isoformat(),
         "published": published,

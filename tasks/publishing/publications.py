@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from functools import cached_property, lru_cache
 from itertools import chain
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from tasks.errors import WarehouseError
 from tasks.store import delta, pins
@@ -24,6 +24,13 @@ State = Literal["fresh", "recipe_changed", "weights_kept", "carried_forward"]
 FITTED: tuple[State, ...] = ("fresh", "recipe_changed")  # what is published was fitted this very night
 FORMERLY = {"champion": "weights_kept"}  # what rows of before say → the state that it was
 Row = dict[str, Any]
+
+
+class Inputs(NamedTuple):
+    """What a night is run from: the same events, the same settings."""
+
+    data_digest: str
+    config_digest: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +81,7 @@ class Publication(Facts):
     moves_latest     whether serve.duckdb and the latest files show this night from then on
     published_at     UTC without a zone
     carried_from     the night whose tables these are, where this one could make none; else None
+    rolled_back      of a rollback's row: by whom, why (reason), and from which sequence and night; else None
     """
 
     sequence: int
@@ -82,6 +90,7 @@ class Publication(Facts):
     moves_latest: bool
     published_at: datetime
     carried_from: date | None = None
+    rolled_back: Mapping[str, Any] | None = None
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> Publication:
@@ -106,6 +115,11 @@ class Publication(Facts):
     def data_night(self) -> date:
         """The night whose tables these are."""
         return self.carried_from or self.night
+
+    @property
+    def inputs(self) -> Inputs:
+        """What it was made from: a run with the same would be judged on the same data by the same rules."""
+        return Inputs(self.data_digest, self.config_digest)
 
     @property
     def rows(self) -> dict[str, int]:
@@ -160,6 +174,7 @@ JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column
     "durations": (_object, _text),
     "verdict": (_object, _text),
     "reads": (_reads, _reads_text),
+    "rolled_back": (_object, _text),
     "model": (pins.Model.from_json, pins.Model.as_json),
     "sources": (_sources, _sources_text),
     "code": (_object, _text),
@@ -170,6 +185,7 @@ LATER = (
     "sources",
     "code",
     "carried_from",
+    "rolled_back",
 )  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 
@@ -226,27 +242,32 @@ class Publications:
         made = (row for row in before if row.night == one.carried_from and row.carried_from is None)
         return next((row for row in made if row.content_digest == one.content_digest), one)
 
-    def moves_readers(self, night: date) -> bool:
-        """Would this night's publication show itself to readers of the latest one?
+    def why_readers_stay(self, night: date, inputs: Inputs) -> str:
+        """Why a run of this night shows itself neither to readers nor to the alias; empty when it does.
 
-        Not where it backfills an older night, unless readers are shown that night already.
+        Not where it backfills an older night, unless readers are shown that night already. And not where they
+        were taken back from what these very inputs gave them: only a rollback brings that back.
         """
-        later = any(one > night for one in self.nights)
-        return not later or (self.shown is not None and self.shown.data_night == night)
+        if taken_to := self._taken_back(night, inputs):
+            return (
+                f"readers were taken back from it to {taken_to.data_night}, and it was run again from the "
+                f"same inputs: `rnnrec rollback --night {night}` shows it to them again"
+            )
+        return self.why_behind(night)
 
-    def why_champion_stays(self, night: date) -> str | None:
-        """Why a run of this night leaves the alias of the champion where it is; None when it moves it.
-
-        Readers and alias move together: a night that readers were taken back from moves it only once it is
-        published anew.
-        """
+    def why_behind(self, night: date) -> str:
+        """That a later night is published, where readers are not shown this one; else empty."""
         later = max((one for one in self.nights if one > night), default=None)
-        if later is not None:
-            return f"{later} is published already"
-        newest, shown = self.newest_of(night), self.shown
-        if newest is not None and shown is not None and self.origin(shown).sequence > newest.sequence:
-            return f"readers were taken back from this night to {shown.data_night}"
-        return None
+        if later is None or (self.shown is not None and self.shown.data_night == night):
+            return ""
+        return f"{later} is published already"
+
+    def _taken_back(self, night: date, inputs: Inputs) -> Publication | None:
+        """The row that took readers back from what these inputs gave them, to an earlier night."""
+        moving = [one for one in self.rows if one.moves_latest]
+        given = [one.sequence for one in moving if (one.data_night, one.inputs) == (night, inputs)]
+        after = [one for one in moving if given and one.sequence > given[-1]]
+        return next((one for one in after if one.data_night < night), None)
 
 
 def read(store: Store) -> Publications:

@@ -12,6 +12,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
+from typing import Any
 
 import pyarrow as pa
 
@@ -30,10 +31,14 @@ ROLLBACK = "rollback"  # the fence of all nights that are under way
 
 @dataclass(frozen=True)
 class Published:
-    """What readers get for a night from now on; not new where that very content was published before."""
+    """What readers get for a night from now on; not new where that very content was published before.
+
+    readers_stay   why readers of the latest night are not shown it; empty when they are
+    """
 
     publication: Publication
     is_new: bool
+    readers_stay: str = ""
 
 
 def publish(
@@ -52,15 +57,19 @@ def publish(
     return _append(store, _without_a_place(facts, pinned), move_latest, run_id)
 
 
-def show_again(store: Store, night: date, *, run_id: str, attempt: int) -> Published:
+def show_again(
+    store: Store, night: date, *, run_id: str, attempt: int, why: Mapping[str, Any] | None = None
+) -> Published:
     """Point readers at an older night's files as they were published: one row, no data written.
 
+    why   what the row keeps of it (`Publication.rolled_back`)
     Nights that are under way are fenced by it, also where readers see that publication already.
     """
     newest = publications.read(store).newest_of(night)
     if newest is None:
         raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
-    return _append(store, replace(newest, attempt=attempt), True, run_id, (ROLLBACK,))
+    ours = replace(newest, attempt=attempt, rolled_back=why)
+    return _append(store, ours, True, run_id, (ROLLBACK,))
 
 
 def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
@@ -121,23 +130,23 @@ def _append(
     for _ in range(PUBLISH_TRIES):
         past = publications.read(store)
         check_not_taken_back(store, night, attempt)
-        newest = past.newest_of(night)
+        newest, stays = past.newest_of(night), past.why_readers_stay(night, ours.inputs)
         if newest is not None and _says_the_same(store, ours, newest, past, move_latest):
             if not delta.move_fences(
                 store, TABLE, (_fence(night), *more_fences), attempt, run_id, past.version
             ):
                 continue  # somebody published this night just now
             log.info("night %s: the same content is published already; nothing new", night)
-            return Published(newest, is_new=False)
+            return Published(newest, is_new=False, readers_stay="" if past.shown == newest else stays)
         placed = replace(
             ours,
             sequence=past.highest + 1,
             published_at=naive(),
-            moves_latest=past.moves_readers(night) if move_latest is None else move_latest,
+            moves_latest=not stays if move_latest is None else move_latest,
         )
         try:
             append_row(store, placed, run_id, more_fences)
-            return Published(placed, is_new=True)
+            return Published(placed, is_new=True, readers_stay="" if placed.moves_latest else stays)
         except FencedError:
             check_not_overtaken(store, night, attempt)  # else another night took our sequence number
     raise WarehouseError(

@@ -1,22 +1,27 @@
 """An earlier night shown again with the model it was published with: tables and champion go back together.
 
-What can fail is looked at before anything moves. Then the alias moves first, as it does on a night; a
-rollback that died in between is finished by the same one again. It goes forward in the same way: later
-nights stay published, and each of them can be shown again. A night that is under way ends without publishing:
-it was judged against what was taken back.
+What can fail is looked at before anything moves. Then the alias moves first, as it does on a night. The row,
+which says who did it and why, is the instant of the rollback: of one that died before it nothing is left once
+the next run has begun. It goes forward in the same way: later nights stay published, and each of them can be
+shown again. A night that is under way ends without publishing: it was judged against what was taken back.
 """
 
 from __future__ import annotations
 
+import getpass
+import os
+import socket
 import uuid
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from tasks.errors import NightError, RegistryError, WarehouseError
 from tasks.models import registry
-from tasks.publishing import publications, publishing, readers, wholeness
+from tasks.publishing import crowning, publications, publishing, readers, wholeness
 from tasks.publishing.publications import Publication, Publications
+from tasks.publishing.publishing import Published
 from tasks.settings.config import Config
 from tasks.store import delta, scratch
 from tasks.store.store import Store
@@ -26,36 +31,71 @@ SCRATCH = "rollback-"
 
 @dataclass(frozen=True)
 class RolledBack:
-    """What readers and the next night's judge see now; `moved` is False when readers saw it already."""
+    """What readers and the next night's judge see now; `moved` is False when readers saw it already.
+
+    left   the night that readers saw before; None when they saw nothing
+    """
 
     night: date
     moved: bool
     sequence: int
     model_version: int
+    left: date | None
 
 
-def rollback(cfg: Config, night: date) -> RolledBack:
+def rollback(cfg: Config, night: date, reason: str = "") -> RolledBack:
     """Show the night as it was last published, and make its model the champion.
 
+    reason   kept with the publication's row, beside who did it and what readers saw until then
     Raises NightError for a night that was never published, WarehouseError when its files are gone or changed,
     or publications were lost, RegistryError when the registry does not answer, or lacks the model that the
     night was published with, its files included; nothing has moved then.
     """
     store = Store.of(cfg)
     published = wholeness.read(store)
-    goal = published.newest_of(night)
+    goal, seen = published.newest_of(night), published.shown
     if goal is None:
         raise _not_published(night, published)
     _check_files(store, goal)
-    _check_model(cfg, goal, published)
-    registry.set_champion(cfg, goal.model_version)
-    attempt = delta.next_attempt(store, night)
-    shown = publishing.show_again(store, night, run_id=uuid.uuid4().hex[:12], attempt=attempt)
-    registry.set_champion(
-        cfg, goal.model_version
-    )  # a night that ran meanwhile may have moved it before the row
+    with scratch.made(cfg.root / "work", SCRATCH) as folder:
+        _check_model(cfg, goal, published, folder / "model")
+        shown = _move(cfg, store, goal, seen, reason, folder)
     readers.refresh(cfg, store)
-    return RolledBack(night, shown.is_new, shown.publication.sequence, goal.model_version)
+    left = None if seen is None else seen.data_night
+    return RolledBack(night, shown.is_new, shown.publication.sequence, goal.model_version, left)
+
+
+def _move(
+    cfg: Config, store: Store, goal: Publication, left: Publication | None, reason: str, folder: Path
+) -> Published:
+    """The alias, then the row; what fails in between takes the alias back, and what dies leaves a note."""
+    attempt = delta.next_attempt(store, goal.night)
+    before = registry.aliased(cfg, registry.CHAMPION)
+    crowning.note(folder, crowning.Move(attempt, before, goal.model_version))
+    try:
+        registry.set_champion(cfg, goal.model_version)
+        shown = publishing.show_again(
+            store, goal.night, run_id=uuid.uuid4().hex[:12], attempt=attempt, why=_audit(left, reason)
+        )
+    except BaseException:
+        crowning.settle(cfg, store, folder)
+        raise
+    registry.set_champion(cfg, goal.model_version)  # a night that ran meanwhile may have moved it
+    return shown
+
+
+def _audit(left: Publication | None, reason: str) -> dict[str, Any]:
+    """What the row says of it: when is the row's own `published_at`."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = str(os.getuid())
+    return {
+        "by": f"{user}@{socket.gethostname()}",
+        "reason": reason,
+        "from_night": None if left is None else left.data_night.isoformat(),
+        "from_sequence": None if left is None else left.sequence,
+    }
 
 
 def _not_published(night: date, published: Publications) -> NightError:
@@ -77,13 +117,12 @@ def _check_files(store: Store, goal: Publication) -> None:
         )
 
 
-def _check_model(cfg: Config, goal: Publication, published: Publications) -> None:
+def _check_model(cfg: Config, goal: Publication, published: Publications, folder: Path) -> None:
     """By run and by bytes: a number says little, since a new registry starts again from 1."""
-    with scratch.made(cfg.root / "work", SCRATCH) as folder:
-        if goal.model is not None:
-            registry.check(cfg, goal.model, folder / "model")
-        else:
-            _check_unpinned(cfg, goal, published, folder / "model")
+    if goal.model is not None:
+        registry.check(cfg, goal.model, folder)
+    else:
+        _check_unpinned(cfg, goal, published, folder)
 
 
 def _check_unpinned(cfg: Config, goal: Publication, published: Publications, folder: Path) -> None:

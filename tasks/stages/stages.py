@@ -118,16 +118,23 @@ def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> tu
 
 
 @stage("promote", retries=1)
-def promote(tonight: Tonight, chosen: Chosen) -> None:
+def promote(tonight: Tonight, chosen: Chosen, data_digest: str) -> None:
     """The alias moves before the publication that uses it; an older night leaves it where it is."""
-    crowning.crown(tonight.cfg, tonight.store, tonight.night, tonight.attempt, chosen.version)
+    _crown(tonight, chosen, data_digest)
 
 
 @stage("confirm", retries=1, overtakable=False)
-def confirm(tonight: Tonight, chosen: Chosen) -> None:
+def confirm(tonight: Tonight, chosen: Chosen, data_digest: str) -> None:
     """Promote what is published now once more: an older run that woke in between may have moved the alias."""
     with contextlib.suppress(FencedError):  # a newer one publishes and confirms in its turn
-        crowning.crown(tonight.cfg, tonight.store, tonight.night, tonight.attempt, chosen.version)
+        _crown(tonight, chosen, data_digest)
+
+
+def _crown(tonight: Tonight, chosen: Chosen, data_digest: str) -> None:
+    inputs = publications.Inputs(data_digest, tonight.cfg.digest())
+    crowning.crown(
+        tonight.cfg, tonight.store, tonight.night, tonight.attempt, chosen.version, inputs, tonight.work
+    )
 
 
 @stage("publish")
@@ -202,6 +209,7 @@ def report(
         tables=publication.rows,
         seconds=sum(durations.values()),
         realized=realized,
+        readers_stay=published.readers_stay,
     )
 
 

@@ -164,6 +164,7 @@ TABLES: dict[str, Table] = {
             "sources": TEXT,
             "code": TEXT,
             "carried_from": DAY,
+            "rolled_back": TEXT,
         },
         partition=None,
         order=("sequence",),

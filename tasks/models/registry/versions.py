@@ -68,6 +68,13 @@ def by_alias(cfg: Config, alias: str) -> Version | None:
         return find_alias(cfg, client, alias)
 
 
+def aliased(cfg: Config, alias: str) -> int | None:
+    """The number of the version that an alias points to, whoever made that version."""
+    with connected(cfg) as client:
+        found = _raw(cfg, client, alias)
+        return None if found is None else int(found.version)
+
+
 def champion_before(cfg: Config, night: date) -> Version | None:
     """The champion that a run of this night is judged against."""
     with connected(cfg) as client:
@@ -114,10 +121,15 @@ def challenge(cfg: Config, client: MlflowClient, version: Version) -> None:
 
 def find_alias(cfg: Config, client: MlflowClient, alias: str) -> Version | None:
     """The version an alias points to, if it points anywhere."""
+    found = _raw(cfg, client, alias)
+    return None if found is None else read(found)
+
+
+def _raw(cfg: Config, client: MlflowClient, alias: str) -> Any:
     from mlflow.exceptions import MlflowException
 
     try:
-        return read(client.get_model_version_by_alias(cfg.registry.model_name, alias))
+        return client.get_model_version_by_alias(cfg.registry.model_name, alias)
     except MlflowException as error:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None  # no such model yet, or no such alias

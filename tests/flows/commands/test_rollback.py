@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import getpass
 import hashlib
+import json
 import shutil
+import socket
 import sqlite3
 from contextlib import closing
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import night_driver as driver
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -129,6 +133,36 @@ def test_a_second_rollback_to_the_same_night_publishes_nothing(cfg: Config, caps
     assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
     assert "Readers see night 2026-01-02 as before" in " ".join(capsys.readouterr().out.split())
     assert [row.sequence for row in publications.read(Store.of(cfg)).rows] == [1, 2, 3]
+
+
+def test_a_rollback_leaves_a_row_that_says_who_did_it_and_why(cfg: Config, capsys: Any) -> None:
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02", "--reason", "half of the shop's items") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "To undo this: `rnnrec rollback --night 2026-01-03`." in said
+    assert "Run again from the same inputs, 2026-01-03 stays withdrawn." in said
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+        rows = con.execute("select night, rolled_back from publications order by sequence").fetchall()
+    assert [row[1] for row in rows[:2]] == [None, None]
+    assert rows[2][0] == FRIDAY
+    assert json.loads(rows[2][1]) == {
+        "by": f"{getpass.getuser()}@{socket.gethostname()}",
+        "reason": "half of the shop's items",
+        "from_night": "2026-01-03",
+        "from_sequence": 2,
+    }
+
+
+def test_a_rollback_whose_row_cannot_be_written_takes_the_champion_back(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        assert champion(cfg) == 1
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(delta, "append", full)
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 7
+    assert champion(cfg) == 2
+    assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
 
 
 def test_a_rollback_is_undone_by_going_to_the_later_night(cfg: Config) -> None:

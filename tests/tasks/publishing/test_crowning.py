@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +16,7 @@ from tasks.errors import FencedError, RegistryError
 from tasks.models import registry
 from tasks.publishing import crowning, publications, publishing
 from tasks.settings.config import Config
-from tasks.store import delta
+from tasks.store import delta, scratch
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -28,8 +29,8 @@ class Alias:
         self.number = number
         self.meanwhile: Any = lambda: None
 
-    def by_alias(self, _cfg: Config, _alias: str) -> Any:
-        return None if self.number is None else SimpleNamespace(number=self.number)
+    def aliased(self, _cfg: Config, _alias: str) -> int | None:
+        return self.number
 
     def promote(self, _cfg: Config, _night: date, version: Any) -> bool:
         self.number = version.number
@@ -43,14 +44,22 @@ class Alias:
 @pytest.fixture
 def alias(monkeypatch: pytest.MonkeyPatch) -> Alias:
     made = Alias(4)
-    for name in ("by_alias", "promote", "set_champion"):
+    for name in ("aliased", "promote", "set_champion"):
         monkeypatch.setattr(registry, name, getattr(made, name))
     return made
 
 
-def crown(cfg: Config, night: date, attempt: int) -> None:
+def crown(cfg: Config, night: date, attempt: int, data_digest: str = "tonight's") -> None:
     version: Any = SimpleNamespace(number=5)
-    crowning.crown(cfg, Store.of(cfg), night, attempt, version)
+    inputs = publications.Inputs(data_digest, "c")
+    crowning.crown(cfg, Store.of(cfg), night, attempt, version, inputs, work(cfg, attempt))
+
+
+def work(cfg: Config, attempt: int) -> Path:
+    folder = cfg.root / "work" / f"2026-01-03-{attempt}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "lock").touch()  # which nobody holds: its run is over
+    return folder
 
 
 def test_the_newest_night_moves_the_alias_and_an_older_one_does_not(config: Config, alias: Alias) -> None:
@@ -193,3 +202,31 @@ def test_a_rollback_that_slept_leaves_the_alias_at_what_readers_were_shown_since
     driver.publish_night(config, SATURDAY, users=5, model_version=6)
     assert crowning.follow_readers(config, Store.of(config))
     assert alias.number == 6
+
+
+def test_a_night_that_failed_between_the_alias_and_its_row_gives_the_alias_back_to_the_next_run(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=4)
+    crown(config, SATURDAY, attempt=7)
+    assert alias.number == 5
+    crowning.settle_dead(config, Store.of(config))
+    assert alias.number == 4
+    alias.number = 5  # by hand, since
+    crowning.settle_dead(config, Store.of(config))
+    assert alias.number == 5
+
+
+@pytest.mark.parametrize("how", ["published", "alive", "moved since"])
+def test_the_alias_stays_where_its_night_has_published_or_lives_or_another_moved_it(
+    config: Config, alias: Alias, how: str
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=4)
+    crown(config, SATURDAY, attempt=7)
+    expected = 6 if how == "moved since" else 5
+    alias.number = expected
+    if how == "published":
+        driver.publish_night(config, SATURDAY, users=5, attempt=7, model_version=5)
+    with scratch.hold(work(config, 7)) if how == "alive" else contextlib.nullcontext():
+        crowning.settle_dead(config, Store.of(config))
+    assert alias.number == expected

@@ -42,8 +42,9 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "sources": '{"logs/a.ndjson": {"bytes": 120, "lines": 3, "sha256": "f0"}}',
     "code": '{"version": "0.1.0", "commit": null, "model_library": "c0de"}',
     "carried_from": None,
+    "rolled_back": '{"by": "ann@shop", "reason": "", "from_night": "2026-01-03", "from_sequence": 6}',
 }
-LATER = ("reads", "model", "sources", "code", "carried_from")
+LATER = ("reads", "model", "sources", "code", "carried_from", "rolled_back")
 
 
 def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
@@ -122,6 +123,7 @@ json_values = st.recursive(
         moves_latest=st.booleans(),
         published_at=times,
         carried_from=st.none() | days,
+        rolled_back=st.none() | st.dictionaries(texts, json_values, max_size=3),
     )
 )
 def test_a_publication_comes_back_from_the_table_as_it_was_written(one: Publication) -> None:
@@ -147,8 +149,7 @@ def published(*rows: tuple[date, bool]) -> Publications:
 def test_of_no_publication_nothing_is_shown_and_any_night_would_be() -> None:
     none = Publications(None, ())
     assert (none.shown, none.highest, none.nights, none.newest_of(FRIDAY)) == (None, 0, {}, None)
-    assert none.moves_readers(FRIDAY)
-    assert none.why_champion_stays(FRIDAY) is None
+    assert none.why_readers_stay(FRIDAY, TONIGHTS) == ""
 
 
 def test_a_night_s_newest_publication_counts_and_the_last_that_moved_readers_is_shown() -> None:
@@ -158,11 +159,35 @@ def test_a_night_s_newest_publication_counts_and_the_last_that_moved_readers_is_
     assert (found.shown.sequence, found.highest) == (2, 3)
 
 
+TONIGHTS = publications.Inputs("d1", "c0")
+BEFORE = publications.Inputs("d0", "c0")
+
+
 def test_an_older_night_moves_readers_only_where_they_are_shown_it() -> None:
     found = published((FRIDAY, True), (SATURDAY, True))
-    assert [found.moves_readers(night) for night in (FRIDAY, SATURDAY, SUNDAY)] == [False, True, True]
+    stay = [found.why_readers_stay(night, TONIGHTS) for night in (FRIDAY, SATURDAY, SUNDAY)]
+    assert stay == ["2026-01-03 is published already", "", ""]
     taken_back = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, True))
-    assert [taken_back.moves_readers(night) for night in (FRIDAY, SATURDAY)] == [True, True]
+    assert [taken_back.why_readers_stay(night, TONIGHTS) for night in (FRIDAY, SATURDAY)] == ["", ""]
+
+
+@pytest.mark.parametrize(
+    ("then", "withdrawn"),
+    [
+        ([], False),
+        ([(FRIDAY, False)], False),  # a backfill, which moved nobody
+        ([(FRIDAY, True)], True),
+        ([(FRIDAY, True), (SATURDAY, False)], True),  # run again, and shown to nobody
+        ([(FRIDAY, True), (SATURDAY, True)], False),  # undone
+        ([(FRIDAY, True), (SATURDAY, True), (FRIDAY, True)], True),
+    ],
+)
+def test_what_readers_were_taken_back_from_is_withdrawn_until_that_is_undone(
+    then: list[tuple[date, bool]], withdrawn: bool
+) -> None:
+    found = published((FRIDAY, True), (SATURDAY, True), *then)
+    assert ("taken back from it to 2026-01-02" in found.why_readers_stay(SATURDAY, BEFORE)) == withdrawn
+    assert "taken back" not in found.why_readers_stay(SATURDAY, TONIGHTS)
 
 
 def test_each_publication_is_read_and_parsed_once_however_often_it_is_looked_at(

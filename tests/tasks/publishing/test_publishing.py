@@ -112,22 +112,68 @@ def test_an_older_night_can_be_shown_again_and_later_nights_move_on(cfg: Config)
     assert shown_night(cfg) == date(2026, 1, 4)
 
 
-def test_the_champion_moves_with_readers_and_not_for_a_night_they_were_taken_back_from(cfg: Config) -> None:
-    def why(night: date) -> str | None:
-        return publications.read(Store.of(cfg)).why_champion_stays(night)
+def why(cfg: Config, night: date, data_digest: str = "d") -> str:
+    inputs = publications.Inputs(data_digest, "c")
+    return publications.read(Store.of(cfg)).why_readers_stay(night, inputs)
 
-    assert why(FRIDAY) is None
+
+def show_again(cfg: Config, night: date) -> None:
+    attempt = delta.next_attempt(Store.of(cfg), night)
+    publishing.show_again(Store.of(cfg), night, run_id="rollback", attempt=attempt)
+
+
+TAKEN_BACK = (
+    "readers were taken back from it to 2026-01-02, and it was run again from the same inputs: "
+    "`rnnrec rollback --night 2026-01-03` shows it to them again"
+)
+
+
+def test_readers_and_champion_do_not_come_back_to_a_withdrawn_night_from_the_same_inputs(cfg: Config) -> None:
+    assert why(cfg, FRIDAY) == ""
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, SATURDAY, users=5)
-    assert [why(FRIDAY), why(SATURDAY)] == ["2026-01-03 is published already", None]
-    publishing.show_again(
-        Store.of(cfg), FRIDAY, run_id="rollback", attempt=delta.next_attempt(Store.of(cfg), FRIDAY)
-    )
-    assert why(SATURDAY) == "readers were taken back from this night to 2026-01-02"
-    driver.publish_night(cfg, SATURDAY, users=5)  # the same as before: readers stay, and so does the champion
-    assert why(SATURDAY) == "readers were taken back from this night to 2026-01-02"
-    driver.publish_night(cfg, SATURDAY, users=6)
-    assert [why(SATURDAY), why(date(2026, 1, 4))] == [None, None]
+    assert [why(cfg, FRIDAY), why(cfg, SATURDAY)] == ["2026-01-03 is published already", ""]
+    show_again(cfg, FRIDAY)
+    assert [why(cfg, FRIDAY), why(cfg, SATURDAY)] == ["", TAKEN_BACK]
+    again = driver.publish_night(cfg, SATURDAY, users=5)
+    assert (again.is_new, again.readers_stay) == (False, TAKEN_BACK)
+    assert why(cfg, date(2026, 1, 4)) == ""
+
+
+def test_a_withdrawn_night_whose_rerun_has_other_tables_is_kept_for_a_rollback_to_it_alone(
+    cfg: Config,
+) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    show_again(cfg, FRIDAY)
+    again = driver.publish_night(cfg, SATURDAY, users=6)  # judged against another model than the first time
+    assert (again.is_new, again.readers_stay) == (True, TAKEN_BACK)
+    assert (shown_night(cfg), why(cfg, SATURDAY)) == (FRIDAY, TAKEN_BACK)
+    assert not driver.publish_night(cfg, SATURDAY, users=6).is_new
+    show_again(cfg, SATURDAY)
+    shown = publications.read(Store.of(cfg)).shown
+    assert shown is not None
+    assert (shown.night, shown.rows["user_recommendations"], why(cfg, SATURDAY)) == (SATURDAY, 18, "")
+
+
+def test_a_withdrawn_night_with_other_inputs_is_judged_as_usual_and_its_old_ones_stay_withdrawn(
+    cfg: Config,
+) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    show_again(cfg, FRIDAY)
+    assert why(cfg, SATURDAY, "repaired") == ""
+    repaired = driver.publish_night(cfg, SATURDAY, users=6, data_digest="repaired")
+    assert (repaired.readers_stay, shown_night(cfg)) == ("", SATURDAY)
+    assert [why(cfg, SATURDAY, "repaired"), why(cfg, SATURDAY)] == ["", TAKEN_BACK]
+
+
+def test_a_night_that_readers_were_taken_back_to_is_shown_anew_with_its_own_champion(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, SATURDAY, users=5)
+    show_again(cfg, FRIDAY)
+    assert driver.publish_night(cfg, FRIDAY, users=7).publication.moves_latest
+    assert why(cfg, FRIDAY) == ""
 
 
 def test_a_night_that_was_never_published_cannot_be_shown_again(cfg: Config) -> None:
