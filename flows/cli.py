@@ -16,7 +16,7 @@ from rich.console import Console
 
 from flows.commands import beginning, evaluation, health, judging, nights, readers, scheduling
 from flows.server.surroundings import settle
-from tasks.errors import PipelineError, WarehouseError, release
+from tasks.errors import PipelineError, exit_code, release
 from tasks.running import ending, logs
 
 app = typer.Typer(
@@ -61,16 +61,17 @@ def _run(arguments: Sequence[str] | None) -> None:
         with logs.at_the_door():
             app(args=None if arguments is None else list(arguments), prog_name="rnnrec")
     except PipelineError as error:
-        _fail(error, str(error), error.exit_code)
+        _fail(error, str(error))
     except OSError as error:
         sentence = f"{error}; is the disk full, or the folder not ours? Readers still have the night before."
-        _fail(error, sentence, WarehouseError.exit_code)
+        _fail(error, sentence)
     except Exception as error:
         traceback.print_exc()
-        _fail(error, f"{error!r}: a fault in rnnrec; please report the lines above.", PipelineError.exit_code)
+        _fail(error, f"{error!r}: a fault in rnnrec; please report the lines above.")
 
 
-def _fail(error: BaseException, sentence: str, code: int) -> None:
+def _fail(error: BaseException, sentence: str) -> None:
+    code = exit_code(error)
     release(error)
     if logs.CONSOLE.form == "json":
         print(logs.as_json("ERROR", "rnnrec", sentence, exit_code=code), file=sys.stderr)

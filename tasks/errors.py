@@ -106,6 +106,13 @@ class StaleError(PipelineError):
     remedy = "ask `rnnrec status`; if no run of this night goes on, run it again"
 
 
+def exit_code(error: BaseException) -> int:
+    """What the command line ends with: its class's, or a WarehouseError's where the disk said no."""
+    if isinstance(error, PipelineError):
+        return error.exit_code
+    return WarehouseError.exit_code if isinstance(error, OSError) else PipelineError.exit_code
+
+
 def remedy(name: str) -> str:
     """What to do next after an error of the class with this name; of one that is not ours: run it again."""
     known = {kind.__name__: kind.remedy for kind in PipelineError.__subclasses__()}

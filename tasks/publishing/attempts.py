@@ -16,7 +16,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks.errors import PipelineError
+from tasks.errors import exit_code
 from tasks.running import stopping
 from tasks.store import delta, durable, locks
 from tasks.store.store import Store
@@ -54,7 +54,8 @@ def recorded(store: Store, night: date, run_id: str) -> Iterator[int]:
     with (store.local / "attempts" / str(number)).open("rb") as lock:
         locks.take(lock)
         began = Attempt(number, night.isoformat(), run_id, "running", _now())
-        _write(store, began)
+        with durable.writing(store.local / "attempts"):
+            _write(store, began)
         try:
             with stopping.when_ended(
                 lambda: _close(store, _ended(began, stopping.Stopped(stopping.sentence())))
@@ -75,12 +76,11 @@ def every(store: Store) -> list[Attempt]:
 
 def _ended(began: Attempt, error: BaseException) -> Attempt:
     stopped = not isinstance(error, Exception)
-    code = error.exit_code if isinstance(error, PipelineError) else 1
     return replace(
         began,
         state="stopped" if stopped else "failed",
         ended_at=_now(),
-        exit_code=None if stopped else code,
+        exit_code=None if stopped else exit_code(error),
         error=type(error).__name__,
         message=str(error),
     )

@@ -7,7 +7,33 @@ renamed over it, never in place, so that a reader opens the whole old one or the
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
+
+from tasks.errors import WarehouseError
+
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of delta-rs, which says an error in several lines
+
+
+@contextmanager
+def writing(place: str | Path) -> Iterator[None]:
+    """What a disk says that is full, or not ours to write, as a WarehouseError that names the place.
+
+    A file that is there already is no such thing: FileExistsError goes on as it is.
+    """
+    try:
+        yield
+    except FileExistsError:
+        raise
+    except OSError as error:
+        said = " ".join(COLOURS.sub("", str(error)).split())
+        raise WarehouseError(
+            f"{place}: expected a disk with room that can be written; {said}; free some space, or mend the "
+            "folder's permissions, and run it again"
+        ) from error
 
 
 def sync(path: Path) -> None:
@@ -34,6 +60,24 @@ def make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
         sync(path.parent)
+
+
+@contextmanager
+def created(file: Path) -> Iterator[IO[bytes]]:
+    """Write a file that is not there yet, with its folders; half of one does not stay.
+
+    Raises FileExistsError, or another OSError.
+    """
+    make_folder(file.parent)
+    with file.open("xb") as stream:
+        try:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        except BaseException:
+            file.unlink(missing_ok=True)
+            raise
+    sync(file.parent)
 
 
 def replace(new: Path, old: Path) -> None:

@@ -82,15 +82,12 @@ class Store:
     def create(self, file: str) -> Iterator[IO[bytes]]:
         """Write a file that is not there yet, with its folders; after the `with` it survives a power cut.
 
-        Raises FileExistsError. What fails within it may leave half a file, which nothing may name.
+        Raises FileExistsError, or WarehouseError where the disk is full or not ours to write. Who dies within
+        it leaves half a file, which nothing may name.
         """
         if self.on_disk:
-            durable.make_folder(Path(file).parent)
-            with Path(file).open("xb") as stream:
+            with durable.writing(file), durable.created(Path(file)) as stream:
                 yield stream
-                stream.flush()
-                os.fsync(stream.fileno())
-            durable.sync(Path(file).parent)
         elif self.facts(file).type != fs.FileType.NotFound:
             raise FileExistsError(file)
         else:

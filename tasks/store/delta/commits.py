@@ -12,7 +12,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
 from tasks.errors import WarehouseError
-from tasks.store import parquet, tables
+from tasks.store import durable, parquet, tables
 from tasks.store.delta import fences, logs, partitions, reading, staging
 from tasks.store.delta.staging import Staged
 from tasks.store.store import Store
@@ -173,14 +173,15 @@ def _transact(
         app_transactions=[Transaction(fence, number) for fence, number in numbers.items()],
     )
     try:
-        table.create_write_transaction(
-            [*files],
-            "overwrite" if replaced else "append",
-            table.schema(),
-            [column] if column else [],
-            replaced,
-            commit_properties=properties,
-        )
+        with durable.writing(logs.log_folder(store, name)):
+            table.create_write_transaction(
+                [*files],
+                "overwrite" if replaced else "append",
+                table.schema(),
+                [column] if column else [],
+                replaced,
+                commit_properties=properties,
+            )
     except CommitFailedError:
         return None
     return _sync_log(store, name, table.version(), token)
@@ -237,7 +238,8 @@ def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema)
     if not len(missing):
         return table
     try:
-        table.alter.add_columns(Schema.from_arrow(missing).fields)
+        with durable.writing(logs.log_folder(store, name)):
+            table.alter.add_columns(Schema.from_arrow(missing).fields)
     except DeltaError:
         if not set(missing.names) <= set(logs.arrow_schema(logs.existing(store, name)).names):
             raise  # else another run has added them at the same time
@@ -248,15 +250,16 @@ def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema)
 def _create(store: Store, name: str, schema: pa.Schema) -> DeltaTable:
     folder, column = logs.folder(store, name), tables.table(name).partition
     try:
-        DeltaTable.create(
-            folder,
-            schema,
-            "ignore",
-            [column] if column else [],
-            name=name,
-            configuration=SETTINGS,
-            storage_options=dict(store.options),
-        )
+        with durable.writing(folder):
+            DeltaTable.create(
+                folder,
+                schema,
+                "ignore",
+                [column] if column else [],
+                name=name,
+                configuration=SETTINGS,
+                storage_options=dict(store.options),
+            )
     except DeltaError:
         if not logs.exists(store, name):  # else another run created it at the same time
             raise

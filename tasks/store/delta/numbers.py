@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from datetime import date
 from pathlib import Path
 
@@ -17,9 +16,11 @@ def next_attempt(store: Store, night: date) -> int:
     """A number higher than that of any run before: whoever starts later has the higher one.
 
     One counter serves all nights, since two nights may rewrite the same day of events.
+    Raises WarehouseError where the disk is full or not ours to write.
     """
     folder = store.local / "attempts"
-    durable.make_folder(folder)
+    with durable.writing(folder):
+        durable.make_folder(folder)
     taken = [int(path.name) for path in folder.iterdir() if path.name.isdigit()]
     looked_at = NEWEST_ENTRIES if taken else None
     attempt = max([*taken, _highest_committed(store, looked_at)]) + 1
@@ -30,13 +31,10 @@ def next_attempt(store: Store, night: date) -> int:
 
 def _claim(path: Path, night: str) -> bool:
     try:
-        with path.open("x") as file:
-            file.write(night + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with durable.writing(path), durable.created(path) as file:
+            file.write(f"{night}\n".encode())
     except FileExistsError:
         return False
-    durable.sync(path.parent)
     return True
 
 

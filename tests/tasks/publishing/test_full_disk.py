@@ -1,4 +1,4 @@
-"""A disk that is nearly full: what readers open is rebuilt whole, or left as it was with a message."""
+"""A disk that is nearly full, or not ours: what is asked is done, or refused with readers where they were."""
 
 from __future__ import annotations
 
@@ -7,15 +7,17 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import night_driver as driver
 import pytest
 
-from tasks.errors import WarehouseError
-from tasks.publishing import healing, readers
+from tasks.errors import EmptyNightError, WarehouseError
+from tasks.publishing import carrying, healing, publications, publishing, readers, wholeness
 from tasks.settings.config import Config
+from tasks.store import delta, parquet
 from tasks.store.store import Store
 
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4, "2026-01-02", 4], ["2026-01-03", 5, "2026-01-03", 5]
@@ -36,6 +38,16 @@ def saturday_unseen(cfg: Config) -> None:
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     readers.refresh(cfg, Store.of(cfg))
     driver.publish_night(cfg, driver.SATURDAY, users=5)
+
+
+def friday_seen(cfg: Config) -> None:
+    driver.publish_night(cfg, driver.FRIDAY, users=4)
+    readers.refresh(cfg, Store.of(cfg))
+
+
+def saturday_seen(cfg: Config) -> None:
+    saturday_unseen(cfg)
+    readers.refresh(cfg, Store.of(cfg))
 
 
 def left_behind(cfg: Config) -> list[str]:
@@ -124,7 +136,12 @@ def test_a_night_that_begins_on_a_full_disk_does_not_say_that_readers_were_moved
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 8 MB of its own."""
-    place = tmp_path / "disk"
+    with mounted(tmp_path / "disk") as place:
+        yield place
+
+
+@contextmanager
+def mounted(place: Path) -> Iterator[Path]:
     place.mkdir()
     made = subprocess.run(
         ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(place)],
@@ -134,34 +151,115 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     )
     if made.returncode:
         pytest.skip(f"needs the right to mount a small file system: {made.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", str(place)], check=True)
+
+
+def publish_saturday(cfg: Config) -> None:
+    driver.publish_night(cfg, driver.SATURDAY, users=5)
+    readers.refresh(cfg, Store.of(cfg))
+
+
+def show_friday_again(cfg: Config) -> None:
+    store = Store.of(cfg)
+    attempt = delta.next_attempt(store, driver.FRIDAY)
+    publishing.show_again(store, driver.FRIDAY, run_id=f"back{attempt}", attempt=attempt)
+    readers.refresh(cfg, store)
+
+
+def carry_friday_forward(cfg: Config) -> None:
+    store = Store.of(cfg)
+    attempt = delta.next_attempt(store, driver.SATURDAY)
+    nothing = EmptyNightError("no events")
+    began = driver.FACTS["started_at"]
+    carrying.carry_forward(
+        store, carrying.Failed(driver.SATURDAY, attempt, f"run{attempt}", began, {}, nothing)
+    )
+    readers.refresh(cfg, store)
+
+
+FREE = [*range(0, 65_536, 4_096), *range(65_536, 1_100_000, 57_344)]
+WORK = {
+    "serve": (saturday_unseen, lambda cfg: readers.refresh(cfg, Store.of(cfg)), SATURDAY_SEEN),
+    "publish": (friday_seen, publish_saturday, SATURDAY_SEEN),
+    "rollback": (saturday_seen, show_friday_again, FRIDAY_SEEN),
+    "carry forward": (friday_seen, carry_friday_forward, FRIDAY_SEEN),
+}
 
 
 @pytest.mark.slow
-def test_at_every_free_size_readers_get_the_whole_new_night_or_keep_the_whole_old_one(
-    small_disk: Path, tmp_path: Path
+@pytest.mark.parametrize("what", WORK)
+def test_at_every_free_size_work_is_done_or_refused_and_can_be_done_again(
+    small_disk: Path, tmp_path: Path, what: str
 ) -> None:
     cfg = Config(base=small_disk)
-    saturday_unseen(cfg)
+    prepare, work, after = WORK[what]
+    prepare(cfg)
+    old = driver.whole_night(cfg)
     before = shutil.copytree(cfg.root, tmp_path / "before", symlinks=True)
-    outcomes = {refresh_with_free(cfg, before, free) for free in range(8_192, 1_100_000, 28_672)}
-    assert outcomes == {"shown", "refused"}
+    outcomes = set()
+    for free in FREE:
+        shutil.rmtree(cfg.root)
+        shutil.copytree(before, cfg.root, symlinks=True)
+        done = done_with_free(cfg, free, work)
+        outcomes.add(done)
+        assert driver.whole_night(cfg) == (after if done else old), free
+        assert left_behind(cfg) == [], free
+        healing.heal(cfg, Store.of(cfg))
+        work(cfg)
+        assert driver.whole_night(cfg) == after, free
+        rows = publications.read(Store.of(cfg)).rows
+        assert [wholeness.changed(Store.of(cfg), row) for row in rows] == [""] * len(rows), free
+    assert outcomes == {True, False}
 
 
-def refresh_with_free(cfg: Config, before: Path, free: int) -> str:
-    """Fill the disk up to so many bytes, refresh, and look at it as a reader does."""
-    shutil.rmtree(cfg.root)
-    shutil.copytree(before, cfg.root, symlinks=True)
+def done_with_free(cfg: Config, free: int, work: Callable[[Config], object]) -> bool:
+    """Fill the disk up to so many bytes and try it; it is refused as by a disk, and by nothing else."""
     disk, filler = os.statvfs(cfg.base), cfg.base / "filler"
     with filler.open("wb") as file:
         os.posix_fallocate(file.fileno(), 0, disk.f_bavail * disk.f_frsize - free // PAGE * PAGE)
     try:
-        readers.refresh(cfg, Store.of(cfg))
-        outcome, seen = "shown", SATURDAY_SEEN
+        work(cfg)
     except WarehouseError:
-        outcome, seen = "refused", FRIDAY_SEEN
-    filler.unlink()
-    assert driver.whole_night(cfg) == seen, free
-    assert left_behind(cfg) == [], free
-    return outcome
+        return False
+    finally:
+        filler.unlink()
+    return True
+
+
+def test_a_staged_file_that_did_not_fit_does_not_stay(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    friday_seen(config)
+    before = sorted(config.root.rglob("*.parquet"))
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(parquet, "write", full)
+    with pytest.raises(WarehouseError, match=r"part-run2-0000.parquet: expected .* No space left on device"):
+        driver.publish_night(config, driver.SATURDAY, users=5)
+    assert sorted(config.root.rglob("*.parquet")) == before
+
+
+@pytest.mark.parametrize("work", [publish_saturday, show_friday_again, carry_friday_forward])
+def test_a_warehouse_that_is_not_ours_to_write_is_named_and_readers_keep_what_they_have(
+    read_only: Config, work: Callable[[Config], object]
+) -> None:
+    with pytest.raises(WarehouseError, match=f"{read_only.root}/attempts.*: expected a disk with room"):
+        work(read_only)
+    with pytest.raises(WarehouseError, match="is as it was"):
+        readers.refresh(read_only, Store.of(read_only))
+    assert driver.whole_night(read_only) == SATURDAY_SEEN
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Config]:
+    """Readers see Saturday; then the file system of the warehouse is made one to look at."""
+    with mounted(tmp_path / "disk") as place:
+        cfg = Config(base=place)
+        saturday_seen(cfg)
+        subprocess.run(["mount", "-o", "remount,ro", str(place)], check=True)
+        yield cfg
