@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -86,24 +88,46 @@ def note(folder: Path, move: Move) -> None:
     durable.replace(new, folder / NOTE)
 
 
+@contextmanager
+def given_back(cfg: Config, store: Store, folder: Path) -> Iterator[None]:
+    """`settle` at once where what is done in the `with` fails, also for a run whose folder goes with it."""
+    try:
+        yield
+    except Exception:
+        if (folder / NOTE).exists():
+            settle(cfg, store, folder)
+        raise
+
+
 def settle_dead(cfg: Config, store: Store) -> None:
-    """`settle` for every run that is over, however it ended."""
-    for path in (cfg.root / "work").glob(f"*/{NOTE}"):
+    """`settle` for every run that is over, however it ended: the last that moved the alias is the first."""
+    for path in sorted((cfg.root / "work").glob(f"*/{NOTE}"), key=_written_at, reverse=True):
         with scratch.hold_of_dead(path.parent) as dead:
-            if dead:
+            if dead and path.exists():
                 settle(cfg, store, path.parent)
 
 
 def settle(cfg: Config, store: Store, folder: Path) -> None:
-    """Put the alias back where a run moved it and published nothing then; what cannot be done is said."""
+    """Put the alias back where a run moved it and published nothing then; what cannot be done is said.
+
+    To the model of what readers see: what it was at before may be another such run's.
+    """
     try:
         move = Move(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
         published = publications.read(store)
         shown = None if published.shown is None else published.shown.model_version
         done = shown == move.after or any(one.attempt == move.attempt for one in published.rows)
         if not done and registry.aliased(cfg, registry.CHAMPION) == move.after:
-            registry.set_champion(cfg, move.before)
-            log.info("champion goes back to version %s: run %d published nothing", move.before, move.attempt)
+            if not follow_readers(cfg, store):
+                registry.set_champion(cfg, move.before)
+            log.info("champion goes back from version %d: run %d published nothing", move.after, move.attempt)
         (folder / NOTE).unlink()
     except (OSError, ValueError, TypeError, RegistryError) as error:
         log.warning("%s: where the alias belongs is not known: %s", folder / NOTE, error)
+
+
+def _written_at(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except FileNotFoundError:  # another run has settled it just now
+        return 0.0

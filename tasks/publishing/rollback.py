@@ -62,7 +62,8 @@ def rollback(cfg: Config, night: date, reason: str = "") -> RolledBack:
         shown = _move(cfg, store, goal, seen, reason, folder)
     readers.refresh(cfg, store)
     left = None if seen is None else seen.data_night
-    return RolledBack(night, shown.is_new, shown.publication.sequence, goal.model_version, left)
+    now = shown.publication
+    return RolledBack(night, shown.is_new, now.sequence, now.model_version, left)
 
 
 def _move(
@@ -80,7 +81,8 @@ def _move(
     except BaseException:
         crowning.settle(cfg, store, folder)
         raise
-    registry.set_champion(cfg, goal.model_version)  # a night that ran meanwhile may have moved it
+    # a night that ran meanwhile may have moved it, or have been published anew with another model
+    registry.set_champion(cfg, shown.publication.model_version)
     return shown
 
 

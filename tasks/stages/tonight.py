@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Crashed
 
 from tasks.models import registry
 from tasks.models.workplace import workplace
-from tasks.publishing import attempts, healing, publications
+from tasks.publishing import attempts, crowning, healing, publications
 from tasks.running import logs, stopping
 from tasks.settings import nights
 from tasks.settings.config import Config, load_config
@@ -93,7 +93,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
             registry.reach(cfg)
             healing.heal(cfg, store)
             log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
-            with workplace(cfg, day, attempt) as work:
+            with workplace(cfg, day, attempt) as work, crowning.given_back(cfg, store, work):
                 yield Tonight(cfg, store, day, run_id, attempt, started_at, work, Diary())
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from tasks.errors import FencedError, RegistryError
 from tasks.models import registry
-from tasks.publishing import crowning, publications, publishing
+from tasks.models.workplace import workplace
+from tasks.publishing import crowning, publications, publishing, rollback
 from tasks.settings.config import Config
 from tasks.store import delta, scratch
 from tasks.store.store import Store
@@ -49,10 +50,12 @@ def alias(monkeypatch: pytest.MonkeyPatch) -> Alias:
     return made
 
 
-def crown(cfg: Config, night: date, attempt: int, data_digest: str = "tonight's") -> None:
+def crown(
+    cfg: Config, night: date, attempt: int, data_digest: str = "tonight's", folder: Path | None = None
+) -> None:
     version: Any = SimpleNamespace(number=5)
     inputs = publications.Inputs(data_digest, "c")
-    crowning.crown(cfg, Store.of(cfg), night, attempt, version, inputs, work(cfg, attempt))
+    crowning.crown(cfg, Store.of(cfg), night, attempt, version, inputs, folder or work(cfg, attempt))
 
 
 def work(cfg: Config, attempt: int) -> Path:
@@ -230,3 +233,55 @@ def test_the_alias_stays_where_its_night_has_published_or_lives_or_another_moved
     with scratch.hold(work(config, 7)) if how == "alive" else contextlib.nullcontext():
         crowning.settle_dead(config, Store.of(config))
     assert alias.number == expected
+
+
+def test_of_two_runs_that_moved_the_alias_and_died_none_leaves_it_at_the_other_s_model(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=4)
+    alias.number = 6
+    for attempt, before, after in ((7, 4, 5), (8, 5, 6)):
+        crowning.note(work(config, attempt), crowning.Move(attempt, before, after))
+    for attempt in (7, 8):
+        crowning.settle(config, Store.of(config), work(config, attempt))
+    assert alias.number == 4
+
+
+def test_before_the_first_publication_the_alias_goes_back_run_by_run(config: Config, alias: Alias) -> None:
+    alias.number = 6
+    for attempt, before, after in ((7, None, 5), (8, 5, 6)):
+        crowning.note(work(config, attempt), crowning.Move(attempt, before, after))
+    crowning.settle_dead(config, Store.of(config))
+    assert alias.number is None
+
+
+def test_a_run_that_is_fenced_after_it_moved_the_alias_gives_it_back_before_its_folder_goes(
+    config: Config, alias: Alias
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=4)
+
+    def moves_the_alias_and_is_fenced() -> None:
+        with (
+            workplace(config, SATURDAY, 7) as folder,
+            crowning.given_back(config, Store.of(config), folder),
+        ):
+            crown(config, SATURDAY, attempt=7, folder=folder)
+            assert alias.number == 5
+            raise FencedError("a newer run has begun to write the night")
+
+    with pytest.raises(FencedError, match="a newer run"):
+        moves_the_alias_and_is_fenced()
+    assert alias.number == 4
+    assert not list((config.root / "work").glob("2026-01-03*"))
+
+
+def test_a_rollback_to_a_night_that_is_published_anew_meanwhile_crowns_the_model_that_readers_see(
+    config: Config, alias: Alias, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver.publish_night(config, FRIDAY, users=4, model_version=4)
+    driver.publish_night(config, SATURDAY, users=5, model_version=5)
+    anew = lambda *_: driver.publish_night(config, FRIDAY, users=6, model_version=6, data_digest="anew")  # noqa: E731
+    monkeypatch.setattr(registry, "check", anew)
+    back = rollback.rollback(config, FRIDAY)
+    assert (back.model_version, alias.number) == (6, 6)
+    assert driver.whole_night(config) == ["2026-01-02", 6] * 2
