@@ -90,7 +90,7 @@ def first_night(cfg: Config) -> None:
         night=FIRST, attempt=1, state="fresh", model_version=1, model=pins.Model("rnnrec", 1, "r", {}),
         reads=pins.newest(cfg, Store.of(cfg), FIRST).by_table(), config_digest="c", data_digest="d",
         started_at=datetime(2020, 1, 2), durations={"train": 1.0},
-        verdict={"crowned": True, "metrics": {"challenger": {"mrr_at_20": 0.5}}}, report=REPORT,
+        verdict={"state": "fresh", "metrics": {"fresh": {"mrr_at_20": 0.5}}}, report=REPORT,
     )  # fmt: skip
     publishing.publish(Store.of(cfg), staged, facts, "run1")
 

@@ -37,7 +37,7 @@ def backfill(
 ) -> list[dict[str, Any]]:
     """Run every night from first to last, oldest first; stops at the first that fails.
 
-    promote       let crowned challengers take the champion alias
+    promote       let what is published take the champion alias
     move_latest   let serve.duckdb and the latest files show these nights; without it, only where nothing was
                   ever shown before the backfill began
     """

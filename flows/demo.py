@@ -80,14 +80,13 @@ def _page(folder: Path, results: list[dict[str, Any]], console: Console) -> None
 
 def _verdicts(results: list[dict[str, Any]]) -> Table:
     table = Table(title="Recall@20 on each night's own day, all items ranked")
-    models = ("challenger", "champion", "markov", "popularity")
-    for column in ("night", "crowned", "version", *models):
+    models = ("recurrent", "fresh", "published", "markov", "popularity")
+    for column in ("night", "state", "version", *models):
         table.add_column(column)
     for result in results:
         recall = [result["metrics"].get(name, {}).get("recall_at_20") for name in models]
         shown = ["-" if value is None else f"{value:.4f}" for value in recall]
-        crowned = "yes" if result["crowned"] else "no"
-        table.add_row(result["night"], crowned, str(result["model_version"]), *shown)
+        table.add_row(result["night"], result["state"], str(result["model_version"]), *shown)
     return table
 
 

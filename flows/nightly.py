@@ -60,12 +60,12 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     ingested = stages.ingest(tonight)
     sessions = stages.sessionize(tonight, ingested.events)
     reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items)
-    challenger = stages.train(tonight, reads)
     champion = stages.fetch(tonight)
-    verdict = stages.judge(tonight, reads, challenger, champion)
-    model = stages.refit(tonight, reads, challenger, verdict)
+    trained = stages.train(tonight, reads, champion)
+    judged = stages.judge(tonight, reads, trained, champion)
+    model, verdict = stages.refit(tonight, reads, trained, judged)
     registered = stages.register(tonight, reads, model, verdict, champion, ingested.data_digest)
-    chosen = choosing.choose(tonight.night, verdict, registered, champion)
+    chosen = choosing.choose(verdict, registered, champion)
     realized = stages.realize(tonight, reads)
     staged = [*stages.score(tonight, reads, chosen), realized.staged]
     warnings = stages.audit(tonight, reads, staged)
@@ -75,4 +75,6 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     if promote:
         stages.confirm(tonight, chosen, ingested.data_digest)
     stages.serve(tonight)
-    return stages.report(tonight, chosen, realized, warnings, published)
+    found = stages.report(tonight, chosen, realized, warnings, published)
+    choosing.tell_failure(tonight.night, verdict)
+    return found

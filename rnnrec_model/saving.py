@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from rnnrec_model import models
-from rnnrec_model.config import TrainingConfig
+from rnnrec_model.config import Settings, TrainingConfig
 from rnnrec_model.contract import Saved
 from rnnrec_model.digests import digests
 from rnnrec_model.errors import ModelError, SavedModelError
@@ -51,29 +51,47 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
 def load(folder: Path) -> Model:
     """Read a saved model. Raises SavedModelError naming the file and what is wrong with it."""
     folder = Path(folder)
-    told = _read_settings(folder / CONFIG)
+    told = _told(folder / CONFIG)
+    kind, settings, training = _recipe(folder / CONFIG, told)
     vocabulary = _read_vocabulary(folder / VOCABULARY)
     try:
-        told = _of_format_1(told) if told["format"] == 1 else told
-        name, kind = str(told["name"]), models.find(told["kind"])
-        settings = kind.settings(**told["settings"])
-        training = None if told["training"] is None else TrainingConfig(**told["training"])
-    except (ModelError, TypeError, KeyError) as error:
-        raise SavedModelError(f"{folder / CONFIG}: expected the settings of a model; {error}") from None
-    try:
         saved = Saved(
-            kind=told["kind"],
-            name=name,
+            kind=kind,
+            name=str(told["name"]),
             settings=settings,
             vocabulary=vocabulary,
             arrays=load_file(folder / WEIGHTS),
             training=training,
         )
-        return kind.load(saved)
+        return models.find(kind).load(saved)
     except (OSError, SafetensorError, RuntimeError, ModelError) as error:
         raise SavedModelError(
             f"{folder / WEIGHTS}: expected weights for {len(vocabulary)} items and {settings}; {error}"
         ) from None
+
+
+def load_recipe(folder: Path) -> tuple[str, Settings, TrainingConfig | None]:
+    """(kind, settings, how it was fitted) of a saved model, without its weights. Raises SavedModelError."""
+    path = Path(folder) / CONFIG
+    return _recipe(path, _told(path))
+
+
+def _told(path: Path) -> dict[str, Any]:
+    told = _read_settings(path)
+    try:
+        told = _of_format_1(told) if told["format"] == 1 else told
+        return told | {"name": str(told["name"]), "kind": str(told["kind"])}
+    except (TypeError, KeyError) as error:
+        raise SavedModelError(f"{path}: expected the settings of a model; {error}") from None
+
+
+def _recipe(path: Path, told: dict[str, Any]) -> tuple[str, Settings, TrainingConfig | None]:
+    try:
+        settings = models.find(told["kind"]).settings(**told["settings"])
+        training = None if told["training"] is None else TrainingConfig(**told["training"])
+    except (ModelError, TypeError, KeyError) as error:
+        raise SavedModelError(f"{path}: expected the settings of a model; {error}") from None
+    return told["kind"], settings, training
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

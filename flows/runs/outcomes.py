@@ -6,6 +6,7 @@ error raised. The types say what the caller gets.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -17,7 +18,7 @@ from tasks.errors import PipelineError, StaleError, remedy
 
 def completed(result: dict[str, Any]) -> dict[str, Any]:
     """A night's result in a state whose message is its sentence; the run gets tags to be found by."""
-    tag("crowned" if result["crowned"] else "champion-stays", f"model-version:{result['model_version']}")
+    tag(result["state"].replace("_", "-"), f"model-version:{result['model_version']}")
     return cast("dict[str, Any]", Completed(data=result, message=result["sentence"]))
 
 
@@ -28,8 +29,9 @@ def seen(sentence: str) -> str:
 
 def all_completed(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """The same for several nights: how many they were, and the last one's sentence."""
-    crowned = sum(result["crowned"] for result in results)
-    told = f"{len(results)} night(s), {crowned} crowned. {results[-1]['sentence']}"
+    states = Counter(result["state"].replace("_", " ") for result in results)
+    counted = ", ".join(f"{count} {state}" for state, count in states.items())
+    told = f"{len(results)} night(s): {counted}. {results[-1]['sentence']}"
     return cast("list[dict[str, Any]]", Completed(data=list(results), message=told))
 
 

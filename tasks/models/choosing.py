@@ -1,4 +1,4 @@
-"""Whose tables are published: the champion, fetched before anybody is judged, or tonight's own model."""
+"""Whose tables are published: the champion's, fetched before anything is fitted, or tonight's own model's."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from pathlib import Path
 
 from tasks.errors import ModelFailure, RegistryError
 from tasks.models import registry
-from tasks.models.judging import Verdict
+from tasks.models.verdicts import Verdict
 from tasks.settings.config import Config
 from tasks.store import pins
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Registered:
     """A registered model, and the folder on this disk that has its files.
 
-    role   champion: of an earlier night; registered: tonight's own, crowned or not
+    role   champion: of an earlier night; registered: tonight's own, published or not
     """
 
     role: str
@@ -27,7 +27,10 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The model whose tables are published, and why; tonight's own run in the registry keeps the page."""
+    """The model whose tables are published, and why.
+
+    run_id   tonight's own run in the registry, which keeps the page; empty where nothing could be fitted
+    """
 
     verdict: Verdict
     version: registry.Version
@@ -35,21 +38,21 @@ class Chosen:
     run_id: str
 
 
-def fetch_champion(cfg: Config, night: date, folder: Path, published: pins.Model | None) -> Candidate | None:
+def fetch_champion(cfg: Config, night: date, folder: Path, published: pins.Model | None) -> Registered | None:
     """The champion that a run of this night is judged against, each file checked; None before the first.
 
     published   the model whose tables readers see
     Raises RegistryError, also where there is no champion because the registry was lost.
     """
-    version = registry.champion_before(cfg, night)
+    version = registry.champion_before(cfg, night, published)
     if version is not None:
-        return Candidate("champion", version, registry.fetch(cfg, version, folder))
+        return Registered("champion", version, registry.fetch(cfg, version, folder))
     _check_not_lost(cfg, published)
     return None
 
 
 def _check_not_lost(cfg: Config, published: pins.Model | None) -> None:
-    """An empty registry has no champion either; then any model would be crowned, however bad."""
+    """An empty registry has no champion either; what readers see would not be judged against, as if first."""
     if published is None or published.name != cfg.registry.model_name or registry.knows(cfg, published):
         return
     raise RegistryError(
@@ -61,13 +64,28 @@ def _check_not_lost(cfg: Config, published: pins.Model | None) -> None:
     )
 
 
-def choose(night: date, verdict: Verdict, tonights: Candidate, champion: Candidate | None) -> Chosen:
-    """Tonight's model if it was crowned, else the champion. Raises ModelFailure when there is neither."""
+def choose(verdict: Verdict, tonights: Registered | None, champion: Registered | None) -> Chosen:
+    """Tonight's model where the verdict is for it, else the champion, whose weights are kept."""
     best = tonights if verdict.crowned else champion
-    if best is None:
-        raise ModelFailure(
-            f"night {night}: {verdict.reason}, and there is no champion to keep, so nothing was published. "
-            "Popularity has to be beaten whatever [gate] says: give it more days or epochs; "
-            f"the model is version {tonights.version.number}."
-        )
-    return Chosen(verdict, best.version, best.folder, tonights.version.run_id)
+    assert best is not None, "a verdict is for a model that there is"
+    return Chosen(verdict, best.version, best.folder, tonights.version.run_id if tonights else "")
+
+
+def tell_failure(night: date, verdict: Verdict) -> None:
+    """Called once the night is published: raises ModelFailure where what should be served was not fitted.
+
+    Somebody has to look, although readers have tonight's lists.
+    """
+    if not verdict.alarm:
+        return
+    failure = ModelFailure(verdict.alarm)
+    failure.published = verdict.state
+    failure.readers = f"Readers have the lists of {night}, made by {MADE_BY[verdict.state]} ({verdict.state})"
+    raise failure
+
+
+MADE_BY = {
+    "fresh": "a model fitted tonight",
+    "recipe_changed": "a model fitted tonight",
+    "weights_kept": "the weights that were published before",
+}

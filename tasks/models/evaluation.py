@@ -17,6 +17,7 @@ from pyarrow import compute, parquet
 
 from rnnrec_model import ragged
 from tasks.errors import ConfigurationError
+from tasks.models import recipes
 from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
 from tasks.settings.config import Config
@@ -112,7 +113,7 @@ def _measure_one(
 
     sessions = Sessions.from_arrow(train_lists, vocabulary, min_length=2)
     started = time.perf_counter()
-    fitted = fit(cfg, name, sessions, vocabulary, on_epoch=_say_epoch)
+    fitted = fit(cfg, recipes.configured(cfg, name), sessions, vocabulary, on_epoch=_say_epoch)
     training = time.perf_counter() - started
     found = measure(cfg, fitted.scorer, test_lists)
     log.info("%s: trained in %.1f s, ranked in %.1f s", name, training, found["evaluation_seconds"])

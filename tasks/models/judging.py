@@ -1,152 +1,191 @@
-"""Does tonight's challenger earn the crown? Everyone is ranked on one frame of predictions.
+"""Everybody is ranked on one frame of predictions of the holdout day, and the numbers are decided by.
 
-The frame is the holdout's sessions, cut to the items the challenger knows. What another model does not know
-is a miss of that model, in its place, so that a champion with an older vocabulary is compared over the very
-same predictions.
+The frame is whole: every session of the day, in the vocabulary of the training days and the day itself. What
+a model does not know is a miss of that model, in its place, and what came for the first time that day is a
+miss of them all: nobody's ignorance is hidden, and all are compared over the very same predictions.
 """
 
 from __future__ import annotations
 
 import logging
-import math
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tasks.errors import EmptyNightError
-from tasks.models.training import fit, model_failures, needs, sessions_of
+from tasks.errors import EmptyNightError, ModelFailure
+from tasks.models import deciding, recipes
+from tasks.models.deciding import Contest, Decision
+from tasks.models.training import Trained, model_failures
+from tasks.models.verdicts import FRESH, PUBLISHED, Verdict
+from tasks.running import stopping
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
+    from rnnrec_model.ranking.evaluation import Evaluation
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.scorer import Scorer
-    from rnnrec_model.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
-Metrics = dict[str, dict[str, float]]
-
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the judge found.
+class Measured:
+    """What one contestant did on the frame, what its lists are like, and the digest of its recipe."""
 
-    metrics       {model: {metric: value}}, challenger first
-    predictions   how many next items everyone was asked for
-    champion      version of the champion that was judged against, or None
-    """
-
-    crowned: bool
-    reason: str
-    metrics: Metrics
-    predictions: int
-    sessions: int
-    champion: int | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values."""
-        return asdict(self)
+    evaluation: Evaluation
+    guards: Mapping[str, float]
+    recipe: str
 
 
 def judge(
     cfg: Config,
     night: date,
     reads: Reads,
-    challenger: Path,
+    trained: Trained,
     champion: Path | None,
-    champion_version: int | None,
+    champion_version: int | None = None,
+    noise: float = 0.0,
 ) -> Verdict:
-    """Rank challenger, champion and baselines on the holdout day and decide.
+    """Rank all contestants on the holdout day and decide.
 
-    Raises EmptyNightError when the holdout has nothing to predict, ModelFailure when scoring fails.
+    champion   folder of the published weights, or None on a first night
+    noise      what the gate's metric moves by when nothing but the seed changes
+    Raises EmptyNightError when the holdout has nothing to predict, ModelFailure when the published weights
+    cannot be asked, or on a first night nobody can.
     """
+    from rnnrec_model.ranking.comparing import clusters_of
+
+    frame = frame_of(cfg, night, reads)
+    measured, failures = _measured(cfg, night, trained, champion, frame)
+    _check_answered(night, measured)
+    contest = Contest(
+        evaluations={name: one.evaluation for name, one in measured.items()},
+        recipes={name: one.recipe for name, one in measured.items()},
+        clusters=clusters_of(frame),
+        choosing=_choosing(frame),
+        slices=frame.named,
+        guards={name: one.guards for name, one in measured.items()},
+        noise=noise,
+    )
+    return _verdict(deciding.decide(cfg.gate, contest), measured, failures, frame, champion_version)
+
+
+def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
+    """Every next item of the holdout's sessions; the vocabulary is that of all days, counted before it."""
+    from rnnrec_model.ranking.predictions import Predictions
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
+
+    train = splitting.train_sessions(cfg, night, reads)
+    rows = splitting.holdout_sessions(cfg, night, reads, True)
+    rows = rows.filter(pc.greater_equal(pc.list_value_length(rows["items"]), 2))
+    if rows.num_rows == 0:
+        raise EmptyNightError(
+            f"night {night}: expected holdout sessions with two items or more; found none. "
+            "Check that the day's events are complete."
+        )
+    before = Vocabulary.build(_flat(train))
+    both = Vocabulary.build(pa.concat_arrays([_flat(train), _flat(rows)]))
+    counts = np.append(before.counts, 0)[before.encode(both.ids)]
+    vocabulary = Vocabulary(both.ids, counts)
+    sessions = Sessions.from_arrow(rows["items"], vocabulary, users=rows["user_id"], times=rows["times"])
+    return Predictions.next_items(sessions, vocabulary).knowing(train["user_id"])
+
+
+def _flat(rows: pa.Table) -> pa.Array:
+    return rows["items"].combine_chunks().flatten()
+
+
+def _measure(cfg: Config, name: str, folder: Path, frame: Predictions) -> Measured:
+    from rnnrec_model.ranking.evaluation import evaluate
+    from rnnrec_model.ranking.guards import guard_metrics
     from rnnrec_model.saving import load
 
-    with model_failures("judging the challenger"):
-        scorers: dict[str, Scorer] = {"challenger": load(challenger)}
-        if champion is not None:
-            scorers["champion"] = load(champion)
-        vocabulary = scorers["challenger"].vocabulary
-        scorers |= _baselines(cfg, night, reads, vocabulary)
-        return _verdict(cfg, night, reads, scorers, champion_version)
-
-
-def _baselines(cfg: Config, night: date, reads: Reads, vocabulary: Vocabulary) -> dict[str, Scorer]:
-    """The baselines of the configuration, fitted on what the challenger was trained on."""
-    names = dict.fromkeys(("popularity", *cfg.evaluation.baselines))  # the gate always needs popularity
-    carried = needs(cfg, *names)
-    rows = splitting.train_sessions(cfg, night, reads, "times" in carried)
-    sessions = sessions_of(rows, vocabulary, carried)
-    return {name: fit(cfg, name, sessions, vocabulary).scorer for name in names}
-
-
-def _verdict(
-    cfg: Config, night: date, reads: Reads, scorers: dict[str, Scorer], champion_version: int | None
-) -> Verdict:
-    from rnnrec_model.ranking.predictions import Predictions
-
-    vocabulary = scorers["challenger"].vocabulary
-    rows = splitting.holdout_sessions(cfg, night, reads, True)
-    known = sessions_of(rows, vocabulary, ("users", "times"))
-    predictions = Predictions.next_items(known, vocabulary)
-    if len(predictions) == 0:
-        raise EmptyNightError(
-            f"night {night}: expected holdout sessions with two items known before it; found none. "
-            "Widen sessions.window_days, or check that the day's events are complete."
-        )
-    metrics = {name: _measure(cfg, name, scorer, predictions) for name, scorer in scorers.items()}
-    crowned, reason = decide(cfg, metrics)
-    return Verdict(crowned, reason, metrics, len(predictions), len(known), champion_version)
-
-
-def _measure(cfg: Config, name: str, scorer: Scorer, predictions: Predictions) -> dict[str, float]:
-    from rnnrec_model.ranking.evaluation import evaluate
-
-    found = evaluate(scorer, predictions, cfg.evaluation.cutoffs)
+    with model_failures(f"judging {name}"):
+        scorer: Scorer = load(folder)
+        found = evaluate(scorer, frame, cfg.evaluation.cutoffs)
+        guards = guard_metrics(scorer, frame, cfg.recommendations.k)
     log.debug(
         "%s: %d predictions, %.1f %% of them answered, in %.1f s",
         name, found.predictions, 100 * found.answered, found.seconds,
     )  # fmt: skip
-    return found.metrics
+    return Measured(found, guards, recipes.saved(cfg, name, folder).digest)
 
 
-def decide(cfg: Config, metrics: Metrics) -> tuple[bool, str]:
-    """(crowned, the reason in one sentence) by the gate's one metric."""
-    metric, least = cfg.gate.metric, cfg.gate.min_improvement
-    ours, popularity = metrics["challenger"][metric], metrics["popularity"][metric]
-    if not ours > popularity or math.isnan(ours):
-        return False, f"{metric} {ours:.4f} is not above popularity's {popularity:.4f}"
-    if "champion" not in metrics:
-        return (
-            True,
-            f"{metric} {ours:.4f} is above popularity's {popularity:.4f}, and there is no champion yet",
+def _measured(
+    cfg: Config, night: date, trained: Trained, champion: Path | None, frame: Predictions
+) -> tuple[dict[str, Measured], dict[str, str]]:
+    """(contestant → what it did, contestant → why it could not be asked), in the order of preference."""
+    folders = {name: model.folder for name, model in trained.models.items()}
+    failures = {name: str(failure) for name, failure in trained.failures.items()}
+    found: dict[str, Measured] = {}
+    for name, folder in (folders if champion is None else folders | {PUBLISHED: champion}).items():
+        stopping.look(f"judging {name}, night {night}")
+        try:
+            found[name] = _measure(cfg, name, folder, frame)
+        except ModelFailure as failure:
+            if name == PUBLISHED or (champion is None and len(folders) == 1):
+                raise
+            log.error("%s", failure)
+            failures[name] = str(failure)
+    others = [name for name in trained.recipes if name not in cfg.gate.candidates]
+    twins = {name: found[FRESH] for name in others if FRESH in found and trained.fitted_as(name) == FRESH}
+    return found | twins, failures
+
+
+def _check_answered(night: date, measured: Mapping[str, Measured]) -> None:
+    if not any(one.evaluation.answered for one in measured.values()):
+        raise EmptyNightError(
+            f"night {night}: expected holdout sessions with two items known before it; found none that any "
+            "model knows. Widen sessions.window_days, or check that item ids have not changed overnight."
         )
-    theirs = metrics["champion"][metric]
-    beside = f"{metric} {ours:.4f} against the champion's {theirs:.4f}"
-    if not ours > theirs + least:
-        return False, f"{beside} is not enough" + (f", {least:+.4f} is asked for" if least else "")
-    return True, f"{beside}, and popularity's {popularity:.4f}"
 
 
-def evaluation_rows(night: date, verdict: Verdict) -> pa.Table:
-    """The rows of the `evaluations` table, in a total order."""
-    rows = sorted(
-        (model, metric, value)
-        for model, metrics in verdict.metrics.items()
-        for metric, value in metrics.items()
-    )
-    return pa.table(
-        {
-            "model": pa.array([row[0] for row in rows], pa.string()),
-            "metric": pa.array([row[1] for row in rows], pa.string()),
-            "slice": pa.array(["all"] * len(rows), pa.string()),
-            "value": pa.array([row[2] for row in rows], pa.float64()),
-            "predictions": pa.array([verdict.predictions] * len(rows), pa.int64()),
-            "night": pa.array([night] * len(rows), pa.date32()),
-        }
+def _choosing(frame: Predictions) -> npt.NDArray[np.bool_]:
+    """(predictions,) is it of a user of the part on which one of several candidates is chosen?"""
+    users = frame.histories.users
+    assert users is not None, "the frame carries users"
+    named = users.dictionary_encode()
+    drawn = deciding.for_choosing(named.dictionary.to_pylist())
+    of_session: npt.NDArray[np.bool_] = drawn[named.indices.to_numpy(zero_copy_only=False)]
+    return of_session[frame.session_of]
+
+
+def _verdict(
+    decision: Decision,
+    measured: Mapping[str, Measured],
+    failures: Mapping[str, str],
+    frame: Predictions,
+    champion: int | None,
+) -> Verdict:
+    return Verdict(
+        state=decision.state,
+        chosen=decision.chosen,
+        reason=decision.reason + (f": {failures[FRESH]}" if FRESH in failures else ""),
+        metrics={
+            name: {**one.evaluation.metrics, **one.guards, "answered": one.evaluation.answered}
+            for name, one in measured.items()
+        },
+        predictions=len(frame),
+        sessions=len(frame.histories),
+        rules=decision.rules,
+        champion=champion,
+        recipes={name: one.recipe for name, one in measured.items()},
+        failures=failures,
+        slices={
+            name: {
+                part: {metric: (value, found.predictions) for metric, value in found.metrics.items()}
+                for part, found in one.evaluation.slices.items()
+            }
+            for name, one in measured.items()
+        },
     )

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 
 from tasks.errors import EmptyNightError
-from tasks.models.judging import Verdict, evaluation_rows
 from tasks.models.training import model_failures
+from tasks.models.verdicts import Verdict, evaluation_rows
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store import delta

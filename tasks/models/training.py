@@ -1,11 +1,11 @@
-"""Fit tonight's models into folders: the challenger without the holdout day, the refit with it."""
+"""Fit tonight's models into folders: all contestants without the holdout day, the one to publish with it."""
 
 from __future__ import annotations
 
 import logging
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -16,6 +16,10 @@ import pyarrow as pa
 
 from rnnrec_model.errors import ModelError
 from tasks.errors import EmptyNightError, ModelFailure
+from tasks.models import recipes
+from tasks.models.recipes import Recipe
+from tasks.models.verdicts import FRESH
+from tasks.running import stopping
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store.pins import Reads
@@ -53,59 +57,113 @@ class TrainedModel:
     epochs: int
 
 
-def train_challenger(cfg: Config, night: date, reads: Reads, work: Path) -> TrainedModel:
-    """Fit on the sessions that start before the night's day. Raises EmptyNightError without any."""
-    rows = splitting.train_sessions(cfg, night, reads, "times" in needs(cfg, cfg.gate.challenger))
-    return _fit(cfg, night, rows, work, "challenger", "the days before the holdout")
+@dataclass(frozen=True)
+class Trained:
+    """What has been fitted to the days before the holdout.
+
+    recipes    contestant → its recipe: the one that is served today first, then candidates, then the others
+    models     contestant → its model; one whose recipe is that of `fresh` is not fitted twice
+    failures   contestant → why it could not be fitted
+    """
+
+    recipes: Mapping[str, Recipe]
+    models: Mapping[str, TrainedModel]
+    failures: Mapping[str, ModelFailure]
+
+    def fitted_as(self, name: str) -> str:
+        """The contestant that was fitted for this one: itself, or `fresh` where that has the very recipe."""
+        return _fitted_as(self.recipes, name)
 
 
-def refit(cfg: Config, night: date, reads: Reads, work: Path, epochs: int) -> TrainedModel:
-    """Fit on all sessions of the window, for as many epochs as the challenger has: what is published."""
+def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | None) -> Trained:
+    """Fit every contestant on the sessions that start before the night's day, each into a folder of its own.
+
+    champion   folder of the published weights, whose recipe is fitted anew; None on a first night
+    Raises EmptyNightError without any session, ModelFailure on a first night on which none can be fitted.
+    """
+    known = contestants(cfg, champion)
+    wanted = [recipe for name, recipe in known.items() if _fitted_as(known, name) == name]
+    days = "the days before the holdout"
+    rows = splitting.train_sessions(cfg, night, reads, "times" in needs(*wanted))
+    _require(cfg, night, rows, days)
+    models: dict[str, TrainedModel] = {}
+    failures: dict[str, ModelFailure] = {}
+    for recipe in wanted:
+        stopping.look(f"training {recipe.name}, night {night}")
+        try:
+            models[recipe.name] = _fit(cfg, recipe, rows, work / f"model-{recipe.name}", days)
+        except ModelFailure as failure:
+            log.error("%s", failure)
+            failures[recipe.name] = failure
+    if champion is None and not models:
+        raise next(iter(failures.values()))
+    return Trained(known, models, failures)
+
+
+def refit(cfg: Config, night: date, reads: Reads, work: Path, recipe: Recipe, epochs: int) -> TrainedModel:
+    """Fit a recipe on all sessions of the window, for as many epochs as it took before: what is published."""
     days = "all days, holdout included"
-    rows = splitting.all_sessions(cfg, reads, "times" in needs(cfg, cfg.gate.challenger))
-    return _fit(cfg, night, rows, work, "refit", days, stop_after=epochs)
+    rows = splitting.all_sessions(cfg, reads, "times" in needs(recipe))
+    _require(cfg, night, rows, days)
+    return _fit(cfg, recipe, rows, work / "refit", days, stop_after=epochs)
+
+
+def contestants(cfg: Config, champion: Path | None) -> dict[str, Recipe]:
+    """All recipes of a night by name: the champion's as `fresh`, then those that the configuration names."""
+    try:
+        served = [] if champion is None else [recipes.saved(cfg, FRESH, champion)]
+    except ModelError as error:
+        raise ModelFailure(
+            f"the champion's recipe: expected a model that can be fitted and asked here; {error}; install "
+            "the package that offers its kind, or go back with `rnnrec rollback` to a night whose model is "
+            "here, or, to begin anew without a champion, set registry.model_name to another name"
+        ) from error
+    named = [recipes.configured(cfg, name) for name in cfg.contestants]
+    return {recipe.name: recipe for recipe in (*served, *named)}
+
+
+def _fitted_as(known: Mapping[str, Recipe], name: str) -> str:
+    return FRESH if FRESH in known and known[name].is_that_of(known[FRESH]) else name
+
+
+def _require(cfg: Config, night: date, rows: pa.Table, days: str) -> None:
+    if rows.num_rows == 0:
+        raise EmptyNightError(
+            f"night {night}: expected sessions to train on ({days}); found none. "
+            f"Start with a night that has earlier days in its window of {cfg.sessions.window_days} days."
+        )
 
 
 def _fit(
-    cfg: Config,
-    night: date,
-    rows: pa.Table,
-    work: Path,
-    name: str,
-    days: str,
-    stop_after: int | None = None,
+    cfg: Config, recipe: Recipe, rows: pa.Table, folder: Path, days: str, stop_after: int | None = None
 ) -> TrainedModel:
     from rnnrec_model.saving import save
     from rnnrec_model.vocabulary import Vocabulary
 
-    if rows.num_rows == 0:
-        raise EmptyNightError(
-            f"night {night}: expected sessions to train the {name} on ({days}); found none. "
-            f"Start with a night that has earlier days in its window of {cfg.sessions.window_days} days."
-        )
-    started = time.perf_counter()
-    with model_failures(f"training the {name}"):
+    started, name = time.perf_counter(), folder.name
+    with model_failures(f"training {recipe.name}"):
         vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
-        sessions = sessions_of(rows, vocabulary, needs(cfg, cfg.gate.challenger))
+        sessions = sessions_of(rows, vocabulary, needs(recipe))
         fitted = fit(
-            cfg, cfg.gate.challenger, sessions, vocabulary,
-            checkpoint=work / f"{name}{CHECKPOINT}", on_epoch=_progress(name, cfg), stop_after=stop_after,
+            cfg, recipe, sessions, vocabulary,
+            checkpoint=folder.with_name(f"{name}{CHECKPOINT}"), on_epoch=_progress(name, cfg),
+            stop_after=stop_after,
         )  # fmt: skip
-        folder = _fresh_folder(work / name)
-        files = save(fitted.scorer, folder)
+        files = save(fitted.scorer, _fresh_folder(folder))
     history = tuple(
         asdict(report) | {"events_per_second": report.events_per_second} for report in fitted.history
     )
     seconds = time.perf_counter() - started
+    log.debug("%s: fitted in %.1f s", recipe.name, seconds)
     events, items = int(sessions.lengths.sum()), len(vocabulary)
     return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, fitted.epochs)
 
 
-def needs(cfg: Config, *names: str) -> set[str]:
-    """What sessions have to carry beside items for these models: users, times, or nothing."""
+def needs(*wanted: Recipe) -> set[str]:
+    """What sessions have to carry beside items for these recipes: users, times, or nothing."""
     from rnnrec_model import models
 
-    return {need for name in names for need in models.find(cfg.model(name).kind).needs}
+    return {need for recipe in wanted for need in models.find(recipe.kind).needs}
 
 
 def sessions_of(rows: pa.Table, vocabulary: Vocabulary, carrying: Collection[str]) -> Sessions:
@@ -117,18 +175,17 @@ def sessions_of(rows: pa.Table, vocabulary: Vocabulary, carrying: Collection[str
     return Sessions.from_arrow(rows["items"], vocabulary, min_length=2, **carried)
 
 
-def fit(cfg: Config, name: str, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:
-    """Fit the model that the configuration calls so, to sessions that are given oldest first.
+def fit(cfg: Config, recipe: Recipe, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:
+    """Fit a recipe to sessions, which are given oldest first.
 
     how   what a fit may use beside them (`rnnrec_model.contract.Fitting`): checkpoint, on_epoch, ...
-    Raises ConfigurationError where no model is called so, ModelError where it cannot be fitted.
+    Raises ModelError where it cannot be fitted.
     """
     from rnnrec_model import models
     from rnnrec_model.contract import Fitting
 
-    chosen = cfg.model(name)
-    fitting = Fitting(training=cfg.training, **how)
-    return models.find(chosen.kind).fit(chosen.settings, sessions, vocabulary, fitting)
+    fitting = Fitting(training=recipe.training or cfg.training, **how)
+    return models.find(recipe.kind).fit(recipe.settings, sessions, vocabulary, fitting)
 
 
 def _progress(name: str, cfg: Config) -> Any:

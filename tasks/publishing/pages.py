@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from tasks.models.judging import Verdict
+from tasks.models.verdicts import ALL, Rule, Verdict
 from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
 
 SHOWN = ("recall_at_20", "mrr_at_20", "ndcg_at_20")
+HEADS = {
+    "fresh": "Fresh training",
+    "recipe_changed": "Another recipe",
+    "weights_kept": "The published weights stay",
+}
+QUESTIONS = {
+    0: "A first night: who is best?",
+    1: "Is tonight's training healthy?",
+    2: "Is another recipe better?",
+}
 
 
 def page(
@@ -26,15 +36,21 @@ def page(
     realized: Realized | None = None,
 ) -> str:
     """The markdown page of a night; it depends on its arguments alone."""
-    head = "A new champion" if verdict.crowned else "The champion stays"
+    head = HEADS[verdict.state]
+    failed = [f"{name}: {why}" for name, why in verdict.failures.items()]
     parts = [
         f"# Night {night}: {head.lower()}, model version {model_version}",
         f"{head}: {verdict.reason}.",
         "## Who won",
         f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, all items ranked.",
         _markdown(*verdict_table(cfg, verdict)),
+        *_asked(verdict),
         *_realized(realized),
-        *(["## Warnings", "\n".join(f"- {one}" for one in warnings)] if warnings else []),
+        *(
+            ["## Warnings", "\n".join(f"- {one}" for one in (*failed, *warnings))]
+            if failed or warnings
+            else []
+        ),
         "## What came in",
         _markdown(("stage", "what", "count"), _counted(counts)),
         "## What is published",
@@ -70,9 +86,9 @@ def numbers(durations: Mapping[str, float], counts: Mapping[str, Mapping[str, fl
 
 
 def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
-    """(columns, rows) of the models' metrics, the gate's metric first."""
+    """(columns, rows) of the contestants' metrics, the gate's metric first."""
     columns = dict.fromkeys((cfg.gate.metric, *SHOWN))
-    known = [name for name in columns if name in verdict.metrics["challenger"]]
+    known = [name for name in columns if name in verdict.metrics[verdict.chosen]]
     rows = [
         (model, *(f"{metrics.get(name, 0.0):.4f}" for name in known))
         for model, metrics in verdict.metrics.items()
@@ -91,6 +107,23 @@ def _realized(realized: Realized | None) -> tuple[str, ...]:
     ]
     heading = "## What readers were shown on the day"
     return heading, f"{realized.sentence}.", _markdown(("what", "value", "of"), rows)
+
+
+def _asked(verdict: Verdict) -> Iterator[str]:
+    """Every question with its rules, each with its numbers."""
+    columns = ("rule", "contestant", "against", "on", "difference", "interval", "held against", "passed")
+    for question, told in QUESTIONS.items():
+        rules = [rule for rule in verdict.rules if rule.question == question]
+        if rules:
+            yield f"## {told}"
+            yield _markdown(columns, [_rule(rule) for rule in rules])
+
+
+def _rule(rule: Rule) -> tuple[str, ...]:
+    part = rule.metric if rule.slice == ALL else f"{rule.metric}, {rule.slice}"
+    interval = "-" if rule.low is None or rule.high is None else f"{rule.low:+.4f} to {rule.high:+.4f}"
+    told = (f"{rule.difference:+.4f}", interval, f"{rule.allowed:+.4f}", "yes" if rule.passed else "no")
+    return (rule.rule.replace("_", " "), rule.ours, rule.against, part, *told)
 
 
 def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -126,7 +159,7 @@ def summary(
     rows = sum(tables.values())
     same = f"nothing new to publish, the same rows of model version {model_version} are there"
     what = f"published {rows:,} rows of model version {model_version}" if published else same
-    who = "crowned tonight" if verdict.crowned else "the champion stays"
+    who = verdict.state.replace("_", " ")
     sentence = (
         f"Night {night}: {what} ({who}) in {seconds:.0f} s; content {content_digest[:12]}; {verdict.reason}."
     )
@@ -138,7 +171,8 @@ def summary(
         "night": night.isoformat(),
         "published": published,
         "model_version": model_version,
-        "crowned": verdict.crowned,
+        "state": verdict.state,
+        "chosen": verdict.chosen,
         "reason": verdict.reason,
         "metrics": verdict.metrics,
         "content_digest": content_digest,

@@ -45,7 +45,7 @@ class Facts:
     data_digest     sha256 over the events of lead-in and window
     started_at      of the run; UTC without a zone
     durations       stage → seconds
-    verdict         what the judge found, as `judging.Verdict.as_dict` said it then
+    verdict         what the judge found, as `verdicts.Verdict.as_dict` said it then
     report          the night's page, markdown
     reads           table → day → the files of it that the run has read, and no others
     model           the registered model, by run and bytes

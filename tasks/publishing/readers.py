@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 REFRESH_TRIES = 20
 BESIDE = (f".{DATABASE}", ".latest")  # what the names of what is made beside begin with
 ANY_COLUMNS = "hive_partitioning = false, union_by_name = true"  # rows of older versions of ours have fewer
+GREW = ("evaluations",)  # its files of before have fewer columns
 PRUNED = "hive_partitioning = true, hive_types = {'night': date}"  # a night is found by its path alone
 
 
@@ -187,7 +188,8 @@ def _build(
         for name in tables.OUTPUTS:
             pinned = [file for one in history for file in one.files(store).get(name, ())]
             if pinned:
-                con.execute(f"create view {name}_history as select * from {_parquet(pinned, PRUNED)}")
+                options = f"{PRUNED}, union_by_name = true" if name in GREW else PRUNED
+                con.execute(f"create view {name}_history as select * from {_parquet(pinned, options)}")
             if published.shown is not None and (pinned := published.shown.files(store).get(name, [])):
                 con.execute(f"create view {name} as select * from {_parquet(pinned)}")
 

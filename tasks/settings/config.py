@@ -70,16 +70,20 @@ class Config(Section):
         except ValueError as error:
             raise ConfigurationError(f"model: {error}") from None
 
+    @property
+    def contestants(self) -> tuple[str, ...]:
+        """Names of all models that a night may fit: candidates, what has to be beaten, and the baselines."""
+        return tuple(dict.fromkeys((*self.gate.candidates, *self.gate.must_beat, *self.evaluation.baselines)))
+
     def as_dict(self) -> dict[str, Any]:
         """The resolved settings as plain JSON values, without any path of the machine.
 
-        Of models, those that a night uses: the challenger and the baselines.
+        Of models, those that a night uses: candidates, what has to be beaten, and the baselines.
         """
         plain = {
             name: getattr(self, name) for name in type(self).model_fields if name not in ("base", "models")
         }
-        used = dict.fromkeys((self.gate.challenger, *self.evaluation.baselines))
-        return {"models": {name: self.model(name).as_dict() for name in used}} | {
+        return {"models": {name: self.model(name).as_dict() for name in self.contestants}} | {
             name: section.model_dump(mode="json") if isinstance(section, BaseModel) else section.as_dict()
             for name, section in plain.items()
         }
@@ -163,9 +167,14 @@ def _unknown_models(cfg: Config, bad: Collection[str]) -> list[str]:
     """Names that are given to no model; none where sections are wrong that might give them."""
     if {"models", "gate", "evaluation"} & set(bad):
         return []
-    wanted = {f"evaluation.baselines.{place}": name for place, name in enumerate(cfg.evaluation.baselines)}
+    lists = {
+        "gate.candidates": cfg.gate.candidates,
+        "gate.must_beat": cfg.gate.must_beat,
+        "evaluation.baselines": cfg.evaluation.baselines,
+    }
+    wanted = {f"{key}.{place}": name for key, names in lists.items() for place, name in enumerate(names)}
     wrong = []
-    for key, name in ({"gate.challenger": cfg.gate.challenger} | wanted).items():
+    for key, name in wanted.items():
         try:
             named(name, cfg.models)
         except ValueError as error:

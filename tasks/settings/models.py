@@ -26,7 +26,8 @@ from tasks.settings.addresses import came
 from tasks.settings.guesses import did_you_mean
 from tasks.settings.sections import refuse, section_of
 
-ROLES = ("challenger", "champion")  # what the tables call tonight's model and the published one
+# what tables call contestants, and the registry a fit or a model
+ROLES = ("fresh", "published", "refit", "challenger", "champion")
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _with_kinds(sections: object) -> object:
         raise ValueError("expected a section for each model, as in [models.recurrent]")
     refuse(
         [
-            f"{name}: expected a name in small letters, digits and _, and neither of {', '.join(ROLES)}"
+            f"{name}: expected a name in small letters, digits and _, and none of {', '.join(ROLES)}"
             for name in sections
             if name in ROLES or not re.fullmatch(r"[a-z][a-z0-9_]*", name)
         ]

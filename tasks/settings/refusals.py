@@ -15,7 +15,12 @@ from tasks.settings.guesses import did_you_mean
 from tasks.settings.models import settings_of
 from tasks.settings.sections import section_of
 
-RENAMED = {"model": "models.recurrent"}
+RENAMED = {  # what stood in files of before → what to write now
+    "model": "is called models.recurrent now; write [models.recurrent], or --set models.recurrent.KEY=VALUE",
+    "gate.challenger": 'is called gate.candidates now, and may be several; write candidates = ["recurrent"]',
+    "gate.min_improvement": "is gone: whether tonight's training is published is asked by gate.tolerance, "
+    "whether another recipe takes over by gate.margin; both are shares of the metric, as in margin = 0.01",
+}
 
 
 def refusal(path: Path, wrong: Sequence[str]) -> ConfigurationError:
@@ -46,9 +51,9 @@ def explain(error: ValidationError, sections: type[BaseModel], tree: Mapping[str
 
 
 def _unknown(location: Location, sections: type[BaseModel], tree: Mapping[str, Any]) -> str:
-    new = RENAMED.get(str(location[0])) if len(location) == 1 else None
-    if new:
-        return f"is called {new} now; write [{new}], or --set {new}.KEY=VALUE"
+    renamed = RENAMED.get(".".join(map(str, location)))
+    if renamed:
+        return renamed
     known = _known_keys(location, sections, tree)
     return f"unknown key; expected one of {', '.join(known)}{did_you_mean(str(location[-1]), known)}"
 

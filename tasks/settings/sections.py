@@ -217,7 +217,7 @@ class SessionsConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How challenger, champion and baselines are ranked on the holdout day, the newest of the window."""
+    """How all contestants are ranked on the holdout day, the newest of the window."""
 
     cutoffs: tuple[int, ...] = setting(
         (5, 10, 20),
@@ -228,7 +228,7 @@ class EvaluationConfig(Section):
     )
     baselines: tuple[str, ...] = setting(
         ("popularity", "markov"),
-        "judged beside challenger and champion; popularity always is, the gate needs it",
+        "judged beside the others for comparison; models of [gate] always are",
         allowed="names of models",
         strict=False,
     )
@@ -244,25 +244,59 @@ class EvaluationConfig(Section):
         return cutoffs
 
 
-class GateConfig(Section):
-    """When a challenger becomes the champion."""
+class GuardsConfig(Section):
+    """How much worse the lists of another recipe may be, as a share of those of the champion's recipe."""
 
-    challenger: str = setting(
-        "recurrent",
-        "the model that is fitted tonight, judged, and published when it wins",
-        allowed="name of a model",
+    coverage: float = setting(0.3, "fewer items of the catalogue that stand in any list", ge=0, le=1)
+    popularity: float = setting(
+        0.3, "more events of the items in the lists, which are what all know", ge=0, le=100
+    )
+    novelty: float = setting(0.1, "less surprise, in bits, at the items in the lists", ge=0, le=1)
+
+
+class GateConfig(Section):
+    """Whether tonight's training is published, and whether another recipe takes over."""
+
+    candidates: tuple[str, ...] = setting(
+        ("recurrent",),
+        "models that may take over from the champion's recipe; the best of them and of all that is judged "
+        "beside them makes the tables of a first night",
+        allowed="at least one name of a model",
+        min_length=1,
+        strict=False,
+    )
+    must_beat: tuple[str, ...] = setting(
+        ("popularity", "markov"),
+        "models that no recipe may lose to; one that it loses to may take over itself",
+        allowed="names of models",
+        strict=False,
     )
     metric: str = setting(
         "mrr_at_20",
         "the one metric that decides",
         allowed="`recall_at_`, `mrr_at_` or `ndcg_at_` with one of the cutoffs",
     )
-    min_improvement: float = setting(
-        0.0,
-        "what it has to be better by than the champion; 1 keeps the champion whatever comes",
+    tolerance: float = setting(
+        0.03,
+        "fresh training is refused when it is shown to be worse than the published weights by more than this "
+        "share of their metric; -1 keeps the published weights whatever comes",
         ge=-1,
         le=1,
     )
+    margin: float = setting(
+        0.01,
+        "another recipe has to be shown to be better by more than this share of the champion's metric; "
+        "1 keeps the recipe, -1 changes it to any that is healthy",
+        ge=-1,
+        le=1,
+    )
+    slice_tolerance: float = setting(
+        0.05,
+        "and on no named slice it may be shown to be worse by more than this share",
+        ge=0,
+        le=1,
+    )
+    guards: GuardsConfig = GuardsConfig()
 
 
 class RecommendationsConfig(Section):

@@ -18,7 +18,8 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from tasks.errors import RegistryError
-from tasks.models.choosing import Candidate
+from tasks.models.choosing import Registered
+from tasks.models.training import Trained
 from tasks.publishing import publishing
 from tasks.publishing.realized import Realized
 from tasks.running import logs, stopping
@@ -39,7 +40,8 @@ NUMBERS: dict[type, Callable[[Any], dict[str, int]]] = {  # of results that do n
         "sequence": found.publication.sequence,
     },
     Realized: lambda found: found.counts,
-    Candidate: lambda found: {found.role: found.version.number},
+    Registered: lambda found: {found.role: found.version.number},
+    Trained: lambda found: {"models": len(found.models), **_first(found)},
 }
 
 P = ParamSpec("P")
@@ -99,6 +101,11 @@ def said(result: object) -> str:
 def counts(result: object) -> dict[str, int]:
     """The counts in a stage's result, for the log and the report."""
     return {name: value for name, value in _numbers(result).items() if name not in LABELS}
+
+
+def _first(trained: Trained) -> Mapping[str, int]:
+    """Numbers of the first that was fitted; all have seen the same sessions."""
+    return next(map(_numbers, trained.models.values()), {})
 
 
 def _numbers(result: object) -> Mapping[str, int]:

@@ -10,11 +10,12 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from tasks.errors import FencedError
+from tasks.errors import FencedError, ModelFailure
 from tasks.models import choosing, judging, registry, scoring, training
-from tasks.models.choosing import Candidate, Chosen
-from tasks.models.judging import Verdict
-from tasks.models.training import TrainedModel
+from tasks.models.choosing import Chosen, Registered
+from tasks.models.recipes import Recipe
+from tasks.models.training import Trained, TrainedModel
+from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, crowning, pages, publications, publishing, readers, realized
 from tasks.publishing.publishing import Published
 from tasks.publishing.realized import Realized
@@ -40,56 +41,88 @@ def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
     )
 
 
-@stage("train")
-def train(tonight: Tonight, reads: pins.Reads) -> TrainedModel:
-    return training.train_challenger(tonight.cfg, tonight.night, reads, tonight.work)
-
-
 @stage("fetch", retries=1)
-def fetch(tonight: Tonight) -> Candidate | None:
+def fetch(tonight: Tonight) -> Registered | None:
     shown = publications.read(tonight.store).shown
     published = None if shown is None else shown.model
     return choosing.fetch_champion(tonight.cfg, tonight.night, tonight.work / "champion", published)
 
 
+@stage("train")
+def train(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> Trained:
+    served = None if champion is None else champion.folder
+    return training.train(tonight.cfg, tonight.night, reads, tonight.work, served)
+
+
 @stage("judge")
-def judge(
-    tonight: Tonight, reads: pins.Reads, challenger: TrainedModel, champion: Candidate | None
-) -> Verdict:
+def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Registered | None) -> Verdict:
     theirs = (None, None) if champion is None else (champion.folder, champion.version.number)
-    verdict = judging.judge(tonight.cfg, tonight.night, reads, challenger.folder, *theirs)
-    log.info("%s: %s", "crowned" if verdict.crowned else "not crowned", verdict.reason)
+    verdict = judging.judge(tonight.cfg, tonight.night, reads, trained, *theirs)
+    log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)
     return verdict
 
 
-def refit(tonight: Tonight, reads: pins.Reads, challenger: TrainedModel, verdict: Verdict) -> TrainedModel:
-    """A crowned challenger learns the holdout day too, before it is published; for another it is no stage."""
-    return _refit(tonight, reads, challenger.epochs) if verdict.crowned else challenger
+def refit(
+    tonight: Tonight, reads: pins.Reads, trained: Trained, verdict: Verdict
+) -> tuple[TrainedModel | None, Verdict]:
+    """What is chosen learns the holdout day too, before it is published; else it is no stage.
+
+    Returns tonight's own model, published or not, where there is one. A refit that fails keeps the weights.
+    """
+    fitted = trained.models.get(trained.fitted_as(verdict.tonights))
+    if not verdict.crowned or fitted is None:
+        return fitted, verdict
+    recipe = trained.recipes[verdict.tonights]
+    try:
+        return _refit(tonight, reads, recipe, fitted.epochs), verdict
+    except ModelFailure as failure:
+        if verdict.champion is None:
+            raise
+        log.error("%s", failure)
+        return fitted, verdict.kept(str(failure))
 
 
 @stage("refit")
-def _refit(tonight: Tonight, reads: pins.Reads, epochs: int) -> TrainedModel:
-    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, epochs)
+def _refit(tonight: Tonight, reads: pins.Reads, recipe: Recipe, epochs: int) -> TrainedModel:
+    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, recipe, epochs)
+
+
+def register(
+    tonight: Tonight,
+    reads: pins.Reads,
+    model: TrainedModel | None,
+    verdict: Verdict,
+    champion: Registered | None,
+    data_digest: str,
+) -> Registered | None:
+    """Tonight's own model becomes a version, published or not; where none was fitted it is no stage."""
+    if model is None:
+        return None
+    return _register(tonight, reads, model, verdict, champion, data_digest)
 
 
 @stage("register", retries=1)
-def register(
+def _register(
     tonight: Tonight,
     reads: pins.Reads,
     model: TrainedModel,
     verdict: Verdict,
-    champion: Candidate | None,
+    champion: Registered | None,
     data_digest: str,
-) -> Candidate:
+) -> Registered:
     cfg, night = tonight.cfg, tonight.night
     files = model.files | scoring.save_answering(cfg, reads, model.folder)
-    previous = None if champion is None else champion.version
     facts = registry.Facts(
-        verdict.crowned, previous, model.days, data_digest,
-        cfg.as_dict(), cfg.digest(), verdict.metrics, model.history,
-    )  # fmt: skip
+        verdict=verdict,
+        previous=None if champion is None else champion.version,
+        days=model.days,
+        data_digest=data_digest,
+        config=cfg.as_dict(),
+        config_digest=cfg.digest(),
+        history=model.history,
+    )
     version = registry.register(cfg, night, model.folder, files, facts)
-    return Candidate("registered", version, model.folder)
+    return Registered("registered", version, model.folder)
 
 
 @stage("recommend")
@@ -151,7 +184,7 @@ def publish(
     facts = publications.Facts(
         night=tonight.night,
         attempt=tonight.attempt,
-        state="fresh" if chosen.verdict.crowned else "weights_kept",
+        state=chosen.verdict.state,
         model_version=chosen.version.number,
         model=registry.pin(tonight.cfg, chosen.version),
         reads=reads.by_table(),
@@ -195,7 +228,8 @@ def report(
         description=f"Night {tonight.night}: {verdict.reason}",
     )
     numbers = pages.numbers(durations, {**tonight.diary.counts, "tables": publication.rows})
-    registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
+    if chosen.run_id:
+        registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
     if published.is_new:
         points = numbers | pages.flat(verdict.metrics) | realized.numbers
         registry.log_nights(tonight.cfg, tonight.night, points)

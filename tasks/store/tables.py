@@ -104,9 +104,23 @@ TABLES: dict[str, Table] = {
         order=("rank",),
     ),
     "evaluations": Table(
-        {"model": TEXT, "metric": TEXT, "slice": TEXT, "value": REAL, "predictions": COUNT, "night": DAY},
+        {
+            "model": TEXT,
+            "against": TEXT,
+            "metric": TEXT,
+            "slice": TEXT,
+            "value": REAL,
+            "low": REAL,
+            "high": REAL,
+            "rule": TEXT,
+            "question": RANK,
+            "allowed": REAL,
+            "passed": pa.bool_(),
+            "predictions": COUNT,
+            "night": DAY,
+        },
         partition="night",
-        order=("model", "metric", "slice"),
+        order=("model", "against", "metric", "slice", "rule"),
     ),
     "realized_quality": Table(
         {

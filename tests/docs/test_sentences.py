@@ -8,7 +8,6 @@ import inspect
 import json
 import re
 import sys
-from dataclasses import fields
 from pathlib import Path
 from signal import SIGINT, SIGTERM
 from typing import Any, get_args
@@ -27,7 +26,7 @@ from rnnrec_model.fitting.training import VALIDATION_SHARE
 from rnnrec_model.models import MODELS
 from rnnrec_model.recurrent.cells import CELLS
 from tasks.errors import ConfigurationError
-from tasks.models import judging
+from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, publications, readers
 from tasks.running import logs, stopping
 from tasks.settings.config import Config, load_config
@@ -98,35 +97,12 @@ HOME = inspect.signature(local.run).parameters["home"].default
         ("data", f"Staged files of dead runs are deleted after {STALE_HOURS} hours"),
         ("data", f"row groups of {parquet.ROW_GROUP:,} rows"),
         ("data", f"over the digests of the {WORDS[len(tables.OUTPUTS)]} output tables"),
-        ("data", f"JSON: {', '.join(one.name for one in fields(judging.Verdict))} |"),
+        ("data", f"JSON: {', '.join(Verdict('fresh', 'fresh', '', {}, 0, 0).as_dict())} |"),
         ("configuration", f"on the newest {100 * VALIDATION_SHARE:.0f} % of the sessions"),
     ],
 )
 def test_a_sentence_with_a_number_of_the_code_has_that_number(page: str, sentence: str) -> None:
     assert sentence in FLAT[page]
-
-
-@pytest.mark.parametrize(
-    ("challenger", "champion", "least", "crowned"),
-    [(0.3, 0.2, 0.0, True), (0.2, 0.2, 0.0, False), (0.3, 0.2, 0.1, False), (1.0, 0.0, 1.0, False)],
-)
-def test_a_challenger_becomes_the_champion_only_above_the_champion_and_what_it_has_to_be_better_by(
-    challenger: float, champion: float, least: float, crowned: bool
-) -> None:
-    assert (
-        "is above popularity's, and above the champion's plus `min_improvement`: as much is not"
-        in (FLAT["configuration"])
-    )
-    assert "1 keeps the champion whatever comes" in FLAT["configuration"]
-    cfg = Config.model_validate({"gate": {"min_improvement": least}})
-    scores = {"challenger": challenger, "champion": champion, "popularity": -1.0}
-    metrics = {name: {"mrr_at_20": value} for name, value in scores.items()}
-    assert judging.decide(cfg, metrics)[0] is crowned
-
-
-def test_a_challenger_that_is_no_better_than_popularity_is_not_crowned_without_a_champion_either() -> None:
-    metrics = {name: {"mrr_at_20": 0.1} for name in ("challenger", "popularity")}
-    assert not judging.decide(Config(), metrics)[0]
 
 
 def test_only_evaluate_needs_no_configuration_file() -> None:
@@ -293,7 +269,7 @@ def test_the_tags_and_artifacts_that_the_runbook_names_are_those_of_the_code() -
         (ROOT / path).read_text(encoding="utf-8")
         for path in ("tasks/stages/stages.py", "flows/runs/outcomes.py")
     )
-    for name in ("nightly-report", "nightly-verdict", "crowned", "champion-stays", "model-version:"):
+    for name in ("nightly-report", "nightly-verdict", "model-version:"):
         assert f"`{name}" in FLAT["runbook"]
         assert f'"{name}' in code, name
 

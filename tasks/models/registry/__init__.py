@@ -5,7 +5,7 @@ a model, its code too, is listed with its sha256 in the run's `model_files.json`
 sha256 of that list; what differs from the list, or lies elsewhere, is not loaded. Versions of before the
 list have a tag for each of their weights' files, and are held against these.
 
-    alias challenger   the newest night's model, crowned or not
+    alias challenger   the newest night's own model, published or not
     alias champion     the model behind the newest published tables
 
 A night is judged against the champion of the night before, also when it is run again: from the alias, follow

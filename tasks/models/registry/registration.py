@@ -13,6 +13,7 @@ from tasks.models.registry.copies import weights
 from tasks.models.registry.packages import MODEL, code_digest
 from tasks.models.registry.runs import log_run
 from tasks.models.registry.versions import Facts, Version
+from tasks.models.verdicts import PUBLISHED, Verdict, said
 from tasks.settings.config import Config
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def _same_tags(client: MlflowClient, cfg: Config, version: Version, facts: Facts
 def _tags(night: date, facts: Facts) -> dict[str, str]:
     return {
         "night": night.isoformat(),
-        "crowned": str(facts.crowned).lower(),
+        "crowned": str(facts.verdict.crowned).lower(),
+        "state": facts.verdict.state,
+        "contestant": facts.verdict.tonights,
+        "recipe_digest": facts.verdict.recipes.get(facts.verdict.tonights, ""),
         "previous_champion": "" if facts.previous is None else str(facts.previous.number),
         "refit": facts.days,
         "data_digest": facts.data_digest,
@@ -65,22 +69,37 @@ def _new_version(
         if error.error_code != "RESOURCE_ALREADY_EXISTS":
             raise
     source = f"{client.get_run(run_id).info.artifact_uri}/{MODEL}"
-    tags = _tags(night, facts) | {"files_digest": digest}
+    tags = _tags(night, facts) | _rules(facts.verdict) | {"files_digest": digest}
     if facts.previous is not None:
         tags["previous_run_id"] = facts.previous.run_id
-    said = describe(cfg, night, facts)
+    told = describe(cfg, night, facts.verdict)
     return versions.read(
-        client.create_model_version(name, source, run_id=run_id, tags=tags, description=said)
+        client.create_model_version(name, source, run_id=run_id, tags=tags, description=told)
     )
 
 
-def describe(cfg: Config, night: date, facts: Facts) -> str:
+def _rules(verdict: Verdict) -> dict[str, str]:
+    """Every rule as a tag of its own, its numbers in words."""
+    return {
+        ".".join(("rule", rule.rule, rule.ours, rule.against, rule.slice, rule.metric)): (
+            f"{'passed' if rule.passed else 'not passed'}: {said(rule)}"
+        )
+        for rule in verdict.rules
+    }
+
+
+def describe(cfg: Config, night: date, verdict: Verdict) -> str:
     """What a version says of itself, as in: MRR@20 .5427 against .5330, 2026-03-09."""
     name, _, cutoff = cfg.gate.metric.partition("_at_")
-    rival = "champion" if "champion" in facts.metrics else "popularity"
-    ours, theirs = (
-        f"{facts.metrics.get(model, {}).get(cfg.gate.metric, 0.0):.4f}".removeprefix("0")
-        for model in ("challenger", rival)
-    )
-    whose = "" if rival == "champion" else "popularity's "
-    return f"{name.upper()}@{cutoff} {ours} against {whose}{theirs}, {night}"
+    ours = _value(cfg, verdict, verdict.tonights)
+    others = [
+        one for one in (PUBLISHED, *cfg.contestants) if one in verdict.metrics and one != verdict.tonights
+    ]
+    if not others:
+        return f"{name.upper()}@{cutoff} {ours}, {night}"
+    whose = "" if others[0] == PUBLISHED else f"{others[0]}'s "
+    return f"{name.upper()}@{cutoff} {ours} against {whose}{_value(cfg, verdict, others[0])}, {night}"
+
+
+def _value(cfg: Config, verdict: Verdict, contestant: str) -> str:
+    return f"{verdict.metrics.get(contestant, {}).get(cfg.gate.metric, 0.0):.4f}".removeprefix("0")

@@ -40,6 +40,7 @@ def log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts:
     try:
         _log_values(client, run_id, facts)
         client.log_dict(run_id, facts.config, "config.json")
+        client.log_dict(run_id, facts.verdict.as_dict(), "verdict.json")
         if facts.history:
             client.log_figure(run_id, _learning_curve(facts.history), "learning_curve.png")
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -110,7 +111,7 @@ def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:
     params = [Param(name, value) for name, value in _flat(facts.config).items()]
     metrics = [
         Metric(f"{model}.{name}", float(value), at, 0)
-        for model, values in facts.metrics.items()
+        for model, values in facts.verdict.metrics.items()
         for name, value in values.items()
     ]
     curve = [Metric("training.loss", float(one["loss"]), at, int(one["epoch"])) for one in facts.history]

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from tasks.errors import RegistryError
 from tasks.models.registry.connection import connected
+from tasks.models.verdicts import Verdict
 from tasks.settings.config import Config
 from tasks.store import pins
 
@@ -46,13 +46,12 @@ class Version:
 class Facts:
     """What is written beside a model: everything a reader of the registry wants to know of the night."""
 
-    crowned: bool
+    verdict: Verdict
     previous: Version | None
     days: str
     data_digest: str
     config: dict[str, Any]
     config_digest: str
-    metrics: Mapping[str, Mapping[str, float]]
     history: tuple[dict[str, Any], ...]
 
 
@@ -75,10 +74,14 @@ def aliased(cfg: Config, alias: str) -> int | None:
         return None if found is None else int(found.version)
 
 
-def champion_before(cfg: Config, night: date) -> Version | None:
-    """The champion that a run of this night is judged against."""
+def champion_before(cfg: Config, night: date, published: pins.Model | None = None) -> Version | None:
+    """The champion that a run of this night is judged against.
+
+    published   the model whose tables readers see: it is the champion where the alias was deleted
+    """
     with connected(cfg) as client:
-        version = find_alias(cfg, client, CHAMPION)
+        ours = published if published and published.name == cfg.registry.model_name else None
+        version = find_alias(cfg, client, CHAMPION) or _of_run(client, ours)
         while version is not None and version.night >= night:
             version = _previous(cfg, client, version)
         return version
@@ -87,7 +90,15 @@ def champion_before(cfg: Config, night: date) -> Version | None:
 def knows(cfg: Config, model: pins.Model) -> bool:
     """Has this registry a version from the very run that made a published model?"""
     with connected(cfg) as client:
-        return bool(client.search_model_versions(f"name='{model.name}' and run_id='{model.run_id}'"))
+        return _of_run(client, model) is not None
+
+
+def _of_run(client: MlflowClient, model: pins.Model | None) -> Version | None:
+    """The version from the very run that made a published model, where there is one."""
+    if model is None:
+        return None
+    found = client.search_model_versions(f"name='{model.name}' and run_id='{model.run_id}'")
+    return read(found[0]) if found else None
 
 
 def promote(cfg: Config, night: date, version: Version) -> bool:

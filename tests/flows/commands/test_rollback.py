@@ -21,6 +21,7 @@ import pytest
 
 from flows.cli import main
 from tasks.models import registry
+from tasks.models.verdicts import Verdict
 from tasks.publishing import publications, readers
 from tasks.settings.config import Config, load_config
 from tasks.settings.sections import WarehouseConfig
@@ -48,7 +49,10 @@ def register(cfg: Config, night: date, previous: registry.Version | None) -> reg
     pq.write_table(pa.table({"item_id": ["i1", "i2"], "score": [2.0, 1.0]}), folder / "popular.parquet")
     pq.write_table(pa.table({"item_id": ["i1", "i2"]}), folder / "vocabulary.parquet")
     files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
-    facts = registry.Facts(True, previous, "all days", str(night), {}, "c", {}, ({"epoch": 1, "loss": 2.0},))
+    facts = registry.Facts(
+        verdict=Verdict("fresh", "fresh", "better", {}, 8, 3), previous=previous, days="all days",
+        data_digest=str(night), config={}, config_digest="c", history=({"epoch": 1, "loss": 2.0},),
+    )  # fmt: skip
     return registry.register(cfg, night, folder, files, facts)
 
 

@@ -15,7 +15,7 @@ from flows.runs.naming import night_of
 from tasks.errors import AuditError, EmptyNightError, PipelineError
 from tasks.stages import tonight
 
-DONE = {"crowned": True, "model_version": 7, "sentence": "All went well."}
+DONE = {"state": "fresh", "model_version": 7, "sentence": "All went well."}
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_good_night_says_its_verdict_in_its_state_and_tags(first_night: Any) -
     assert run.name == "nightly-2026-03-03"
     assert run.state_name == "Completed"
     assert run.state.message == result["sentence"]
-    assert set(run.tags) == {"night:2026-03-03", "crowned", "model-version:1"}
+    assert set(run.tags) == {"night:2026-03-03", "fresh", "model-version:1"}
 
 
 def test_the_reports_of_all_nights_are_versions_of_one_artifact(first_night: Any) -> None:  # noqa: ARG001
@@ -84,7 +84,7 @@ def test_the_reports_of_all_nights_are_versions_of_one_artifact(first_night: Any
         }
     assert set(kept) == {"nightly-report", "nightly-verdict"}
     assert "Who won" in str(kept["nightly-report"].data)
-    assert "challenger" in str(kept["nightly-verdict"].data)
+    assert "recurrent" in str(kept["nightly-verdict"].data)
 
 
 def test_a_failed_night_says_which_why_and_what_to_do(
@@ -142,4 +142,4 @@ def test_a_good_backfill_says_how_many_nights_and_how_the_last_went(
     results = backfilling.backfill("2026-01-01", "2026-01-02", settings)
     assert [one["night"] for one in results] == ["2026-01-01", "2026-01-02"]
     [run] = runs(config=settings)
-    assert run.state.message == "2 night(s), 2 crowned. All went well."
+    assert run.state.message == "2 night(s): 2 fresh. All went well."

@@ -1,7 +1,8 @@
-"""Who is published: tonight's model if it was crowned, else the champion, else nobody."""
+"""Who is published: tonight's own model where the verdict is for it, else the champion."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,38 +11,60 @@ import pytest
 
 from tasks.errors import ModelFailure, RegistryError
 from tasks.models import choosing, registry
-from tasks.models.choosing import Candidate, Chosen
-from tasks.models.judging import Verdict
+from tasks.models.choosing import Chosen, Registered
+from tasks.models.verdicts import Verdict
 from tasks.settings.config import Config
 from tasks.store import pins
 
 NIGHT = date(2026, 1, 2)
-BETTER = Verdict(True, "better", {}, 5_362, 882, champion=6)
-BEATEN = Verdict(False, "mrr_at_20 0.1000 is not above popularity's 0.2000", {}, 5_362, 882)
+FITTED = Verdict("fresh", "fresh", "better", {}, 5_362, 882, champion=6)
+KEPT = Verdict("weights_kept", "published", "worse", {}, 5_362, 882, champion=6)
 
 
-def candidate(role: str, number: int) -> Candidate:
+def registered(role: str, number: int) -> Registered:
     version = registry.Version(number, NIGHT, False, None, "", f"run{number}", "source", "data", "files", {})
-    return Candidate(role, version, Path(role))
+    return Registered(role, version, Path(role))
 
 
-OURS, CHAMPION = candidate("registered", 7), candidate("champion", 6)
+OURS, CHAMPION = registered("registered", 7), registered("champion", 6)
 
 
-def test_a_crowned_model_is_published_and_another_gives_way_to_the_champion() -> None:
-    assert choosing.choose(NIGHT, BETTER, OURS, CHAMPION) == Chosen(BETTER, OURS.version, OURS.folder, "run7")
-    assert choosing.choose(NIGHT, BETTER, OURS, None) == Chosen(BETTER, OURS.version, OURS.folder, "run7")
-    found = choosing.choose(NIGHT, BEATEN, OURS, CHAMPION)
-    assert found == Chosen(BEATEN, CHAMPION.version, CHAMPION.folder, "run7"), (
+def test_a_model_of_tonight_is_published_where_the_verdict_is_for_it_and_else_the_champion() -> None:
+    for verdict in (FITTED, replace(FITTED, state="recipe_changed", chosen="wide")):
+        found = choosing.choose(verdict, OURS, CHAMPION)
+        assert found == Chosen(verdict, OURS.version, OURS.folder, "run7")
+    found = choosing.choose(KEPT, OURS, CHAMPION)
+    assert found == Chosen(KEPT, CHAMPION.version, CHAMPION.folder, "run7"), (
         "the page goes to tonight's own run"
     )
+    assert choosing.choose(KEPT, None, CHAMPION) == Chosen(KEPT, CHAMPION.version, CHAMPION.folder, "")
 
 
-def test_a_first_model_that_is_not_good_enough_is_no_matter_of_the_gates_settings() -> None:
-    with pytest.raises(ModelFailure) as refused:
-        choosing.choose(NIGHT, BEATEN, OURS, None)
-    assert "above popularity" in str(refused.value)
-    assert "whatever [gate] says: give it more days or epochs; the model is version 7" in str(refused.value)
+@pytest.mark.parametrize(
+    ("verdict", "said", "readers"),
+    [
+        (replace(KEPT, failures={"fresh": "loss is NaN"}), "loss is NaN", "the weights that were published"),
+        (FITTED.kept("no memory"), "no memory", "the weights that were published before (weights_kept)"),
+        (
+            replace(FITTED, champion=None, failures={"wide": "loss is NaN"}),
+            "loss is NaN",
+            "fitted tonight (fresh)",
+        ),
+    ],
+)
+def test_a_published_night_whose_own_recipe_could_not_be_fitted_wakes_somebody(
+    verdict: Verdict, said: str, readers: str
+) -> None:
+    with pytest.raises(ModelFailure, match=said) as failure:
+        choosing.tell_failure(NIGHT, verdict)
+    assert readers in failure.value.readers
+    assert "Readers have the lists of 2026-01-02" in failure.value.readers
+    assert failure.value.published == verdict.state
+
+
+def test_a_candidate_that_could_not_be_fitted_wakes_nobody() -> None:
+    choosing.tell_failure(NIGHT, replace(FITTED, failures={"wide": "loss is NaN"}))
+    choosing.tell_failure(NIGHT, KEPT)
 
 
 def test_the_champion_before_a_night_is_fetched_where_there_is_one(
@@ -51,7 +74,7 @@ def test_the_champion_before_a_night_is_fetched_where_there_is_one(
     monkeypatch.setattr(registry, "champion_before", lambda *_: before.pop(0))
     monkeypatch.setattr(registry, "fetch", lambda _cfg, _version, folder: folder)
     assert choosing.fetch_champion(config, NIGHT, tmp_path, None) is None
-    assert choosing.fetch_champion(config, NIGHT, tmp_path, None) == Candidate(
+    assert choosing.fetch_champion(config, NIGHT, tmp_path, None) == Registered(
         "champion", CHAMPION.version, tmp_path
     )
 

@@ -1,4 +1,4 @@
-"""The gate, and the same predictions for everyone."""
+"""The same predictions for everyone, from the sessions to the verdict and its rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import pytest
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.models import MODELS
+from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
-from tasks.errors import EmptyNightError
-from tasks.models import judging
+from tasks.errors import EmptyNightError, ModelFailure
+from tasks.models import judging, recipes, training, verdicts
+from tasks.models.training import Trained, TrainedModel
+from tasks.models.verdicts import Rule, Verdict
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store import pins
@@ -25,83 +28,154 @@ NIGHT = date(2026, 1, 2)
 NOWHERE = Store.in_folder(Path("/nowhere"))
 NOTHING = pins.Reads(pins.Days(NOWHERE, "events", {}), pins.Days(NOWHERE, "sessions", {}))
 
-GATE = [
-    # challenger, champion, popularity, min_improvement → crowned
-    (0.30, None, 0.20, 0.0, True),
-    (0.20, None, 0.20, 0.0, False),  # popularity has to be beaten, not met
-    (0.30, 0.30, 0.20, 0.0, False),  # an equal is not better
-    (0.29, 0.30, 0.20, 0.0, False),
-    (0.32, 0.30, 0.20, 0.05, False),
-    (0.36, 0.30, 0.20, 0.05, True),
-    (0.36, 0.30, 0.40, 0.05, False),
-    (float("nan"), None, 0.20, 0.0, False),
-]
+
+@pytest.fixture
+def days(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put these sessions where a night finds them: [user, items] of the training days and of the holdout."""
+
+    def put(train: list[Any], holdout: list[Any]) -> None:
+        for name, sessions in (("train_sessions", train), ("holdout_sessions", holdout)):
+            items = pa.array([items for _, items in sessions], pa.list_(pa.int64()))
+            rows = {"user_id": pa.array([user for user, _ in sessions]), "items": items, "times": items}
+            monkeypatch.setattr(splitting, name, lambda *_, rows=rows: pa.table(rows))
+
+    return put
 
 
-@pytest.mark.parametrize(("challenger", "champion", "popularity", "least", "crowned"), GATE)
-def test_the_gate(
-    challenger: float,
-    champion: float | None,
-    popularity: float,
-    least: float,
-    crowned: bool,
-    make_config: Callable[..., Config],
+def fitted(folder: Path, lists: list[list[int]], kind: str = "markov") -> Path:
+    """A saved model of these sessions."""
+    vocabulary = Vocabulary.build(pa.array(lists).flatten())
+    sessions = Sessions.from_arrow(pa.array(lists), vocabulary)
+    save(MODELS[kind].fit(NoSettings(), sessions, vocabulary).scorer, folder)
+    return folder
+
+
+def trained(cfg: Config, failures: dict[str, ModelFailure] | None = None, **folders: Path) -> Trained:
+    known = {name: recipes.saved(cfg, name, folder) for name, folder in folders.items()}
+    models = {name: TrainedModel(folder, {}, 1, 1, 1, 0.0, (), "", 0) for name, folder in folders.items()}
+    return Trained(known, models, failures or {})
+
+
+def test_the_frame_has_every_next_item_of_the_day_whoever_knows_it(
+    config: Config, days: Callable[..., None]
 ) -> None:
-    cfg = make_config(gate={"metric": "mrr_at_20", "min_improvement": least})
-    metrics = {"challenger": {"mrr_at_20": challenger}, "popularity": {"mrr_at_20": popularity}}
-    if champion is not None:
-        metrics["champion"] = {"mrr_at_20": champion}
-    decision, reason = judging.decide(cfg, metrics)
-    assert decision is crowned
-    assert "mrr_at_20" in reason
+    days([("u", [1, 2, 3]), ("v", [2, 2])], [("u", [1, 2, 99]), ("w", [98, 1]), ("v", [7])])
+    frame = judging.frame_of(config, NIGHT, NOTHING)
+    ids = frame.vocabulary.ids.to_pylist()
+    assert [ids[place] for place in frame.targets] == [2, 99, 1]
+    assert dict(zip(ids, frame.vocabulary.counts.tolist(), strict=True)) == {1: 1, 2: 3, 3: 1, 98: 0, 99: 0}
+    assert frame.slices["target new"].tolist() == [1], "99 came for the first time"
+    assert frame.named["new users"].tolist() == [2], "w was never seen before"
 
 
-def scorer(lists: list[list[int]], known: list[int]) -> Any:
-    vocabulary = Vocabulary.build(pa.array(known))
-    return (
-        MODELS["markov"]
-        .fit(NoSettings(), Sessions.from_arrow(pa.array(lists), vocabulary), vocabulary)
-        .scorer
+def test_what_a_model_does_not_know_is_its_miss_and_the_share_is_told(
+    config: Config, days: Callable[..., None], tmp_path: Path
+) -> None:
+    days([("u", [1, 2, 3, 4])], [("u", [1, 2, 3, 4]), ("v", [1, 2, 99])])
+    fresh = fitted(tmp_path / "fresh", [[1, 2, 3, 4]])
+    published = fitted(tmp_path / "published", [[1, 2, 3]])
+    verdict = judging.judge(config, NIGHT, NOTHING, trained(config, fresh=fresh), published, 7)
+    assert (verdict.predictions, verdict.sessions, verdict.champion) == (5, 2, 7)
+    assert verdict.metrics["fresh"]["recall_at_5"] == 0.8  # 1→2, 2→3, 3→4 and 1→2; nobody knows 99
+    assert verdict.metrics["published"]["recall_at_5"] == 0.6  # 1→2, 2→3 and 1→2; never 3→4
+    assert (verdict.metrics["fresh"]["answered"], verdict.metrics["published"]["answered"]) == (0.8, 0.6)
+    assert verdict.slices["fresh"]["target new"]["recall_at_5"] == (0.0, 1)
+
+
+def test_a_baseline_of_the_champions_recipe_is_fitted_once_and_told_twice(
+    config: Config, days: Callable[..., None], tmp_path: Path
+) -> None:
+    days([("u", [1, 2, 3])], [("u", [1, 2, 3])])
+    folder = fitted(tmp_path / "fresh", [[1, 2, 3]])
+    known = {"fresh": recipes.saved(config, "fresh", folder), "markov": recipes.configured(config, "markov")}
+    both = Trained(known, trained(config, fresh=folder).models, {})
+    assert both.fitted_as("markov") == "fresh"
+    verdict = judging.judge(config, NIGHT, NOTHING, both, folder, 7)
+    assert verdict.metrics["markov"] == verdict.metrics["fresh"] == verdict.metrics["published"]
+    assert len(set(verdict.recipes.values())) == 1
+
+
+def test_a_contestant_that_cannot_be_asked_is_left_out_and_said(
+    config: Config, days: Callable[..., None], tmp_path: Path
+) -> None:
+    days([("u", [1, 2, 3])], [("u", [1, 2, 3])])
+    kinds = {"fresh": "markov", "wide": "popularity", "published": "markov"}
+    folders = {name: fitted(tmp_path / name, [[1, 2, 3]], kind) for name, kind in kinds.items()}
+    found = trained(config, **{name: folders[name] for name in ("fresh", "wide")})
+    (folders["wide"] / "weights.safetensors").write_bytes(b"torn")
+    verdict = judging.judge(config, NIGHT, NOTHING, found, folders["published"], 7)
+    assert (verdict.state, sorted(verdict.metrics)) == ("fresh", ["fresh", "published"])
+    assert "judging wide" in verdict.failures["wide"]
+    (folders["published"] / "weights.safetensors").write_bytes(b"torn")
+    with pytest.raises(ModelFailure, match="judging published"):
+        judging.judge(config, NIGHT, NOTHING, found, folders["published"], 7)
+
+
+def test_a_champions_recipe_that_could_not_be_fitted_keeps_the_weights_and_says_why(
+    config: Config, days: Callable[..., None], tmp_path: Path
+) -> None:
+    days([("u", [1, 2, 3])], [("u", [1, 2, 3])])
+    folder = fitted(tmp_path / "published", [[1, 2, 3]])
+    failures = {"fresh": ModelFailure("training fresh: the loss is no number")}
+    verdict = judging.judge(config, NIGHT, NOTHING, trained(config, failures, markov=folder), folder, 7)
+    assert (verdict.state, verdict.chosen) == ("weights_kept", "published")
+    assert verdict.reason.endswith("could not be fitted anew: training fresh: the loss is no number")
+    assert verdict.alarm == "training fresh: the loss is no number"
+
+
+@pytest.mark.parametrize(
+    ("holdout", "said"),
+    [([("u", [98, 99])], "none that any model knows"), ([("u", [1])], "two items or more")],
+)
+def test_a_holdout_by_which_nobody_can_be_judged_is_an_empty_night(
+    holdout: list[Any], said: str, config: Config, days: Callable[..., None], tmp_path: Path
+) -> None:
+    days([("u", [1, 2])], holdout)
+    with pytest.raises(EmptyNightError, match=said):
+        judging.judge(config, NIGHT, NOTHING, trained(config, markov=fitted(tmp_path / "m", [[1, 2]])), None)
+
+
+def test_a_champion_whose_kind_is_gone_is_told_with_what_to_do(config: Config, tmp_path: Path) -> None:
+    folder = fitted(tmp_path / "published", [[1, 2, 3]])
+    told = (folder / "config.json").read_text().replace('"markov"', '"followers"')
+    (folder / "config.json").write_text(told)
+    with pytest.raises(
+        ModelFailure, match=r"expected one of .*install the package.*rnnrec rollback.*model_name"
+    ):
+        training.contestants(config, folder)
+
+
+RULE = Rule(
+    question=1, rule="healthy", ours="fresh", against="published", metric="mrr_at_5", value=0.25,
+    difference=-0.05, low=-0.1, high=0.01, allowed=-0.02, predictions=8, passed=True,
+)  # fmt: skip
+
+
+def test_evaluation_rows_are_metrics_then_slices_and_rules_in_the_tables_order() -> None:
+    metrics = {"popularity": {"mrr_at_5": 0.1}, "fresh": {"recall_at_5": 0.5, "mrr_at_5": 0.25}}
+    slices = {"fresh": {"new users": {"mrr_at_5": (0.0, 2)}}}
+    verdict = Verdict("fresh", "fresh", "because", metrics, 8, 3, rules=(RULE,), slices=slices)
+    rows = verdicts.evaluation_rows(NIGHT, verdict)
+    nothing = dict.fromkeys(("low", "high", "question", "allowed", "passed"))
+    plain = {"against": "", "rule": "", "night": NIGHT, **nothing}
+    assert rows.to_pylist() == [
+        plain | {"model": "fresh", "metric": "mrr_at_5", "slice": "all", "value": 0.25, "predictions": 8},
+        plain | {"model": "fresh", "metric": "mrr_at_5", "slice": "new users", "value": 0, "predictions": 2},
+        plain | {"model": "fresh", "metric": "recall_at_5", "slice": "all", "value": 0.5, "predictions": 8},
+        {
+            "model": "fresh", "against": "published", "metric": "mrr_at_5", "slice": "all", "value": -0.05,
+            "low": -0.1, "high": 0.01, "rule": "healthy", "question": 1, "allowed": -0.02, "passed": True,
+            "predictions": 8, "night": NIGHT,
+        },
+        plain | {"model": "popularity", "metric": "mrr_at_5", "slice": "all", "value": 0.1, "predictions": 8},
+    ]  # fmt: skip
+
+
+def test_a_verdict_is_told_as_plain_values_without_its_slices() -> None:
+    verdict = Verdict("fresh", "fresh", "because", {}, 8, 3, rules=(RULE,), slices={"fresh": {}})
+    told = verdict.as_dict()
+    assert told["rules"][0]["high"] == 0.01
+    assert "slices" not in told
+    assert (
+        verdicts.said(RULE) == "mrr_at_5 0.2500 against 0.3000, -0.1000 to +0.0100 where -0.0200 is asked for"
     )
-
-
-def holdout(monkeypatch: pytest.MonkeyPatch, lists: list[list[int]]) -> None:
-    items = pa.array(lists, pa.list_(pa.int64()))
-    monkeypatch.setattr(
-        splitting,
-        "holdout_sessions",
-        lambda *_: pa.table({"items": items, "user_id": ["u"] * len(items), "times": items}),
-    )
-
-
-def test_a_target_the_champion_does_not_know_is_a_miss_of_the_champion(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    holdout(monkeypatch, [[1, 2, 3, 4], [1, 2, 99]])  # nobody knows 99: it is left out for everyone
-    scorers = {
-        "challenger": scorer([[1, 2, 3, 4]], [1, 2, 3, 4]),
-        "champion": scorer([[1, 2, 3]], [1, 2, 3]),
-        "popularity": scorer([[4, 3]], [1, 2, 3, 4]),
-    }
-    verdict = judging._verdict(config, NIGHT, NOTHING, scorers, champion_version=7)
-    assert (verdict.predictions, verdict.sessions, verdict.champion) == (4, 2, 7)
-    assert verdict.metrics["challenger"]["recall_at_5"] == 1.0
-    assert verdict.metrics["champion"]["recall_at_5"] == 0.75  # 1→2, 2→3 and 1→2, but never 3→4
-
-
-def test_a_holdout_without_known_items_is_an_empty_night(
-    config: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    holdout(monkeypatch, [[98, 99]])
-    with pytest.raises(EmptyNightError, match="two items known before it"):
-        judging._verdict(config, NIGHT, NOTHING, {"challenger": scorer([[1, 2]], [1, 2])}, None)
-
-
-def test_evaluation_rows_are_in_the_tables_order() -> None:
-    metrics = {"popularity": {"mrr_at_5": 0.1}, "challenger": {"recall_at_5": 0.5, "mrr_at_5": 0.25}}
-    rows = judging.evaluation_rows(NIGHT, judging.Verdict(True, "because", metrics, 8, 3))
-    assert rows.to_pylist()[0] == {
-        "model": "challenger", "metric": "mrr_at_5", "slice": "all", "value": 0.25, "predictions": 8,
-        "night": NIGHT,
-    }  # fmt: skip
-    assert rows.column("model").to_pylist() == ["challenger", "challenger", "popularity"]

@@ -24,10 +24,13 @@ from tasks.errors import RegistryError, WarehouseError
 from tasks.models import registry
 from tasks.models.registry import Facts, Version, busy, registration, runs
 from tasks.models.registry.connection import connected
+from tasks.models.verdicts import Verdict
 from tasks.settings.config import Config
 from tasks.settings.sections import WarehouseConfig
 from tasks.store import durable
 
+FRESH = Verdict("fresh", "fresh", "better", {"fresh": {"recall_at_20": 0.5}}, 8, 3)
+KEPT = replace(FRESH, state="weights_kept", chosen="published")
 FRIDAY, SATURDAY, SUNDAY = date(2026, 1, 2), date(2026, 1, 3), date(2026, 1, 4)
 
 
@@ -81,8 +84,9 @@ def register(cfg: Config, trained: tuple[Path, dict[str, str]], tmp_path: Path) 
     ) -> Version:
         folder = Path(shutil.copytree(trained[0], tmp_path / "work" / "refit", dirs_exist_ok=True))
         facts = Facts(
-            crowned, previous, "all days, holdout included", digest, cfg.as_dict(), cfg.digest(),
-            {"challenger": {"recall_at_20": 0.5}}, ({"epoch": 1, "loss": 2.0},),
+            verdict=FRESH if crowned else KEPT, previous=previous, days="all days, holdout included",
+            data_digest=digest, config=cfg.as_dict(), config_digest=cfg.digest(),
+            history=({"epoch": 1, "loss": 2.0},),
         )  # fmt: skip
         return registry.register(cfg, night, folder, trained[1], facts)
 
@@ -341,7 +345,7 @@ def test_the_run_keeps_parameters_metrics_and_the_learning_curve(cfg: Config, re
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     run = client.get_run(version.run_id)
     assert run.data.metrics == {
-        "challenger.recall_at_20": 0.5,
+        "fresh.recall_at_20": 0.5,
         "training.loss": 2.0,
         "seconds.train": 2.5,
         "data.train.items": 4.0,
@@ -349,7 +353,14 @@ def test_the_run_keeps_parameters_metrics_and_the_learning_curve(cfg: Config, re
     assert run.data.params["training.loss"] == "cross_entropy"
     assert json.loads(run.data.params["events.sources"]) == ["logs/*.ndjson"]
     names = {file.path for file in client.list_artifacts(version.run_id)}
-    assert names == {"config.json", "learning_curve.png", "model", "model_files.json", "report.md"}
+    assert names == {
+        "config.json",
+        "learning_curve.png",
+        "model",
+        "model_files.json",
+        "report.md",
+        "verdict.json",
+    }
 
 
 def client_of(cfg: Config) -> Any:
@@ -435,22 +446,19 @@ def test_the_experiment_opens_as_model_training_and_a_version_says_how_good_it_i
     register(FRIDAY)
     client = client_of(cfg)
     assert client.get_experiment_by_name("rnnrec").tags["mlflow.experimentKind"] == "custom_model_development"
-    assert (
-        client.get_model_version("rnnrec", "1").description
-        == "MRR@20 .0000 against popularity's .0000, 2026-01-02"
-    )
+    assert client.get_model_version("rnnrec", "1").description == "MRR@20 .0000, 2026-01-02"
 
 
 @pytest.mark.parametrize(
     ("metrics", "said"),
     [
-        ({"challenger": 0.5427, "champion": 0.5330, "popularity": 0.0052}, "MRR@20 .5427 against .5330"),
-        ({"challenger": 0.5638, "popularity": 0.0108}, "MRR@20 .5638 against popularity's .0108"),
+        ({"fresh": 0.5427, "published": 0.5330, "popularity": 0.0052}, "MRR@20 .5427 against .5330"),
+        ({"fresh": 0.5638, "popularity": 0.0108}, "MRR@20 .5638 against popularity's .0108"),
     ],
 )
 def test_a_description_names_the_gates_metric(config: Config, metrics: dict[str, float], said: str) -> None:
-    facts = Facts(True, None, "", "", {}, "", {name: {"mrr_at_20": one} for name, one in metrics.items()}, ())
-    assert registry.describe(config, FRIDAY, facts) == f"{said}, 2026-01-02"
+    verdict = replace(FRESH, metrics={name: {"mrr_at_20": one} for name, one in metrics.items()})
+    assert registry.describe(config, FRIDAY, verdict) == f"{said}, 2026-01-02"
 
 
 def history(cfg: Config) -> dict[str, list[tuple[int, float]]]:
@@ -466,10 +474,10 @@ def history(cfg: Config) -> dict[str, list[tuple[int, float]]]:
 
 def test_all_nights_have_one_run_with_a_point_each_also_when_one_is_run_again(cfg: Config) -> None:
     friday = (FRIDAY - date(1970, 1, 1)).days
-    registry.log_nights(cfg, SATURDAY, {"challenger.mrr_at_20": 0.4})
-    registry.log_nights(cfg, FRIDAY, {"challenger.mrr_at_20": 0.3, "seconds.train": 9.0})
-    registry.log_nights(cfg, FRIDAY, {"challenger.mrr_at_20": 0.3, "seconds.train": 9.0})
-    registry.log_nights(cfg, SATURDAY, {"challenger.mrr_at_20": 0.5})
+    registry.log_nights(cfg, SATURDAY, {"fresh.mrr_at_20": 0.4})
+    registry.log_nights(cfg, FRIDAY, {"fresh.mrr_at_20": 0.3, "seconds.train": 9.0})
+    registry.log_nights(cfg, FRIDAY, {"fresh.mrr_at_20": 0.3, "seconds.train": 9.0})
+    registry.log_nights(cfg, SATURDAY, {"fresh.mrr_at_20": 0.5})
     found = history(cfg)
-    assert sorted(found["challenger.mrr_at_20"]) == [(friday, 0.3), (friday + 1, 0.5)]
+    assert sorted(found["fresh.mrr_at_20"]) == [(friday, 0.3), (friday + 1, 0.5)]
     assert found["seconds.train"] == [(friday, 9.0)]

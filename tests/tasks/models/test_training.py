@@ -27,7 +27,7 @@ from tasks.store.pins import Reads
 NIGHT = date(2026, 1, 2)
 
 
-def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger(
+def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_first_fit(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     draw = random.Random(7)
@@ -38,12 +38,13 @@ def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_challenger
     )
     monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists[:40]}))
     monkeypatch.setattr(splitting, "all_sessions", lambda *_: pa.table({"items": lists}))
-    challenger = training.train_challenger(cfg, NIGHT, Reads({}, {}), tmp_path / "work")
-    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", challenger.epochs)
-    assert challenger.epochs == len(challenger.history) - 1  # one epoch without a better one ended it
-    assert {epoch["events"] for epoch in challenger.history} == {38 * 4}  # the newest 5 % validate
-    assert [epoch["events"] for epoch in refit.history] == [60 * 4] * challenger.epochs
-    assert refit.epochs == challenger.epochs
+    trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "work", None)
+    first, recipe = trained.models["recurrent"], trained.recipes["recurrent"]
+    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", recipe, first.epochs)
+    assert first.epochs == len(first.history) - 1  # one epoch without a better one ended it
+    assert {epoch["events"] for epoch in first.history} == {38 * 4}  # the newest 5 % validate
+    assert [epoch["events"] for epoch in refit.history] == [60 * 4] * first.epochs
+    assert refit.epochs == first.epochs
 
 
 @pytest.mark.parametrize(
@@ -62,8 +63,10 @@ def test_users_and_times_reach_the_models_that_need_them_and_no_others(
     monkeypatch.setitem(models.MODELS, "spy", models.Kind("spy", needs=needs))
     rows = {"items": [[1, 2], [9], [2, 3]], "user_id": ["u", "w", "v"], "times": [[10, 20], [25], [30, 40]]}
     monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table(rows))
-    cfg = config.model_copy(update={"gate": GateConfig(challenger="spy")})
-    assert training.train_challenger(cfg, NIGHT, Reads({}, {}), tmp_path).sessions == 2
+    cfg = config.model_copy(update={"gate": GateConfig(candidates=("spy",))})
+    trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path, None)
+    assert list(trained.models) == ["spy", "popularity", "markov"]
+    assert trained.models["spy"].sessions == 2
     [seen] = given
     assert (None if seen.users is None else seen.users.to_pylist()) == users
     assert (None if seen.times is None else seen.times.tolist()) == times

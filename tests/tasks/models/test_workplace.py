@@ -15,7 +15,7 @@ from tasks.settings.config import Config
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
 
 
-def checkpoint(folder: Path, name: str = "challenger", words: str = "half a training") -> Path:
+def checkpoint(folder: Path, name: str = "model-fresh", words: str = "half a training") -> Path:
     file = folder / f"{name}-checkpoint" / "checkpoint.safetensors"
     file.parent.mkdir(exist_ok=True)
     file.write_text(words)
@@ -42,7 +42,7 @@ def test_two_living_attempts_of_a_night_have_folders_of_their_own(config: Config
 def test_a_dead_attempts_checkpoint_is_taken_over_and_the_rest_of_it_goes(config: Config) -> None:
     dead = die_after_a_checkpoint(config, FRIDAY, 1)
     with workplace.workplace(config, FRIDAY, 2) as folder:
-        assert (folder / "challenger-checkpoint" / "checkpoint.safetensors").read_text() == "half a training"
+        assert (folder / "model-fresh-checkpoint" / "checkpoint.safetensors").read_text() == "half a training"
         assert not (folder / "champion").exists()
     assert not dead.exists()
 
@@ -56,7 +56,7 @@ def test_of_two_dead_attempts_the_newer_checkpoint_is_taken(config: Config) -> N
     for path in (older, *older.rglob("*")):
         os.utime(path, (1, 1))
     with workplace.workplace(config, FRIDAY, 3) as folder:
-        assert (folder / "challenger-checkpoint" / "checkpoint.safetensors").read_text() == "newer"
+        assert (folder / "model-fresh-checkpoint" / "checkpoint.safetensors").read_text() == "newer"
     assert not older.exists()
     assert not newer.exists()
 

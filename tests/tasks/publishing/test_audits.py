@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from tasks.errors import AuditError
-from tasks.models.judging import Verdict
+from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, pages, publications, publishing
 from tasks.settings.config import Config
 from tasks.settings.sections import RecommendationsConfig, SessionsConfig
@@ -369,7 +369,7 @@ def test_a_rule_without_a_severity_is_a_mistake_of_ours(
 
 
 def test_a_warning_stands_on_the_page_of_its_night_and_no_heading_without_one(config: Config) -> None:
-    verdict = Verdict(True, "better", {"challenger": {}}, 1, 1)
+    verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
     told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
     pages_of = [
         pages.page(config, FRIDAY, verdict=verdict, model_version=1, warnings=warnings, **told)

@@ -53,9 +53,16 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[evaluation]\nbaselines = ['markof']", r"evaluation\.baselines\.0: .*; did you mean 'markov'\?"),
         ("[evaluation]\nbaselines = ['champion']", r"evaluation\.baselines\.0: expected one of recurrent"),
         (
-            "[gate]\nchallenger = 'gru'",
-            r"gate\.challenger: expected one of recurrent, popularity.*; got 'gru'",
+            "[gate]\ncandidates = ['gru']",
+            r"gate\.candidates\.0: expected one of recurrent, popularity.*; got 'gru'",
         ),
+        (
+            "[gate]\nchallenger = 'recurrent'",
+            r"gate\.challenger: is called gate\.candidates now, .*write candidates = \[\"recurrent\"\]",
+        ),
+        ("[gate]\nmin_improvement = 0.1", r"gate\.min_improvement: is gone: .*gate\.tolerance.*gate\.margin"),
+        ("[gate]\ncandidates = []", r"gate\.candidates: .*at least 1"),
+        ("[models.fresh]\nkind = 'vsknn'", r"models\.fresh: .*none of fresh, published"),
         ("[models.x]\nkind = 'vsknm'", r"models\.x\.kind: expected one of .*; did you mean 'vsknn'\?"),
         ("[models.gru]\nunits = 3", r"models\.gru\.kind: expected one of recurrent, .*; got 'gru'"),
         ("[models.vsknn]\nsampel = 3", r"models\.vsknn\.sampel: unknown key; .*did you mean 'sample'\?"),
@@ -213,9 +220,9 @@ def test_a_kinds_name_always_means_a_model_of_that_kind(tmp_path, name):
 
 
 def test_an_override_of_a_model_needs_no_section_in_the_file(tmp_path):
-    cfg = load_config(written(tmp_path, ""), {"models.recurrent.units": "64", "gate.challenger": "vsknn"})
+    cfg = load_config(written(tmp_path, ""), {"models.recurrent.units": "64", "gate.candidates": ["vsknn"]})
     assert cfg.model("recurrent").as_dict()["units"] == 64
-    assert cfg.gate.challenger == "vsknn"
+    assert cfg.gate.candidates == ("vsknn",)
 
 
 def test_models_that_no_night_uses_are_in_no_digest(tmp_path):
@@ -224,7 +231,7 @@ def test_models_that_no_night_uses_are_in_no_digest(tmp_path):
     unused, used = {"models.vsknn.sample": 7}, {"models.recurrent.units": 7}
     assert load_config(written(tmp_path, ""), unused).digest() == here
     assert load_config(written(tmp_path, ""), used).digest() != here
-    assert load_config(written(tmp_path, ""), {"gate.challenger": "vsknn"}).digest() != here
+    assert load_config(written(tmp_path, ""), {"gate.candidates": ["vsknn"]}).digest() != here
 
 
 def test_loading_a_configuration_imports_nothing_heavy():

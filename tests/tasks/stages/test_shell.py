@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tasks.errors import ModelFailure
 from tasks.models import training
-from tasks.models.choosing import Candidate
-from tasks.models.judging import Verdict
-from tasks.models.training import TrainedModel
+from tasks.models.choosing import Registered
+from tasks.models.training import Trained, TrainedModel
+from tasks.models.verdicts import Verdict
 from tasks.publishing.publishing import Published
 from tasks.settings.config import Config
 from tasks.stages import shell, stages
@@ -22,8 +23,10 @@ from tasks.stages.tonight import Diary, Ended, Tonight
 from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 2)
-BEATEN = Verdict(False, "mrr_at_20 0.1000 is not above popularity's 0.2000", {}, 5_362, 882)
-CHALLENGER = TrainedModel(Path("c"), {}, 5_410, 38_124, 754, 2.5, (), "the days before the holdout", 5)
+KEPT = Verdict("weights_kept", "published", "worse", {}, 5_362, 882, champion=1)
+MODEL = TrainedModel(Path("c"), {}, 5_410, 38_124, 754, 2.5, (), "the days before the holdout", 3)
+RECIPE: Any = SimpleNamespace(name="fresh", is_that_of=lambda _: False)
+TRAINED = Trained({"fresh": RECIPE}, {"fresh": MODEL}, {})
 READS: Any = None
 
 
@@ -37,19 +40,41 @@ def test_nothing_is_said_of_a_refit_that_is_not_needed(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     place = tonight(config, tmp_path)
-    assert stages.refit(place, READS, CHALLENGER, BEATEN) is CHALLENGER
+    assert stages.refit(place, READS, TRAINED, KEPT) == (MODEL, KEPT)
     assert (place.diary.durations, place.diary.counts, caplog.text) == ({}, {}, "")
 
 
-def test_a_crowned_challenger_is_refitted_for_as_many_epochs_as_it_has_seen_itself(
-    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def refits(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """What `training.refit` is asked for; the stage around it is taken off."""
     asked: list[Any] = []
-    monkeypatch.setattr(training, "refit", lambda *given: asked.append(given) or CHALLENGER)
+    monkeypatch.setattr(training, "refit", lambda *given: asked.append(given) or MODEL)
     monkeypatch.setattr(stages, "_refit", stages._refit.__wrapped__)  # type: ignore[attr-defined]
-    crowned, challenger = replace(BEATEN, crowned=True), replace(CHALLENGER, epochs=3)
-    assert stages.refit(tonight(config, tmp_path), READS, challenger, crowned) is CHALLENGER
-    assert asked == [(config, NIGHT, READS, tmp_path, 3)]
+    return asked
+
+
+def test_what_is_chosen_is_refitted_for_as_many_epochs_as_it_took_before(
+    config: Config, tmp_path: Path, refits: list[Any]
+) -> None:
+    fresh = replace(KEPT, state="fresh", chosen="fresh")
+    assert stages.refit(tonight(config, tmp_path), READS, TRAINED, fresh) == (MODEL, fresh)
+    assert refits == [(config, NIGHT, READS, tmp_path, RECIPE, 3)]
+
+
+def test_a_refit_that_fails_keeps_the_published_weights_where_there_are_any(
+    config: Config, tmp_path: Path, refits: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise ModelFailure("memory did not suffice")
+
+    monkeypatch.setattr(training, "refit", fails)
+    fresh = replace(KEPT, state="fresh", chosen="fresh")
+    model, verdict = stages.refit(tonight(config, tmp_path), READS, TRAINED, fresh)
+    assert (model, verdict.state, verdict.chosen) == (MODEL, "weights_kept", "published")
+    assert verdict.alarm == "memory did not suffice"
+    with pytest.raises(ModelFailure):
+        stages.refit(tonight(config, tmp_path), READS, TRAINED, replace(fresh, champion=None))
+    assert refits == []
 
 
 def test_the_diary_keeps_the_stages_in_their_order_and_gives_away_no_way_to_change_it() -> None:
@@ -63,13 +88,14 @@ def test_the_diary_keeps_the_stages_in_their_order_and_gives_away_no_way_to_chan
 
 def test_counts_are_said_as_counts_and_numbers_of_things_as_their_names() -> None:
     published: Any = Published(SimpleNamespace(attempt=3, sequence=2), is_new=True)  # type: ignore[arg-type]
-    judged = Verdict(True, "better", {}, 5_362, 882, champion=1)
+    judged = KEPT
     version: Any = SimpleNamespace(number=7)
     assert shell.said(published) == "run 3, publication 2"
-    assert shell.said(Candidate("registered", version, Path())) == "version 7"
-    assert shell.said(Candidate("champion", version, Path())) == "champion version 7"
+    assert shell.said(Registered("registered", version, Path())) == "version 7"
+    assert shell.said(Registered("champion", version, Path())) == "champion version 7"
     assert shell.said(judged) == "5,362 predictions, 882 sessions, champion version 1"
-    assert shell.said(CHALLENGER) == "5,410 sessions, 38,124 events, 754 items, 5 epochs"
+    assert shell.said(MODEL) == "5,410 sessions, 38,124 events, 754 items, 3 epochs"
+    assert shell.said(TRAINED) == "1 models, 5,410 sessions, 38,124 events, 754 items, 3 epochs"
     assert shell.said(None) == "done"
     assert shell.counts(judged) == {"predictions": 5_362, "sessions": 882}
     assert shell.counts(published) == {}

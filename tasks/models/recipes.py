@@ -1,0 +1,67 @@
+"""A recipe is how a model comes to be: its kind, the kind's settings, and how it is fitted.
+
+Two nights' models of one recipe differ by their data alone. The champion's recipe is read from its own saved
+files, so that what is fitted anew each night is what was crowned, whatever rnnrec.toml says by then.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rnnrec_model.config import Settings, TrainingConfig
+from tasks.settings.config import Config
+
+MACHINE = ("threads", "device", "checkpoint_minutes")  # where and how fast it is fitted, not to what
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a contestant is fitted.
+
+    name       what tables and reports call the contestant
+    training   None where the kind is known to have no use for it: a saved model that was not fitted by passes
+    """
+
+    name: str
+    kind: str
+    settings: Settings
+    training: TrainingConfig | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values of all that decides what comes out of the same data."""
+        training = None if self.training is None else self.training.as_dict()
+        decides = {key: value for key, value in (training or {}).items() if key not in MACHINE}
+        return {"kind": self.kind, "settings": self.settings.as_dict(), "training": decides or None}
+
+    @property
+    def digest(self) -> str:
+        """sha256 of what decides; names and machines do not."""
+        return hashlib.sha256(json.dumps(self.as_dict(), sort_keys=True).encode()).hexdigest()
+
+    def is_that_of(self, other: Recipe) -> bool:
+        """The same recipe, where either may not say that its kind has no use for [training]?"""
+        if None in (self.training, other.training):
+            return replace(self, training=None).digest == replace(other, training=None).digest
+        return self.digest == other.digest
+
+
+def configured(cfg: Config, name: str) -> Recipe:
+    """The recipe of the model that the configuration calls so. Raises ConfigurationError without one."""
+    model = cfg.model(name)
+    return Recipe(name, model.kind, model.settings, cfg.training)
+
+
+def saved(cfg: Config, name: str, folder: Path) -> Recipe:
+    """The recipe of a saved model, to be fitted on this machine as [training] says.
+
+    Raises SavedModelError where the files say none, as of a kind that is not installed here.
+    """
+    from rnnrec_model.saving import load_recipe
+
+    kind, settings, training = load_recipe(folder)
+    here = {key: getattr(cfg.training, key) for key in MACHINE}
+    return Recipe(name, kind, settings, None if training is None else replace(training, **here))

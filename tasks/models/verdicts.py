@@ -1,0 +1,175 @@
+"""What the judge found: who is published and why, each rule with its numbers, and rows of them for a table.
+
+Contestants are called `published` (the weights that readers are served by), `fresh` (their recipe fitted anew
+without the holdout day), and candidates and baselines by the names that the configuration gives them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
+from typing import Any, Literal
+
+import pyarrow as pa
+
+State = Literal["fresh", "recipe_changed", "weights_kept"]
+Metrics = Mapping[str, Mapping[str, float]]
+PUBLISHED, FRESH = "published", "fresh"
+REFIT = "refit"  # not a contestant, and yet it may fail
+FITTED = ("fresh", "recipe_changed")  # what is published was fitted this very night
+ALL = "all"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One thing that was asked of two contestants, and the numbers that answered it.
+
+    question      0: who is best on a first night? 1: is tonight's training healthy? 2: is another recipe
+                  better?
+    rule          best, healthy, must_beat, better, slice, guard
+    ours          the contestant that was held to it
+    against       the one it was compared with
+    slice         the part of the predictions, `all` for all of them
+    value         of `ours`, in the metric's unit; so are the next four
+    difference    `ours` less `against`
+    low, high     its interval; None where there are too few users for one, and for a guard, which has none
+    allowed       what the interval, or a guard's difference, is held against
+    predictions   so many decided
+    """
+
+    question: int
+    rule: str
+    ours: str
+    against: str
+    metric: str
+    slice: str = ALL
+    value: float
+    difference: float
+    low: float | None = None
+    high: float | None = None
+    allowed: float
+    predictions: int
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the judge found.
+
+    state         what becomes of the night; see `publications.State`
+    chosen        the contestant whose recipe, or whose weights, make the tables
+    reason        in one sentence, without a full stop
+    metrics       contestant → metric → value, over all predictions; `answered` is the share of them that
+                  it could be asked
+    predictions   how many next items everyone was asked for
+    sessions      of how many sessions
+    rules         everything that was asked of them
+    champion      version of the champion that was judged against, or None
+    recipes       contestant → digest of its recipe
+    failures      contestant → why it could not be fitted or judged
+    slices        contestant → slice → metric → (value, predictions); in the table alone
+    """
+
+    state: State
+    chosen: str
+    reason: str
+    metrics: Metrics
+    predictions: int
+    sessions: int
+    rules: tuple[Rule, ...] = ()
+    champion: int | None = None
+    recipes: Mapping[str, str] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(
+        default_factory=dict, repr=False
+    )
+
+    @property
+    def crowned(self) -> bool:
+        """Is a model of tonight published?"""
+        return self.state in FITTED
+
+    @property
+    def tonights(self) -> str:
+        """The contestant that is registered as tonight's own, published or not."""
+        return self.chosen if self.crowned else FRESH
+
+    @property
+    def alarm(self) -> str:
+        """Why somebody has to look at once: what should be served could not be fitted. Else empty."""
+        wanted = (FRESH, REFIT) if self.champion is not None else tuple(self.failures)
+        return next((self.failures[name] for name in wanted if name in self.failures), "")
+
+    def kept(self, failure: str) -> Verdict:
+        """The same night after what was chosen could not be fitted to all days: the weights are kept."""
+        reason = f"{self.chosen} could not be fitted to all days: {failure}"
+        failures = {**self.failures, REFIT: failure}
+        return replace(self, state="weights_kept", chosen=PUBLISHED, reason=reason, failures=failures)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain JSON values, without the slices."""
+        told = {name: value for name, value in vars(self).items() if name not in ("slices", "rules")}
+        return told | {"rules": [asdict(rule) for rule in self.rules]}
+
+
+def said(rule: Rule) -> str:
+    """A rule's numbers: mrr_at_20 0.5404 against 0.5326, +0.0010 to +0.0150, held against -0.0160."""
+    values = f"{rule.metric} {rule.value:.4f} against {rule.value - rule.difference:.4f}"
+    if rule.rule == "guard":
+        return f"{values}, {rule.difference:+.4f} where {rule.allowed:+.4f} is allowed"
+    if rule.low is None or rule.high is None:
+        return f"{values}, of too few users for an interval"
+    return f"{values}, {rule.low:+.4f} to {rule.high:+.4f} where {rule.allowed:+.4f} is asked for"
+
+
+def evaluation_rows(night: date, verdict: Verdict) -> pa.Table:
+    """The rows of the `evaluations` table, in a total order: plain metrics, then each rule's difference."""
+    rows = sorted(
+        [*_plain(verdict), *map(_of_rule, verdict.rules)],
+        key=lambda row: (row["model"], row["against"], row["metric"], row["slice"], row["rule"]),
+    )
+    return pa.Table.from_pylist([row | {"night": night} for row in rows], schema=SCHEMA)
+
+
+SCHEMA = pa.schema(
+    {
+        "model": pa.string(),
+        "against": pa.string(),
+        "metric": pa.string(),
+        "slice": pa.string(),
+        "value": pa.float64(),
+        "low": pa.float64(),
+        "high": pa.float64(),
+        "rule": pa.string(),
+        "question": pa.int32(),
+        "allowed": pa.float64(),
+        "passed": pa.bool_(),
+        "predictions": pa.int64(),
+        "night": pa.date32(),
+    }
+)
+
+
+def _plain(verdict: Verdict) -> list[dict[str, Any]]:
+    whole = [
+        (model, metric, ALL, value, verdict.predictions)
+        for model, values in verdict.metrics.items()
+        for metric, value in values.items()
+    ]
+    parts = [
+        (model, metric, part, *found)
+        for model, slices in verdict.slices.items()
+        for part, values in slices.items()
+        for metric, found in values.items()
+    ]
+    return [
+        {"model": model, "against": "", "metric": metric, "slice": part, "value": value, "rule": "",
+         "predictions": predictions}
+        for model, metric, part, value, predictions in [*whole, *parts]
+    ]  # fmt: skip
+
+
+def _of_rule(rule: Rule) -> dict[str, Any]:
+    told = asdict(rule) | {"model": rule.ours, "value": rule.difference}
+    return {name: value for name, value in told.items() if name not in ("ours", "difference")}

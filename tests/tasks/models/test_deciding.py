@@ -1,0 +1,271 @@
+"""Each rule of the judge with numbers that can be checked by hand, and what follows from them together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rnnrec_model.ranking.evaluation import Evaluation
+from rnnrec_model.ranking.metrics import mean_metrics
+from tasks.models import deciding
+from tasks.models.deciding import Contest, Decision
+from tasks.settings.sections import GateConfig
+
+USERS = 1_000
+MISS = 10**9
+
+
+def hits(share: float, first: int = 0) -> np.ndarray[Any, Any]:
+    """(USERS,) rank 1 for so many users from `first` on, in a circle, and a miss for all others."""
+    ranks = np.full(USERS, MISS)
+    ranks[(first + np.arange(round(share * USERS))) % USERS] = 1
+    return ranks
+
+
+def contest(ranks: Mapping[str, Any], **others: Any) -> Contest:
+    """A prediction a user; each contestant has a recipe of its own, the published weights that of `fresh`."""
+    evaluations = {
+        name: Evaluation(name, mean_metrics(one, (20,)), len(one), 0.0, one, np.arange(len(one)), {})
+        for name, one in ranks.items()
+    }
+    given: dict[str, Any] = {
+        "evaluations": evaluations,
+        "recipes": {name: "the champion's" if name in ("fresh", "published") else name for name in ranks},
+        "clusters": np.arange(len(next(iter(ranks.values())))),
+        "choosing": np.zeros(len(next(iter(ranks.values()))), dtype=bool),
+    }
+    return Contest(**given | others)
+
+
+def decide(ranks: Mapping[str, Any], gate: dict[str, Any] | None = None, **others: Any) -> Decision:
+    asked = {"candidates": ("wide",), "must_beat": ()} | (gate or {})
+    return deciding.decide(GateConfig(**asked), contest(ranks, **others))
+
+
+def outcome(found: Decision) -> tuple[str, str]:
+    return found.state, found.chosen
+
+
+def failed(found: Decision) -> list[tuple[str, str, str]]:
+    """(rule, ours, against) of every rule that did not pass."""
+    return [(rule.rule, rule.ours, rule.against) for rule in found.rules if not rule.passed]
+
+
+@pytest.mark.parametrize(
+    ("high", "allowed", "healthy"),
+    [(0.01, -0.02, True), (-0.02, -0.02, True), (-0.03, -0.02, False), (0.0, 0.0, True), (None, -0.02, True)],
+)
+def test_training_is_healthy_unless_the_whole_interval_lies_below_what_is_allowed(
+    high: float | None, allowed: float, healthy: bool
+) -> None:
+    assert deciding.is_healthy(high, allowed) is healthy
+
+
+@pytest.mark.parametrize(
+    ("low", "allowed", "better"),
+    [(0.01, 0.0, True), (0.0, 0.0, False), (0.01, 0.02, False), (0.03, 0.02, True), (None, -1.0, False)],
+)
+def test_a_recipe_is_better_only_where_the_whole_interval_lies_above_what_is_asked(
+    low: float | None, allowed: float, better: bool
+) -> None:
+    assert deciding.is_better(low, allowed) is better
+
+
+@pytest.mark.parametrize(
+    ("share", "value", "noise", "allowed"),
+    [(0.05, 0.2, 0.0, 0.01), (0.05, 0.2, 0.03, 0.03), (0.0, 0.2, 0.03, 0.03), (-1.0, 0.2, 0.03, -0.2)],
+)
+def test_what_is_allowed_is_a_share_of_the_value_and_at_least_the_noise_unless_more_is_asked(
+    share: float, value: float, noise: float, allowed: float
+) -> None:
+    assert deciding.allowance(share, value, noise) == pytest.approx(allowed)
+
+
+def test_fresh_training_is_published_where_it_is_a_little_worse_and_the_numbers_are_told() -> None:
+    found = decide({"fresh": hits(0.39), "published": hits(0.40)}, {"tolerance": 0.05})
+    assert outcome(found) == ("fresh", "fresh")
+    [rule] = found.rules
+    assert (rule.question, rule.rule, rule.ours, rule.against) == (1, "healthy", "fresh", "published")
+    assert (rule.value, rule.difference, rule.allowed) == pytest.approx((0.39, -0.01, -0.02))
+    assert (rule.slice, rule.predictions, rule.passed) == ("all", 1_000, True)
+    assert rule.low is not None
+    assert rule.high is not None
+    assert rule.low < -0.01 < rule.high
+    assert found.reason == "mrr_at_20 0.3900 against the published weights' 0.4000"
+
+
+def test_fresh_training_that_is_shown_to_be_worse_beyond_the_tolerance_leaves_the_published_weights() -> None:
+    found = decide({"fresh": hits(0.20), "published": hits(0.40)}, {"tolerance": 0.05})
+    assert outcome(found) == ("weights_kept", "published")
+    assert found.reason.startswith(
+        "fresh training is worse than the published weights beyond what is tolerated"
+    )
+
+
+def test_the_noise_of_the_seed_widens_the_tolerance() -> None:
+    ranks = {"fresh": hits(0.33), "published": hits(0.40)}
+    assert outcome(decide(ranks, {"tolerance": 0.05})) == ("weights_kept", "published")
+    assert outcome(decide(ranks, {"tolerance": 0.05}, noise=0.07)) == ("fresh", "fresh")
+
+
+def test_the_same_bytes_twice_are_healthy_training_of_no_other_recipe() -> None:
+    found = decide({"fresh": hits(0.4), "wide": hits(0.4), "published": hits(0.4)})
+    assert outcome(found) == ("fresh", "fresh")
+    assert {(rule.difference, rule.low, rule.high) for rule in found.rules} == {(0.0, 0.0, 0.0)}
+    assert failed(found) == [("better", "wide", "fresh")]
+
+
+def test_fresh_training_that_loses_to_what_has_to_be_beaten_is_refused_and_that_takes_over() -> None:
+    ranks = {"fresh": hits(0.30), "markov": hits(0.40), "published": hits(0.30)}
+    found = decide(ranks, {"candidates": ("recurrent",), "must_beat": ("markov",)})
+    assert outcome(found) == ("recipe_changed", "markov")
+    assert failed(found) == [("must_beat", "fresh", "markov")]
+
+
+def test_what_has_to_be_beaten_needs_no_margin_and_another_candidate_does() -> None:
+    ranks = {"fresh": hits(0.400), "wide": hits(0.407), "published": hits(0.400)}
+    assert outcome(decide(ranks, {"margin": 0.01})) == ("fresh", "fresh")
+    assert outcome(decide(ranks, {"margin": 0.001})) == ("recipe_changed", "wide")
+    assert outcome(decide(ranks, {"margin": 0.5, "must_beat": ("wide",)})) == ("recipe_changed", "wide")
+
+
+def test_a_model_that_fresh_training_is_not_shown_to_lose_to_refuses_nothing() -> None:
+    ranks = {"fresh": hits(0.40), "markov": hits(0.41, first=500), "published": hits(0.40)}
+    found = decide(ranks, {"must_beat": ("markov",)})
+    assert outcome(found) == ("fresh", "fresh")
+    assert [rule.passed for rule in found.rules if rule.rule == "must_beat" and rule.ours == "fresh"] == [
+        True
+    ]
+
+
+def test_the_champions_own_recipe_is_neither_a_candidate_nor_held_against_itself() -> None:
+    ranks = {"fresh": hits(0.40), "markov": hits(0.40), "published": hits(0.40)}
+    same = dict.fromkeys(ranks, "the champion's")
+    found = decide(ranks, {"candidates": ("markov",), "must_beat": ("markov",)}, recipes=same)
+    assert [rule.rule for rule in found.rules] == ["healthy"]
+
+
+def test_another_recipe_takes_over_when_it_is_shown_to_be_better_by_the_margin() -> None:
+    found = decide({"fresh": hits(0.40), "wide": hits(0.50), "published": hits(0.40)})
+    assert outcome(found) == ("recipe_changed", "wide")
+    assert found.reason.startswith(
+        "wide is better than fresh training of the champion's recipe: mrr_at_20 0.5000"
+    )
+
+
+def test_the_noise_of_the_seed_raises_the_margin() -> None:
+    ranks = {"fresh": hits(0.40), "wide": hits(0.50), "published": hits(0.40)}
+    found = decide(ranks, noise=0.11)
+    assert outcome(found) == ("fresh", "fresh")
+    assert failed(found) == [("better", "wide", "fresh")]
+    assert "; wide is not shown to be better than fresh training" in found.reason
+
+
+def test_a_better_recipe_replaces_fresh_training_that_is_not_healthy_only_if_it_is_healthy_itself() -> None:
+    ranks = {"fresh": hits(0.10), "wide": hits(0.20), "published": hits(0.40)}
+    found = decide(ranks)
+    assert outcome(found) == ("weights_kept", "published")
+    assert failed(found) == [("healthy", "fresh", "published"), ("healthy", "wide", "published")]
+    assert outcome(decide(ranks | {"wide": hits(0.40)})) == ("recipe_changed", "wide")
+
+
+def test_a_recipe_that_is_better_on_the_whole_and_worse_on_a_slice_does_not_take_over() -> None:
+    fresh, wide = hits(0.40), hits(0.60, first=100)  # the first hundred users lose all
+    slices = {"new users": np.arange(100), "long sessions": np.arange(400, 1_000)}
+    found = decide({"fresh": fresh, "wide": wide, "published": fresh}, slices=slices)
+    assert outcome(found) == ("fresh", "fresh")
+    [rule] = [rule for rule in found.rules if not rule.passed]
+    assert (rule.rule, rule.slice, rule.value, rule.difference) == ("slice", "new users", 0.0, -1.0)
+    assert (rule.predictions, rule.allowed) == (100, pytest.approx(-0.05))
+    assert "wide is worse than fresh training on new users" in found.reason
+
+
+@pytest.mark.parametrize(
+    ("guard", "theirs", "enough", "too_little"),
+    [("coverage_at_20", 0.50, 0.36, 0.34), ("popularity_at_20", 100.0, 129.0, 131.0),
+     ("novelty_at_20", 10.0, 9.1, 8.9)],
+)  # fmt: skip
+def test_a_recipe_whose_lists_are_much_worse_does_not_take_over(
+    guard: str, theirs: float, enough: float, too_little: float
+) -> None:
+    ranks = {"fresh": hits(0.40), "wide": hits(0.50), "published": hits(0.40)}
+    for value, expected in ((enough, ("recipe_changed", "wide")), (too_little, ("fresh", "fresh"))):
+        guards = {"fresh": {guard: theirs}, "wide": {guard: value}, "published": {guard: theirs}}
+        found = decide(ranks, guards=guards)
+        assert outcome(found) == expected
+        [rule] = [rule for rule in found.rules if rule.rule == "guard"]
+        assert (rule.metric, rule.value, rule.low, rule.high) == (guard, value, None, None)
+        assert rule.difference == pytest.approx(value - theirs)
+
+
+def test_of_several_the_one_to_meet_fresh_training_is_chosen_on_users_that_do_not_decide() -> None:
+    chosen_on = np.arange(USERS) < 250
+    lucky, steady = (
+        hits(0.25),
+        hits(0.75, first=250),
+    )  # all hits among the choosing users; all among the others
+    ranks = {"fresh": hits(0.5, first=250), "lucky": lucky, "steady": steady, "published": hits(0.4)}
+    found = decide(ranks, {"candidates": ("steady", "lucky")}, choosing=chosen_on)
+    met = {rule.ours for rule in found.rules if rule.question == 2}
+    assert met == {"lucky"}, "a candidate is not chosen by the numbers that decide"
+    [better] = [rule for rule in found.rules if rule.rule == "better"]
+    assert (better.predictions, better.value, better.difference) == pytest.approx((750, 0.0, -2 / 3))
+    alone = decide({name: ranks[name] for name in ("fresh", "steady", "published")},
+                   {"candidates": ("steady",)}, choosing=chosen_on)  # fmt: skip
+    [better] = [rule for rule in alone.rules if rule.rule == "better"]
+    assert better.predictions == USERS, "of one, all users decide"
+    assert outcome(alone) == ("recipe_changed", "steady")
+
+
+def test_users_for_choosing_are_a_quarter_by_the_hash_of_their_id() -> None:
+    drawn = deciding.for_choosing([f"u{number}" for number in range(10_000)])
+    assert drawn.mean() == pytest.approx(deciding.CHOOSING_SHARE, abs=0.02)
+    assert (deciding.for_choosing(["u7", "u1"]) == drawn[[7, 1]]).all()
+
+
+def test_too_few_users_for_an_interval_leave_fresh_training_and_the_recipe_and_it_is_said() -> None:
+    few = {"fresh": hits(0.4)[:10], "wide": hits(1.0)[:10], "published": hits(1.0)[:10]}
+    found = decide(few | {"fresh": np.full(10, MISS)})
+    assert outcome(found) == ("fresh", "fresh")
+    assert all(rule.low is None and rule.high is None for rule in found.rules)
+    assert "of too few users for an interval" in found.reason
+
+
+def test_a_first_night_publishes_the_best_whatever_it_is() -> None:
+    ranks = {"recurrent": hits(0.30), "popularity": hits(0.10), "vsknn": hits(0.35)}
+    found = decide(ranks, {"candidates": ("recurrent",)})
+    assert outcome(found) == ("fresh", "vsknn")
+    assert found.reason == (
+        "a first night publishes the best: vsknn, mrr_at_20 0.3500 against recurrent's 0.3000, "
+        "popularity's 0.1000"
+    )
+    assert [(rule.rule, rule.against) for rule in found.rules] == [
+        ("best", "recurrent"),
+        ("best", "popularity"),
+    ]
+
+
+def test_of_equals_a_first_night_publishes_the_first() -> None:
+    assert outcome(decide({"recurrent": hits(0.1), "popularity": hits(0.1)})) == ("fresh", "recurrent")
+
+
+def test_without_fresh_training_the_weights_stay_and_no_other_recipe_is_asked_about() -> None:
+    found = decide({"wide": hits(0.9), "published": hits(0.4)})
+    assert (outcome(found), found.rules) == (("weights_kept", "published"), ())
+
+
+@pytest.mark.parametrize(
+    ("gate", "expected"),
+    [
+        ({"tolerance": -1}, ("weights_kept", "published")),
+        ({"margin": -1}, ("recipe_changed", "wide")),
+        ({"margin": 1}, ("fresh", "fresh")),
+    ],
+)
+def test_the_outcome_can_be_asked_for(gate: dict[str, Any], expected: tuple[str, str]) -> None:
+    ranks = {"fresh": hits(0.40), "wide": hits(0.35), "published": hits(0.35)}
+    guards = {"fresh": {"coverage_at_20": 0.9}, "wide": {"coverage_at_20": 0.1}}
+    assert outcome(decide(ranks, gate, guards=guards)) == expected

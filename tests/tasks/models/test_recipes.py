@@ -1,0 +1,73 @@
+"""A recipe is what a model is fitted by: saved files and the configuration tell the same one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from rnnrec_model.saving import save
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+from tasks.models import recipes, training
+from tasks.settings.config import Config
+
+SMALL: dict[str, Any] = {
+    "models": {"recurrent": {"units": 4}},
+    "training": {"epochs": 1, "negatives": 4, "device": "cpu"},
+}
+
+
+def saved(cfg: Config, name: str, folder: Path) -> recipes.Recipe:
+    """The recipe of a model that was fitted as the configuration says, read from its files."""
+    lists = pa.array([[1, 2, 3], [2, 3, 1]])
+    vocabulary = Vocabulary.build(lists.flatten())
+    sessions = Sessions.from_arrow(lists, vocabulary)
+    save(training.fit(cfg, recipes.configured(cfg, name), sessions, vocabulary).scorer, folder)
+    return recipes.saved(cfg, "fresh", folder)
+
+
+@pytest.mark.parametrize("name", ["recurrent", "markov", "vsknn"])
+def test_a_saved_model_has_the_recipe_that_it_was_fitted_by(
+    name: str, make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    cfg = make_config(**SMALL)
+    found = saved(cfg, name, tmp_path)
+    assert found.is_that_of(recipes.configured(cfg, name))
+    assert recipes.configured(cfg, name).is_that_of(found)
+    assert (found.name, found.kind) == ("fresh", name)
+    assert (found.training is None) == (name != "recurrent")
+
+
+def test_settings_and_training_decide_and_the_machine_does_not(make_config: Callable[..., Config]) -> None:
+    def digest(models: dict[str, Any], **training: Any) -> str:
+        return recipes.configured(make_config(models=models, training=training), "recurrent").digest
+
+    one = digest({"recurrent": {"units": 4}}, epochs=3)
+    assert digest({"recurrent": {"units": 4}}, epochs=3, threads=8, device="cpu", checkpoint_minutes=1) == one
+    assert digest({"recurrent": {"units": 5}}, epochs=3) != one
+    assert digest({"recurrent": {"units": 4}}, epochs=4) != one
+    assert digest({"recurrent": {"units": 4}}, epochs=3, seed=2) != one
+
+
+def test_training_is_no_part_of_the_recipe_of_a_model_that_only_counts(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    found = saved(make_config(**SMALL), "markov", tmp_path)
+    longer = make_config(training={"epochs": 9})
+    assert recipes.configured(longer, "markov").is_that_of(found)
+    assert not recipes.configured(longer, "popularity").is_that_of(found)
+
+
+def test_a_saved_recipe_is_fitted_on_this_machine_as_the_configuration_says(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    cfg = make_config(**SMALL)
+    found = saved(cfg, "recurrent", tmp_path)
+    here = recipes.saved(make_config(training={"threads": 3, "epochs": 9}), "fresh", tmp_path)
+    assert here.training == replace(cfg.training, threads=3, device="auto")
+    assert here.digest == found.digest
