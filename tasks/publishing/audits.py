@@ -16,7 +16,7 @@ from typing import Any, Literal, cast, get_args
 import pyarrow as pa
 
 from tasks.errors import AuditError, SourceError, WarehouseError
-from tasks.publishing import publications
+from tasks.publishing import publications, withheld
 from tasks.settings.config import Config
 from tasks.settings.days import window
 from tasks.store import delta, duck, parquet, sql
@@ -67,7 +67,6 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
     with duck.connect(cfg) as con:
         values = {
             "k": cfg.recommendations.k,
-            "may_be_withheld": _withheld(cfg),
             "min_share": MIN_SHARE,
             "all_days_read": _prepare(con, cfg, night, staged, reads),
         }
@@ -105,6 +104,7 @@ def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[St
         duck.view_files(con, reads.store, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
     duck.view_files(con, reads.store, "active_events", reads.events.files(days))
+    withheld.gather(con, cfg, night, reads)
     con.register("staged_tables", _sizes(con, cfg, reads.store, night, staged))
     duck.view(con, "audited_recommendations", "audited_recommendations")
     return _gather_catalogue(con, cfg, night, reads)
@@ -188,11 +188,6 @@ def _sizes_before(con: duck.Connection, cfg: Config, store: Store, night: date) 
         except (SourceError, WarehouseError) as error:
             log.warning("night %s cannot be compared with %s: %s", night, earlier, error)
     return {}
-
-
-def _withheld(cfg: Config) -> int:
-    """How many items exclude_seen can take away from one user."""
-    return cfg.sessions.max_length if cfg.recommendations.exclude_seen else 0
 
 
 def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> str:
