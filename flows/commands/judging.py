@@ -32,7 +32,8 @@ def why(
     if night is None and past.shown is None:
         raise NightError("why: expected a published night; there is none yet; name the night with --night")
     day = nights.parse(night) if night else past.shown.night  # type: ignore[union-attr]
-    found, own = past.newest_of(day), [run for run in runs if run.night == day.isoformat()]
+    found = past.newest_of(day) or past.carried.get(day)
+    own = [run for run in runs if run.night == day.isoformat()]
     if found is None and not own:
         raise NightError(f"night {day}: expected a night that was run; none is known; ask `rnnrec status`")
     console = Console(width=verdicts.WIDTH, highlight=False, markup=False)

@@ -35,13 +35,15 @@ OLD = "It was judged before rules were kept: the reason and the values are all t
 
 def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[RenderableType]:
     """A published night: what became of it, and why. `later`: its runs after the one that published."""
-    verdict = publication.verdict
+    verdict, state = publication.verdict, publication.state.replace("_", " ")
     yield (
-        f"Night {publication.night}: {publication.state.replace('_', ' ')}, model version "
-        f"{publication.model_version}, publication {publication.sequence}"
+        f"Night {publication.night}: {state}, model version {publication.model_version}, "
+        f"publication {publication.sequence}"
     )
+    if publication.carried_from is not None:
+        yield f"Readers see the tables of {publication.carried_from}, because this night could make none:"
     if verdict.get("reason"):
-        yield _wrapped(f"{verdict['reason']}.")
+        yield _wrapped(f"{verdict['reason'].rstrip('.')}.")
     if verdict.get("metrics"):
         yield _values(verdict)
         yield _asked(verdict)

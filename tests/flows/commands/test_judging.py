@@ -10,9 +10,10 @@ import night_driver as driver
 import pytest
 
 from flows.cli import main
-from tasks.errors import SourceError
-from tasks.publishing import attempts
+from tasks.errors import EmptyNightError, SourceError
+from tasks.publishing import attempts, carrying
 from tasks.settings.config import Config, load_config
+from tasks.store import delta
 from tasks.store.store import Store
 
 SUNDAY = date(2026, 1, 4)
@@ -98,6 +99,22 @@ def test_it_says_which_runs_came_after_the_one_that_published(cfg: Config, capsy
     driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
     fail(cfg, driver.FRIDAY)
     assert any("Run 2, begun" in line and "failed, exit code 4" in line for line in said(cfg, capsys))
+
+
+def test_a_night_that_was_carried_forward_says_whose_tables_readers_see_and_why(
+    cfg: Config, capsys: Any
+) -> None:
+    shown = driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT).publication
+    store, attempt = Store.of(cfg), delta.next_attempt(Store.of(cfg), driver.SATURDAY)
+    empty = EmptyNightError("no usable event of this day; bring its logs")
+    carrying.carry_forward(
+        store, carrying.Failed(driver.SATURDAY, attempt, "run", shown.started_at, {}, empty)
+    )
+    assert said(cfg, capsys)[:3] == [
+        "Night 2026-01-03: carried forward, model version 1, publication 2",
+        "Readers see the tables of 2026-01-02, because this night could make none:",
+        "no usable event of this day; bring its logs.",
+    ]
 
 
 def test_a_night_without_a_publication_says_what_became_of_its_runs(cfg: Config, capsys: Any) -> None:
