@@ -157,5 +157,5 @@ def _differences(gains: Values, counts: Values, resamples: int, generator: np.ra
     for start in range(0, resamples, at_once):
         stop = min(start + at_once, resamples)
         drawn = generator.integers(0, len(counts), (stop - start, len(counts)))
-        found[start:stop] = gains[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+        found[start:stop] = gains.take(drawn).sum(axis=1) / counts.take(drawn).sum(axis=1)
     return found

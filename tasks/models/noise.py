@@ -7,20 +7,29 @@ have the standard deviation s each, the difference has √2 · s; 95 % of such d
 
 so a difference that is not above the floor is one that a mere change of the seed brings, however many
 predictions say so: the interval of a comparison knows the chance of the sessions, not that of the seed.
-Measurements are rows of the table `noise`, which only grows; of a recipe's rows the newest counts.
+Measurements are rows of the table `noise`, which only grows; of a recipe's rows the newest counts. Few
+predictions waver by themselves: a floor that was measured on them holds their chance, too, and is too high
+rather than too low.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, date, datetime
 from statistics import fmean, stdev
 
 import pyarrow as pa
 
+from tasks.models import judging, training
+from tasks.models.recipes import Recipe
+from tasks.running import stopping
+from tasks.sessions import splitting
+from tasks.settings.config import Config
 from tasks.store import delta, tables
+from tasks.store.pins import Reads
 from tasks.store.store import Store
 
 TABLE = "noise"
@@ -53,6 +62,45 @@ class Noise:
     measured_at: datetime
 
 
+def measure(
+    cfg: Config,
+    night: date,
+    reads: Reads,
+    recipe: Recipe,
+    seeds: int,
+    on_seed: Callable[[int, Mapping[str, float]], None] = lambda seed, metrics: None,  # noqa: ARG005
+) -> list[Noise]:
+    """Fit the recipe with seeds 1, 2, ... to the days before the night's own, which then asks all of them.
+
+    on_seed   hears of each fit that ends: its seed and its metrics
+    A recipe that is not fitted from a seed gives the same model each time, and a floor of 0. Raises
+    EmptyNightError without sessions, ModelFailure where it cannot be fitted.
+    """
+    from rnnrec_model.ranking.evaluation import evaluate
+    from rnnrec_model.vocabulary import Vocabulary
+
+    frame = judging.frame_of(cfg, night, reads)
+    wanted = training.needs(recipe)
+    rows = splitting.train_sessions(cfg, night, reads, "times" in wanted)
+    vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
+    sessions = training.sessions_of(rows, vocabulary, wanted)
+    found: dict[int, dict[str, float]] = {}
+    for seed in range(1, seeds + 1):
+        stopping.look(f"measuring noise, seed {seed}")
+        with training.model_failures(f"fitting {recipe.name} with seed {seed}"):
+            fitted = training.fit(cfg, _seeded(cfg, recipe, seed), sessions, vocabulary)
+            found[seed] = evaluate(fitted.scorer, frame, cfg.evaluation.cutoffs).metrics
+        on_seed(seed, found[seed])
+    return [
+        summary(recipe.digest, recipe.name, metric, night, {seed: found[seed][metric] for seed in found})
+        for metric in found[1]
+    ]
+
+
+def _seeded(cfg: Config, recipe: Recipe, seed: int) -> Recipe:
+    return replace(recipe, training=replace(recipe.training or cfg.training, seed=seed))
+
+
 def summary(recipe: str, model: str, metric: str, night: date, values: dict[int, float]) -> Noise:
     """The numbers of one metric; values: seed → mean over the frame, two or more."""
     sd = stdev(values.values())
@@ -70,8 +118,9 @@ def summary(recipe: str, model: str, metric: str, night: date, values: dict[int,
     )
 
 
-def keep(store: Store, found: Sequence[Noise], run_id: str) -> None:
+def keep(store: Store, found: Sequence[Noise]) -> None:
     """Add one measurement's rows to the table, in one step."""
+    run_id = uuid.uuid4().hex[:12]
     columns = tables.table(TABLE).columns
     ordered = sorted(map(asdict, found), key=lambda row: row["metric"])
     rows = pa.table({name: pa.array([row[name] for row in ordered], kind) for name, kind in columns.items()})

@@ -11,11 +11,11 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.errors import FencedError, ModelFailure
-from tasks.models import choosing, judging, registry, scoring, training
+from tasks.models import choosing, judging, noise, registry, scoring, training
 from tasks.models.choosing import Chosen, Registered
 from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, TrainedModel
-from tasks.models.verdicts import Verdict
+from tasks.models.verdicts import FRESH, Verdict
 from tasks.publishing import audits, crowning, pages, publications, publishing, readers, realized
 from tasks.publishing.publishing import Published
 from tasks.publishing.realized import Realized
@@ -56,8 +56,10 @@ def train(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> T
 
 @stage("judge")
 def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Registered | None) -> Verdict:
-    theirs = (None, None) if champion is None else (champion.folder, champion.version.number)
-    verdict = judging.judge(tonight.cfg, tonight.night, reads, trained, *theirs)
+    cfg, served = tonight.cfg, trained.recipes.get(FRESH)
+    folder, version = (None, None) if champion is None else (champion.folder, champion.version.number)
+    floor = 0.0 if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
+    verdict = judging.judge(cfg, tonight.night, reads, trained, folder, version, floor)
     log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)
     return verdict
 

@@ -7,10 +7,18 @@ from pathlib import Path
 from typing import Any
 
 import night_driver as driver
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from flows.cli import main
+from rnnrec_model.config import NoSettings
+from rnnrec_model.models import MODELS
+from rnnrec_model.saving import save
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
 from tasks.errors import EmptyNightError, SourceError
+from tasks.models import choosing, noise, recipes
 from tasks.publishing import attempts, carrying
 from tasks.settings.config import Config, load_config
 from tasks.store import delta
@@ -148,3 +156,52 @@ def test_it_says_every_rule_with_its_numbers_as_the_page_shows_it(cfg: Config, c
     example = page.partition("```\n")[2].partition("```")[0]
     driver.publish_night(cfg, driver.SATURDAY, users=4, verdict=VERDICT)
     assert said(cfg, capsys) == words(example.splitlines())
+
+
+@pytest.fixture
+def champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the registry gives as the model that makes the tables: one that counts, saved in a folder."""
+    vocabulary = Vocabulary(pa.array(["a", "b"]), np.array([1, 1]))
+    fitted = MODELS["markov"].fit(NoSettings(), Sessions.of([[0, 1]]), vocabulary)
+    save(fitted.scorer, tmp_path / "model")
+    version: Any = None
+    found = choosing.Registered("champion", version, tmp_path / "model")
+    nights = {driver.FRIDAY: None, driver.SATURDAY: found}  # the night that meets it is the one after
+    monkeypatch.setattr(choosing, "fetch_champion", lambda _, night, *__: nights[night])
+    return tmp_path / "model"
+
+
+def ask_noise(cfg: Config, capsys: Any, *asked: str) -> str:
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as ended:
+        main(["noise", "--config", str(cfg.base / "rnnrec.toml"), *asked])
+    assert ended.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_noise_fits_the_champions_recipe_with_so_many_seeds_and_keeps_what_it_found(
+    cfg: Config, champion: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipes.saved(cfg, "champion", champion)
+
+    def measure(_: Config, night: date, __: Any, asked: Any, seeds: int, on_seed: Any) -> list[Any]:
+        assert (night, asked, seeds) == (driver.FRIDAY, recipe, 2)
+        values = {1: 0.1, 2: 0.2}
+        for seed, value in values.items():
+            on_seed(seed, {"mrr_at_20": value})
+        return [noise.summary(recipe.digest, recipe.name, "mrr_at_20", night, values)]
+
+    monkeypatch.setattr(noise, "measure", measure)
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
+    said = ask_noise(cfg, capsys, "--seeds", "2")
+    assert f"champion, recipe {recipe.digest[:12]}: 2 fits, judged on night 2026-01-02" in said
+    assert "seed 2: mrr_at_20 0.2000" in said
+    assert "mean 0.1500, standard deviation 0.0707, floor 0.1960, 130.7% of the mean" in said
+    assert noise.floor(Store.of(cfg), recipe.digest, "mrr_at_20") == pytest.approx(0.196)
+
+
+def test_a_dry_run_of_noise_fits_nothing_and_says_what_is_known(cfg: Config, capsys: Any) -> None:
+    said = ask_noise(cfg, capsys, "--dry-run", "--model", "recurrent", "--night", "2026-01-02")
+    assert "recurrent, recipe" in said
+    assert "Nothing was fitted. Its floor for mrr_at_20 is 0.0000 as of now; 0: not measured." in said
+    assert not cfg.root.exists()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tasks.errors import ModelFailure
-from tasks.models import training
+from tasks.models import judging, noise, training
 from tasks.models.choosing import Registered
 from tasks.models.training import Trained, TrainedModel
 from tasks.models.verdicts import Verdict
@@ -75,6 +75,24 @@ def test_a_refit_that_fails_keeps_the_published_weights_where_there_are_any(
     with pytest.raises(ModelFailure):
         stages.refit(tonight(config, tmp_path), READS, TRAINED, replace(fresh, champion=None))
     assert refits == []
+
+
+def test_the_judge_is_told_what_the_seed_alone_moves_of_the_champions_recipe(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, told = tonight(config, tmp_path), []
+    monkeypatch.setattr(judging, "judge", lambda *given: told.append(given[-1]) or KEPT)
+    judge = stages.judge.__wrapped__  # type: ignore[attr-defined]
+    served: Any = SimpleNamespace(digest="the champion's", is_that_of=lambda _: False)
+    for recipe in ("the champion's", "another"):
+        values = {1: 0.1, 2: 0.1, 3: 0.4} if recipe == "another" else {1: 0.1, 2: 0.2}
+        noise.keep(place.store, [noise.summary(recipe, "r", "mrr_at_20", NIGHT, values)])
+    for trained in (Trained({"fresh": served}, {}, {}), Trained({"markov": served}, {}, {})):
+        judge(place, READS, trained, None)
+    assert told == [
+        pytest.approx(1.96 * 0.1),
+        0.0,
+    ]  # .1 apart deviate by .1 / √2; none on a first night
 
 
 def test_the_diary_keeps_the_stages_in_their_order_and_gives_away_no_way_to_change_it() -> None:
