@@ -68,13 +68,13 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     chosen = choosing.choose(verdict, registered, champion)
     realized = stages.realize(tonight, reads)
     staged = [*stages.score(tonight, reads, chosen), realized.staged]
-    warnings = stages.audit(tonight, reads, staged)
+    audited = stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen, ingested.data_digest)
-    published = stages.publish(tonight, reads, chosen, staged, realized, warnings, ingested, move_latest)
+    published = stages.publish(tonight, reads, chosen, staged, realized, audited, ingested, move_latest)
     if promote:
         stages.confirm(tonight, chosen, ingested.data_digest)
     stages.serve(tonight)
-    found = stages.report(tonight, chosen, realized, warnings, published)
+    found = stages.report(tonight, chosen, realized, audited, published)
     choosing.tell_failure(tonight.night, verdict)
     return found

@@ -2,7 +2,7 @@
 
 Each check is sql/audit_<name>.sql over the staged files themselves, read back from disk, so that what
 was checked is what is published. The facts they are held against come from the events table, not from the
-code that made the recommendations.
+code that made the recommendations, and from the publication before (`comparison.py`).
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from typing import Any, Literal, cast, get_args
 
-import pyarrow as pa
-
-from tasks.errors import AuditError, SourceError, WarehouseError
-from tasks.publishing import publications, withheld
+from tasks.errors import AuditError, SourceError
+from tasks.publishing import comparison
+from tasks.publishing.comparison import NOT_COMPARED, Compared
 from tasks.settings.config import Config
 from tasks.settings.days import window
-from tasks.store import delta, duck, parquet, sql
+from tasks.store import delta, duck, sql
 from tasks.store.delta import Staged
 from tasks.store.pins import Reads
 from tasks.store.store import Store
@@ -28,10 +27,6 @@ log = logging.getLogger(__name__)
 
 PREFIX = "audit_"
 SHOWN_ROWS = 3
-MIN_SHARE = 0.5  # of the users or items of the publication before
-COMPARED_DAYS = 7  # an older publication says little; and a shop that shrank is not locked out for ever
-MAY_BE_EMPTY = {"evaluations", "realized_quality"}
-RANKED = ("user_recommendations", "item_recommendations")  # k rows for each that is asked for
 
 Severity = Literal["refuse", "warn"]
 
@@ -51,11 +46,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Audited:
-    """What was checked, and the broken rules that only warn, in words."""
+    """What was checked, the broken rules that only warn, in words, and what the tables look like."""
 
     checks: int
     rows: int
     warnings: tuple[str, ...] = ()
+    compared: Compared = NOT_COMPARED
 
 
 def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> Audited:
@@ -65,10 +61,11 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
     """
     rules = checks()
     with duck.connect(cfg) as con:
-        values = {
+        compared, all_days_read = _prepare(con, cfg, night, staged, reads)
+        values = cfg.audits.model_dump() | {
             "k": cfg.recommendations.k,
-            "min_share": MIN_SHARE,
-            "all_days_read": _prepare(con, cfg, night, staged, reads),
+            "may_be_withheld": _withheld(cfg),
+            "all_days_read": all_days_read,
         }
         found = {rule: _finding(con, rule, values) for rule in rules}
     broken = {rule: said for rule, said in found.items() if said}
@@ -80,7 +77,7 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
             f"night {night}: expected staged tables that break no rule; {len(refused)} of {len(rules)} are "
             "broken, nothing was published, readers keep the night before\n" + "\n".join(refused)
         )
-    return Audited(len(rules), sum(one.rows for one in staged), warnings)
+    return Audited(len(rules), sum(one.rows for one in staged), warnings, compared)
 
 
 def checks() -> list[Check]:
@@ -98,16 +95,17 @@ def _check(query: str) -> Check:
     return Check(query.removeprefix(PREFIX), cast("Severity", severity), remedy)
 
 
-def _prepare(con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> bool:
+def _prepare(
+    con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads
+) -> tuple[Compared, bool]:
     """The views that checks read; False when an item may be unknown only because an old day is lost."""
     for one in staged:
         duck.view_files(con, reads.store, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
     duck.view_files(con, reads.store, "active_events", reads.events.files(days))
-    withheld.gather(con, cfg, night, reads)
-    con.register("staged_tables", _sizes(con, cfg, reads.store, night, staged))
+    compared = comparison.compare(con, cfg, night, staged, reads)
     duck.view(con, "audited_recommendations", "audited_recommendations")
-    return _gather_catalogue(con, cfg, night, reads)
+    return compared, _gather_catalogue(con, cfg, night, reads)
 
 
 def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> bool:
@@ -151,43 +149,9 @@ def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
-def _sizes(
-    con: duck.Connection, cfg: Config, store: Store, night: date, staged: Sequence[Staged]
-) -> pa.Table:
-    """What each table holds now and held on the night before, in words that `k` does not change."""
-    compared = [one for one in staged if one.table not in MAY_BE_EMPTY]
-    before = _sizes_before(con, cfg, store, night)
-    return pa.table(
-        {
-            "name": [one.table for one in compared],
-            "rows": pa.array([one.rows for one in compared], pa.int64()),
-            "size": pa.array([_size(con, cfg, store, one.table, one.files) for one in compared], pa.int64()),
-            "size_before": pa.array([before.get(one.table) for one in compared], pa.int64()),
-        }
-    )
-
-
-def _size(con: duck.Connection, cfg: Config, store: Store, name: str, files: Sequence[str]) -> int:
-    """Users or items that were asked for; of popular items, the rows, but no more than are wanted tonight."""
-    if name in RANKED:
-        duck.view_files(con, store, "ranked", files)
-        return int(duck.row(duck.query(con, "asked"))[0])
-    return min(sum(parquet.rows_in(store, file) for file in files), cfg.recommendations.popular_items)
-
-
-def _sizes_before(con: duck.Connection, cfg: Config, store: Store, night: date) -> dict[str, int]:
-    """Sizes in the last publication of the newest night before this one, if its files can be read."""
-    newest = publications.read(store).nights
-    first = night - timedelta(days=COMPARED_DAYS)
-    for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
-        files = newest[earlier].files(store)
-        try:
-            with duck.reading(store.address):
-                compared = [name for name in files if name not in MAY_BE_EMPTY]
-                return {name: _size(con, cfg, store, name, files[name]) for name in compared}
-        except (SourceError, WarehouseError) as error:
-            log.warning("night %s cannot be compared with %s: %s", night, earlier, error)
-    return {}
+def _withheld(cfg: Config) -> int:
+    """How many items exclude_seen can take away from one user."""
+    return cfg.sessions.max_length if cfg.recommendations.exclude_seen else 0
 
 
 def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> str:

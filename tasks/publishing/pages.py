@@ -7,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from tasks.models.verdicts import ALL, Rule, Verdict
+from tasks.publishing.comparison import Compared
 from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
 
@@ -34,6 +35,7 @@ def page(
     tables: Mapping[str, int],
     warnings: Sequence[str] = (),
     realized: Realized | None = None,
+    compared: Compared | None = None,
 ) -> str:
     """The markdown page of a night; it depends on its arguments alone."""
     head = HEADS[verdict.state]
@@ -51,6 +53,7 @@ def page(
             if failed or warnings
             else []
         ),
+        *_compared(compared),
         "## What came in",
         _markdown(("stage", "what", "count"), _counted(counts)),
         "## What is published",
@@ -124,6 +127,18 @@ def _rule(rule: Rule) -> tuple[str, ...]:
     interval = "-" if rule.low is None or rule.high is None else f"{rule.low:+.4f} to {rule.high:+.4f}"
     told = (f"{rule.difference:+.4f}", interval, f"{rule.allowed:+.4f}", "yes" if rule.passed else "no")
     return (rule.rule.replace("_", " "), rule.ours, rule.against, part, *told)
+
+
+def _compared(compared: Compared | None) -> tuple[str, ...]:
+    """What the tables look like, beside those of the publication before."""
+    if compared is None or not compared.measures:
+        return ()
+    rows = [
+        (name.replace("_", " "), f"{tonight:.4f}", "-" if before is None else f"{before:.4f}")
+        for name, (tonight, before) in compared.measures.items()
+    ]
+    heading = f"## Beside {compared.before}" if compared.before else "## Nothing to compare with"
+    return heading, _markdown(("what", "tonight", "before"), rows)
 
 
 def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:

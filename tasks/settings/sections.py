@@ -308,12 +308,48 @@ class RecommendationsConfig(Section):
         "users with an event in so many days get recommendations; at most `sessions.window_days`",
         **DAYS,
     )
-    exclude: Literal["nothing", "last_item", "session", "window"] = setting(
-        "last_item",
-        "what a user's list leaves out: nothing; the very last item; the items of the last session; all that "
-        "the user had in the window",
-    )
+    exclude_seen: bool = setting(False, "leave out the items of the user's last session")
     popular_items: int = setting(100, "rows of the table popular_items", ge=1, le=100_000)
+
+
+class AuditsConfig(Section):
+    """What is suspicious of a night's tables beside the newest publication of the 7 days before.
+
+    A rule that a night breaks on purpose is let pass for that one run, as in `--set audits.max_size=10`.
+    """
+
+    min_size: float = setting(
+        0.5, "users, items and popular items: at least this share of what they were", ge=0, le=1
+    )
+    max_size: float = setting(3.0, "and at most so many times what they were", ge=1, le=1_000_000)
+    min_users_kept: float = setting(
+        0.9,
+        "users who had a list and, by the events it was made from, were still to have one: at least this "
+        "share does",
+        ge=0,
+        le=1,
+    )
+    max_fallback_rise: float = setting(
+        0.25, "the share of fallback rows rises by no more, of users' lists and of items'", ge=0, le=1
+    )
+    min_overlap: float = setting(
+        0.05, "lists have on average at least this share of items in common with the one before", ge=0, le=1
+    )
+    max_sameness: float = setting(
+        0.9,
+        "no larger share of the night's visitors has the very list it had; it only warns",
+        ge=0,
+        le=1,
+    )
+    min_evenness: float = setting(
+        0.5,
+        "how evenly users' lists spread over the window's items, 1 - Gini: at least this share of it before",
+        ge=0,
+        le=1,
+    )
+    min_coverage: float = setting(
+        0.5, "the share of the window's items in users' lists: at least this share of what it was", ge=0, le=1
+    )
 
 
 class WarehouseConfig(Section):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -17,6 +17,7 @@ from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, TrainedModel
 from tasks.models.verdicts import FRESH, Verdict
 from tasks.publishing import audits, crowning, pages, publications, publishing, readers, realized
+from tasks.publishing.audits import Audited
 from tasks.publishing.publishing import Published
 from tasks.publishing.realized import Realized
 from tasks.raw import ingestion
@@ -147,9 +148,8 @@ def realize(tonight: Tonight, reads: pins.Reads) -> Realized:
 
 
 @stage("audit")
-def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> tuple[str, ...]:
-    """Returns the rules that are broken and only warn, in words."""
-    return audits.audit(tonight.cfg, tonight.night, staged, reads).warnings
+def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> Audited:
+    return audits.audit(tonight.cfg, tonight.night, staged, reads)
 
 
 @stage("promote", retries=1)
@@ -179,7 +179,7 @@ def publish(
     chosen: Chosen,
     staged: list[delta.Staged],
     realized: Realized,
-    warnings: Sequence[str],
+    audited: Audited,
     ingested: ingestion.Ingested,
     move_latest: bool | None,
 ) -> Published:
@@ -197,7 +197,7 @@ def publish(
         started_at=publications.naive(tonight.started_at),
         durations=tonight.diary.durations,
         verdict=chosen.verdict.as_dict(),
-        report=_page(tonight, chosen, realized, warnings, {one.table: one.rows for one in staged}),
+        report=_page(tonight, chosen, realized, audited, {one.table: one.rows for one in staged}),
     )
     return publishing.publish(tonight.store, staged, facts, tonight.run_id, move_latest)
 
@@ -217,11 +217,11 @@ def serve(tonight: Tonight) -> None:
 
 @stage("report", retries=1, overtakable=False)
 def report(
-    tonight: Tonight, chosen: Chosen, realized: Realized, warnings: Sequence[str], published: Published
+    tonight: Tonight, chosen: Chosen, realized: Realized, audited: Audited, published: Published
 ) -> dict[str, Any]:
     """Keep the page where people look, tidy up, and say in one sentence what happened."""
     verdict, publication, durations = chosen.verdict, published.publication, tonight.diary.durations
-    page = _page(tonight, chosen, realized, warnings, publication.rows)
+    page = _page(tonight, chosen, realized, audited, publication.rows)
     columns, rows = pages.verdict_table(tonight.cfg, verdict)
     create_markdown_artifact(page, key="nightly-report", description=f"Night {tonight.night}")
     create_table_artifact(
@@ -233,7 +233,7 @@ def report(
     if chosen.run_id:
         registry.log_report(tonight.cfg, chosen.run_id, page, numbers)
     if published.is_new:
-        points = numbers | pages.flat(verdict.metrics) | realized.numbers
+        points = numbers | pages.flat(verdict.metrics) | realized.numbers | audited.compared.numbers
         registry.log_nights(tonight.cfg, tonight.night, points)
     shutil.rmtree(tonight.work, ignore_errors=True)
     return pages.summary(
@@ -253,7 +253,7 @@ def _page(
     tonight: Tonight,
     chosen: Chosen,
     realized: Realized,
-    warnings: Sequence[str],
+    audited: Audited,
     tables: Mapping[str, int],
 ) -> str:
     counts = tonight.diary.counts
@@ -265,6 +265,7 @@ def _page(
         counts={name: counts.get(name, {}) for name in ("ingest", "sessionize", "train", "refit")},
         durations=tonight.diary.durations,
         tables=tables,
-        warnings=warnings,
+        warnings=audited.warnings,
+        compared=audited.compared,
         realized=realized,
     )

@@ -142,6 +142,12 @@ def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> R
     )
 
 
+def rename(con: Connection, name: str, table: str, columns: Mapping[str, str]) -> None:
+    """A view `name` of a table or view: new name of each column → its old one."""
+    renamed = (duckdb.ColumnExpression(old).alias(new) for new, old in columns.items())
+    con.table(table).select(*renamed).create_view(name, replace=True)
+
+
 def view_files(con: Connection, store: Store, name: str, files: Sequence[File]) -> None:
     """A view over staged or committed Parquet files; columns that older ones lack are null there.
 

@@ -27,9 +27,10 @@ from rnnrec_model.models import MODELS
 from rnnrec_model.recurrent.cells import CELLS
 from tasks.errors import ConfigurationError
 from tasks.models.verdicts import Verdict
-from tasks.publishing import audits, publications, readers
+from tasks.publishing import comparison, publications, readers
 from tasks.running import logs, stopping
 from tasks.settings.config import Config, load_config
+from tasks.settings.sections import AuditsConfig
 from tasks.stages import shell
 from tasks.store import delta, parquet, tables
 from tasks.store.store import Store
@@ -42,6 +43,7 @@ PAGES = {
 FLAT = {name: " ".join(text.split()) for name, text in PAGES.items()}
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
 PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
+AUDITS = AuditsConfig()
 SQL = sorted((ROOT / "tasks").glob("*/sql/*.sql"))
 
 
@@ -81,8 +83,17 @@ HOME = inspect.signature(local.run).parameters["home"].default
         ("runbook", f"the stage was tried again after {RETRY_SECONDS} seconds"),
         ("runbook", f"once they are {STALE_HOURS} hours old"),
         ("runbook", f"the staged tables, {STALE_HOURS} hours"),
-        ("runbook", f"the check ends {audits.COMPARED_DAYS} days after the last publication"),
-        ("runbook", {0.5: "with less than half the users or items of the one before"}[audits.MIN_SHARE]),
+        ("runbook", f"the check ends {comparison.COMPARED_DAYS} days after the last publication"),
+        ("runbook", {0.5: "with less than half the users or items of the one before"}[AUDITS.min_size]),
+        ("runbook", {0.5: "fewer than half the users or items"}[AUDITS.min_size]),
+        ("runbook", {3.0: "more than three times the users or items"}[AUDITS.max_size]),
+        ("runbook", f"under {AUDITS.min_users_kept:.0%} of those".replace("%", " %")),
+        ("runbook", f"up by more than {100 * AUDITS.max_fallback_rise:.0f} points"),
+        ("runbook", f"under {AUDITS.min_overlap:.0%} of items in common".replace("%", " %")),
+        ("runbook", {0.5: "1 - Gini, under half of what it was"}[AUDITS.min_evenness]),
+        ("runbook", {0.5: "under half the share of items it was"}[AUDITS.min_coverage]),
+        ("runbook", f"over {AUDITS.max_sameness:.0%} of the night's visitors".replace("%", " %")),
+        ("runbook", f"newest publication of the {comparison.COMPARED_DAYS} days before"),
         ("runbook", f"a heartbeat every {FlowsSettings().heartbeat_frequency} seconds"),
         ("runbook", f"({default('status', '--max-age').replace('h', ' hours')} if not given)"),
         ("runbook", {30: "after half a minute of silence"}[logs.SILENCE_SECONDS]),
