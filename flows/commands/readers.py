@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import options
-from flows.commands.options import DEFAULT, ConfigPath
+from flows.commands.options import DEFAULT, ConfigPath, DryRun
 
 app = typer.Typer()
 
@@ -49,3 +49,23 @@ def rollback(
         f"{stays}{undo}",
         highlight=False,
     )
+
+
+@app.command()
+def vacuum(
+    keep: Annotated[int, typer.Option(min=1, help="How many nights to keep, the newest published ones.")],
+    grace_hours: Annotated[
+        float, typer.Option(min=0, help="How long after it was given up a file is still there for readers.")
+    ] = 24.0,
+    config: ConfigPath = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Give up older nights, and delete what was given up longer ago: files of tables, models, folders."""
+    from datetime import timedelta
+
+    from flows.terminal.showing import vacuum_lines
+    from tasks.publishing.vacuum import vacuum as work
+
+    done = work(options.with_nights(config), keep, timedelta(hours=grace_hours), dry_run=dry_run)
+    for line in vacuum_lines(done, grace_hours, dry_run=dry_run):
+        Console(soft_wrap=True).print(line, highlight=False, markup=False)

@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 if TYPE_CHECKING:
     from tasks.publishing.status import Night
+    from tasks.publishing.vacuum import Vacuumed
 
 # in a narrow table
 STATES = {"recipe_changed": "changed", "weights_kept": "kept", "carried_forward": "carried"}
@@ -90,3 +91,21 @@ def _took(seconds: float) -> str:
     if minutes < 1:
         return f"{rest} s"
     return f"{minutes}m{rest:02}s" if minutes < 60 else f"{minutes // 60}h{minutes % 60:02}m"
+
+
+def vacuum_lines(done: Vacuumed, grace_hours: float, *, dry_run: bool) -> list[str]:
+    """What a vacuum did, or would do: a line for each kind of thing, and a sentence at the end."""
+    would = "would be " if dry_run else ""
+    given_up = f", and {len(done.given_up)} {would}given up" if done.given_up else ""
+    lines = [f"{len(done.kept)} night(s) are kept, from {done.kept[0]} to {done.kept[-1]}{given_up}."]
+    lines += [f"{name}: {count:,} day(s) {would}taken out" for name, count in done.days.items()]
+    lines += [
+        f"{what}: {count:,} {would}deleted, {size:,} bytes" for what, (count, size) in done.gone.items()
+    ]
+    lines.append(f"{done.size:,} bytes {would}freed.")
+    if done.waiting:
+        lines.append(
+            f"{done.waiting:,} bytes more wait for readers who may hold them: run it again in "
+            f"{grace_hours:g} h."
+        )
+    return lines

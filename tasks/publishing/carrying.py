@@ -50,7 +50,7 @@ def carry_forward(store: Store, failed: Failed, move_latest: bool | None = None)
             return None
         placed = _placed(failed, past)
         try:
-            publishing.append_row(store, placed, failed.run_id)
+            publishing.append_row(store, placed, failed.run_id, past.version)
             return placed
         except FencedError:
             publishing.check_not_overtaken(store, night, attempt)  # else another took our sequence number

@@ -15,7 +15,7 @@ from functools import cached_property, lru_cache
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from tasks.errors import WarehouseError
+from tasks.errors import NightError, WarehouseError
 from tasks.store import delta, pins
 from tasks.store.store import Store
 
@@ -81,6 +81,7 @@ class Publication(Facts):
     moves_latest     whether serve.duckdb and the latest files show this night from then on
     published_at     UTC without a zone
     carried_from     the night whose tables these are, where this one could make none; else None
+    retired_at       when a vacuum gave it up: its files go some time later; None while it can be shown
     rolled_back      of a rollback's row: by whom, why (reason), and from which sequence and night; else None
     """
 
@@ -91,6 +92,7 @@ class Publication(Facts):
     published_at: datetime
     carried_from: date | None = None
     rolled_back: Mapping[str, Any] | None = None
+    retired_at: datetime | None = None
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> Publication:
@@ -186,6 +188,7 @@ LATER = (
     "code",
     "carried_from",
     "rolled_back",
+    "retired_at",
 )  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 
@@ -202,8 +205,9 @@ class Publications:
 
     @cached_property
     def nights(self) -> dict[date, Publication]:
-        """Each night's newest publication; what was carried forward to a night is none of its own."""
-        return {one.night: one for one in self.rows if one.carried_from is None}
+        """Each night's newest publication with tables of its own, of those that no vacuum has given up."""
+        own = (one for one in self.rows if one.carried_from is None)
+        return {one.night: one for one in own if one.retired_at is None}
 
     @cached_property
     def carried(self) -> dict[date, Publication]:
@@ -231,8 +235,29 @@ class Publications:
         return frozenset(store.at(file) for pin in chain(written, read) for file in pin.files)
 
     def newest_of(self, night: date) -> Publication | None:
-        """The last publication of a night with tables of its own."""
+        """The last publication of a night with tables of its own that can be shown."""
         return self.nights.get(night)
+
+    def there(self, night: date) -> Publication:
+        """The same. Raises NightError where there is none."""
+        if found := self.newest_of(night):
+            return found
+        raise NightError(f"night {night}: {self._why_none(night)}")
+
+    def _why_none(self, night: date) -> str:
+        if carried := self.carried.get(night):
+            return (
+                f"expected a night with tables of its own; {night} was carried forward from "
+                f"{carried.data_night}; to go back to what readers saw then, `rnnrec rollback --night "
+                f"{carried.data_night}`"
+            )
+        retired = [one.retired_at for one in self.rows if one.night == night and one.retired_at is not None]
+        if retired:
+            return (
+                f"expected a night that is kept; `rnnrec vacuum` gave it up at {retired[-1]:%Y-%m-%d %H:%M} "
+                "UTC; choose another night, or run this one again from its logs"
+            )
+        return "expected a published night; there is none; see `rnnrec status`"
 
     def origin(self, one: Publication) -> Publication:
         """The publication whose tables this one shows on; itself unless it was carried forward."""

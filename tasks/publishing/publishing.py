@@ -16,7 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.errors import FencedError, NightError, WarehouseError
+from tasks.errors import FencedError, WarehouseError
 from tasks.publishing import publications, wholeness
 from tasks.publishing.publications import TABLE, Facts, Publication, Publications, naive
 from tasks.store import delta, pins, tables
@@ -26,6 +26,7 @@ from tasks.store.store import Store
 log = logging.getLogger(__name__)
 
 PUBLISH_TRIES = 20
+SEQUENCE = "sequence"  # the fence of all publications
 ROLLBACK = "rollback"  # the fence of all nights that are under way
 
 
@@ -65,9 +66,7 @@ def show_again(
     why   what the row keeps of it (`Publication.rolled_back`)
     Nights that are under way are fenced by it, also where readers see that publication already.
     """
-    newest = publications.read(store).newest_of(night)
-    if newest is None:
-        raise NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
+    newest = publications.read(store).there(night)
     ours = replace(newest, attempt=attempt, rolled_back=why)
     return _append(store, ours, True, run_id, (ROLLBACK,))
 
@@ -130,6 +129,8 @@ def _append(
     for _ in range(PUBLISH_TRIES):
         past = publications.read(store)
         check_not_taken_back(store, night, attempt)
+        if more_fences:
+            past.there(night)  # a vacuum may have given it up since
         newest, stays = past.newest_of(night), past.why_readers_stay(night, ours.inputs)
         if newest is not None and _says_the_same(store, ours, newest, past, move_latest):
             if not delta.move_fences(
@@ -145,10 +146,10 @@ def _append(
             moves_latest=not stays if move_latest is None else move_latest,
         )
         try:
-            append_row(store, placed, run_id, more_fences)
+            append_row(store, placed, run_id, past.version, more_fences)
             return Published(placed, is_new=True, readers_stay="" if placed.moves_latest else stays)
         except FencedError:
-            check_not_overtaken(store, night, attempt)  # else another night took our sequence number
+            check_not_overtaken(store, night, attempt)  # else another night or a vacuum was quicker
     raise WarehouseError(
         f"night {night}: {PUBLISH_TRIES} publications met another run's; run the night again"
     )
@@ -158,10 +159,14 @@ def _fence(night: date) -> str:
     return f"night={night}"
 
 
-def append_row(store: Store, one: Publication, run_id: str, fences: Sequence[str] = ()) -> None:
+def append_row(
+    store: Store, one: Publication, run_id: str, seen: int | None, fences: Sequence[str] = ()
+) -> None:
     """Commit one row, which is the instant it counts, under the fences of its night and of its number.
 
-    Raises FencedError when a run that started later has written the night, or the number is taken.
+    seen   the version of the table by which it was decided
+    Raises FencedError when a run that started later has written the night, the number is taken,
+    or the table was written since it was seen.
     """
     row, types = one.as_row(), tables.table(TABLE).columns
     rows = pa.table({name: pa.array([row[name]], kind) for name, kind in types.items()})
@@ -169,8 +174,9 @@ def append_row(store: Store, one: Publication, run_id: str, fences: Sequence[str
     delta.append(
         store,
         staged,
-        dict.fromkeys((_fence(one.night), *fences), one.attempt) | {"sequence": one.sequence},
+        dict.fromkeys((_fence(one.night), *fences), one.attempt) | {SEQUENCE: one.sequence},
         run_id,
+        seen,
     )
 
 

@@ -81,7 +81,7 @@ def behind(store: Store, published: Publications, remembered: int) -> str:
 
 def _have_latest(store: Store, shown: Publication) -> bool:
     """Does `latest` lead to this publication's files, as far as sizes tell?"""
-    folder = _folder(store, shown)
+    folder = folder_of(store, shown)
     return (store.local / "latest").resolve() == folder.resolve() and all(
         _is_linked(store, folder / f"{name}.parquet", files[0]) for name, files in shown.files(store).items()
     )
@@ -224,7 +224,7 @@ def _link_night(store: Store, shown: Publication, link: Path) -> None:
     old = store.local / "latest"
     if old.exists() and not old.is_symlink():
         raise WarehouseError(f"{old}: expected a link made by us; got a folder or file; move it away")
-    folder = _folder(store, shown)
+    folder = folder_of(store, shown)
     durable.make_folder(folder.parent)
     if not folder.is_dir():
         _link_files(store, shown, folder)
@@ -232,7 +232,8 @@ def _link_night(store: Store, shown: Publication, link: Path) -> None:
     link.symlink_to(folder.relative_to(store.local))
 
 
-def _folder(store: Store, shown: Publication) -> Path:
+def folder_of(store: Store, shown: Publication) -> Path:
+    """Where `latest` leads to while this publication is shown."""
     return store.local / "published" / f"{shown.night}-{shown.attempt}"
 
 

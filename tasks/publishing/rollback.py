@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import NightError, RegistryError, WarehouseError
+from tasks.errors import RegistryError, WarehouseError
 from tasks.models import registry
 from tasks.publishing import crowning, publications, publishing, readers, wholeness
 from tasks.publishing.publications import Publication, Publications
@@ -53,9 +53,7 @@ def rollback(cfg: Config, night: date, reason: str = "") -> RolledBack:
     """
     store = Store.of(cfg)
     published = wholeness.read(store)
-    goal, seen = published.newest_of(night), published.shown
-    if goal is None:
-        raise _not_published(night, published)
+    goal, seen = published.there(night), published.shown
     _check_files(store, goal)
     with scratch.made(cfg.root / "work", SCRATCH) as folder:
         _check_model(cfg, goal, published, folder / "model")
@@ -98,17 +96,6 @@ def _audit(left: Publication | None, reason: str) -> dict[str, Any]:
         "from_night": None if left is None else left.data_night.isoformat(),
         "from_sequence": None if left is None else left.sequence,
     }
-
-
-def _not_published(night: date, published: Publications) -> NightError:
-    carried = published.carried.get(night)
-    if carried is None:
-        return NightError(f"night {night}: expected a published night; there is none; see `rnnrec status`")
-    return NightError(
-        f"night {night}: expected a night with tables of its own; {night} was carried forward from "
-        f"{carried.data_night}; to go back to what readers saw then, `rnnrec rollback --night "
-        f"{carried.data_night}`"
-    )
 
 
 def _check_files(store: Store, goal: Publication) -> None:

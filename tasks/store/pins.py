@@ -1,8 +1,9 @@
 """What a run has read: the very files of each day, whatever other runs write afterwards.
 
 Between two commits of a run another one may replace the days that both of them write, so neither the newest
-version of a table nor any single one is what the run has read. Committed files are never deleted nor written
-to again: whoever holds their names reads the same bytes for ever. Stages hand on these names.
+version of a table nor any single one is what the run has read. Committed files are not written
+to again, and no vacuum deletes what a run under way may have read: whoever holds their names reads the same
+bytes. Stages hand on these names.
 """
 
 from __future__ import annotations

@@ -179,6 +179,7 @@ TABLES: dict[str, Table] = {
             "code": TEXT,
             "carried_from": DAY,
             "rolled_back": TEXT,
+            "retired_at": TIME,
         },
         partition=None,
         order=("sequence",),

@@ -256,6 +256,7 @@ def _arm(kill_at: int) -> list[int]:
     for name in ("fsync", "replace", "rename", "link", "symlink", "mkdir", "unlink"):
         setattr(os, name, stepping(getattr(os, name)))
     DeltaTable.create_write_transaction = stepping(DeltaTable.create_write_transaction)  # type: ignore[method-assign]
+    Store.remove = stepping(Store.remove)  # type: ignore[method-assign]
     return count
 
 

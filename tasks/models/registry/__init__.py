@@ -18,6 +18,7 @@ from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.history import log_nights
 from tasks.models.registry.packages import code_digest
 from tasks.models.registry.registration import describe, register
+from tasks.models.registry.removal import Unneeded, remove, unneeded
 from tasks.models.registry.runs import log_report
 from tasks.models.registry.versions import (
     CHALLENGER,
@@ -37,6 +38,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "Facts",
+    "Unneeded",
     "Version",
     "aliased",
     "by_alias",
@@ -53,6 +55,8 @@ __all__ = [
     "promote",
     "reach",
     "register",
+    "remove",
     "set_champion",
     "tracking_uri",
+    "unneeded",
 ]

@@ -66,7 +66,7 @@ def fetch(cfg: Config, version: Version, folder: Path) -> Path:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
             relative = version.source[len(expected) + 1 :]
-            _have_room(Path(scratch), _bytes(client, version.run_id, relative))
+            _have_room(Path(scratch), size(client, version.run_id, relative))
             model = Path(client.download_artifacts(version.run_id, relative, scratch))
             _check_copy(client, version, model)
             (model / RECOMMENDER).rename(folder)
@@ -116,10 +116,10 @@ def _have_room(folder: Path, needed: int) -> None:
         )
 
 
-def _bytes(client: MlflowClient, run_id: str, path: str) -> int:
-    """Of all files below a path among a run's artifacts."""
+def size(client: MlflowClient, run_id: str, path: str) -> int:
+    """Bytes of all files below a path among a run's artifacts."""
     found = client.list_artifacts(run_id, path)
-    return sum(_bytes(client, run_id, one.path) if one.is_dir else one.file_size or 0 for one in found)
+    return sum(size(client, run_id, one.path) if one.is_dir else one.file_size or 0 for one in found)
 
 
 def _check_copy(client: MlflowClient, version: Version, model: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHALLENGER, CHAMPION = "challenger", "champion"
+ALIASES = (CHALLENGER, CHAMPION)
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ def by_alias(cfg: Config, alias: str) -> Version | None:
 def aliased(cfg: Config, alias: str) -> int | None:
     """The number of the version that an alias points to, whoever made that version."""
     with connected(cfg) as client:
-        found = _raw(cfg, client, alias)
-        return None if found is None else int(found.version)
+        return number_of(cfg, client, alias)
 
 
 def champion_before(cfg: Config, night: date, published: pins.Model | None = None) -> Version | None:
@@ -145,6 +145,12 @@ def _raw(cfg: Config, client: MlflowClient, alias: str) -> Any:
         if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
             return None  # no such model yet, or no such alias
         raise
+
+
+def number_of(cfg: Config, client: MlflowClient, alias: str) -> int | None:
+    """The number of the version an alias points to."""
+    found = _raw(cfg, client, alias)
+    return None if found is None else int(found.version)
 
 
 def find(cfg: Config, client: MlflowClient, number: int) -> Version:

@@ -4,16 +4,25 @@ A table is a folder of Parquet files and a log; only files that the log names ar
 writes and fsyncs its files under names of its own, and a crash up to then changes nothing. The commit is one
 new log entry. It is fenced: each run takes a number from `next_attempt` that only grows, every commit writes
 that number into the log, and a run that finds a number at least as high as its own was overtaken and stops.
-The only room that imports deltalake. Left out: deleting what was ever committed.
+The only room that imports deltalake. What was committed is deleted by `rnnrec vacuum` alone.
 """
 
-from tasks.store.delta.commits import append, commit, commit_days, move_fences, replace_partition
+from tasks.store.delta.commits import (
+    append,
+    commit,
+    commit_days,
+    drop_days,
+    move_fences,
+    replace_partition,
+    rewrite,
+)
 from tasks.store.delta.fences import check_fence, highest, writer
 from tasks.store.delta.logs import RESTORE
 from tasks.store.delta.numbers import next_attempt
 from tasks.store.delta.reading import PARTS_KEPT, Part, files, files_by_day, parts, rows, schema, version
 from tasks.store.delta.staging import Staged, stage
 from tasks.store.delta.stale import clean_stale
+from tasks.store.delta.tombstones import left
 
 __all__ = [
     "PARTS_KEPT",
@@ -25,13 +34,16 @@ __all__ = [
     "clean_stale",
     "commit",
     "commit_days",
+    "drop_days",
     "files",
     "files_by_day",
     "highest",
+    "left",
     "move_fences",
     "next_attempt",
     "parts",
     "replace_partition",
+    "rewrite",
     "rows",
     "schema",
     "stage",

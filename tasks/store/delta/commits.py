@@ -11,7 +11,7 @@ from deltalake import CommitProperties, DeltaTable, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
-from tasks.errors import WarehouseError
+from tasks.errors import FencedError, WarehouseError
 from tasks.store import durable, parquet, tables
 from tasks.store.delta import fences, logs, partitions, reading, staging
 from tasks.store.delta.staging import Staged
@@ -24,6 +24,7 @@ SETTINGS: dict[str, str | None] = {
     "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
 }
 COMMIT_TRIES = 20
+WHOLE: list[tuple[str, str, list[str]]] = []  # no partition is named: all files are replaced
 
 
 def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> int:
@@ -55,14 +56,21 @@ def commit_days(store: Store, staged: Sequence[Staged], attempt: int, run_id: st
     raise _crowded(name)
 
 
-def append(store: Store, staged: Staged, numbers: Mapping[str, int], run_id: str) -> int:
+def append(
+    store: Store, staged: Staged, numbers: Mapping[str, int], run_id: str, seen: int | None = None
+) -> int:
     """Add staged rows to a table without partitions, in one step; returns the table's version.
 
     numbers   fence to number, each of which must be higher than any committed under that name
-    Raises FencedError when one is not.
+    seen      the version by which it was decided; None for no matter which
+    Raises FencedError when one is not, or another version came after the one that was seen.
     """
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(store, staged)
+        if seen is not None and table.version() != seen:
+            raise FencedError(
+                f"{staged.table}: expected version {seen}, which was looked at; got {table.version()}"
+            )
         for fence, number in numbers.items():
             fences.check(table, fence, number)
         files = [_add_action(store, staged, file) for file in staged.files]
@@ -70,6 +78,39 @@ def append(store: Store, staged: Staged, numbers: Mapping[str, int], run_id: str
         if version is not None:
             return version
     raise _crowded(staged.table)
+
+
+def rewrite(store: Store, staged: Staged, numbers: Mapping[str, int], run_id: str, seen: int) -> bool:
+    """Make staged rows the whole of a table without partitions; False when another version came after `seen`.
+
+    numbers   fence to number: who appends under one of these fences at the same moment makes it False too
+    """
+    table = _opened_or_created(store, staged)
+    if table.version() != seen:
+        return False
+    files = [_add_action(store, staged, file) for file in staged.files]
+    return _transact(store, staged.table, table, files, WHOLE, numbers, _token([staged], run_id)) is not None
+
+
+def drop_days(store: Store, name: str, days: Sequence[date], attempt: int, run_id: str) -> list[date]:
+    """Let these days leave the table, in one step; returns those that did. Their files stay on the disk.
+
+    A day that a run with a higher number has written stays.
+    """
+    for _ in range(COMMIT_TRIES):
+        table, column = logs.existing(store, name), tables.table(name).partition
+        assert column is not None, "a table without partitions has no days"
+        there = {one["partition"][column] for one in pa.table(table.get_add_actions()).to_pylist()}
+        fence = {day: partitions.path(name, {column: day}) for day in days if day in there}
+        gone = [day for day in fence if fences.number(table, fence[day]) < attempt]
+        if not gone:
+            return []
+        replaced = [(column, "in", [partitions.day_text(day) for day in gone])]
+        numbers = {fence[day]: attempt for day in gone}
+        token = {"run_id": run_id, logs.DROPS: True}
+        if _transact(store, name, table, [], replaced, numbers, token) is not None:
+            return gone
+    raise _crowded(name)
 
 
 def move_fences(
@@ -163,7 +204,7 @@ def _transact(
 ) -> int | None:
     """One commit on exactly the handle whose fences were read; None when another writer came in between.
 
-    replaced   the partitions whose files go; None when all stay
+    replaced   the partitions whose files go; None when all stay, WHOLE when all go
     numbers    fence to number
     token      what tells our log entry from others'
     """
@@ -176,10 +217,10 @@ def _transact(
         with durable.writing(logs.log_folder(store, name)):
             table.create_write_transaction(
                 [*files],
-                "overwrite" if replaced else "append",
+                "append" if replaced is None else "overwrite",
                 table.schema(),
                 [column] if column else [],
-                replaced,
+                replaced or None,
                 commit_properties=properties,
             )
     except CommitFailedError:

@@ -18,6 +18,7 @@ from tasks.store import tables
 from tasks.store.store import Store
 
 RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
+DROPS = "drops_days"  # in an entry of ours that adds no file
 
 
 def folder(store: Store, name: str) -> str:
@@ -75,8 +76,10 @@ def actions(store: Store, entry: str) -> list[dict[str, dict[str, Any]]]:
         raise _torn(name, [entry], str(error)) from error
     if not said or not all(_is_action(one) for one in said):
         raise _torn(name, [entry], "it is empty, or no list of Delta's actions")
-    ours = any("run_id" in action.get("commitInfo", {}) for action in said)
-    if ours and not {"add", "txn"} <= {kind for action in said for kind in action}:
+    infos = [action["commitInfo"] for action in said if "commitInfo" in action]
+    ours = any("run_id" in info for info in infos)
+    changes = "remove" if any(DROPS in info for info in infos) else "add"
+    if ours and not {changes, "txn"} <= {kind for action in said for kind in action}:
         raise _torn(name, [entry], "it was cut short")
     return said
 

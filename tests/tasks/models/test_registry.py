@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -481,3 +481,72 @@ def test_all_nights_have_one_run_with_a_point_each_also_when_one_is_run_again(cf
     found = history(cfg)
     assert sorted(found["fresh.mrr_at_20"]) == [(friday, 0.3), (friday + 1, 0.5)]
     assert found["seconds.train"] == [(friday, 9.0)]
+
+
+LATER = datetime(2100, 1, 1)
+
+
+def unneeded(cfg: Config, *kept: Version, first: date, before: datetime = LATER) -> list[tuple[int, ...]]:
+    """Versions of the models that nobody needs."""
+    found = registry.unneeded(cfg, [registry.pin(cfg, one) for one in kept], [], first, before)
+    assert all(one.size > 1000 for one in found)
+    return sorted(one.versions for one in found)
+
+
+@pytest.fixture
+def four(cfg: Config, register: Any) -> list[Version]:
+    """Thursday's to Sunday's models, each judged against the one before; the newest is the champion."""
+    made: list[Version] = []
+    for day in (date(2026, 1, 1), FRIDAY, SATURDAY, SUNDAY):
+        made.append(register(day, previous=made[-1] if made else None, digest=str(day)))
+        registry.promote(cfg, day, made[-1])
+    return made
+
+
+def test_models_that_kept_nights_were_made_by_or_are_judged_against_are_needed(
+    cfg: Config, four: list[Version]
+) -> None:
+    thursday, friday, _, sunday = four
+    assert unneeded(cfg, sunday, first=SUNDAY) == [(1,), (2,)]  # Sunday is judged against Saturday's
+    assert unneeded(cfg, sunday, first=FRIDAY) == []
+    assert unneeded(cfg, sunday, thursday, first=SUNDAY) == [(2,)]
+    assert unneeded(cfg, sunday, friday, first=SUNDAY) == [(1,)]
+    assert unneeded(cfg, sunday, first=SUNDAY, before=datetime(2000, 1, 1)) == []  # perhaps a run under way
+    registry.set_champion(cfg, 2)
+    assert unneeded(cfg, sunday, first=SUNDAY) == [(1,)]
+    registry.set_champion(cfg, 1)
+    assert unneeded(cfg, sunday, first=SUNDAY) == [(2,)]
+
+
+@pytest.mark.slow
+def test_a_model_that_goes_leaves_its_run_with_numbers_and_page(cfg: Config, four: list[Version]) -> None:
+    gone = registry.unneeded(cfg, [registry.pin(cfg, four[3])], [], SUNDAY, LATER)
+    for one in gone:
+        registry.remove(cfg, one)
+    assert not model_folder(four[0]).exists()
+    assert model_folder(four[3]).exists()
+    with pytest.raises(RegistryError, match="version=1"):
+        registry.get(cfg, 1)
+    run = client_of(cfg).get_run(four[0].run_id)
+    assert run.data.metrics
+    assert run.data.tags["model_removed_at"] > "2026"
+    assert registry.unneeded(cfg, [registry.pin(cfg, four[3])], [], SUNDAY, LATER) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("step", ["delete_model_version", "set_tag"])
+def test_a_removal_that_died_is_done_again(
+    cfg: Config, four: list[Version], step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlflow import MlflowClient
+
+    [first, _] = registry.unneeded(cfg, [registry.pin(cfg, four[3])], [], SUNDAY, LATER)
+    with monkeypatch.context() as dying:
+        dying.setattr(MlflowClient, step, lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            registry.remove(cfg, first)
+    found = registry.unneeded(cfg, [registry.pin(cfg, four[3])], [], SUNDAY, LATER)
+    assert first.run_id in [one.run_id for one in found]
+    for one in found:
+        registry.remove(cfg, one)
+    assert registry.unneeded(cfg, [registry.pin(cfg, four[3])], [], SUNDAY, LATER) == []

@@ -43,8 +43,9 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "code": '{"version": "0.1.0", "commit": null, "model_library": "c0de"}',
     "carried_from": None,
     "rolled_back": '{"by": "ann@shop", "reason": "", "from_night": "2026-01-03", "from_sequence": 6}',
+    "retired_at": datetime(2026, 2, 3, 4, 5),
 }
-LATER = ("reads", "model", "sources", "code", "carried_from", "rolled_back")
+LATER = ("reads", "model", "sources", "code", "carried_from", "rolled_back", "retired_at")
 
 
 def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
@@ -124,6 +125,7 @@ json_values = st.recursive(
         published_at=times,
         carried_from=st.none() | days,
         rolled_back=st.none() | st.dictionaries(texts, json_values, max_size=3),
+        retired_at=st.none() | times,
     )
 )
 def test_a_publication_comes_back_from_the_table_as_it_was_written(one: Publication) -> None:
@@ -140,7 +142,9 @@ def published(*rows: tuple[date, bool]) -> Publications:
     return Publications(
         3,
         tuple(
-            Publication.from_row(ROW | {"sequence": place, "night": night, "moves_latest": moves})
+            Publication.from_row(
+                ROW | {"retired_at": None, "sequence": place, "night": night, "moves_latest": moves}
+            )
             for place, (night, moves) in enumerate(rows, 1)
         ),
     )
