@@ -169,19 +169,29 @@ def _kill_at(folder: Path, step: int) -> dict[str, Any]:
     """Friday is published, Saturday dies at the step, a reader watches, Saturday is run again."""
     cfg = Config(base=folder)
     assert _wait(_fork(lambda: _night(cfg, FRIDAY, 4))) == 0
+    return watched(
+        cfg,
+        lambda: _wait(_fork(lambda: (_arm(step), _night(cfg, SATURDAY, 5)))),
+        lambda: _night(cfg, SATURDAY, 5),
+    )
+
+
+def watched(cfg: Config, dies: Callable[[], int], again: Callable[[], Any]) -> dict[str, Any]:
+    """What a reader sees while one process dies and another does the work again."""
+    folder = cfg.base
     reader = _fork(lambda: _read_until_told(cfg))
     _await_reads(folder, 1)
-    died = _wait(_fork(lambda: (_arm(step), _night(cfg, SATURDAY, 5))))
+    died = dies()
     _await_reads(folder, 2)
     after_death = _fork(lambda: (folder / "after_death").write_text(json.dumps(whole_night(cfg))))
     assert _wait(after_death) == 0
-    again = _wait(_fork(lambda: _night(cfg, SATURDAY, 5)))
+    ended = _wait(_fork(again))
     _await_reads(folder, 2)
     (folder / "stop").touch()
     return {
         "died": died == signal.SIGKILL,
         "after_death": json.loads((folder / "after_death").read_text()),
-        "again": again,
+        "again": ended,
         "reader": _wait(reader),
         "seen": [json.loads(line) for line in (folder / "seen").read_text().splitlines()],
     }
@@ -235,14 +245,14 @@ def _count_steps(folder: Path) -> int:
     return int((folder / "steps").read_text())
 
 
-def _arm(kill_at: int) -> list[int]:
-    """Count steps from now on, and die at one; returns the counter."""
+def _arm(at: int, number: signal.Signals = signal.SIGKILL) -> list[int]:
+    """Count steps from now on, and die or fall asleep at one; returns the counter."""
     count = [0]
 
     def step() -> None:
         count[0] += 1
-        if count[0] == kill_at:
-            os.kill(os.getpid(), signal.SIGKILL)
+        if count[0] == at:
+            os.kill(os.getpid(), number)
 
     def stepping(work: Callable[..., Any]) -> Callable[..., Any]:
         def around(*args: Any, **kwargs: Any) -> Any:
