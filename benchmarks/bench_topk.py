@@ -1,7 +1,7 @@
 """Top-k for all users: its speed as a share of the plain product of the same size, in one run.
 
     python benchmarks/bench_topk.py                                   100k items, 128 dims, k = 50
-    python benchmarks/bench_topk.py --items 1000000 --sessions 2048 --k 20 --exclude-seen
+    python benchmarks/bench_topk.py --items 1000000 --sessions 2048 --k 20 --exclude session
 
 The representations are ready-made: what is measured is the product and the choice. Both take turns.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Callable
 
 import numpy as np
 from lookup_scorer import Lookup, in_turns, plain_product
@@ -19,6 +20,11 @@ from rnnrec_model.ranking.topk import recommend
 from rnnrec_model.sessions import Sessions
 
 SESSION_LENGTH = 5
+HIDDEN: dict[str, Callable[[Sessions], Sessions | None]] = {
+    "nothing": lambda _: None,
+    "last_item": lambda sessions: sessions.newest(1),
+    "session": lambda sessions: sessions,
+}
 
 
 def measure(arguments: argparse.Namespace) -> dict:
@@ -27,12 +33,11 @@ def measure(arguments: argparse.Namespace) -> dict:
     scorer = Lookup.random(rows, items, arguments.dims, arguments.device)
     seen = np.random.default_rng(1).integers(0, items, rows * SESSION_LENGTH)
     sessions = Sessions(seen, np.arange(rows + 1) * SESSION_LENGTH)
+    hidden = HIDDEN[arguments.exclude](sessions)
     product, ours = in_turns(
         [
             lambda: plain_product(scorer, rows, chunk),
-            lambda: recommend(
-                scorer, sessions, arguments.k, exclude_seen=arguments.exclude_seen, chunk=chunk
-            ),
+            lambda: recommend(scorer, sessions, arguments.k, hidden=hidden, chunk=chunk),
         ],
         arguments.rounds,
     )
@@ -58,7 +63,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--exclude-seen", action="store_true")
+    parser.add_argument("--exclude", choices=HIDDEN, default="nothing")
     result = measure(parser.parse_args())
     print(
         f"top-k: {result['share_of_product']:.2f} of the plain product (best times "

@@ -21,7 +21,7 @@ from rnnrec_model.contract import EpochReport, Fitting
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.models import Kind, find
 from rnnrec_model.ranking import evaluation
-from rnnrec_model.ranking.answers import Answering, answer
+from rnnrec_model.ranking.answers import Answering, Exclude, answer
 from rnnrec_model.ranking.evaluation import CUTOFFS, Evaluation
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.scorer import Model, Scorer
@@ -120,8 +120,8 @@ def recommend(model: Scorer, histories: Any, k: int = 20, *, exclude_seen: bool 
     known = model.vocabulary
     order = np.argsort(-known.counts, kind="stable")
     popular = pa.table({"item_id": known.decode(order), "score": pa.array(known.counts[order], pa.float64())})
-    answering = Answering(popular, k, max_items=sys.maxsize, exclude_seen=exclude_seen)
-    return answer(model, answering, lists)
+    exclude: Exclude = "session" if exclude_seen else "nothing"
+    return answer(model, Answering(popular, k, sys.maxsize, exclude), lists).rows
 
 
 def _told_apart(model: str, kind: Kind, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

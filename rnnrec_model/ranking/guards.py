@@ -105,7 +105,7 @@ def list_places(scorer: Scorer, predictions: Predictions, k: int, *, exclude_see
     histories = histories.take(np.flatnonzero(histories.lengths > 0))
     places = np.zeros(len(catalogue) + 1, dtype=np.int64)
     for _, some in histories.chunks(EVENTS_AT_ONCE):
-        listed, _ = recommend(scorer, some, k, exclude_seen=exclude_seen)
+        listed, _ = recommend(scorer, some, k, hidden=some if exclude_seen else None)
         places += np.bincount(
             ours[listed[listed >= 0]] % len(places), minlength=len(places)
         )  # -1 is the last

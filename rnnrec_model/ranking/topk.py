@@ -33,17 +33,17 @@ def recommend(
     sessions: Sessions,
     k: int,
     *,
-    exclude_seen: bool = False,
+    hidden: Sessions | None = None,
     deny: Indices | None = None,
     chunk: int = 1024,
     max_bytes: int | None = None,
 ) -> tuple[Indices, npt.NDArray[np.float32]]:
     """The k best next items after every session.
 
-    exclude_seen   leave out the session's own items
-    deny           item indices that nobody gets
-    chunk          sessions that are read at once
-    max_bytes      memory for scores; by default 128 MiB, on a GPU 1 GiB
+    hidden      items that are left out for each session, a row for each; its own: the sessions
+    deny        item indices that nobody gets
+    chunk       sessions that are read at once
+    max_bytes   memory for scores; by default 128 MiB, on a GPU 1 GiB
 
     Returns (sessions, k) item indices and (sessions, k) scores, best first, ties by item index; -1 and
     -inf where fewer than k items are left.
@@ -57,8 +57,8 @@ def recommend(
     for block in last_blocks(scorer, sessions, max_bytes=max_bytes, multiple=group, chunk=chunk):
         rows = slice(block.start, block.start + block.rows)
         block.buffer.index_fill_(1, denied.to(block.buffer.device), -torch.inf)
-        if exclude_seen:
-            _hide(block, sessions.slice(rows.start, rows.stop))
+        if hidden is not None:
+            _hide(block, hidden.slice(rows.start, rows.stop))
         best, best_scores = top_k(block.buffer[: block.rows], k, group)
         indices[rows, : best.shape[1]] = best.cpu().numpy()
         scores[rows, : best.shape[1]] = best_scores.cpu().numpy()
@@ -125,7 +125,7 @@ def _sorted_best(candidates: Tensor, chosen: Tensor, lowest: Tensor, k: int) -> 
     return kept_columns.gather(1, order), kept_scores.gather(1, order)
 
 
-def _hide(block: ScoreBlock, seen: Sessions) -> None:
-    rows = ragged.owners(seen.lengths)
+def _hide(block: ScoreBlock, hidden: Sessions) -> None:
+    rows = ragged.owners(hidden.lengths)
     device = block.buffer.device
-    block.buffer[torch.tensor(rows, device=device), torch.tensor(seen.items, device=device)] = -torch.inf
+    block.buffer[torch.tensor(rows, device=device), torch.tensor(hidden.items, device=device)] = -torch.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
         popular=splitting.popular_items(reads).select(["item_id", "score"]),
         k=cfg.recommendations.k,
         max_items=cfg.sessions.max_length,
-        exclude_seen=cfg.recommendations.exclude_seen,
+        exclude=cfg.recommendations.exclude,
     )
     return save_answering(answering, folder)
 
@@ -48,16 +49,21 @@ def stage_tables(
     from rnnrec_model.saving import load
 
     with model_failures("scoring tonight's users"):
-        scorer, answering = load(model), load_answering(model)
+        scorer, answering = load(model), _tonights(cfg, load_answering(model))
         tables: dict[str, pa.Table | pa.RecordBatchReader] = {
             "user_recommendations": _user_rows(cfg, night, reads, scorer, answering, model_version),
-            "item_recommendations": _item_rows(cfg, night, reads, scorer, answering, model_version),
+            "item_recommendations": _item_rows(night, reads, scorer, answering, model_version),
             "popular_items": _popular_rows(cfg, night, reads),
             "evaluations": evaluation_rows(night, verdict),
         }
         return [
             delta.stage(reads.store, name, rows, {"night": night}, run_id) for name, rows in tables.items()
         ]
+
+
+def _tonights(cfg: Config, saved: Answering) -> Answering:
+    """How tonight's lists are made, also with a model that was registered under other settings."""
+    return replace(saved, k=cfg.recommendations.k, exclude=cfg.recommendations.exclude)
 
 
 def _user_rows(
@@ -70,23 +76,25 @@ def _user_rows(
             "Raise recommendations.active_days, or check the sources."
         )
     log.debug("%d active users to score", users.num_rows)
-    return _reader(_answers(cfg, night, scorer, answering, users, model_version, "user_id", "item_id", False))
+    if answering.exclude == "window":
+        seen = splitting.seen_items(cfg, night, reads)
+        assert seen["user_id"].equals(users["user_id"]), "the same users in the same order"
+        users = users.append_column("seen", seen["items"])
+    return _reader(_answers(night, scorer, answering, users, model_version, "user_id", "item_id"))
 
 
 def _item_rows(
-    cfg: Config, night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
+    night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
 ) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
     ids = splitting.popular_items(reads)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
-    return _reader(
-        _answers(cfg, night, scorer, answering, items, model_version, "item_id", "next_item_id", True)
-    )
+    itself = replace(answering, exclude="last_item")
+    return _reader(_answers(night, scorer, itself, items, model_version, "item_id", "next_item_id"))
 
 
 def _answers(
-    cfg: Config,
     night: date,
     scorer: Scorer,
     answering: Answering,
@@ -94,17 +102,15 @@ def _answers(
     model_version: int,
     key: str,
     value: str,
-    exclude_itself: bool,
 ) -> Iterator[pa.RecordBatch]:
     """Batches of rows in the order of the asked lists, then by rank."""
     from rnnrec_model.ranking.answers import answer
 
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
-        k, exclude = cfg.recommendations.k, cfg.recommendations.exclude_seen or exclude_itself
-        carried = {"users": "user_id", "times": "times"}  # of an item alone nothing is known
+        carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
         known = {name: part[column] for name, column in carried.items() if column in part.column_names}
-        rows = answer(scorer, answering, part["items"], k=k, exclude_seen=exclude, **known)
+        rows = answer(scorer, answering, part["items"], **known).rows
         count = rows.num_rows
         table = pa.table(
             {
@@ -122,7 +128,12 @@ def _answers(
 
 
 def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
-    first = next(batches)
+    first = next(batches, None)
+    if first is None:
+        raise EmptyNightError(
+            "lists: expected items to show; exclusion and rules leave none for anybody; "
+            "loosen recommendations.exclude"
+        )
 
     def chained() -> Iterator[pa.RecordBatch]:
         yield first

@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any, Literal, cast, get_args
 
 from tasks.errors import AuditError, SourceError
-from tasks.publishing import comparison
+from tasks.publishing import comparison, withheld
 from tasks.publishing.comparison import NOT_COMPARED, Compared
 from tasks.settings.config import Config
 from tasks.settings.days import window
@@ -64,7 +64,6 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
         compared, all_days_read = _prepare(con, cfg, night, staged, reads)
         values = cfg.audits.model_dump() | {
             "k": cfg.recommendations.k,
-            "may_be_withheld": _withheld(cfg),
             "all_days_read": all_days_read,
         }
         found = {rule: _finding(con, rule, values) for rule in rules}
@@ -103,6 +102,7 @@ def _prepare(
         duck.view_files(con, reads.store, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
     duck.view_files(con, reads.store, "active_events", reads.events.files(days))
+    withheld.gather(con, cfg, night, reads)
     compared = comparison.compare(con, cfg, night, staged, reads)
     duck.view(con, "audited_recommendations", "audited_recommendations")
     return compared, _gather_catalogue(con, cfg, night, reads)
@@ -147,11 +147,6 @@ def _older_events(store: Store, first: date) -> list[str]:
 
 def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
-
-
-def _withheld(cfg: Config) -> int:
-    """How many items exclude_seen can take away from one user."""
-    return cfg.sessions.max_length if cfg.recommendations.exclude_seen else 0
 
 
 def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> str:

@@ -191,6 +191,8 @@ def _unfit(cfg: Config, bad: Collection[str]) -> list[str]:
         wrong += _unknown_metric(cfg)
     if not {"recommendations", "sessions"} & set(bad):
         wrong += _beyond_the_window(cfg)
+    if not {"recommendations", "training"} & set(bad):
+        wrong += _never_learnt(cfg)
     return wrong
 
 
@@ -202,6 +204,17 @@ def _unknown_metric(cfg: Config) -> list[str]:
     return [
         f"gate.metric: expected one of {', '.join(metrics)} (by evaluation.cutoffs); "
         f"{addresses.came(('gate', 'metric'), metric, did_you_mean(metric, metrics))}"
+    ]
+
+
+def _never_learnt(cfg: Config) -> list[str]:
+    exclude = cfg.recommendations.exclude
+    if not cfg.training.exclude_seen or exclude in ("session", "window"):
+        return []
+    return [
+        "recommendations.exclude: expected 'session' or 'window', as training.exclude_seen makes the items "
+        "of a session no negatives, and no network learns where they belong; "
+        f"got {exclude!r}; set one of the two, or training.exclude_seen = false"
     ]
 
 

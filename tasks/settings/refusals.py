@@ -20,6 +20,8 @@ RENAMED = {  # what stood in files of before → what to write now
     "gate.challenger": 'is called gate.candidates now, and may be several; write candidates = ["recurrent"]',
     "gate.min_improvement": "is gone: whether tonight's training is published is asked by gate.tolerance, "
     "whether another recipe takes over by gate.margin; both are shares of the metric, as in margin = 0.01",
+    "recommendations.exclude_seen": "is called recommendations.exclude now; write "
+    'exclude = "session" for true, exclude = "nothing" for false; "last_item" is the default',
 }
 
 

@@ -308,7 +308,11 @@ class RecommendationsConfig(Section):
         "users with an event in so many days get recommendations; at most `sessions.window_days`",
         **DAYS,
     )
-    exclude_seen: bool = setting(False, "leave out the items of the user's last session")
+    exclude: Literal["nothing", "last_item", "session", "window"] = setting(
+        "last_item",
+        "what a user's list leaves out: nothing; the very last item; the items of the last session; all that "
+        "the user had in the window",
+    )
     popular_items: int = setting(100, "rows of the table popular_items", ge=1, le=100_000)
 
 

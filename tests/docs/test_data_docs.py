@@ -158,7 +158,7 @@ def register_a_champion(cfg: Config, folder: Path) -> None:
     )
     files = save(trained.scorer, folder)
     popular = pa.table({"item_id": ["i3", "i2", "i1", "i4"], "score": [20.0, 20.0, 20.0, 10.0]})
-    files |= save_answering(Answering(popular, 3, 10, False), folder)
+    files |= save_answering(Answering(popular, 3, 10), folder)
     verdict = Verdict("fresh", "fresh", "better", {}, 8, 3)
     facts = registry.Facts(verdict, None, "all days", "d", cfg.as_dict(), cfg.digest(), ())
     registry.promote(cfg, driver.FRIDAY, registry.register(cfg, driver.FRIDAY, folder, files, facts))

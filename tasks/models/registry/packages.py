@@ -107,7 +107,7 @@ def _signature(item_type: str) -> Any:
     answers = [("row", DataType.long), ("rank", DataType.integer), ("item_id", item)]
     answers += [("score", DataType.float), ("source", DataType.string)]
     return ModelSignature(
-        inputs=Schema([ColSpec(Array(item), "items")]),
+        inputs=Schema([ColSpec(Array(item), "items"), ColSpec(Array(item), "seen", required=False)]),
         outputs=Schema([ColSpec(kind, name) for name, kind in answers]),
         params=ParamSchema([ParamSpec("k", DataType.long, 0)]),
     )

@@ -4,6 +4,7 @@ Shipped inside the model as code, together with a copy of `rnnrec_model`; it may
 All lists of a call are answered in one batch, by the very code that fills `user_recommendations`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ from rnnrec_model.saving import load
 
 
 class Predictor(PythonModel):
-    """Input: a column `items`, in each row a list of recent item ids, oldest first. Parameter: k."""
+    """Input: a column `items`, in each row a list of recent item ids, oldest first. Parameter: k.
+
+    A second column, `seen`, may say what else each user had: where the tables leave out all that users had in
+    the window, so do the answers.
+    """
 
     def load_context(self, context: PythonModelContext) -> None:
         """Read the files beside this code."""
@@ -31,10 +36,16 @@ class Predictor(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Rows (row, rank, item_id, score, source), k for each list; k = 0 is the tables' own k."""
-        lists = [list(one) for one in model_input["items"]]
-        asked = pa.array(lists, pa.list_(self.recommender.vocabulary.ids.type))
-        k = int((params or {}).get("k", 0)) or None
-        return answer(self.recommender, self.answering, asked, k=k).to_pandas()
+        asked, seen = (self._lists(model_input, name) for name in ("items", "seen"))
+        answering = replace(self.answering, k=int((params or {}).get("k", 0)) or self.answering.k)
+        return answer(self.recommender, answering, asked, seen=seen).rows.to_pandas()
+
+    def _lists(self, given: pd.DataFrame, column: str) -> pa.Array | None:
+        """A column of lists; what is no list, such as a missing value, is an empty one."""
+        if column not in given:
+            return None
+        lists = [list(one) if pd.api.types.is_list_like(one) else [] for one in given[column]]
+        return pa.array(lists, pa.list_(self.recommender.vocabulary.ids.type))
 
 
 set_model(Predictor())

@@ -1,12 +1,29 @@
--- check: every user with an event in the active days has recommendations.
+-- check: every user with an event in the active days has recommendations, unless nothing is left for them.
 -- guards against: users lost on the way from events to scores
 -- severity: refuse
 -- remedy: look for sessions that lack these users; check recommendations.active_days
--- reads: active_events, user_recommendations
-select distinct active_events.user_id
-from active_events
-where active_events.user_id not in (
-    select user_recommendations.user_id
-    from user_recommendations
-    where user_recommendations.user_id is not null
+-- reads: active_events, user_recommendations, excluded_items
+with withheld as (
+    select
+        asked,
+        count(*) as items
+    from excluded_items
+    group by asked
+),
+
+missing as (
+    select distinct cast(active_events.user_id as varchar) as user_id
+    from active_events
+    where active_events.user_id not in (
+        select user_recommendations.user_id
+        from user_recommendations
+        where user_recommendations.user_id is not null
+    )
 )
+
+select missing.user_id
+from missing
+left join withheld on missing.user_id = withheld.asked
+where
+    coalesce(withheld.items, 0) = 0
+    or withheld.items < (select count(distinct shown.item_id) from user_recommendations as shown)

@@ -2,31 +2,48 @@
 -- guards against: lists cut short, k ignored
 -- severity: refuse
 -- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
--- reads: audited_recommendations
--- parameters: $k, $may_be_withheld (items that a user's own history can take out of the catalogue)
+-- reads: audited_recommendations, excluded_items
+-- parameters: $k
 with catalogue as (
     select
         kind,
-        least($k, count(distinct recommended) - if(kind = 'item', 1, $may_be_withheld)) as expected
+        count(distinct recommended) as items
     from audited_recommendations
     group by kind
+),
+
+withheld as (
+    select
+        asked,
+        count(*) as items
+    from excluded_items
+    group by asked
 ),
 
 counted as (
     select
         kind,
         asked,
-        count(*) as rows,
-        count(*) > $k as is_too_long
+        count(*) as rows
     from audited_recommendations
     group by kind, asked
+),
+
+left_over as (
+    select
+        counted.kind,
+        counted.asked,
+        counted.rows,
+        catalogue.items - if(counted.kind = 'item', 1, coalesce(withheld.items, 0)) as items
+    from counted
+    inner join catalogue on counted.kind = catalogue.kind
+    left join withheld on counted.asked = withheld.asked
 )
 
 select
-    counted.kind,
-    counted.asked,
-    counted.rows,
-    catalogue.expected
-from counted
-inner join catalogue on counted.kind = catalogue.kind
-where counted.is_too_long or counted.rows < catalogue.expected
+    kind,
+    asked,
+    rows,
+    least($k, items) as expected
+from left_over
+where rows > $k or rows < least($k, items)

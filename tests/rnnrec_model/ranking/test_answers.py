@@ -12,7 +12,7 @@ import torch
 from rnnrec_model.config import NoSettings
 from rnnrec_model.errors import SavedModelError
 from rnnrec_model.models import MODELS
-from rnnrec_model.ranking.answers import Answering, answer, load_answering, save_answering
+from rnnrec_model.ranking.answers import Answering, Exclude, answer, load_answering, save_answering
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -28,9 +28,15 @@ def markov() -> Scorer:
     return MODELS["markov"].fit(NoSettings(), Sessions.from_arrow(lists, vocabulary), vocabulary).scorer
 
 
-def rows(scorer: Scorer, lists: list[list[int]], k: int = 2, exclude_seen: bool = False) -> list[tuple]:  # type: ignore[type-arg]
-    asked = pa.array(lists, pa.list_(pa.int64()))
-    table = answer(scorer, Answering(POPULAR, k, 10, exclude_seen), asked)
+def rows(
+    scorer: Scorer,
+    lists: list[list[int]],
+    k: int = 2,
+    exclude: Exclude = "nothing",
+    seen: list[list[int]] | None = None,
+) -> list[tuple[int, int, int, str]]:
+    asked, had = (None if one is None else pa.array(one, pa.list_(pa.int64())) for one in (lists, seen))
+    table = answer(scorer, Answering(POPULAR, k, 10, exclude), asked, seen=had).rows
     return [(row["row"], row["rank"], row["item_id"], row["source"]) for row in table.to_pylist()]
 
 
@@ -40,7 +46,7 @@ def test_a_known_list_is_answered_by_the_model(markov: Scorer) -> None:
 
 def test_only_the_newest_items_count(markov: Scorer) -> None:
     asked = pa.array([[20, 20, 20, 10]])
-    table = answer(markov, Answering(POPULAR, 1, 1, False), asked)
+    table = answer(markov, Answering(POPULAR, 1, 1), asked).rows
     assert table["item_id"].to_pylist() == [20]
 
 
@@ -56,9 +62,43 @@ def test_a_small_catalogue_is_filled_up_without_repeating_an_item(markov: Scorer
 
 
 def test_seen_items_are_left_out_of_both_kinds_of_rows(markov: Scorer) -> None:
-    got = rows(markov, [[10, 77], [30, 99]], k=10, exclude_seen=True)
+    got = rows(markov, [[10, 77], [30, 99]], k=10, exclude="session")
     assert {item for row, _, item, _ in got if row == 0} == {20, 30}
     assert {item for row, _, item, _ in got if row == 1} == {10, 20, 77}
+
+
+@pytest.mark.parametrize(
+    ("exclude", "left"),
+    [
+        ("nothing", [{10, 20, 30, 77}, {10, 20, 30, 77}, {10, 20, 30, 77}]),
+        ("last_item", [{10, 20, 30}, {10, 30, 77}, {10, 20, 30, 77}]),
+        ("session", [{20, 30}, {30, 77}, {10, 20, 30, 77}]),
+        ("window", [{20}, {77}, {10, 20, 77}]),
+    ],
+)
+def test_each_exclusion_leaves_out_what_it_says_of_model_and_fallback_rows(
+    exclude: Exclude, left: list[set[int]], markov: Scorer
+) -> None:
+    got = rows(markov, [[10, 77], [10, 20], []], k=10, exclude=exclude, seen=[[30, 10], [30, 99], [30]])
+    assert [{item for row, _, item, _ in got if row == place} for place in range(3)] == left
+    assert {source for _, _, _, source in got} == {"model", "fallback"}
+
+
+def test_the_window_without_what_else_was_seen_is_the_session(markov: Scorer) -> None:
+    lists = [[10, 77], [30, 99], []]
+    assert rows(markov, lists, k=10, exclude="window") == rows(markov, lists, k=10, exclude="session")
+
+
+def test_what_is_left_out_is_not_repeated_items_of_an_older_part_of_the_list(markov: Scorer) -> None:
+    """Of a list that is longer than what is read, the newest so many items are the list."""
+    asked = pa.array([[30, 20, 10]])
+    for exclude, hidden in (("last_item", {10}), ("session", {10, 20})):
+        table = answer(markov, Answering(POPULAR, 9, 2, exclude), asked).rows
+        assert {10, 20, 30, 77} - set(table["item_id"].to_pylist()) == hidden
+
+
+def test_a_list_in_which_nothing_is_left_has_no_rows(markov: Scorer) -> None:
+    assert rows(markov, [[10], [10]], k=3, exclude="window", seen=[[10, 20, 30, 77], []])[0][0] == 1
 
 
 def test_an_answer_does_not_depend_on_its_company(markov: Scorer) -> None:
@@ -70,15 +110,32 @@ def test_an_answer_does_not_depend_on_its_company(markov: Scorer) -> None:
 
 
 def test_how_a_model_answers_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
-    files = save_answering(Answering(POPULAR, 5, 50, True), tmp_path)
+    files = save_answering(Answering(POPULAR, 5, 50, "window"), tmp_path)
     assert set(files) == {"popular.parquet", "answering.json"}
-    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, True)
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, "window")
 
 
 def test_a_model_registered_under_the_earlier_name_of_the_file_still_answers(tmp_path: Path) -> None:
-    save_answering(Answering(POPULAR, 5, 50, True), tmp_path)
+    save_answering(Answering(POPULAR, 5, 50, "window"), tmp_path)
     (tmp_path / "answering.json").rename(tmp_path / "serving.json")
-    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, True)
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, "window")
+
+
+@pytest.mark.parametrize(("was", "means"), [(True, "session"), (False, "nothing")])
+def test_a_model_saved_before_exclusions_had_names_answers_as_it_did(
+    was: bool, means: Exclude, tmp_path: Path
+) -> None:
+    save_answering(Answering(POPULAR, 5, 50), tmp_path)
+    (tmp_path / "answering.json").write_text(
+        f'{{"k": 5, "max_items": 50, "exclude_seen": {str(was).lower()}}}'
+    )
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, means)
+
+
+def test_an_exclusion_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    save_answering(Answering(POPULAR, 5, 50, "everything"), tmp_path)  # type: ignore[arg-type]
+    with pytest.raises(SavedModelError, match="exclude is 'everything'"):
+        load_answering(tmp_path)
 
 
 def test_a_folder_that_does_not_say_how_to_answer_is_refused(tmp_path: Path) -> None:
@@ -99,6 +156,6 @@ def test_a_model_that_scores_by_users_and_times_is_given_those_of_its_lists() ->
     popular = pa.table({"item_id": [10, 20, 30], "score": [3.0, 2.0, 1.0]})
     users, times = pa.array(["ann", "bob", "eve"]), pa.array([[1, 2, 3], [4], [5, 6]])
     lists = pa.array([[10, 20, 30], [99], [99, 20]])  # the oldest of three is not read, 99 is not known
-    answer(Asking(), Answering(popular, 1, 2, False), lists, users=users, times=times)
+    answer(Asking(), Answering(popular, 1, 2), lists, users=users, times=times)
     assert given[0].users.to_pylist() == ["ann", "eve"]
     assert given[0].times.tolist() == [2, 3, 6]

@@ -118,7 +118,9 @@ def test_recommend_agrees_with_a_full_sort_with_many_ties(items: int, kind, excl
     seen = [set(sessions.items[a:b].tolist()) for a, b in pairwise(sessions.offsets)]
     hidden = [set(deny.tolist()) | (own if exclude_seen else set()) for own in seen]
     for k in (1, 5, 40):
-        indices, scores = recommend(kind(factors), sessions, k, exclude_seen=exclude_seen, deny=deny)
+        indices, scores = recommend(
+            kind(factors), sessions, k, hidden=sessions if exclude_seen else None, deny=deny
+        )
         expected = sorted_fully(factors.score_last(sessions), k, hidden)
         assert indices.tolist() == expected[0]
         assert scores.tolist() == expected[1]
@@ -132,7 +134,8 @@ def test_equal_scores_come_in_the_order_of_the_items() -> None:
 
 def test_missing_places_are_minus_one_and_minus_infinity() -> None:
     factors = Factors(torch.ones(3, 1), torch.tensor([[1.0], [3.0], [2.0]]), torch.zeros(3))
-    indices, scores = recommend(factors, Sessions.of([[0], [1, 2]]), 4, exclude_seen=True)
+    sessions = Sessions.of([[0], [1, 2]])
+    indices, scores = recommend(factors, sessions, 4, hidden=sessions)
     assert indices.tolist() == [[1, 2, -1, -1], [0, -1, -1, -1]]
     assert scores.tolist() == [[3, 2, -np.inf, -np.inf], [1, -np.inf, -np.inf, -np.inf]]
 

@@ -74,7 +74,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
         MODELS["recurrent"].fit(RecurrentConfig(units=4), sessions, vocabulary, settings).scorer, folder
     )
     popular = pa.table({"item_id": [10, 20, 30, 40], "score": [20.0, 20.0, 20.0, 10.0]})
-    return folder, files | save_answering(Answering(popular, 2, 10, False), folder)
+    return folder, files | save_answering(Answering(popular, 2, 10), folder)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ import pytest
 from tasks.errors import AuditError
 from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, comparison, pages, publications, publishing
+from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.sections import RecommendationsConfig, SessionsConfig
 from tasks.store import delta, pins, sql
@@ -28,7 +29,7 @@ Rows = dict[str, pa.Table]
 def config(folder: Path, **recommendations: Any) -> Config:
     return Config(
         base=folder,
-        recommendations=RecommendationsConfig(k=driver.K, **recommendations),
+        recommendations=RecommendationsConfig(**{"k": driver.K, "exclude": "nothing"} | recommendations),
         sessions=SessionsConfig(max_length=2),
     )
 
@@ -60,7 +61,16 @@ def put_events(cfg: Config, day: date, users: int, items: int) -> None:
 
 def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY) -> audits.Audited:
     staged = driver.stage_all(cfg, night, rows, "run1")
-    return audits.audit(cfg, night, staged, pins.newest(cfg, Store.of(cfg), night))
+    return audits.audit(cfg, night, staged, reads(cfg, night))
+
+
+def reads(cfg: Config, night: date) -> pins.Reads:
+    """As a night has them: with the lists that it asks with where a rule is about these."""
+    found = pins.newest(cfg, Store.of(cfg), night)
+    if cfg.recommendations.exclude == "nothing":
+        return found
+    made = cutting.sessionize(cfg, night, "cut", 9, found.events, cfg.root / "work" / "cut")
+    return pins.Reads(found.events, made.pinned, made.derived, found.items)
 
 
 def broken(cfg: Config, rows: Rows, night: date = FRIDAY) -> set[str]:
@@ -280,10 +290,73 @@ def test_a_publication_of_the_week_before_last_is_not_compared_with(cfg: Config)
     audit_rows(cfg, driver.output_rows(4))
 
 
-def test_seen_items_may_shorten_a_list_when_they_are_excluded(cfg: Config) -> None:
-    rows = without(driver.output_rows(4, items=4), "user_recommendations", 2)
-    assert broken(cfg, rows) == {"row_counts"}
-    audit_rows(config(cfg.base, exclude_seen=True), rows)
+EXCLUDED: dict[str, dict[str, set[str]]] = {  # of put_events: u0 had i0 and then i4, and so on
+    "last_item": {"u000": {"i4"}, "u001": {"i5"}, "u002": {"i2"}, "u003": {"i3"}},
+    "session": {"u000": {"i0", "i4"}, "u001": {"i1", "i5"}, "u002": {"i2"}, "u003": {"i3"}},
+}
+
+
+def lists_without(hidden: dict[str, set[str]], items: int = 6) -> Rows:
+    """The night's tables, their users' lists without these items."""
+    rows = driver.output_rows(4, items)
+    kept = rows["user_recommendations"].to_pylist()
+    for user in {row["user_id"] for row in kept}:
+        left = [f"i{n}" for n in range(items) if f"i{n}" not in hidden.get(user, set())]
+        for row in kept:
+            if row["user_id"] == user:
+                row["item_id"] = left[row["rank"] - 1] if row["rank"] <= len(left) else None
+    of_users = [row for row in kept if row["item_id"] is not None]
+    return rows | {
+        "user_recommendations": pa.Table.from_pylist(of_users, rows["user_recommendations"].schema)
+    }
+
+
+@pytest.mark.parametrize("exclude", ["last_item", "session", "window"])
+def test_lists_without_what_is_excluded_pass(cfg: Config, exclude: str) -> None:
+    hidden = EXCLUDED.get(exclude, EXCLUDED["session"])
+    audit_rows(config(cfg.base, exclude=exclude), lists_without(hidden))
+
+
+@pytest.mark.parametrize("exclude", ["last_item", "session", "window"])
+def test_an_excluded_item_in_one_list_is_refused_and_named(cfg: Config, exclude: str) -> None:
+    excluding = config(cfg.base, exclude=exclude)
+    rows = changed(lists_without(EXCLUDED["session"]), "user_recommendations", 5, item_id="i5")
+    with pytest.raises(
+        AuditError, match=r"excluded_items: 1 offending row.*asked=u001, rank=3, recommended=i5"
+    ):
+        audit_rows(excluding, rows)
+
+
+def test_an_item_of_the_session_is_no_fault_where_only_the_last_one_is_excluded(cfg: Config) -> None:
+    rows = changed(lists_without(EXCLUDED["session"]), "user_recommendations", 2, item_id="i0")
+    audit_rows(config(cfg.base, exclude="last_item"), rows)
+    assert broken(config(cfg.base, exclude="session"), rows) == {"excluded_items"}
+
+
+def test_an_item_of_an_earlier_session_is_a_fault_where_the_window_is_excluded(cfg: Config) -> None:
+    put_events(cfg, FRIDAY - timedelta(days=3), users=4, items=1)  # everybody had i0
+    rows = lists_without(EXCLUDED["session"])
+    audit_rows(config(cfg.base, exclude="session"), rows)
+    assert broken(config(cfg.base, exclude="window"), rows) == {"excluded_items"}
+
+
+def test_a_list_may_be_short_by_what_its_own_user_is_not_shown_and_no_other(cfg: Config) -> None:
+    """Each of them had one of the four items."""
+    put_events(cfg, FRIDAY, users=4, items=4)
+    excluding = config(cfg.base, exclude="session")
+    rows = lists_without({"u000": {"i0"}, "u001": {"i1"}, "u002": {"i2"}, "u003": {"i3"}}, items=4)
+    audit_rows(excluding, rows)
+    assert broken(excluding, without(rows, "user_recommendations", 2)) == {"row_counts"}
+
+
+def test_who_has_had_everything_may_have_no_list_and_nobody_else(cfg: Config) -> None:
+    put_events(cfg, FRIDAY, users=4, items=4)
+    put_events(cfg, FRIDAY - timedelta(days=1), users=1, items=4)  # u000 has had them all
+    excluding = config(cfg.base, exclude="window")
+    rows = lists_without({f"u00{n}": {f"i{n}"} for n in range(1, 4)} | {"u000": set("0123")}, items=4)
+    alone = without(rows, "user_recommendations", 0, 1, 2)
+    audit_rows(excluding, alone)
+    assert broken(excluding, without(alone, "user_recommendations", 0, 1, 2)) == {"missing_users"}
 
 
 def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Config) -> None:

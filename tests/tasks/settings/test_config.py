@@ -87,6 +87,16 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[models]\nrecurrent = 3", r"models\.recurrent: expected a section with the settings .*; got 3"),
         ("models = 3", r"models: expected a section for each model, as in \[models\.recurrent\]; got 3"),
         ("[model]\nunits = 3", r"model: is called models\.recurrent now; write \[models\.recurrent\]"),
+        (
+            "[recommendations]\nexclude_seen = true",
+            r"recommendations\.exclude_seen: is called recommendations\.exclude now; write exclude = "
+            r"\"session\" for true, exclude = \"nothing\" for false",
+        ),
+        ("[recommendations]\nexclude = 'sesion'", r"exclude: .*got 'sesion'; did you mean 'session'\?"),
+        (
+            "[training]\nexclude_seen = true",
+            r"recommendations\.exclude: expected 'session' or 'window', .*got 'last_item'; .*_seen = false",
+        ),
         ("[recommendations]\nactive_days = 9", r"active_days: expected at most sessions\.window_days = 7"),
         ("[events.columns]\nuser_id = ''", r"events\.columns\.user_id: .*; got ''"),
         (

@@ -110,7 +110,7 @@ def logs_of_friday(base: Path) -> Config:
         base=base,
         events={"sources": ["logs/*"]},
         sessions={"max_length": 2, "window_days": 2},
-        recommendations={"k": driver.K, "active_days": 2, "popular_items": 6},
+        recommendations={"k": driver.K, "active_days": 2, "popular_items": 6, "exclude": "nothing"},
     )
 
 

@@ -1,0 +1,23 @@
+"""What lists must not hold, for the audits: from events and asked lists, not from what made the lists."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pyarrow as pa
+
+from tasks.sessions import cutting, splitting
+from tasks.settings.config import Config
+from tasks.settings.days import window
+from tasks.store import duck
+from tasks.store.pins import Reads
+
+NOBODY = pa.table({"user_id": pa.nulls(0, pa.string()), "items": pa.nulls(0, pa.list_(pa.string()))})
+
+
+def gather(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> None:
+    """Put before DuckDB `excluded_items` (asked, item): what recommendations.exclude hides from each user."""
+    exclude = cfg.recommendations.exclude
+    cutting.view_events(con, reads.events, window(cfg, night))
+    con.register("active_users", NOBODY if exclude == "nothing" else splitting.active_users(reads))
+    duck.keep(con, "excluded_items", "excluded_items", exclude=exclude)

@@ -1,0 +1,148 @@
+"""The night's lists, and the registered model's answers to the same questions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from rnnrec_model.config import NoSettings
+from rnnrec_model.models import MODELS
+from rnnrec_model.saving import save
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+from tasks.models import scoring
+from tasks.raw import ingestion
+from tasks.sessions import cutting, splitting
+from tasks.settings.config import Config
+from tasks.store import delta, parquet, pins
+from tasks.store.store import Store
+
+NIGHT = date(2026, 1, 3)
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night's own reads, and a folder with a Markov chain that has learnt from them."""
+
+    cfg: Config
+    reads: pins.Reads
+    model: Path
+
+    def lists(self, table: str = "user_recommendations") -> dict[Any, list[Row]]:
+        """Who or what was asked for → (rank, item, score, source) rows, as they are staged."""
+        staged = scoring.stage_tables(self.cfg, NIGHT, self.reads, "run", self.model, 1, object())  # type: ignore[arg-type]
+        (files,) = [one.files for one in staged if one.table == table]
+        key, value = ("user_id", "item_id") if table.startswith("user") else ("item_id", "next_item_id")
+        found: dict[Any, list[Row]] = {}
+        for row in parquet.read(list(files)).to_pylist():
+            found.setdefault(row[key], []).append((row["rank"], row[value], row["score"], row["source"]))
+        return found
+
+
+@pytest.fixture
+def make_night(
+    make_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Night]:
+    """Three users of six items: ann had 1 2 3 and then 2 1, bob 3 4 5, eve 6 alone."""
+    seen = {"2026-01-02": {"ann": [1, 2, 3]}, "2026-01-03": {"ann": [2, 1], "bob": [3, 4, 5], "eve": [6]}}
+    (tmp_path / "logs").mkdir()
+    lines = [
+        f"{user},{item},{day}T12:0{place}:00Z\n"
+        for day, users in seen.items()
+        for user, items in users.items()
+        for place, item in enumerate(items)
+    ]
+    (tmp_path / "logs" / "a.csv").write_text("user_id,item_id,timestamp\n" + "".join(lines))
+    monkeypatch.setattr(scoring, "evaluation_rows", lambda *_: evaluations())
+
+    def make(exclude: str, k: int = 9, **sections: Any) -> Night:
+        cfg = make_config(
+            events={"sources": ["logs/*.csv"]}, recommendations={"k": k, "exclude": exclude}, **sections
+        )
+        store, work = Store.of(cfg), tmp_path / "warehouse" / "work" / exclude
+        attempt = delta.next_attempt(store, NIGHT)
+        found = ingestion.ingest(cfg, store, NIGHT, "run", attempt)
+        cut = cutting.sessionize(cfg, NIGHT, "run", attempt, found.events, work)
+        reads = pins.Reads(found.events, cut.pinned, cut.derived, found.items)
+        lists = splitting.all_sessions(cfg, reads)["items"].combine_chunks()
+        vocabulary = Vocabulary.build(lists.flatten())
+        (work / "model").mkdir()
+        fitted = MODELS["markov"].fit(NoSettings(), Sessions.from_arrow(lists, vocabulary), vocabulary)
+        save(fitted.scorer, work / "model")
+        scoring.save_answering(cfg, reads, work / "model")
+        return Night(cfg, reads, work / "model")
+
+    return make
+
+
+def evaluations() -> pa.Table:
+    from tasks.store import tables
+
+    kinds = tables.table("evaluations").columns
+    return pa.table({name: pa.nulls(0, kind) for name, kind in kinds.items() if name != "night"})
+
+
+def items(rows: list[Row]) -> set[str]:
+    return {item for _, item, _, _ in rows}
+
+
+EVERYTHING = {"1", "2", "3", "4", "5", "6"}
+
+
+@pytest.mark.parametrize(
+    ("exclude", "hidden"),
+    [
+        ("nothing", {"ann": "", "bob": "", "eve": ""}),
+        ("last_item", {"ann": "1", "bob": "5", "eve": "6"}),
+        ("session", {"ann": "12", "bob": "345", "eve": "6"}),
+        ("window", {"ann": "123", "bob": "345", "eve": "6"}),
+    ],
+)
+def test_tables_and_registered_model_leave_out_the_same_and_agree_to_the_bit(
+    exclude: str, hidden: dict[str, str], make_night: Callable[..., Night], tmp_path: Path
+) -> None:
+    night = make_night(exclude)
+    lists = night.lists()
+    assert {user: EVERYTHING - items(rows) for user, rows in lists.items()} == {
+        user: set(had) for user, had in hidden.items()
+    }
+    assert {source for rows in lists.values() for *_, source in rows} == {"model", "fallback"}
+    assert answered(night, tmp_path) == lists
+
+
+def test_an_items_own_list_never_has_the_item(make_night: Callable[..., Night]) -> None:
+    for exclude in ("nothing", "window"):
+        lists = make_night(exclude).lists("item_recommendations")
+        assert {item: EVERYTHING - items(rows) for item, rows in lists.items()} == {
+            item: {item} for item in EVERYTHING
+        }
+
+
+def answered(night: Night, tmp_path: Path) -> dict[Any, list[Row]]:
+    """What whoever loads the packaged model gets for the lists that the tables were made with."""
+    import mlflow
+
+    from tasks.models.registry.packages import package
+
+    target = package(night.model, tmp_path / "package" / "model")
+    users = splitting.active_users(night.reads)
+    asked = pd.DataFrame(
+        {
+            "items": users["items"].to_pylist(),
+            "seen": splitting.seen_items(night.cfg, NIGHT, night.reads)["items"].to_pylist(),
+        }
+    )
+    answers = mlflow.pyfunc.load_model(str(target)).predict(asked)
+    found: dict[Any, list[Row]] = {}
+    for row in answers.itertuples():
+        user = users["user_id"][row.row].as_py()
+        found.setdefault(user, []).append((row.rank, row.item_id, row.score, row.source))
+    return found
