@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.commands import beginning, evaluation, health, judging, nights, readers, scheduling
+from flows.commands import beginning, evaluation, health, judging, lineage, nights, readers, scheduling
 from flows.server.surroundings import settle
 from tasks.errors import PipelineError, exit_code, release
 from tasks.running import ending, logs
@@ -25,7 +25,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Every night: raw event logs in, recommendations out, published only when they earned it.",
 )
-for subject in (nights, health, judging, readers, evaluation, beginning, scheduling):
+for subject in (nights, health, judging, lineage, readers, evaluation, beginning, scheduling):
     app.add_typer(subject.app)
 
 

@@ -59,7 +59,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     """The stages in their order; each is a task of whichever flow calls."""
     ingested = stages.ingest(tonight)
     sessions = stages.sessionize(tonight, ingested.events)
-    reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items)
+    reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items, ingested.sources)
     champion = stages.fetch(tonight)
     trained = stages.train(tonight, reads, champion)
     judged = stages.judge(tonight, reads, trained, champion)

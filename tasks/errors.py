@@ -106,6 +106,13 @@ class StaleError(PipelineError):
     remedy = "ask `rnnrec status`; if no run of this night goes on, run it again"
 
 
+class BrokenChainError(PipelineError):
+    """What `rnnrec verify` finds: something between a published row and its raw logs is gone or changed."""
+
+    exit_code = 12
+    remedy = "restore what the message names from a backup, or run the night again"
+
+
 def exit_code(error: BaseException) -> int:
     """What the command line ends with: its class's, or a WarehouseError's where the disk said no."""
     if isinstance(error, PipelineError):

@@ -33,6 +33,14 @@ def config(make_config: Callable[..., Config]) -> Config:
     return make_config()
 
 
+@pytest.fixture(scope="session")
+def traced(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    """The two nights of traced_shop.py, to be looked at; `traced_shop.moved` gives a copy to break."""
+    from traced_shop import build
+
+    return build(tmp_path_factory.mktemp("traced") / "shop")
+
+
 @pytest.fixture
 def real_data() -> Callable[[str], Path]:
     """Path of a file of ../shared/data; skips the test where it is absent."""

@@ -228,6 +228,24 @@ class Publications:
         """The highest sequence number; 0 for none."""
         return self.rows[-1].sequence if self.rows else 0
 
+    def asked(self, night: date | None) -> Publication:
+        """The last row of a night; without a night, what readers of the latest one are shown.
+
+        Raises NightError that says which nights there are.
+        """
+        if night is None:
+            found = self.shown
+        else:
+            found = next((one for one in reversed(self.rows) if one.night == night), None)
+        if found is None:
+            nights = sorted({one.night for one in self.rows})
+            there = f"{nights[0]} to {nights[-1]} ({len(nights)})" if nights else "none"
+            raise NightError(
+                f"night {night or 'that readers see'}: expected a published night; there are {there}; "
+                "`rnnrec status` lists them"
+            )
+        return found
+
     def pinned(self, store: Store) -> frozenset[str]:
         """Addresses of all files that a publication names: of its tables, and of what it was made from."""
         written = (pin for one in self.rows for pin in one.tables.values())

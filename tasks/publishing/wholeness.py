@@ -47,7 +47,7 @@ def highest_shown(store: Store) -> int:
     if not database.is_file():
         return 0
     try:
-        with _copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
+        with copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
             return int(duck.row(con.sql("select coalesce(max(sequence), 0) from publications"))[0])
     except (SourceError, OSError) as error:
         log.warning("whether publications were lost is not known: %s", error)
@@ -60,7 +60,7 @@ def remove_dead(cfg: Config) -> list[Path]:
 
 
 @contextmanager
-def _copied(database: Path) -> Iterator[Path]:
+def copied(database: Path) -> Iterator[Path]:
     """A copy to look at: a process opens a database in one way, and a reader in this one may have its own."""
     with ExitStack() as open_folders:
         try:

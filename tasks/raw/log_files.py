@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
@@ -16,6 +16,7 @@ from pathlib import Path
 from tasks.errors import SourceError
 from tasks.raw import globs
 
+BLOCK_BYTES = 2**20
 SPECIAL = {
     stat.S_ISFIFO: "a pipe",
     stat.S_ISSOCK: "a socket",
@@ -72,6 +73,22 @@ def fingerprint(path: Path) -> tuple[str, int]:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
         raise _unreadable(error) from None
+
+
+def first_bytes(path: Path, lengths: Collection[int]) -> dict[int, str]:
+    """Length → sha256 of so many bytes from the beginning, in one reading; none for more than there are.
+
+    Raises OSError.
+    """
+    found, total, at = {}, hashlib.sha256(), 0
+    with opened(path) as file:
+        for length in sorted(lengths):
+            while block := file.read(min(BLOCK_BYTES, length - at)):
+                total.update(block)
+                at += len(block)
+            if at == length:
+                found[length] = total.hexdigest()
+    return found
 
 
 def size(path: Path) -> int:

@@ -71,7 +71,12 @@ def sessionize(
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
     """Put sessions of any length before DuckDB as the table `found`, those of the lead-in too."""
     duck.view_files(con, events.store, "events_to_cut", events.files())
-    con.register("clock", clock(cfg, list(events.pins)))
+    cut(con, cfg, list(events.pins))
+
+
+def cut(con: duck.Connection, cfg: Config, days: Sequence[date]) -> None:
+    """As `find`, of the events that are in `events_to_cut`, all of these days."""
+    con.register("clock", clock(cfg, days))
     buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
     settings = _settings(cfg) | {"buckets": buckets}
     duck.keep(con, "found", "found_sessions", bucket=0, **settings)

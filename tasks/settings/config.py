@@ -92,8 +92,13 @@ class Config(Section):
 
     def digest(self) -> str:
         """sha256 of the resolved settings, alerts aside; stored with every publication."""
-        settings = {name: section for name, section in self.as_dict().items() if name != "alerts"}
-        return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+        return digest_of(self.as_dict())
+
+
+def digest_of(settings: Mapping[str, Any]) -> str:
+    """sha256 of resolved settings, as a run has kept them; who is alerted is not part of it."""
+    counted = {name: section for name, section in settings.items() if name != "alerts"}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
 def load_config(

@@ -123,6 +123,7 @@ def _register(
         config=cfg.as_dict(),
         config_digest=cfg.digest(),
         history=model.history,
+        inputs=reads.as_inputs(),
     )
     version = registry.register(cfg, night, model.folder, files, facts)
     return Registered("registered", version, model.folder)

@@ -114,17 +114,27 @@ class Reads:
 
     derived   a folder with what sessionize has worked out of them once, the attempt's own; None for a look
     items     what the night knows of items: one day, its own; None where [items] names no file
+    sources   every raw file that was read for it
     """
 
     events: Days
     sessions: Days
     derived: Path | None = None
     items: Days | None = None
+    sources: Mapping[str, RawFile] = field(default_factory=dict)
 
     @property
     def store(self) -> Store:
         """Where both lie."""
         return self.events.store
+
+    def as_inputs(self) -> dict[str, Any]:
+        """What a model's run keeps, as plain JSON values: table → day → pin, and the raw files."""
+        tables = {
+            name: {day.isoformat(): pin.as_dict() for day, pin in days.items()}
+            for name, days in self.by_table().items()
+        }
+        return {"tables": tables, "sources": {name: asdict(one) for name, one in self.sources.items()}}
 
     def by_table(self) -> dict[str, Mapping[date, Pin]]:
         """What a publication keeps: table → day → pin."""

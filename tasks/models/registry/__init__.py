@@ -19,7 +19,7 @@ from tasks.models.registry.history import log_nights
 from tasks.models.registry.packages import code_digest
 from tasks.models.registry.registration import describe, register
 from tasks.models.registry.removal import Unneeded, remove, unneeded
-from tasks.models.registry.runs import log_report
+from tasks.models.registry.runs import Logged, log_report, logged
 from tasks.models.registry.versions import (
     CHALLENGER,
     CHAMPION,
@@ -38,6 +38,7 @@ __all__ = [
     "CHALLENGER",
     "CHAMPION",
     "Facts",
+    "Logged",
     "Unneeded",
     "Version",
     "aliased",
@@ -51,6 +52,7 @@ __all__ = [
     "knows",
     "log_nights",
     "log_report",
+    "logged",
     "pin",
     "promote",
     "reach",

@@ -7,6 +7,7 @@ import json
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,9 @@ from urllib.parse import urlparse
 from urllib.request import url2pathname
 
 from tasks.models.registry.connection import connected
-from tasks.models.registry.packages import MODEL, hashes, package
+from tasks.models.registry.packages import MODEL, code_digest, hashes, package
 from tasks.models.registry.versions import Facts
+from tasks.running import checkout
 from tasks.settings.config import Config
 from tasks.store import durable
 from tasks.store.root import set_access
@@ -24,8 +26,37 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # else the UI takes it for GenAI
-FILES = "model_files.json"
+FILES, SETTINGS, INPUTS = "model_files.json", "config.json", "inputs.json"
 Points = dict[tuple[str, int], tuple[float, int]]  # (name, step) → (value, milliseconds)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """What a run has kept of itself; settings and inputs are None where it has not kept them.
+
+    tags       night, data_digest, config_digest, code_digest
+    settings   the resolved configuration
+    inputs     tables → day → Delta version, rows, digest and files; sources: the raw files
+    """
+
+    run_id: str
+    tags: dict[str, str]
+    settings: dict[str, Any] | None
+    inputs: dict[str, Any] | None
+
+
+def logged(cfg: Config, run_id: str) -> Logged:
+    """What a run has kept of itself. Raises RegistryError."""
+    with connected(cfg) as client, tempfile.TemporaryDirectory() as scratch:
+        tags = dict(client.get_run(run_id).data.tags)
+        there = {one.path for one in client.list_artifacts(run_id)}
+        settings, inputs = (
+            json.loads(Path(client.download_artifacts(run_id, name, scratch)).read_bytes())
+            if name in there
+            else None
+            for name in (SETTINGS, INPUTS)
+        )
+    return Logged(run_id, tags, settings, inputs)
 
 
 def log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts: Facts) -> tuple[str, str]:
@@ -34,13 +65,18 @@ def log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts:
         "night": night.isoformat(),
         "data_digest": facts.data_digest,
         "config_digest": facts.config_digest,
+        "code_digest": code_digest(),
     }
+    if commit := checkout.commit():
+        tags["git_commit"] = commit
     run = client.create_run(experiment(cfg, client), run_name=night.isoformat(), tags=tags)
     run_id = str(run.info.run_id)
     try:
         _log_values(client, run_id, facts)
-        client.log_dict(run_id, facts.config, "config.json")
+        client.log_dict(run_id, facts.config, SETTINGS)
         client.log_dict(run_id, facts.verdict.as_dict(), "verdict.json")
+        if facts.inputs:
+            client.log_dict(run_id, dict(facts.inputs), INPUTS)
         if facts.history:
             client.log_figure(run_id, _learning_curve(facts.history), "learning_curve.png")
         with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -108,7 +144,9 @@ def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:
     from mlflow.entities import Metric, Param
 
     at = now()
-    params = [Param(name, value) for name, value in _flat(facts.config).items()]
+    params = [
+        Param(name, value) for name, value in {**_flat(facts.config), **_versions(facts.inputs)}.items()
+    ]
     metrics = [
         Metric(f"{model}.{name}", float(value), at, 0)
         for model, values in facts.verdict.metrics.items()
@@ -118,6 +156,16 @@ def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:
     client.log_batch(run_id, metrics=metrics + curve)
     for start in range(0, len(params), 100):  # what one request may hold
         client.log_batch(run_id, params=params[start : start + 100])
+
+
+def _versions(inputs: Mapping[str, Any]) -> dict[str, str]:
+    """Which version of each Delta table was read, as in inputs.events.delta_version."""
+    return {
+        f"inputs.{table}.delta_version": ", ".join(
+            map(str, sorted({one["version"] for one in days.values()}))
+        )
+        for table, days in inputs.get("tables", {}).items()
+    }
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
@@ -54,6 +55,7 @@ class Facts:
     config: dict[str, Any]
     config_digest: str
     history: tuple[dict[str, Any], ...]
+    inputs: Mapping[str, Any] = field(default_factory=dict)
 
 
 def get(cfg: Config, number: int) -> Version:

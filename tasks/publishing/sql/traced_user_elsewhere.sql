@@ -1,0 +1,9 @@
+-- Days other than those that a night has read on which one user was seen.
+-- grain: one row
+-- reads: other_events
+-- parameters: $asked
+select
+    min(event_day) as first_day,
+    max(event_day) as last_day
+from other_events
+where user_id = $asked

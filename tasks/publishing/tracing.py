@@ -1,0 +1,297 @@
+"""What a user or an item got in a night, and from which model, sessions and raw files.
+
+Lists are the published files', sessions and events the very files that the night's run has read, whatever was
+written since. A user's last sessions are cut from these events as the night has cut them, however short: the
+table of sessions leaves the shortest out, and a list may have been asked from one of those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any, Literal, TypedDict, cast
+
+import pyarrow as pa
+
+from tasks.errors import ConfigurationError
+from tasks.publishing import publications
+from tasks.publishing.lineage import moment
+from tasks.publishing.publications import Publication
+from tasks.sessions import cutting
+from tasks.settings.config import Config
+from tasks.store import delta, duck
+from tasks.store.store import Store
+
+SESSIONS = 3  # the newest, of a user or with an item
+FOLLOWERS = 10  # that came most often after an item
+TABLES = {"user": "user_recommendations", "item": "item_recommendations"}
+
+Kind = Literal["user", "item"]
+Row = dict[str, Any]
+
+
+class Listed(TypedDict):
+    """One row of a list; `name` is None where [items] named none."""
+
+    rank: int
+    item_id: Any
+    name: str | None
+    score: float
+    source: str
+    model_version: int
+
+
+class Step(TypedDict):
+    """One item of a session, when it was met, and which raw file says so."""
+
+    item_id: Any
+    name: str | None
+    time: str
+    source_file: str | None
+
+
+class Session(TypedDict):
+    """A session; `is_kept`: does it stand so in the table of sessions that the night has read?"""
+
+    session_id: str
+    user_id: Any
+    started_at: str
+    ended_at: str
+    is_kept: bool
+    steps: list[Step]
+
+
+class Trace(TypedDict):
+    """What somebody got, and from what; plain values only.
+
+    asked            the id as the tables have it
+    tables_of        the night that made the tables: another one where they were carried forward
+    sentence         what there is, or why there is no list
+    sources          raw file → events that the night has read of it
+    sessions         the newest first
+    followers        what came after the item in the night's sessions: item_id, name, times
+    users            how many users were recommended the item; None for a user
+    settings_today   whether the configuration file still says what it said then
+    """
+
+    kind: Kind
+    asked: Any
+    name: str | None
+    night: str
+    tables_of: str
+    sequence: int
+    state: str
+    published_at: str
+    model: Row | None
+    list: list[Listed]
+    sentence: str
+    sources: dict[str, int]
+    sessions: list[Session]
+    followers: list[Row]
+    users: int | None
+    settings_today: bool
+
+
+@dataclass
+class _Look:
+    """A publication with what it has published and read before DuckDB."""
+
+    con: duck.Connection
+    cfg: Config
+    store: Store
+    one: Publication
+
+    def rows(self, query: str, /, **params: Any) -> list[Row]:
+        found: list[Row] = duck.arrow(duck.query(self.con, query, **params)).to_pylist()
+        return found
+
+    @property
+    def reads(self) -> bool:
+        """Has the publication kept what its run has read?"""
+        return self.one.reads is not None
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What the night knew of somebody: raw file → events, and the newest of them."""
+
+    sources: Mapping[str, int]
+    last: datetime | None
+
+
+def user(cfg: Config, asked: str, night: date | None = None) -> Trace:
+    """What a user got, by the last publication of a night, or by what readers see.
+
+    Raises NightError for a night that is not published, ConfigurationError for an id of another type,
+    WarehouseError for files that are gone or damaged.
+    """
+    with _looking(cfg, night) as look:
+        who = _as_id(look, "user", asked)
+        listed = look.rows("traced_user_list", asked=who)
+        events: list[Row] = []
+        if look.reads:
+            duck.keep(look.con, "events_to_cut", "traced_user_events", asked=who)
+            events = duck.arrow(look.con.table("events_to_cut")).to_pylist()
+        sources: dict[str, int] = {}
+        for event in events:
+            sources[event["source_file"]] = sources.get(event["source_file"], 0) + 1
+        seen = _Seen(sources, events[-1]["event_time"] if events else None)
+        return _trace(
+            look, "user", who, listed=listed, seen=seen, sessions=_sessions_of(look, events), users=None
+        )
+
+
+def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
+    """What was shown after an item, and to how many users it was; as `user` otherwise."""
+    with _looking(cfg, night) as look:
+        what = _as_id(look, "item", asked)
+        found = look.rows("traced_item_events", asked=what) if look.reads else []
+        seen = _Seen(
+            {one["source_file"]: one["events"] for one in found},
+            max((one["last_at"] for one in found), default=None),
+        )
+        sessions = look.rows("traced_item_sessions", asked=what, most=SESSIONS) if found else []
+        [readers] = look.rows("traced_item_readers", asked=what)
+        return _trace(
+            look,
+            "item",
+            what,
+            listed=look.rows("traced_item_list", asked=what),
+            seen=seen,
+            sessions=[{**one, "is_kept": True} for one in sessions],
+            users=readers["users"],
+        )
+
+
+@contextmanager
+def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
+    store = Store.of(cfg)
+    one = publications.read(store).asked(night)
+    with duck.connect(cfg) as con:
+        for table, files in one.files(store).items():
+            duck.view_files(con, store, table, files)
+        reads = one.reads or {}
+        for table, days in reads.items():
+            if files := [store.at(file) for pin in days.values() for file in pin.files]:
+                duck.view_files(con, store, "item_names" if table == "items" else table, files)
+        if not duck.has(con, "item_names"):
+            con.register("item_names", _no_names(con))
+        yield _Look(con, cfg, store, one)
+
+
+def _no_names(con: duck.Connection) -> pa.Table:
+    kind = _types(con, TABLES["item"]).field("item_id").type
+    return pa.schema([("item_id", kind), ("name", pa.string())]).empty_table()
+
+
+def _types(con: duck.Connection, view: str) -> pa.Schema:
+    return duck.arrow(con.table(view).limit(0)).schema
+
+
+def _as_id(look: _Look, kind: Kind, asked: str) -> int | str:
+    """The id as this warehouse has ids."""
+    if not pa.types.is_integer(_types(look.con, TABLES[kind]).field(f"{kind}_id").type):
+        return asked
+    try:
+        return int(asked)
+    except ValueError:
+        raise ConfigurationError(
+            f"--{kind}: expected a whole number, as the {kind}s of this warehouse are; got {asked!r}"
+        ) from None
+
+
+def _sessions_of(look: _Look, events: Sequence[Row]) -> list[Row]:
+    """The user's newest sessions, cut from the events that lie in `events_to_cut`."""
+    if not events:
+        return []
+    assert look.one.reads is not None, "else there were no events"
+    cutting.cut(look.con, look.cfg, list(look.one.reads["events"]))
+    said = {(one["item_id"], one["event_time"]): one["source_file"] for one in events}
+    found = look.rows("traced_user_sessions", most=SESSIONS)
+    return [one | {"user_id": events[0]["user_id"], "said": said} for one in found]
+
+
+def _trace(
+    look: _Look,
+    kind: Kind,
+    asked: Any,
+    *,
+    listed: list[Row],
+    seen: _Seen,
+    sessions: list[Row],
+    users: int | None,
+) -> Trace:
+    one = look.one
+    names = _names(look, [asked] if kind == "item" else [], sessions)
+    followers = (
+        look.rows("traced_item_followers", asked=asked, most=FOLLOWERS)
+        if kind == "item" and seen.last is not None
+        else []
+    )
+    return Trace(
+        kind=kind,
+        asked=asked,
+        name=names.get(asked) if kind == "item" else None,
+        night=one.night.isoformat(),
+        tables_of=one.data_night.isoformat(),
+        sequence=one.sequence,
+        state=one.state,
+        published_at=moment(one.published_at),
+        model=None
+        if one.model is None
+        else {"name": one.model.name, "version": one.model.version, "run_id": one.model.run_id},
+        list=[cast("Listed", row) for row in listed],
+        sentence=_sentence(look, kind, asked, listed, seen),
+        sources=dict(seen.sources),
+        sessions=[_session(row, names) for row in sessions],
+        followers=followers,
+        users=users,
+        settings_today=one.config_digest == look.cfg.digest(),
+    )
+
+
+def _names(look: _Look, items: Sequence[Any], sessions: Sequence[Row]) -> dict[Any, str | None]:
+    wanted = sorted({*items, *(item for row in sessions for item in row["items"])})
+    return {row["item_id"]: row["name"] for row in look.rows("traced_names", items=wanted)} if wanted else {}
+
+
+def _session(row: Row, names: Mapping[Any, str | None]) -> Session:
+    said = row.get("said", {})
+    return Session(
+        session_id=row["session_id"],
+        user_id=row["user_id"],
+        started_at=moment(row["started_at"]),
+        ended_at=moment(row["ended_at"]),
+        is_kept=row["is_kept"],
+        steps=[
+            Step(item_id=item, name=names.get(item), time=moment(when), source_file=said.get((item, when)))
+            for item, when in zip(row["items"], row["times"], strict=True)
+        ],
+    )
+
+
+def _sentence(look: _Look, kind: Kind, asked: Any, listed: Sequence[Row], seen: _Seen) -> str:
+    """What there is, or why there is no list, and what readers show then."""
+    who = f"{kind.capitalize()} {asked}"
+    if listed:
+        return f"{who} has {len(listed)} recommendations."
+    return f"{who} has no list: {_why(look, kind, asked, seen)}. Readers show the popular items."
+
+
+def _why(look: _Look, kind: Kind, asked: Any, seen: _Seen) -> str:
+    one = look.one
+    if not look.reads:
+        return "which events the night has read was not kept"
+    if seen.last is not None:
+        last = f"its last event that the night has read was {seen.last:%Y-%m-%d %H:%M} UTC"
+        return f"seen, but not in recommendations.active_days; {last}" if kind == "user" else last
+    pinned = {file for pin in (one.reads or {}).get("events", {}).values() for file in pin.files}
+    others = [file for file in delta.files(look.store, "events") if look.store.below(file) not in pinned]
+    if others:
+        duck.view_files(look.con, look.store, "other_events", others)
+        [days] = look.rows(f"traced_{kind}_elsewhere", asked=asked)
+        if first := days["first_day"]:
+            return f"not seen on the days that the night has read, but from {first} to {days['last_day']}"
+    return "never seen in any event that is kept"

@@ -1,0 +1,61 @@
+"""Are raw files still what nights have read? Each is read once, however many nights have read it.
+
+A log that has only grown since still begins with the bytes that a night has seen. One that is not there any
+more may have been archived: that proves nothing, and is not said to be a change.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+from tasks.raw import log_files
+from tasks.settings.config import Config
+from tasks.store.pins import RawFile
+
+Standing = Literal["same", "grown", "gone", "changed"]
+
+
+class Standings:
+    """How raw files stand, for all the nights that may be asked about."""
+
+    def __init__(self, cfg: Config, read: Iterable[Mapping[str, RawFile]]) -> None:
+        self._base = cfg.base.resolve()
+        self._lengths: dict[str, set[int]] = defaultdict(set)
+        for files in read:
+            for name, one in files.items():
+                self._lengths[name].add(one.bytes)
+        self._found: dict[str, tuple[int, dict[int, str]] | None] = {}
+
+    def of(self, name: str, one: RawFile) -> Standing:
+        """How one file of those stands. Raises OSError where it is there and cannot be read."""
+        if name not in self._found:
+            self._found[name] = self._look(name)
+        found = self._found[name]
+        if found is None:
+            return "gone"
+        size, digests = found
+        if digests.get(one.bytes) != one.sha256:
+            return "changed"
+        return "same" if size == one.bytes else "grown"
+
+    def _look(self, name: str) -> tuple[int, dict[int, str]] | None:
+        path = self._path(name)
+        if path is None or not path.is_file():
+            return None
+        return log_files.size(path), log_files.first_bytes(path, self._lengths[name])
+
+    def _path(self, name: str) -> Path | None:
+        """A name that is no UTF-8 is kept with backslashes: it is looked for among its neighbours."""
+        path = self._base / name
+        if path.exists() or "\\" not in name or not path.parent.is_dir():
+            return path
+        called = (
+            one
+            for one in path.parent.iterdir()
+            if os.fsencode(one.name).decode("utf-8", "backslashreplace") == path.name
+        )
+        return next(called, None)

@@ -1,0 +1,79 @@
+"""`rnnrec show`, `diff`, `lineage` and `verify` at the door: options, JSON, exit codes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import traced_shop
+
+from flows.cli import main
+from tasks.settings.config import Config
+
+Output = pytest.CaptureFixture[str]
+
+
+def rnnrec(cfg: Config, *arguments: str) -> int:
+    """The exit code of a command on this warehouse."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--config", str(cfg.base / "rnnrec.toml")])
+    assert isinstance(ended.value.code, int)
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path", "value"),
+    [
+        (["show", "--user", "ann"], ["list", 0, "item_id"], "i2"),
+        (["show", "--item", "i1"], ["name"], "A lamp"),
+        (["diff", "2026-01-02", "2026-01-03"], ["users", "went"], 1),
+        (["lineage"], ["model", "trained_for"], "2026-01-02"),
+        (["verify"], [1, "whole"], True),
+    ],
+)
+def test_each_command_says_all_it_knows_as_json(
+    traced: Config, capsys: Output, arguments: list[str], path: list[Any], value: object
+) -> None:
+    assert rnnrec(traced, *arguments, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    for key in path:
+        found = found[key]
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["show", "--user", "ann", "--night"],
+        ["lineage", "--night"],
+        ["verify", "--night"],
+        ["diff", "2026-01-02"],
+    ],
+)
+def test_a_night_that_is_not_published_ends_with_3_and_is_told_which_are(
+    traced: Config, capsys: Output, command: list[str]
+) -> None:
+    assert rnnrec(traced, *command, "2026-02-01") == 3
+    assert "there are 2026-01-02 to 2026-01-03 (2)" in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize("who", [[], ["--user", "ann", "--item", "i1"]])
+def test_show_wants_one_user_or_one_item(traced: Config, capsys: Output, who: list[str]) -> None:
+    assert rnnrec(traced, "show", *who) == 2
+    assert "expected --user or --item, one of them" in capsys.readouterr().err
+
+
+def test_a_broken_chain_ends_with_12_and_its_first_broken_link(
+    traced: Config, tmp_path: Path, capsys: Output
+) -> None:
+    cfg = traced_shop.moved(traced, tmp_path / "shop")
+    (cfg.base / "logs/friday.ndjson").write_text("other\n")
+    assert rnnrec(cfg, "verify") == 12
+    said = capsys.readouterr()
+    assert (
+        "2026-01-02  BROKEN at raw files: logs/friday.ndjson: other bytes than the night has read" in said.out
+    )
+    assert "night 2026-01-02, publication 1: expected raw files as published" in " ".join(said.err.split())
+    assert "2 of 2 nights are broken" in " ".join(said.err.split())
