@@ -49,6 +49,11 @@ OUTPUT: dict[str, pa.Table] = {
     "evaluations": pa.table(
         {"model": ["m"], "metric": ["mrr_at_20"], "slice": ["all"], "value": [0.5], "predictions": [1]}
     ),
+    "realized_quality": pa.table(
+        {"shown_sequence": [1], "shown_night": [FIRST], "shown_state": ["fresh"], "lists_of": ["users"]}
+        | {"model_version": pa.array([1], pa.int32()), "list": ["published"], "part": ["all"]}
+        | {"metric": ["hit_rate_at_20"], "value": [0.5], "n": [1]}
+    ),
 }
 REPORT = "A line of a night's page, as long as such lines are.\n" * 60
 

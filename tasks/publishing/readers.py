@@ -20,20 +20,17 @@ from datetime import date
 from pathlib import Path
 
 from tasks.errors import WarehouseError
-from tasks.publishing import publications, wholeness
+from tasks.publishing import publications, views, wholeness
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.publishing.wholeness import DATABASE
 from tasks.settings.config import Config
-from tasks.store import delta, duck, durable, tables
+from tasks.store import delta, duck, durable
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
 REFRESH_TRIES = 20
 BESIDE = (f".{DATABASE}", ".latest")  # what the names of what is made beside begin with
-ANY_COLUMNS = "hive_partitioning = false, union_by_name = true"  # rows of older versions of ours have fewer
-GREW = ("evaluations",)  # its files of before have fewer columns
-PRUNED = "hive_partitioning = true, hive_types = {'night': date}"  # a night is found by its path alone
 
 
 @dataclass(frozen=True)
@@ -181,29 +178,14 @@ def _build(
     cfg: Config, store: Store, path: Path, published: Publications, history: Sequence[Publication]
 ) -> None:
     with duck.connect(cfg, writable=path, sees=[store.address]) as con:
-        files = delta.files(store, TABLE, published.version)
-        con.execute(
-            f"create table publications as select * from {_parquet(files, ANY_COLUMNS)} order by sequence"
-        )
-        for name in tables.OUTPUTS:
-            pinned = [file for one in history for file in one.files(store).get(name, ())]
-            if pinned:
-                options = f"{PRUNED}, union_by_name = true" if name in GREW else PRUNED
-                con.execute(f"create view {name}_history as select * from {_parquet(pinned, options)}")
-            if published.shown is not None and (pinned := published.shown.files(store).get(name, [])):
-                con.execute(f"create view {name} as select * from {_parquet(pinned)}")
+        views.build(con, cfg, store, published, history)
 
 
 def _ask(
     cfg: Config, store: Store, path: Path, published: Publications, history: Sequence[Publication]
 ) -> None:
     """Open what was written as a reader does, and count every table and view. Raises WarehouseError."""
-    expected = {"publications": len(published.rows)}
-    for name in tables.OUTPUTS:
-        if rows := [one.rows[name] for one in history if name in one.rows]:
-            expected[f"{name}_history"] = sum(rows)
-        if published.shown is not None and name in published.shown.rows:
-            expected[name] = published.shown.rows[name]
+    expected = views.rows(published, history)
     durable.sync(path)
     if path.with_name(f"{path.name}.wal").exists():
         raise OSError(f"{path}: its content is still in a .wal beside it")
@@ -211,12 +193,6 @@ def _ask(
         found = {name: duck.count(con, name) if duck.has(con, name) else None for name in expected}
     if found != expected:
         raise OSError(f"{path}: expected the rows {expected}; got {found}")
-
-
-def _parquet(files: Sequence[str], options: str = "hive_partitioning = false") -> str:
-    """The table function as text: a view's definition takes no parameters."""
-    paths = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    return f"read_parquet([{paths}], {options})"
 
 
 def _link_night(store: Store, shown: Publication, link: Path) -> None:

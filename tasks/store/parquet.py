@@ -6,7 +6,7 @@ nothing of the writer, the clock or the run goes into the file. Rows are written
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -21,11 +21,16 @@ ROW_GROUP = 122_880  # DuckDB's own: one thread reads one
 
 
 def write(
-    file: IO[bytes], rows: pa.Table | pa.RecordBatchReader, schema: pa.Schema, checksums: bool = False
+    file: IO[bytes],
+    rows: pa.Table | pa.RecordBatchReader,
+    schema: pa.Schema,
+    checksums: bool = False,
+    metadata: Mapping[str, str] | None = None,
 ) -> int:
     """Write all rows under exactly this schema; returns how many.
 
     checksums   of every page, which `read` compares
+    metadata    what the footer says besides
     Raises pa.ArrowInvalid for rows that do not fit it.
     """
     count = 0
@@ -41,6 +46,7 @@ def write(
         for group in _groups(rows):
             writer.write_table(group.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
             count += group.num_rows
+        writer.add_key_value_metadata(dict(metadata or {}))
     return count
 
 

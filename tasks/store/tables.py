@@ -27,12 +27,14 @@ class Table:
     """One table's definition; `order` is a total order, the caller of `delta.stage` sorts by it.
 
     checksums   whether its Parquet pages carry one; where nothing else keeps a digest of the files
+    version     of the columns, as readers are promised them: docs/data.md says what raises it
     """
 
     columns: dict[str, Column]
     partition: str | None
     order: tuple[str, ...]
     checksums: bool = False
+    version: int = 1
 
 
 TABLES: dict[str, Table] = {

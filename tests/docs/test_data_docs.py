@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,14 @@ import pytest
 from tasks.models import registry
 from tasks.models.verdicts import Verdict
 from tasks.publishing import readers
+from tasks.publishing import views as served_views
 from tasks.settings.config import Config
 from tasks.store import delta, tables
 from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+SERVED_TABLES = (*tables.OUTPUTS, "publications")
 WORDS = {
     tables.TEXT: "varchar",
     tables.COUNT: "bigint",
@@ -49,6 +52,12 @@ def documented() -> dict[str, str]:
     """Table name to its section."""
     parts = re.split(r"\n### ", section("Tables", 2))[1:]
     return {part.partition("\n")[0].strip("` "): part for part in parts}
+
+
+def views() -> dict[str, str]:
+    """Name to its section, of what serve.duckdb has besides."""
+    parts = re.split(r"\n### ", section("Views that answer", 2))[1:]
+    return {part.partition("\n")[0].strip(): part for part in parts}
 
 
 def columns(text: str) -> dict[str, str]:
@@ -111,6 +120,59 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     driver.publish_night(cfg, driver.SATURDAY, users=5)
     readers.refresh(cfg, Store.of(cfg))
     return cfg.base
+
+
+@pytest.fixture(scope="module")
+def served(warehouse: Path) -> Iterator[duckdb.DuckDBPyConnection]:
+    with duckdb.connect(str(warehouse / "warehouse" / "serve.duckdb"), read_only=True) as con:
+        yield con
+
+
+def test_every_view_is_documented_with_its_version(served: duckdb.DuckDBPyConnection) -> None:
+    versions = dict(served.execute("select name, version from schema_versions").fetchall())
+    assert [name for name in views() if name not in ("shown", "schema_versions")] == sorted(
+        served_views.VIEWS, key=list(views()).index
+    )
+    for name, text in views().items():
+        assert f" Version: {versions.get(name, 1)}" in text, name
+        assert re.search(r"\n- Grain: .+\. Version: ", text), name
+    assert versions == dict.fromkeys((*served_views.VIEWS, *served_views.PINNED, *SERVED_TABLES), 1)
+
+
+@pytest.mark.parametrize("name", [*views(), *tables.OUTPUTS, "publications", "events", "sessions", "items"])
+def test_what_is_served_has_the_columns_and_types_of_the_page(
+    name: str, served: duckdb.DuckDBPyConnection
+) -> None:
+    text = views()[name] if name in views() else documented()[name]
+    promised = columns(text)
+    if name == "metrics_over_nights":
+        promised = columns(documented()["evaluations"]) | promised
+    told = served.sql(f"select * from {name}")
+    types = [str(kind).lower() for kind in told.types]
+    assert list(zip(told.columns, types, strict=True)) == [
+        (column, re.sub("(user|item) id", "varchar", kind)) for column, kind in promised.items()
+    ]
+
+
+def test_every_table_view_and_column_carries_its_meaning_as_a_comment(
+    served: duckdb.DuckDBPyConnection,
+) -> None:
+    said = served.execute(
+        "select table_name, comment from duckdb_tables() union all "
+        "select view_name, comment from duckdb_views() where not internal"
+    ).fetchall()
+    assert len(said) == len(SERVED_TABLES) + len(tables.OUTPUTS) + len(served_views.VIEWS) + 2 + 3
+    assert [name for name, comment in said if not comment] == []
+    told = served.execute(
+        "select table_name, column_name, comment from duckdb_columns() where not internal"
+    ).fetchall()
+    assert [(name, column) for name, column, comment in told if not comment] == []
+    assert ("nights", "seconds", "of all stages up to the publication") in told
+    assert (
+        "user_recommendations_history",
+        "rank",
+        "1, 2, 3 ... to `recommendations.k`, without a gap",
+    ) in told
 
 
 def blocks(language: str) -> list[str]:

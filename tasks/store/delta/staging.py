@@ -15,6 +15,8 @@ from tasks.store import parquet, tables
 from tasks.store.delta import logs, partitions
 from tasks.store.store import Store
 
+VERSION = "schema_version"  # key of an output file's metadata
+
 
 @dataclass(frozen=True)
 class Staged:
@@ -88,9 +90,15 @@ def _write(
 ) -> int:
     table = tables.table(name)
     try:
-        return parquet.write(file, _shaped(name, rows, schema, table.partition, day), schema, table.checksums)
+        shaped = _shaped(name, rows, schema, table.partition, day)
+        return parquet.write(file, shaped, schema, table.checksums, _told(name))
     except pa.ArrowInvalid as error:
         raise WarehouseError(f"table {name}: expected rows that fit its columns; {error}") from error
+
+
+def _told(name: str) -> dict[str, str]:
+    """The version of the columns, where others than we read the file."""
+    return {VERSION: str(tables.table(name).version)} if name in tables.OUTPUTS else {}
 
 
 def _shaped(

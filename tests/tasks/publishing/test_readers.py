@@ -62,6 +62,7 @@ def test_publications_of_before_a_table_was_there_are_served_without_it(
         driver.publish_night(cfg, FRIDAY, users=4)
     readers.refresh(cfg, Store.of(cfg))
     assert ask(cfg, "select distinct night from user_recommendations") == [(FRIDAY,)]
+    assert ask(cfg, "select shown_night, metric, value from realized_quality") == []
     assert len(list((cfg.root / "latest").resolve().glob("*.parquet"))) == 4
     driver.publish_night(cfg, SATURDAY, users=5)
     readers.refresh(cfg, Store.of(cfg))
