@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import subprocess
 import sys
@@ -152,6 +153,38 @@ def test_what_is_served_has_the_columns_and_types_of_the_page(
     assert list(zip(told.columns, types, strict=True)) == [
         (column, re.sub("(user|item) id", "varchar", kind)) for column, kind in promised.items()
     ]
+
+
+COLUMNS = {  # name → (version, sha256 of its columns and their types)
+    "coverage": (1, "cdc8f13bea18"),
+    "evaluations": (1, "a6b2ef4b4b32"),
+    "events": (1, "3871c80ae7e2"),
+    "freshness": (1, "53adb6228de0"),
+    "hits": (1, "2e3e21aa938b"),
+    "item_recommendations": (1, "f03b70aac955"),
+    "item_recommendations_named": (1, "84d6c46548bc"),
+    "items": (1, "c8513a738ec7"),
+    "metrics_over_nights": (1, "572a18c56864"),
+    "nights": (1, "2a8fcd20da94"),
+    "popular_items": (1, "00a3d4a2571d"),
+    "popular_items_named": (1, "2fa52f334ff6"),
+    "publications": (1, "3efdc33eaf14"),
+    "realized_quality": (1, "1f504c9c785d"),
+    "sessions": (1, "87503c844af3"),
+    "user_recommendations": (1, "6b1badf6473f"),
+    "user_recommendations_named": (1, "f7f5fe2468a6"),
+}
+
+
+def test_columns_do_not_change_without_a_new_version(served: duckdb.DuckDBPyConnection) -> None:
+    """Where this fails: raise the version (tables.py, views.py), say so in docs/data.md, write both here."""
+    versions = dict(served.execute("select name, version from schema_versions").fetchall())
+    found = {}
+    for name in sorted(versions):
+        told = served.sql(f"select * from {name}")
+        said = ", ".join(f"{column} {kind}" for column, kind in zip(told.columns, told.types, strict=True))
+        found[name] = (versions[name], hashlib.sha256(said.encode()).hexdigest()[:12])
+    assert found == COLUMNS
 
 
 def test_every_table_view_and_column_carries_its_meaning_as_a_comment(

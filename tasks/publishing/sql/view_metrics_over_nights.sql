@@ -2,7 +2,19 @@
 -- grain: night, and that of evaluations
 -- reads: evaluations_history, nights
 select
-    judged.*, -- noqa: AM04
+    judged.model,
+    judged.against,
+    judged.metric,
+    judged.slice,
+    judged.value,
+    judged.low,
+    judged.high,
+    judged.rule,
+    judged.question,
+    judged.allowed,
+    judged.passed,
+    judged.predictions,
+    judged.night,
     nights.state,
     nights.chosen
 from evaluations_history as judged

@@ -44,7 +44,7 @@ QUESTIONS = {  # asked of serve.duckdb by any DuckDB → the answer
     "select users, items, catalogue_share from coverage where night = '2026-01-03'": [[5, 6, 1.0]],
     "select k, hit_rate, popularity_hit_rate from hits where night = '2026-01-03'": [[3, 0.5, None]],
     "select model, value, state from metrics_over_nights where night = '2026-01-02'": [
-        ["gru", 0.25, "fresh"]
+        ["fresh", 0.25, "fresh"]
     ],
     "select item_id, name from popular_items_named where rank = 1": [["i0", None]],
     "select comment from duckdb_columns() where table_name = 'nights' and column_name = 'night'": [

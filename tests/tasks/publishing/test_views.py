@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import pytest
 from tasks.errors import SourceError
 from tasks.publishing import carrying, publications, publishing, readers
 from tasks.settings.config import Config
-from tasks.store import delta, pins
+from tasks.store import delta, pins, tables
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY, SUNDAY = driver.FRIDAY, driver.SATURDAY, date(2026, 1, 4)
@@ -188,8 +189,41 @@ def test_metrics_stand_beside_what_became_of_their_night(cfg: Config) -> None:
     assert ask(
         cfg, "select night, model, metric, value, state, chosen from metrics_over_nights order by night"
     ) == [
-        (FRIDAY, "gru", "mrr_at_20", 0.25, "fresh", "fresh"),
-        (SATURDAY, "gru", "mrr_at_20", 0.25, "weights_kept", "published"),
+        (FRIDAY, "fresh", "mrr_at_20", 0.25, "fresh", "fresh"),
+        (SATURDAY, "fresh", "mrr_at_20", 0.25, "weights_kept", "published"),
+    ]
+
+
+def test_evaluations_of_before_have_no_rules_and_hide_those_of_now(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def before(night: date) -> None:
+        with monkeypatch.context() as then:
+            columns = {"model", "metric", "slice", "value", "predictions", "night"}
+            kept = {
+                name: kind for name, kind in tables.TABLES["evaluations"].columns.items() if name in columns
+            }
+            then.setitem(tables.TABLES, "evaluations", replace(tables.TABLES["evaluations"], columns=kept))
+            publish(cfg, night, evaluations=[one | {"value": 0.2}])
+
+    one = {"model": "gru", "metric": "mrr_at_20", "slice": "all", "predictions": 8}
+    rule = {
+        "against": "published",
+        "low": -0.1,
+        "high": 0.2,
+        "rule": "healthy",
+        "question": 1,
+        "allowed": -0.05,
+    }
+    before(FRIDAY)
+    before(SATURDAY)
+    assert ask(cfg, "select model, value, low, rule, passed from evaluations") == [
+        ("gru", 0.2, None, None, None)
+    ]
+    publish(cfg, FRIDAY, evaluations=[one | rule | {"value": 0.3, "passed": True}])
+    assert ask(cfg, "select night, value, low, rule, passed from metrics_over_nights order by night") == [
+        (FRIDAY, 0.3, -0.1, "healthy", True),
+        (SATURDAY, 0.2, None, None, None),
     ]
 
 
