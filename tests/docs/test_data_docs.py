@@ -168,7 +168,7 @@ COLUMNS = {  # name → (version, sha256 of its columns and their types)
     "nights": (1, "2a8fcd20da94"),
     "popular_items": (1, "00a3d4a2571d"),
     "popular_items_named": (1, "2fa52f334ff6"),
-    "publications": (1, "3efdc33eaf14"),
+    "publications": (1, "6dea5bbb4088"),
     "realized_quality": (1, "1f504c9c785d"),
     "sessions": (1, "87503c844af3"),
     "user_recommendations": (1, "6b1badf6473f"),
