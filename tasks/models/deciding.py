@@ -134,8 +134,10 @@ def for_choosing(keys: Sequence[object]) -> npt.NDArray[np.bool_]:
 def allowance(share: float, value: float, noise: float) -> float:
     """What a difference is held against: a share of the value, and no less than the noise.
 
-    A negative share asks for something and allows nothing: no noise is in its way.
+    A negative share turns it around, whatever the noise; -1 is beyond every difference that there can be.
     """
+    if share == -1:
+        return -1.0
     return max(share * value, noise) if share >= 0 else share * value
 
 

@@ -198,6 +198,34 @@ def test_a_run_that_is_stopped_moves_nothing(
     assert published(after_first) == before
 
 
+def test_a_recipe_that_cannot_be_fitted_leaves_its_weights_published_and_wakes_somebody(
+    after_first: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from rnnrec_model.errors import TrainingError
+    from tasks.models import training
+    from tasks.publishing import publications
+    from tasks.settings.config import load_config
+    from tasks.store.store import Store
+
+    fit = training.fit
+
+    def failing(cfg: Any, recipe: Any, *given: Any, **how: Any) -> Any:
+        if recipe.name == "fresh":
+            raise TrainingError("the loss is no number")
+        return fit(cfg, recipe, *given, **how)
+
+    monkeypatch.setattr(training, "fit", failing)
+    with pytest.raises(SystemExit) as ended:
+        main(["nightly", "--config", after_first.config, "--night", "2026-03-04"])
+    assert ended.value.code == 10
+    said = " ".join(capsys.readouterr().err.split())
+    assert "training fresh: the loss is no number" in said
+    assert "Readers have the lists of 2026-03-04, made by the weights that were published before" in said
+    row = publications.read(Store.of(load_config(after_first.config))).rows[-1]
+    assert (str(row.night), row.state, row.model_version) == ("2026-03-04", "weights_kept", 1)
+    assert row.verdict["failures"] == {"fresh": "training fresh: the loss is no number"}
+
+
 def test_the_command_line_overrides_are_the_flows_mapping(after_first: Any, capsys: Any) -> None:
     with pytest.raises(SystemExit) as ended:
         main(["nightly", "-c", after_first.config, "--night", "2026-03-04", "-s", "training.epochs=11"])

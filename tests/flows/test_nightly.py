@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pytest
 
-from tasks.models import registry
+from tasks.models import recipes, registry, training
 from tasks.publishing import publications
 from tasks.settings.config import load_config
 from tasks.store.store import Store
@@ -75,9 +76,15 @@ def test_a_second_run_publishes_nothing_and_has_the_same_digest(after_first: Any
 
 
 def test_a_rerun_is_judged_against_the_champion_of_the_night_before(
-    after_first: Any, run_night: Night
+    after_first: Any, run_night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    names: list[str] = []
+    fit = training._fit
+    monkeypatch.setattr(
+        training, "_fit", lambda *given, **how: names.append(given[3].name) or fit(*given, **how)
+    )
     second = run_night(after_first, D4)
+    assert names == ["model-fresh", "model-popularity", "refit"], "nothing is fitted twice"
     assert set(second["metrics"]) == {"fresh", "published", "popularity"}
     again = run_night(after_first, D4)
     assert again["metrics"] == second["metrics"]
@@ -103,6 +110,35 @@ def test_fresh_training_that_is_refused_leaves_the_published_weights_and_is_regi
     assert challenger is not None
     assert (champion.number, challenger.number) == (1, 2)
     assert not challenger.crowned
+
+
+def test_another_recipe_in_the_file_is_fitted_to_the_same_days_and_its_rules_are_kept(
+    after_first: Any, run_night: Night, tmp_path: Path
+) -> None:
+    other = {"models.recurrent.units": 8, "gate.margin": -1, "gate.tolerance": 1}
+    result = run_night(after_first, D4, overrides=other)
+    assert (result["state"], result["chosen"]) == ("recipe_changed", "recurrent")
+    assert set(result["metrics"]) == {"fresh", "published", "recurrent", "popularity"}
+    rules = ask(
+        after_first,
+        "select question, rule, model, against, passed, low <= value and value <= high from evaluations "
+        "where rule <> '' order by question, rule, against",
+    )
+    assert rules == [
+        (1, "healthy", "fresh", "published", True, True),
+        (1, "must_beat", "fresh", "popularity", True, True),
+        (2, "better", "recurrent", "fresh", True, True),
+        (2, "healthy", "recurrent", "published", True, True),
+        (2, "must_beat", "recurrent", "popularity", True, True),
+    ]
+    plain = "select count(distinct slice) > 10 from evaluations where rule = '' and model = 'fresh'"
+    assert ask(after_first, plain) == [(True,)]
+    assert ask(after_first, "select count(*) > 0 from evaluations_history where rule = 'best'") == [(True,)]
+    cfg = load_config(after_first.config, other)
+    champion = registry.by_alias(cfg, "champion")
+    assert champion is not None
+    files = registry.fetch(cfg, champion, tmp_path / "champion")
+    assert recipes.saved(cfg, "fresh", files).is_that_of(recipes.configured(cfg, "recurrent"))
 
 
 def test_a_backfill_moves_neither_champion_nor_readers(after_first: Any, prefect_server: str) -> None:  # noqa: ARG001

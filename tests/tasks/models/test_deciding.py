@@ -76,7 +76,13 @@ def test_a_recipe_is_better_only_where_the_whole_interval_lies_above_what_is_ask
 
 @pytest.mark.parametrize(
     ("share", "value", "noise", "allowed"),
-    [(0.05, 0.2, 0.0, 0.01), (0.05, 0.2, 0.03, 0.03), (0.0, 0.2, 0.03, 0.03), (-1.0, 0.2, 0.03, -0.2)],
+    [
+        (0.05, 0.2, 0.0, 0.01),
+        (0.05, 0.2, 0.03, 0.03),
+        (0.0, 0.2, 0.03, 0.03),
+        (-0.5, 0.2, 0.03, -0.1),
+        (-1.0, 0.2, 0.03, -1.0),
+    ],
 )
 def test_what_is_allowed_is_a_share_of_the_value_and_at_least_the_noise_unless_more_is_asked(
     share: float, value: float, noise: float, allowed: float

@@ -440,6 +440,17 @@ def test_the_champion_before_is_followed_by_its_run_and_not_by_its_number(cfg: C
     assert registry.champion_before(cfg, SATURDAY) is None
 
 
+def test_where_the_alias_was_deleted_the_model_that_readers_see_is_the_champion(
+    cfg: Config, register: Any
+) -> None:
+    first = register(FRIDAY)
+    published = registry.pin(cfg, first)
+    assert registry.champion_before(cfg, SATURDAY) is None
+    assert registry.champion_before(cfg, SATURDAY, published) == first
+    assert registry.champion_before(cfg, FRIDAY, published) is None, "it is the first night, run again"
+    assert registry.champion_before(cfg, SATURDAY, replace(published, name="the one before")) is None
+
+
 def test_the_experiment_opens_as_model_training_and_a_version_says_how_good_it_is(
     cfg: Config, register: Any
 ) -> None:
