@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str] | None) -> None:
         with logs.at_the_door():
             app(args=None if arguments is None else list(arguments), prog_name="rnnrec")
     except PipelineError as error:
-        _fail(error, str(error))
+        _fail(error, f"{error}\n{error.readers}." if error.readers else str(error))
     except OSError as error:
         sentence = f"{error}; is the disk full, or the folder not ours? Readers still have the night before."
         _fail(error, sentence)

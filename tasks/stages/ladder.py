@@ -44,7 +44,7 @@ def _carry_forward(tonight: Tonight, error: PipelineError, move_latest: bool | N
             return
         error.published = carried.state
         error.readers = f"Readers see {carried.carried_from} on, marked stale ({carried.state})"
-        log.warning("night %s made no tables. %s", tonight.night, error.readers)
+        log.warning("night %s made no tables", tonight.night)
         _show(tonight, carried)
     except PipelineError as another:
         log.warning("what readers see is not marked stale: %s", another)
