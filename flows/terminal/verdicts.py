@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from tasks.publishing.publications import Publication
 
 WIDTH = 80
-METRICS_SHOWN = 4
 QUESTIONS = {
     0: "A first night: who is best?",
     1: "Is tonight's training healthy?",
@@ -73,11 +72,12 @@ def _wrapped(sentence: str) -> str:
 
 
 def _values(verdict: Mapping[str, Any]) -> Table:
-    """A row a contestant; the metric that decides first, then others."""
+    """A row a contestant; the metric that decides first, then those of the same cutoff."""
     metrics: Mapping[str, Mapping[str, float]] = verdict["metrics"]
-    deciding = [rule["metric"] for rule in verdict.get("rules", []) if rule["rule"] != "guard"]
-    known = dict.fromkeys([*deciding, *(name for values in metrics.values() for name in values)])
-    shown = [name for name in known if "_at_" in name or name == "answered"][:METRICS_SHOWN]
+    known = dict.fromkeys(name for values in metrics.values() for name in values)
+    deciding = next((rule["metric"] for rule in verdict.get("rules", []) if rule["rule"] != "guard"), "")
+    alike = [name for name in known if name.partition("_")[2] == (deciding.partition("_")[2] or "at_20")]
+    shown = [name for name in dict.fromkeys([deciding, *alike, "answered"]) if name in known]
     table = Table("contestant", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for name in shown:
         table.add_column(name, justify="right")

@@ -238,3 +238,27 @@ def test_what_was_not_tuned_is_called_that() -> None:
             ):
                 continue
             assert "tuned" in label or "untuned" in next(iter(row)), label
+
+
+def test_error_rates_are_what_the_raw_results_say() -> None:
+    raw = RESULTS["verdicts"]["results"]["rates"]
+    cells = set()
+    for row in rows_with("the judge", "planted"):
+        share = 0.0 if row["planted"] == "equal" else float(row["planted"].removesuffix(" %")) / 100
+        candidates = [] if row["candidates"] == "-" else [share] + [0.0] * (int(row["candidates"]) - 1)
+        truth = {
+            "candidates": candidates,
+            "fresh": 0.0 if candidates else share,
+            "floor": row["noise known"] == "yes",
+        }
+        counted = "changed" if candidates else "healthy"
+        for sessions in (1000, 3000, 10_000):
+            cell = row[f"{sessions:,} sessions"]
+            found = [one for one in raw if truth.items() <= one.items() and one["sessions"] == sessions]
+            expected = [f"{100 * one[counted] / one['nights']:.1f} %" for one in found]
+            assert [cell] == (expected or ["-"]), row
+        cells.add(tuple(row[f"{sessions:,} sessions"] for sessions in (1000, 3000, 10_000)))
+    page = (ROOT / "docs" / "judging.md").read_text(encoding="utf-8")
+    told = page.partition("| in truth |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(told) == 5
+    assert {tuple(cell.strip() for cell in line.split("|")[2:5]) for line in told} <= cells
