@@ -107,8 +107,10 @@ def vacuum(cfg: Config, keep: int, grace: timedelta, *, dry_run: bool = False) -
         began = tuple(naive(datetime.fromisoformat(one.started_at)) for one in running)
         work = Vacuum(cfg, store, keep, grace, began, dry_run)
         published, given_up = _retire(work)
-        what = retention.kept(published, keep, [date.fromisoformat(one.night) for one in running])
         done = Vacuumed(tuple(sorted(published.nights)), given_up)
+        if not published.nights:
+            return done  # nothing was ever published: nothing tells what is needed
+        what = retention.kept(published, keep, [date.fromisoformat(one.night) for one in running])
         _clean(work, published, what, done)
         return done
 

@@ -20,7 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +32,7 @@ import pyarrow as pa
 from tasks.errors import EmptyNightError, FencedError, PipelineError
 from tasks.models import registry
 from tasks.models.workplace import workplace
-from tasks.publishing import attempts, carrying, crowning, healing, publishing, readers, rollback
+from tasks.publishing import attempts, carrying, crowning, healing, publishing, readers, rollback, vacuum
 from tasks.publishing.publications import Inputs
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -137,6 +137,7 @@ WORK: dict[str, Callable[..., object]] = {
     "night": a_night,
     "empty": a_night_without_data,
     "rollback": lambda cfg, night: rollback.rollback(cfg, date.fromisoformat(night)),
+    "vacuum": lambda cfg, keep: vacuum.vacuum(cfg, int(keep), timedelta(0)),
     "heal": lambda cfg: healing.heal(cfg, Store.of(cfg)),
     "refresh": lambda cfg: readers.refresh(cfg, Store.of(cfg)),
 }
@@ -165,6 +166,8 @@ REGISTRY: dict[str, Callable[..., Any]] = {
     "promote": _promote,
     "set_champion": _move,
     "check": lambda *_: None,
+    "reach": lambda *_: None,
+    "unneeded": lambda *_: (),
 }
 
 

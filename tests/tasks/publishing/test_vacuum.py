@@ -19,7 +19,7 @@ import vacuumed_nights as nights
 from vacuumed_nights import NIGHTS, run
 
 from tasks.errors import NightError, WarehouseError
-from tasks.publishing import attempts, publications, publishing, readers, retention, wholeness
+from tasks.publishing import attempts, publications, publishing, readers, retention, vacuum, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta, locks, tables
 from tasks.store.store import Store
@@ -227,6 +227,13 @@ def test_a_rollback_that_slept_through_a_vacuum_finds_its_night_gone(
         show_again(cfg, MONDAY)
     assert driver.whole_night(cfg)[1] == 8
     assert len(past(cfg)) == 5
+
+
+def test_where_nothing_was_published_there_is_nothing_to_do(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nights.without_registry(lambda *given: monkeypatch.setattr(*given))
+    assert run(config, keep=1) == vacuum.Vacuumed((), ())
 
 
 def test_two_vacuums_do_not_work_at_once(cfg: Config) -> None:
