@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
+from itertools import takewhile
 from typing import Any, TypedDict
 
 from tasks.errors import ConfigurationError, StaleError
@@ -17,18 +18,21 @@ from tasks.settings.days import start
 from tasks.store.store import Store
 
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
+TOLD_KEPT = 2  # nights in a row whose training was not published; one is nothing to speak of
 
 
 class Night(TypedDict):
     """One night: its newest publication, or nulls where it has none, and its newest run, where one is known.
 
     age_hours   since the last event it could know of: the end of the night's day
+    carried_from   the night whose tables it shows, where it has none of its own
     shown       whether readers of the latest night are shown this one
     run         the fields of its newest Attempt
     """
 
     night: str
     state: str | None
+    carried_from: str | None
     model_version: int | None
     attempt: int | None
     rows: dict[str, int]
@@ -44,12 +48,21 @@ class Night(TypedDict):
 
 @dataclass(frozen=True)
 class Health:
-    """Is all well? `sentence` says what readers see and since when, and whatever is wrong."""
+    """Is all well? `sentence` says what readers see and since when, and whatever is wrong.
+
+    readers_see       the night whose tables they are, and published_hours since when there are such
+    state             of what they see: the ladder's rung
+    stale_since       the first night that had none of its own, where they were carried forward
+    kept_nights       how many nights in a row, to the newest, have been made by the weights of before
+    """
 
     healthy: bool
     sentence: str
     readers_see: str | None
     published_hours: float | None
+    state: str | None = None
+    stale_since: str | None = None
+    kept_nights: int = 0
 
 
 def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]:
@@ -61,18 +74,24 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
     published, runs = publications.read(store), attempts.every(store)
     run = {date.fromisoformat(one.night): one for one in runs}
     shown, moment = published.shown, naive(now)
+    newest = published.nights | published.carried
     return [
-        _night(cfg, night, published.newest_of(night), run.get(night), shown, moment)
-        for night in sorted(published.nights.keys() | run.keys(), reverse=True)[:n]
+        _night(cfg, night, newest.get(night), run.get(night), shown, moment)
+        for night in sorted(newest.keys() | run.keys(), reverse=True)[:n]
     ]
 
 
 def published(cfg: Config, night: date, now: datetime | None = None) -> str:
-    """A sentence. Raises StaleError when the night is not published."""
-    nights = publications.read(Store.of(cfg)).nights
-    if night in nights:
+    """A sentence. Raises StaleError when the night is not published, or only carried forward."""
+    past = publications.read(Store.of(cfg))
+    if night in past.nights:
         return f"Night {night} is published."
-    newest = max(nights, default="none")
+    if carried := past.carried.get(night):
+        raise StaleError(
+            f"night {night} has no tables: it was carried forward from {carried.data_night}, which readers "
+            f"see on; {_first_line(carried)}"
+        )
+    newest = max(past.nights, default="none")
     raise StaleError(
         f"night {night} is not published; it was expected by now, {naive(now):%Y-%m-%d %H:%M} UTC; "
         f"the newest that is: {newest}"
@@ -80,9 +99,12 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
 
 
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:
-    """Unhealthy: readers see nothing, or what was published longer than `max_age` ago, or the last run of
-    the night they see or of a later one did not come to its end, or what they see was lost or damaged, or
-    what they open is not what was published last. Raises WarehouseError where publications cannot be read."""
+    """Unhealthy: readers see nothing, or what was published longer than `max_age` ago or carried forward, or
+    what is lost, damaged or not what was published last, or made by weights that know no day of the window;
+    or the last run of the night they see, or of a later one, did not come to its end.
+
+    Raises WarehouseError where publications cannot be read.
+    """
     store, moment = Store.of(cfg), naive(now)
     remembered = wholeness.highest_shown(store)
     published = publications.read(store)
@@ -96,13 +118,23 @@ def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Heal
     wrong += filter(None, [lost, damaged, behind])
     if shown is None:
         return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
-    age = moment - shown.published_at
+    age = moment - published.origin(shown).published_at
     says = "By the log of publications, readers see" if lost or behind else "Readers see"
-    seen = f"{says} {shown.night}, published {_hours(age):,} h ago"
+    seen = f"{says} {shown.data_night}, published {_hours(age):,} h ago"
     if age > max_age:
         seen += f", which is more than {_hours(max_age):g} h"
-    sound = not wrong and age <= max_age
-    return Health(sound, _sentences(seen, *wrong), shown.night.isoformat(), _hours(age))
+    stale, kept = _stale_since(published, shown), _kept(published)
+    outworn = len(kept) >= cfg.sessions.window_days
+    notes = [_carried(shown, stale, wrong), _kept_nights(kept, outworn)]
+    return Health(
+        not wrong and age <= max_age and stale is None and not outworn,
+        _sentences(seen, *filter(None, notes), *wrong),
+        shown.data_night.isoformat(),
+        _hours(age),
+        shown.state,
+        None if stale is None else stale.isoformat(),
+        len(kept),
+    )
 
 
 def age(text: str) -> timedelta:
@@ -121,9 +153,45 @@ def told(one: Night, now: datetime | None = None) -> str | None:
     return _sentences(_what_happened(Attempt(**run), naive(now)))
 
 
+def _stale_since(published: Publications, shown: Publication) -> date | None:
+    """The first night after the one whose tables readers see that was only carried forward to."""
+    if shown.carried_from is None:
+        return None
+    carried = published.carried.values()
+    return min(one.night for one in carried if one.carried_from == shown.carried_from)
+
+
+def _carried(shown: Publication, since: date | None, wrong: Sequence[str]) -> str:
+    """Since when, and why, unless the failed run is told of anyway."""
+    if since is None:
+        return ""
+    said, reason = f"They are stale, carried forward since {since}", _first_line(shown)
+    return said if any(reason in one for one in wrong) else f"{said}: {reason}"
+
+
+def _first_line(carried: Publication) -> str:
+    """Why a night has no tables of its own."""
+    return str(carried.verdict.get("reason", "")).partition("\n")[0]
+
+
+def _kept(published: Publications) -> list[Publication]:
+    """The newest nights, as far as they were made by the weights of before without a break; newest first."""
+    newest_first = (published.nights[night] for night in sorted(published.nights, reverse=True))
+    return list(takewhile(lambda one: one.state == "weights_kept", newest_first))
+
+
+def _kept_nights(kept: Sequence[Publication], outworn: bool) -> str:
+    if len(kept) < TOLD_KEPT:
+        return ""
+    said = f"Weights have been kept for {len(kept)} nights in a row, since {kept[-1].night}"
+    if outworn:
+        said += ", and have learnt from no day of the window any more"
+    return f"{said}; the last time: {_first_line(kept[0])}"
+
+
 def _broken(runs: Sequence[Attempt], shown: Publication | None) -> list[Attempt]:
     """The last ended run of each night that readers should be shown by now, where it broke off."""
-    first = shown.night.isoformat() if shown else ""
+    first = shown.data_night.isoformat() if shown else ""
     last = {one.night: one for one in runs if one.state != "running" and one.night >= first}
     return [last[night] for night in sorted(last) if last[night].state != "done"]
 
@@ -171,6 +239,7 @@ def _night(
     return Night(
         night=night.isoformat(),
         state=newest.state if newest else None,
+        carried_from=newest.carried_from.isoformat() if newest and newest.carried_from else None,
         model_version=newest.model_version if newest else None,
         attempt=newest.attempt if newest else None,
         rows=newest.rows if newest else {},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import night_driver as driver
 import pytest
 
-from tasks.errors import ConfigurationError, SourceError, StaleError
-from tasks.publishing import attempts, publications, readers, status
+from tasks.errors import ConfigurationError, EmptyNightError, SourceError, StaleError
+from tasks.publishing import attempts, carrying, publications, publishing, readers, status
 from tasks.settings.config import Config
-from tasks.settings.sections import EventsConfig
+from tasks.settings.sections import EventsConfig, RecommendationsConfig, SessionsConfig
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -250,3 +251,139 @@ def test_latest_files_of_another_night_than_the_database_has_are_not_well(tmp_pa
         f"{cfg.root / 'latest'}: expected the files of night 2026-01-03; run `rnnrec refresh`"
         in found.sentence
     )
+
+
+# -------------------------------------------------------------------------------------------- the ladder
+
+
+def carry(cfg: Config, night: date, why: str = "no event of the night\nmore of it") -> None:
+    """A run of the night that finds no events, and what it leaves."""
+    store = Store.of(cfg)
+    error = EmptyNightError(why)
+    with suppress(EmptyNightError), attempts.recorded(store, night, "r") as number:
+        failed = carrying.Failed(night, number, "r", datetime(2026, 1, 4, 2), {}, error)
+        assert carrying.carry_forward(store, failed)
+        readers.refresh(cfg, store)
+        raise error
+
+
+SUNDAY, MONDAY = date(2026, 1, 4), date(2026, 1, 5)
+ACTIVE = RecommendationsConfig(active_days=3)
+
+
+def test_what_was_carried_forward_is_stale_however_young_its_row_is(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    carry(cfg, SATURDAY)
+    carry(cfg, SUNDAY)
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert found.sentence.startswith("Readers see 2026-01-02, published 0.0 h ago. They are stale, carried ")
+    assert "carried forward since 2026-01-03. The run of 2026-01-03 failed" in found.sentence
+    assert (found.readers_see, found.state, found.stale_since) == (
+        "2026-01-02",
+        "carried_forward",
+        "2026-01-03",
+    )
+
+
+def test_the_age_of_what_was_carried_forward_counts_from_the_night_whose_tables_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = Config(base=tmp_path)
+    monkeypatch.setattr(publishing, "naive", lambda: datetime(2026, 1, 3, 2))
+    shown(cfg, FRIDAY)
+    monkeypatch.undo()
+    carry(cfg, SATURDAY)
+    found = status.health(cfg, DAY, datetime(2026, 1, 4, 8, tzinfo=UTC))
+    assert found.published_hours == 30.0
+    assert "published 30.0 h ago, which is more than 26 h. They are stale" in found.sentence
+
+
+def test_it_is_stale_also_where_the_record_of_the_failed_run_was_removed(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    carry(cfg, SATURDAY)
+    for record in (cfg.root / "attempts").glob("*.json"):
+        record.unlink()
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert found.sentence.endswith("They are stale, carried forward since 2026-01-03: no event of the night.")
+
+
+def test_the_night_is_well_again_once_it_has_tables_of_its_own(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    carry(cfg, SATURDAY)
+    with attempts.recorded(Store.of(cfg), SATURDAY, "r") as number:
+        driver.publish_night(cfg, SATURDAY, users=5, attempt=number)
+        readers.refresh(cfg, Store.of(cfg))
+    found = status.health(cfg, DAY)
+    assert (found.healthy, found.state, found.stale_since) == (True, "fresh", None)
+
+
+def test_a_carried_night_is_listed_with_its_state_and_where_its_tables_are_from(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    carry(cfg, SATURDAY)
+    saturday, friday = status.recent(cfg, 10)
+    assert (saturday["night"], saturday["state"], saturday["carried_from"], saturday["shown"]) == (
+        "2026-01-03",
+        "carried_forward",
+        "2026-01-02",
+        True,
+    )
+    assert (friday["state"], friday["carried_from"], friday["shown"]) == ("fresh", None, False)
+
+
+def test_the_watch_is_woken_by_a_night_that_was_only_carried_forward(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    carry(cfg, SATURDAY)
+    assert status.published(cfg, FRIDAY) == "Night 2026-01-02 is published."
+    with pytest.raises(
+        StaleError, match="night 2026-01-03 has no tables: it was carried forward from 2026-01"
+    ):
+        status.published(cfg, SATURDAY)
+
+
+def keep_weights(cfg: Config, *nights: date) -> None:
+    for night in nights:
+        driver.publish_night(
+            cfg, night, users=4, state="weights_kept", verdict={"reason": f"worse on {night}"}
+        )
+    readers.refresh(cfg, Store.of(cfg))
+
+
+def test_one_night_of_kept_weights_is_nothing_to_speak_of_and_two_are_told(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    keep_weights(cfg, SATURDAY)
+    found = status.health(cfg, DAY)
+    assert (found.healthy, found.kept_nights) == (True, 1)
+    assert "in a row" not in found.sentence
+    keep_weights(cfg, SUNDAY)
+    found = status.health(cfg, DAY)
+    assert (found.healthy, found.kept_nights) == (True, 2)
+    assert (
+        "Weights have been kept for 2 nights in a row, since 2026-01-03; the last time: worse on 2026-01-04."
+        in found.sentence
+    )
+
+
+def test_weights_that_know_no_day_of_the_window_any_more_are_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path, sessions=SessionsConfig(window_days=3), recommendations=ACTIVE)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    keep_weights(cfg, SATURDAY, SUNDAY)
+    assert status.health(cfg, DAY).healthy
+    keep_weights(cfg, MONDAY)
+    found = status.health(cfg, DAY)
+    assert not found.healthy
+    assert "3 nights in a row, since 2026-01-03, and have learnt from no day of the window" in found.sentence
+
+
+def test_a_fresh_night_ends_the_row_of_kept_ones(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    keep_weights(cfg, FRIDAY, SATURDAY)
+    shown(cfg, SUNDAY, users=5)
+    assert status.health(cfg, DAY).kept_nights == 0
