@@ -228,17 +228,21 @@ class Publications:
         """The highest sequence number; 0 for none."""
         return self.rows[-1].sequence if self.rows else 0
 
+    @cached_property
+    def last(self) -> dict[date, Publication]:
+        """The last row of each night whose files are kept, also where its tables are another night's."""
+        return {one.night: one for one in self.rows if one.retired_at is None}
+
     def asked(self, night: date | None) -> Publication:
         """The last row of a night; without a night, what readers of the latest one are shown.
 
-        Raises NightError that says which nights there are.
+        Raises NightError that says which nights there are, or that a vacuum gave this one up.
         """
-        if night is None:
-            found = self.shown
-        else:
-            found = next((one for one in reversed(self.rows) if one.night == night), None)
+        found = self.shown if night is None else self.last.get(night)
+        if night is not None and found is None and any(one.night == night for one in self.rows):
+            raise NightError(f"night {night}: {self._why_none(night)}")
         if found is None:
-            nights = sorted({one.night for one in self.rows})
+            nights = sorted(self.last)
             there = f"{nights[0]} to {nights[-1]} ({len(nights)})" if nights else "none"
             raise NightError(
                 f"night {night or 'that readers see'}: expected a published night; there are {there}; "

@@ -114,14 +114,12 @@ def told(first: Verified, broken: int, looked_at: int) -> str:
 
 
 def _asked(published: Publications, night: date | None) -> list[Publication]:
-    """The last row of the night; of all nights, and what readers see, when none is given."""
+    """The last row of the night; of all that are kept, and what readers see, when none is given."""
     if night is not None:
         return [published.asked(night)]
-    last = {one.night: one for one in published.rows}
     shown = [] if published.shown is None else [published.shown]
-    return sorted(
-        {one.sequence: one for one in [*last.values(), *shown]}.values(), key=lambda one: one.sequence
-    )
+    asked = {one.sequence: one for one in [*published.last.values(), *shown]}
+    return [asked[sequence] for sequence in sorted(asked)]
 
 
 def _reach(cfg: Config) -> None:

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import duckdb
@@ -14,8 +14,8 @@ import pytest
 import traced_shop
 from night_driver import FRIDAY, SATURDAY
 
-from tasks.errors import NightError, RegistryError
-from tasks.publishing import publications, publishing, readers, rollback, verification
+from tasks.errors import EmptyNightError, NightError, RegistryError
+from tasks.publishing import carrying, publications, publishing, readers, rollback, vacuum, verification
 from tasks.publishing.publications import Publication
 from tasks.settings.config import Config
 from tasks.store.store import Store
@@ -250,7 +250,7 @@ def rewritten(cfg: Config, **values: object) -> None:
     """Saturday once more, with something else in its row."""
     store = Store.of(cfg)
     row = replace(of(cfg, SATURDAY), sequence=3, attempt=9, **values)  # type: ignore[arg-type]
-    publishing.append_row(store, row, "run9")
+    publishing.append_row(store, row, "run9", publications.read(store).version)
     readers.refresh(cfg, store)
 
 
@@ -273,6 +273,28 @@ def test_of_a_row_of_before_what_was_not_kept_is_told_and_breaks_nothing(cfg: Co
     assert [name for name, state in states.items() if state == "not kept"] == [
         "model", "settings", "items", "sessions", "events", "raw files",
     ]  # fmt: skip
+
+
+def test_a_night_that_a_vacuum_gave_up_is_not_looked_at(cfg: Config) -> None:
+    vacuum.vacuum(cfg, 1, timedelta(0))
+    if published_table(cfg).exists():  # it goes once no reader can hold it
+        flip(published_table(cfg))
+    assert found(cfg) == {"2026-01-03": "whole"}
+    with pytest.raises(NightError, match=r"night 2026-01-02: .*`rnnrec vacuum` gave it up"):
+        list(verification.verify(cfg, FRIDAY))
+
+
+def test_a_night_that_shows_on_what_readers_saw_is_whole_as_long_as_that_is(cfg: Config) -> None:
+    failed = carrying.Failed(
+        date(2026, 1, 4), 3, "run3", publications.naive(), {}, EmptyNightError("no event of 2026-01-04")
+    )
+    assert carrying.carry_forward(Store.of(cfg), failed) is not None
+    readers.refresh(cfg, Store.of(cfg))
+    assert found(cfg) == WHOLE | {"2026-01-04": "whole"}
+    flip(Path(of(cfg, SATURDAY).files(Store.of(cfg))["popular_items"][0]))
+    assert found(cfg) == {
+        "2026-01-02": "whole", "2026-01-03": "published tables", "2026-01-04": "what readers open",
+    }  # fmt: skip
 
 
 def test_a_night_that_is_not_published_is_refused_with_those_that_are(traced: Config) -> None:
