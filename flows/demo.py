@@ -80,11 +80,12 @@ def _page(folder: Path, results: list[dict[str, Any]], console: Console) -> None
 
 def _verdicts(results: list[dict[str, Any]]) -> Table:
     table = Table(title="Recall@20 on each night's own day, all items ranked")
-    models = ("recurrent", "fresh", "published", "markov", "popularity")
-    for column in ("night", "state", "version", *models):
+    models = ("published", "markov", "popularity")
+    for column in ("night", "state", "version", "tonight", *models):
         table.add_column(column)
     for result in results:
-        recall = [result["metrics"].get(name, {}).get("recall_at_20") for name in models]
+        tonight = "fresh" if "fresh" in result["metrics"] else result["chosen"]
+        recall = [result["metrics"].get(name, {}).get("recall_at_20") for name in (tonight, *models)]
         shown = ["-" if value is None else f"{value:.4f}" for value in recall]
         table.add_row(result["night"], result["state"], str(result["model_version"]), *shown)
     return table

@@ -78,7 +78,7 @@ def decide(gate: GateConfig, contest: Contest) -> Decision:
     rules = (*first, *second)
     if candidate and passed(second):
         return Decision("recipe_changed", candidate, _said_of_change(second), rules)
-    doubt = f"; {_broken(second)}" if candidate else ""
+    doubt = f"; {_broken(second)}" if candidate in gate.candidates else ""
     if passed(first):
         return Decision("fresh", FRESH, _said_of_health(first) + doubt, rules)
     return Decision("weights_kept", PUBLISHED, _broken(first) + doubt, rules)
