@@ -262,3 +262,13 @@ def test_error_rates_are_what_the_raw_results_say() -> None:
     told = page.partition("| in truth |")[2].partition("\n\n")[0].splitlines()[2:]
     assert len(told) == 5
     assert {tuple(cell.strip() for cell in line.split("|")[2:5]) for line in told} <= cells
+
+
+def test_nine_nights_are_what_the_raw_results_say() -> None:
+    rows = rows_with("night", "state now")
+    for when, name in (("before", "nights_before"), ("now", "nights")):
+        for row, one in zip(rows, RESULTS[name]["results"], strict=True):
+            state = one["state"].replace("champion", "weights_kept").replace("_", " ")
+            assert (row["night"], row[f"state {when}"]) == (one["night"], state)
+            assert row[f"fallback {when}"] == f"{100 * one['fallback_share']:.2f} %"
+            assert row[f"hits {when}"] == f"{100 * one['hit_rate']:.2f} %"
