@@ -17,6 +17,8 @@ from tasks.errors import WarehouseError
 from tasks.store import tables
 from tasks.store.store import Store
 
+DENIED = "Permission denied"
+MEND = "nothing is damaged: give it back to the user who runs the nights, or see warehouse.access"
 RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
 DROPS = "drops_days"  # in an entry of ours that adds no file
 
@@ -117,4 +119,6 @@ def _is_torn(store: Store, entry: str) -> bool:
 
 def _torn(name: str, entries: Sequence[str], what: str) -> WarehouseError:
     named, said = ", ".join(entries), what.partition("\n")[0]  # then come its calls
+    if DENIED.lower() in what.lower():
+        return WarehouseError(f"table {name}: expected a readable log; got {named}: {DENIED}; {MEND}")
     return WarehouseError(f"table {name}: expected a readable log; got {named}: {said}; {RESTORE}")

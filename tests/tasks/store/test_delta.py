@@ -474,3 +474,19 @@ def test_a_file_whose_entry_a_backup_made_older_is_not_cleaned_away(cfg: Config)
         os.utime(entry, (long_ago, long_ago))
     assert delta.clean_stale(Store.of(cfg), older_than_hours=-1) == []
     assert items(cfg, FRIDAY) == ["a"]
+
+
+def test_a_log_that_belongs_to_somebody_else_is_not_called_damaged(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(cfg, FRIDAY, 1, "a")
+
+    def denied(_: object, file: str) -> bytes:
+        raise PermissionError(13, "Permission denied", file)
+
+    monkeypatch.setattr(Store, "read", denied)
+    with pytest.raises(
+        WarehouseError, match=r"\.json: Permission denied; nothing is damaged: give it"
+    ) as said:
+        delta.files(Store.of(cfg), "popular_items")
+    assert "backup" not in str(said.value)
