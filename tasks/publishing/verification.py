@@ -83,6 +83,7 @@ class _Look:
     scratch: Path
     digests: dict[tuple[str, ...], str] = field(default_factory=dict)
     models: dict[str, Link] = field(default_factory=dict)
+    runs: dict[str, registry.Logged] = field(default_factory=dict)
 
 
 def verify(cfg: Config, night: date | None = None) -> Iterator[Verified]:
@@ -266,7 +267,8 @@ def _settings(look: _Look, one: Publication) -> Link:
     if one.model is None or _model(look, one).state == "broken":
         return Link(name, "not kept", said="the model's run has them")
     try:
-        logged = registry.logged(look.cfg, one.model.run_id)
+        run = one.model.run_id
+        logged = look.runs[run] = look.runs.get(run) or registry.logged(look.cfg, run)
     except RegistryError as error:
         return Link(name, "broken", said=str(error))
     if logged.settings is None:

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from tasks.models import recipes, registry, training
-from tasks.publishing import publications
+from tasks.publishing import lineage, publications, verification
 from tasks.settings.config import load_config
 from tasks.store.store import Store
 
@@ -164,6 +164,24 @@ def test_the_publication_says_where_it_came_from(first_night: Any) -> None:
     assert "Who won" in row.report
 
 
+def test_a_night_is_whole_from_what_readers_open_back_to_its_raw_logs(first_night: Any) -> None:
+    place, _ = first_night
+    cfg = load_config(place.config)
+    [found] = verification.verify(cfg)
+    assert [(link.name, link.said) for link in found.links if link.state != "whole"] == []
+    [row] = publications.read(Store.of(cfg)).rows
+    logs = {path.relative_to(place.folder).as_posix() for path in (place.folder / "logs").iterdir()}
+    assert set(row.sources or ()) == logs
+    model = lineage.lineage(cfg)["model"]
+    assert model is not None
+    assert (model["trouble"], model["trained_for"]) == ("", "2026-03-03")
+    assert (row.code or {})["model_library"] == model["code_digest"]
+    assert {table: len(versions) for table, versions in (model["delta"] or {}).items()} == {
+        "events": 1,
+        "sessions": 1,
+    }
+
+
 def test_the_registered_version_says_where_it_came_from(first_night: Any) -> None:
     from mlflow import MlflowClient
 
@@ -189,6 +207,7 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     kept = {file.path for file in client.list_artifacts(version.run_id)}
     assert kept == {
         "config.json",
+        "inputs.json",
         "learning_curve.png",
         "model",
         "model_files.json",

@@ -117,6 +117,7 @@ def test_a_flipped_bit_breaks_the_link_that_it_is_in(mended: Config, kind: str) 
     flip(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_missing_file_breaks_the_link_that_it_was_in(mended: Config, kind: str) -> None:
     named, expected = KINDS[kind]
@@ -228,6 +229,7 @@ def other_latest(cfg: Config) -> None:
     flip(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [other_rows, other_view, cut_short, other_latest])
 def test_what_readers_open_is_held_against_the_publication(
     cfg: Config, change: Callable[[Config], None]
@@ -239,6 +241,7 @@ def test_what_readers_open_is_held_against_the_publication(
         assert found(cfg) == WHOLE
 
 
+@pytest.mark.slow
 def test_a_night_that_readers_were_taken_back_to_is_whole_and_so_is_the_withdrawn_one(cfg: Config) -> None:
     rollback.rollback(cfg, FRIDAY)
     assert found(cfg) == WHOLE
@@ -275,6 +278,7 @@ def test_of_a_row_of_before_what_was_not_kept_is_told_and_breaks_nothing(cfg: Co
     ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_night_that_a_vacuum_gave_up_is_not_looked_at(cfg: Config) -> None:
     vacuum.vacuum(cfg, 1, timedelta(0))
     if published_table(cfg).exists():  # it goes once no reader can hold it
@@ -284,6 +288,7 @@ def test_a_night_that_a_vacuum_gave_up_is_not_looked_at(cfg: Config) -> None:
         list(verification.verify(cfg, FRIDAY))
 
 
+@pytest.mark.slow
 def test_a_night_that_shows_on_what_readers_saw_is_whole_as_long_as_that_is(cfg: Config) -> None:
     failed = carrying.Failed(
         date(2026, 1, 4), 3, "run3", publications.naive(), {}, EmptyNightError("no event of 2026-01-04")
