@@ -288,6 +288,25 @@ def test_a_full_disk_is_blamed_and_not_the_registry(
     assert "registry" not in said
 
 
+def test_a_vacuum_says_what_would_go_then_takes_it_and_the_night_is_gone_for_a_rollback(
+    cfg: Config, capsys: Any
+) -> None:
+    command = ("vacuum", "--keep", "1", "--grace-hours", "0")
+    assert rnnrec(cfg, *command, "--dry-run") == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert "1 night(s) are kept, from 2026-01-03 to 2026-01-03, and 1 would be given up." in told
+    assert "files of popular_items: 1 would be deleted" in told
+    assert len(publications.read(Store.of(cfg)).nights) == 2
+    assert rnnrec(cfg, *command) == 0
+    assert "files of popular_items: 1 deleted" in " ".join(capsys.readouterr().out.split())
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 3
+    assert "`rnnrec vacuum` gave it up at" in " ".join(capsys.readouterr().err.split())
+    assert seen(cfg) == ["2026-01-03", 5, "2026-01-03", 5]
+    assert registry.get(cfg, 1).night == FRIDAY  # Saturday was judged against it
+    assert rnnrec(cfg, *command) == 0
+    assert "\n0 bytes freed." in capsys.readouterr().out
+
+
 def test_refresh_rebuilds_what_readers_open(cfg: Config, capsys: Any) -> None:
     (cfg.root / "serve.duckdb").unlink()
     (cfg.root / "latest").unlink()
