@@ -67,7 +67,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     registered = stages.register(tonight, reads, model, verdict, champion, ingested.data_digest)
     chosen = choosing.choose(verdict, registered, champion)
     realized = stages.realize(tonight, reads)
-    staged = [*stages.score(tonight, reads, chosen), realized.staged]
+    staged = [*stages.score(tonight, reads, chosen).staged, realized.staged]
     audited = stages.audit(tonight, reads, staged)
     if promote:
         stages.promote(tonight, chosen, ingested.data_digest)

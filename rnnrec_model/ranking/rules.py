@@ -33,6 +33,10 @@ class Rules:
     items: pa.Table
     per_category: int
 
+    def may_be_shown(self, ids: pa.Array) -> npt.NDArray[np.bool_]:
+        """(ids,) whether a list may have the item at all, categories aside."""
+        return np.asarray(self.over(ids).refused == FREE)
+
     def over(self, ids: pa.Array) -> Applied:
         """The rules about these items, place by place."""
         at = pc.index_in(ids, value_set=self.items["item_id"].combine_chunks().cast(ids.type))

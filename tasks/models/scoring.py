@@ -3,29 +3,39 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from tasks.errors import EmptyNightError
+from tasks.errors import EmptyNightError, SourceError
 from tasks.models.training import model_failures
 from tasks.models.verdicts import Verdict, evaluation_rows
 from tasks.sessions import splitting
 from tasks.settings.config import Config
-from tasks.store import delta
+from tasks.store import delta, parquet
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
     from rnnrec_model.ranking.answers import Answering
+    from rnnrec_model.ranking.rules import Rules
     from rnnrec_model.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
 CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The staged tables, and how many rows of users' and items' lists each rule took; none without rules."""
+
+    staged: list[delta.Staged]
+    removed: Mapping[str, int]
 
 
 def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
@@ -37,37 +47,65 @@ def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
         k=cfg.recommendations.k,
         max_items=cfg.sessions.max_length,
         exclude=cfg.recommendations.exclude,
+        rules=tonights_rules(cfg, reads),
     )
     return save_answering(answering, folder)
 
 
+def tonights_rules(cfg: Config, reads: Reads) -> Rules | None:
+    """What [rules] say of tonight's items; None without any. Raises SourceError when they leave no item."""
+    from rnnrec_model.ranking.rules import Rules
+
+    if not cfg.rules.any or reads.items is None:
+        return None
+    columns = ["item_id", "never_show", "in_stock", "category"]
+    rules = Rules(parquet.read(reads.items.files()).select(columns), cfg.rules.per_category)
+    shown = rules.may_be_shown(splitting.popular_items(reads)["item_id"].combine_chunks())
+    log.debug("%d of the window's %d items may be shown", shown.sum(), len(shown))
+    if not shown.any():
+        raise SourceError(
+            f"rules: expected items of the window's events that may be shown; of {len(shown)} none is left "
+            "by rules.never_show and rules.in_stock; check that rules.id names the column of the events' ids"
+        )
+    return rules
+
+
 def stage_tables(
     cfg: Config, night: date, reads: Reads, run_id: str, model: Path, model_version: int, verdict: Verdict
-) -> list[delta.Staged]:
+) -> Scored:
     """Stage tonight's tables of the model in a folder, and the verdict; returns what was written where."""
     from rnnrec_model.ranking.answers import load_answering
     from rnnrec_model.saving import load
 
     with model_failures("scoring tonight's users"):
-        scorer, answering = load(model), _tonights(cfg, load_answering(model))
+        scorer, answering = load(model), _tonights(cfg, reads, load_answering(model))
+        removed: Counter[str] = Counter()
         tables: dict[str, pa.Table | pa.RecordBatchReader] = {
-            "user_recommendations": _user_rows(cfg, night, reads, scorer, answering, model_version),
-            "item_recommendations": _item_rows(night, reads, scorer, answering, model_version),
-            "popular_items": _popular_rows(cfg, night, reads),
+            "user_recommendations": _user_rows(cfg, night, reads, scorer, answering, model_version, removed),
+            "item_recommendations": _item_rows(night, reads, scorer, answering, model_version, removed),
+            "popular_items": _popular_rows(cfg, night, reads, answering),
             "evaluations": evaluation_rows(night, verdict),
         }
-        return [
+        staged = [
             delta.stage(reads.store, name, rows, {"night": night}, run_id) for name, rows in tables.items()
         ]
+        return Scored(staged, dict(removed) if answering.rules is not None else {})
 
 
-def _tonights(cfg: Config, saved: Answering) -> Answering:
-    """How tonight's lists are made, also with a model that was registered under other settings."""
-    return replace(saved, k=cfg.recommendations.k, exclude=cfg.recommendations.exclude)
+def _tonights(cfg: Config, reads: Reads, saved: Answering) -> Answering:
+    """How tonight's lists are made, also with a model that was registered under other settings and rules."""
+    wanted = cfg.recommendations
+    return replace(saved, k=wanted.k, exclude=wanted.exclude, rules=tonights_rules(cfg, reads))
 
 
 def _user_rows(
-    cfg: Config, night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
+    cfg: Config,
+    night: date,
+    reads: Reads,
+    scorer: Scorer,
+    answering: Answering,
+    model_version: int,
+    removed: Counter[str],
 ) -> pa.RecordBatchReader:
     users = splitting.active_users(reads).combine_chunks()
     if users.num_rows == 0:
@@ -80,18 +118,23 @@ def _user_rows(
         seen = splitting.seen_items(cfg, night, reads)
         assert seen["user_id"].equals(users["user_id"]), "the same users in the same order"
         users = users.append_column("seen", seen["items"])
-    return _reader(_answers(night, scorer, answering, users, model_version, "user_id", "item_id"))
+    return _reader(_answers(night, scorer, answering, users, model_version, removed, "user_id", "item_id"))
 
 
 def _item_rows(
-    night: date, reads: Reads, scorer: Scorer, answering: Answering, model_version: int
+    night: date,
+    reads: Reads,
+    scorer: Scorer,
+    answering: Answering,
+    model_version: int,
+    removed: Counter[str],
 ) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
     ids = splitting.popular_items(reads)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
     itself = replace(answering, exclude="last_item")
-    return _reader(_answers(night, scorer, itself, items, model_version, "item_id", "next_item_id"))
+    return _reader(_answers(night, scorer, itself, items, model_version, removed, "item_id", "next_item_id"))
 
 
 def _answers(
@@ -100,17 +143,20 @@ def _answers(
     answering: Answering,
     asked: pa.Table,
     model_version: int,
+    removed: Counter[str],
     key: str,
     value: str,
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of rows in the order of the asked lists, then by rank."""
+    """Batches of rows in the order of the asked lists, then by rank; counts in `removed` what rules took."""
     from rnnrec_model.ranking.answers import answer
 
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
         carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
         known = {name: part[column] for name, column in carried.items() if column in part.column_names}
-        rows = answer(scorer, answering, part["items"], **known).rows
+        answers = answer(scorer, answering, part["items"], **known)
+        removed.update(answers.removed)
+        rows = answers.rows
         count = rows.num_rows
         table = pa.table(
             {
@@ -132,7 +178,7 @@ def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
     if first is None:
         raise EmptyNightError(
             "lists: expected items to show; exclusion and rules leave none for anybody; "
-            "loosen recommendations.exclude"
+            "loosen recommendations.exclude or [rules]"
         )
 
     def chained() -> Iterator[pa.RecordBatch]:
@@ -142,11 +188,15 @@ def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(first.schema, chained())
 
 
-def _popular_rows(cfg: Config, night: date, reads: Reads) -> pa.Table:
-    rows = splitting.popular_items(reads).slice(0, cfg.recommendations.popular_items)
+def _popular_rows(cfg: Config, night: date, reads: Reads, answering: Answering) -> pa.Table:
+    """The window's most popular items that may be shown; of a category there may be any number."""
+    rows = splitting.popular_items(reads)
+    if answering.rules is not None:
+        rows = rows.filter(pa.array(answering.rules.may_be_shown(rows["item_id"].combine_chunks())))
+    rows = rows.slice(0, cfg.recommendations.popular_items)
     return pa.table(
         {
-            "rank": rows["rank"].cast(pa.int32()),
+            "rank": pa.array(range(1, rows.num_rows + 1), pa.int32()),
             "item_id": rows["item_id"],
             "score": rows["score"].cast(pa.float64()),
             "night": pa.repeat(pa.scalar(night, pa.date32()), rows.num_rows),

@@ -64,6 +64,8 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
         compared, all_days_read = _prepare(con, cfg, night, staged, reads)
         values = cfg.audits.model_dump() | {
             "k": cfg.recommendations.k,
+            "per_category": cfg.rules.per_category,
+            "stock_given": bool(cfg.rules.in_stock),
             "all_days_read": all_days_read,
         }
         found = {rule: _finding(con, rule, values) for rule in rules}

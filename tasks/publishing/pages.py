@@ -12,6 +12,7 @@ from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
 
 SHOWN = ("recall_at_20", "mrr_at_20", "ndcg_at_20")
+SCORING = "recommend"  # the stage that makes lists
 HEADS = {
     "fresh": "Fresh training",
     "recipe_changed": "Another recipe",
@@ -55,7 +56,11 @@ def page(
         ),
         *_compared(compared),
         "## What came in",
-        _markdown(("stage", "what", "count"), _counted(counts)),
+        _markdown(
+            ("stage", "what", "count"),
+            _counted({name: one for name, one in counts.items() if name != SCORING}),
+        ),
+        *_ruled(cfg, counts),
         "## What is published",
         _markdown(("table", "rows"), [(name, f"{rows:,}") for name, rows in sorted(tables.items())]),
         "## Seconds",
@@ -97,6 +102,14 @@ def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[
         for model, metrics in verdict.metrics.items()
     ]
     return ("model", *known), rows
+
+
+def _ruled(cfg: Config, counts: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
+    """How many rows of users' and items' lists each rule took out; nothing where there is no rule."""
+    if not cfg.rules.any:
+        return ()
+    rows = [(name.replace("_", " "), f"{count:,}") for name, count in counts.get(SCORING, {}).items()]
+    return "## What rules took out of lists", _markdown(("rule", "rows"), rows)
 
 
 def _realized(realized: Realized | None) -> tuple[str, ...]:

@@ -40,20 +40,24 @@ class Wanted:
     columns: Columns
 
 
+def begin(con: duck.Connection) -> None:
+    """An empty table for what `read` reads."""
+    con.execute(
+        "create or replace temp table listed (setting varchar, file varchar, line bigint, item_id varchar, "
+        "name varchar, category varchar)"
+    )
+
+
 def read(con: duck.Connection, cfg: Config, wanted: Wanted, item_type: str) -> dict[str, pins.RawFile]:
-    """Put all rows before DuckDB as `listed` (file, line, item_id, name, category: text, empty is null).
+    """Add all rows to the table `listed` (setting, file, line, item_id, name, category: text, empty is null).
 
     item_type   BIGINT or VARCHAR, as the events have it
     Returns file → what it was. Raises SourceError for a file that is missing, unreadable, of another format,
     empty, lacks a column or changes while it is read, and for the first row that cannot be taken.
     """
-    con.execute(
-        "create or replace temp table listed "
-        "(file varchar, line bigint, item_id varchar, name varchar, category varchar)"
-    )
     found = log_files.found(cfg.base.resolve(), [wanted.pattern], wanted.setting)
     files = [_source(cfg, path, wanted.setting) for path in sorted(found.files)]
-    seen = {source.name: _read(con, source, wanted.columns) for source in files}
+    seen = {source.name: _read(con, source, wanted) for source in files}
     _check_rows(con, item_type)
     return seen
 
@@ -68,12 +72,12 @@ def _source(cfg: Config, path: Path, setting: str) -> Source:
     return Source(path, name, kind)
 
 
-def _read(con: duck.Connection, source: Source, columns: Columns) -> pins.RawFile:
+def _read(con: duck.Connection, source: Source, wanted: Wanted) -> pins.RawFile:
     file, seen, rows = sources.identity(source), sources.fingerprint(source), 0
-    for table in READERS[source.format](source, columns):
+    for table in READERS[source.format](source, wanted.columns):
         con.register("picked", table)
         with duck.reading(source.path):
-            duck.append(con, "listed", "listed_items", name=source.name)
+            duck.append(con, "listed", "listed_items", name=source.name, key=wanted.setting)
         rows += len(table)
     if sources.identity(source) != file:
         raise SourceError(f"{source.name}: changed while it was read; run again when it is complete")

@@ -27,6 +27,7 @@ from tasks.settings.sections import (
     ItemsConfig,
     RecommendationsConfig,
     RegistryConfig,
+    RulesConfig,
     Section,
     SessionsConfig,
     WarehouseConfig,
@@ -45,6 +46,7 @@ class Config(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     recommendations: RecommendationsConfig = RecommendationsConfig()
+    rules: RulesConfig = RulesConfig()
     audits: AuditsConfig = AuditsConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
     registry: RegistryConfig = RegistryConfig()
@@ -198,6 +200,8 @@ def _unfit(cfg: Config, bad: Collection[str]) -> list[str]:
         wrong += _beyond_the_window(cfg)
     if not {"recommendations", "training"} & set(bad):
         wrong += _never_learnt(cfg)
+    if not {"items", "rules"} & set(bad):
+        wrong += _without_categories(cfg)
     return wrong
 
 
@@ -209,6 +213,15 @@ def _unknown_metric(cfg: Config) -> list[str]:
     return [
         f"gate.metric: expected one of {', '.join(metrics)} (by evaluation.cutoffs); "
         f"{addresses.came(('gate', 'metric'), metric, did_you_mean(metric, metrics))}"
+    ]
+
+
+def _without_categories(cfg: Config) -> list[str]:
+    if not cfg.rules.per_category or cfg.items.category:
+        return []
+    return [
+        "rules.per_category: expected items.category to name a column of items.source; got none; set both, "
+        "or leave rules.per_category at 0"
     ]
 
 

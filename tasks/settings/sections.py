@@ -185,6 +185,39 @@ class ItemsConfig(Section):
         return self
 
 
+class RulesConfig(Section):
+    """What a shop does not want in any list: files of items beside the logs, and a limit."""
+
+    never_show: str = setting(
+        "", "a Parquet, CSV or TSV file of items that nobody is shown, or a glob of such files; empty: none"
+    )
+    in_stock: str = setting("", "such a file of the items in stock: no others are shown; empty: all are")
+    id: str = setting("item_id", "the column of item ids in both", min_length=1)
+    per_category: int = setting(
+        0, "a list has at most so many items of one `items.category`; 0: any number", ge=0, le=1_000
+    )
+
+    @model_validator(mode="after")
+    def _files(self) -> RulesConfig:
+        # of the whole section, whose error does not show what came: an address may hold a secret
+        wrong = []
+        for key in ("never_show", "in_stock"):
+            value = getattr(self, key)
+            if "://" in value:
+                wrong.append(f"{key}: expected a local file or glob; got an address: bring the file here")
+            if value and not value.strip():
+                wrong.append(
+                    f"{key}: expected a file or glob, as in stock.csv; got blanks; leave it empty for none"
+                )
+        refuse(wrong)
+        return self
+
+    @property
+    def any(self) -> bool:
+        """Is there any rule?"""
+        return bool(self.never_show or self.in_stock or self.per_category)
+
+
 class SessionsConfig(Section):
     """What a session is."""
 

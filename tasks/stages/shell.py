@@ -18,6 +18,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 
 from tasks.errors import RegistryError
+from tasks.models import scoring
 from tasks.models.choosing import Registered
 from tasks.models.training import Trained
 from tasks.publishing import publishing
@@ -40,6 +41,7 @@ NUMBERS: dict[type, Callable[[Any], dict[str, int]]] = {  # of results that do n
         "sequence": found.publication.sequence,
     },
     Realized: lambda found: found.counts,
+    scoring.Scored: lambda found: dict(found.removed),
     Registered: lambda found: {found.role: found.version.number},
     Trained: lambda found: {"models": len(found.models), **_first(found)},
 }

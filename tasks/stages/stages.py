@@ -130,7 +130,7 @@ def _register(
 
 
 @stage("recommend")
-def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen) -> list[delta.Staged]:
+def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen) -> scoring.Scored:
     return scoring.stage_tables(
         tonight.cfg,
         tonight.night,
@@ -263,7 +263,9 @@ def _page(
         tonight.night,
         verdict=chosen.verdict,
         model_version=chosen.version.number,
-        counts={name: counts.get(name, {}) for name in ("ingest", "sessionize", "train", "refit")},
+        counts={
+            name: counts.get(name, {}) for name in ("ingest", "sessionize", "train", "refit", "recommend")
+        },
         durations=tonight.diary.durations,
         tables=tables,
         warnings=audited.warnings,

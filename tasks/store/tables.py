@@ -57,7 +57,14 @@ TABLES: dict[str, Table] = {
         order=("source_file", "line"),
     ),
     "items": Table(
-        {"item_id": ITEM, "name": TEXT, "category": TEXT, "night": DAY},
+        {
+            "item_id": ITEM,
+            "name": TEXT,
+            "category": TEXT,
+            "never_show": pa.bool_(),
+            "in_stock": pa.bool_(),
+            "night": DAY,
+        },
         partition="night",
         order=("item_id",),
     ),

@@ -2,13 +2,23 @@
 -- guards against: lists cut short, k ignored
 -- severity: refuse
 -- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
--- reads: audited_recommendations, excluded_items
--- parameters: $k
-with catalogue as (
+-- reads: audited_recommendations, excluded_items, known_items
+-- parameters: $k, $per_category (0: any number)
+with categories as (
+    select
+        shown.kind,
+        known.category,
+        count(distinct shown.recommended) as items
+    from audited_recommendations as shown
+    left join known_items as known on shown.recommended = cast(known.item_id as varchar)
+    group by shown.kind, known.category
+),
+
+catalogue as (
     select
         kind,
-        count(distinct recommended) as items
-    from audited_recommendations
+        sum(if($per_category = 0 or category is null, items, least(items, $per_category))) as items
+    from categories
     group by kind
 ),
 

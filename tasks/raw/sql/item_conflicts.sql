@@ -14,6 +14,7 @@ with told as (
         first_value(file) over in_order as first_file,
         first_value(line) over in_order as first_line
     from listed
+    where setting = 'items.source'
     window in_order as (partition by item_id order by file, line)
 )
 

@@ -17,6 +17,7 @@ from rnnrec_model.models import MODELS
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
+from tasks.errors import SourceError
 from tasks.models import scoring
 from tasks.raw import ingestion
 from tasks.sessions import cutting, splitting
@@ -39,7 +40,7 @@ class Night:
     def lists(self, table: str = "user_recommendations") -> dict[Any, list[Row]]:
         """Who or what was asked for → (rank, item, score, source) rows, as they are staged."""
         staged = scoring.stage_tables(self.cfg, NIGHT, self.reads, "run", self.model, 1, object())  # type: ignore[arg-type]
-        (files,) = [one.files for one in staged if one.table == table]
+        (files,) = [one.files for one in staged.staged if one.table == table]
         key, value = ("user_id", "item_id") if table.startswith("user") else ("item_id", "next_item_id")
         found: dict[Any, list[Row]] = {}
         for row in parquet.read(list(files)).to_pylist():
@@ -124,6 +125,68 @@ def test_an_items_own_list_never_has_the_item(make_night: Callable[..., Night]) 
         assert {item: EVERYTHING - items(rows) for item, rows in lists.items()} == {
             item: {item} for item in EVERYTHING
         }
+
+
+RULES = {  # of the six items
+    "never.csv": "item_id\n1\n77\n",
+    "stock.csv": "item_id\n1\n2\n3\n4\n6\n",
+    "kinds.csv": "item_id,kind\n2,red\n3,red\n4,red\n6,blue\n",
+}
+RULED: dict[str, Any] = {
+    "items": {"source": "kinds.csv", "category": "kind"},
+    "rules": {"never_show": "never.csv", "in_stock": "stock.csv", "per_category": 2},
+}
+
+
+@pytest.mark.parametrize("exclude", ["nothing", "window"])
+def test_lists_and_registered_model_obey_the_rules_and_agree_to_the_bit(
+    exclude: str, make_night: Callable[..., Night], tmp_path: Path
+) -> None:
+    for name, text in RULES.items():
+        (tmp_path / name).write_text(text)
+    night = make_night(exclude, **RULED)
+    had = {"nothing": {"ann": "", "bob": "", "eve": ""}, "window": {"ann": "123", "bob": "345", "eve": "6"}}
+    lists = night.lists()
+    for user, rows in lists.items():
+        assert items(rows) <= set("2346") - set(had[exclude][user])
+        assert len(items(rows) & set("234")) == min(2, len(set("234") - set(had[exclude][user])))
+        assert [rank for rank, *_ in rows] == list(range(1, len(rows) + 1))
+    assert answered(night, tmp_path) == lists
+
+
+def test_each_rule_tells_how_many_rows_it_took_and_popular_items_obey_too(
+    make_night: Callable[..., Night], tmp_path: Path
+) -> None:
+    for name, text in RULES.items():
+        (tmp_path / name).write_text(text)
+    night = make_night("nothing", **RULED)
+    scored = scoring.stage_tables(night.cfg, NIGHT, night.reads, "run", night.model, 1, object())  # type: ignore[arg-type]
+    # 3 lists of users have six items, 6 of items all but their own; out are 1, 5 and the third red one
+    assert scored.removed == {"never_show": 3 + 5, "out_of_stock": 3 + 5, "over_quota": 3 + 3}
+    (popular,) = [parquet.read(list(one.files)) for one in scored.staged if one.table == "popular_items"]
+    assert popular["rank"].to_pylist() == [1, 2, 3, 4]
+    assert sorted(popular["item_id"].to_pylist()) == ["2", "3", "4", "6"]
+
+
+def test_a_model_that_was_registered_without_rules_is_published_by_tonights(
+    make_night: Callable[..., Night], tmp_path: Path
+) -> None:
+    for name, text in RULES.items():
+        (tmp_path / name).write_text(text)
+    before = make_night("nothing")
+    tonight = make_night("last_item", **RULED)
+    lists = Night(tonight.cfg, tonight.reads, before.model).lists()
+    assert lists == tonight.lists()
+
+
+def test_rules_that_leave_no_item_are_refused_with_what_to_look_at(
+    make_night: Callable[..., Night], tmp_path: Path
+) -> None:
+    (tmp_path / "stock.csv").write_text("item_id\nsomething else\n")
+    with pytest.raises(
+        SourceError, match=r"rules: expected items .* of 6 none is left .*check that rules\.id"
+    ):
+        make_night("nothing", rules={"in_stock": "stock.csv"})
 
 
 def answered(night: Night, tmp_path: Path) -> dict[Any, list[Row]]:

@@ -18,7 +18,7 @@ from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, comparison, pages, publications, publishing
 from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.settings.sections import RecommendationsConfig, SessionsConfig
+from tasks.settings.sections import RecommendationsConfig, RulesConfig, SessionsConfig
 from tasks.store import delta, pins, sql
 from tasks.store.store import Store
 
@@ -349,6 +349,74 @@ def test_a_list_may_be_short_by_what_its_own_user_is_not_shown_and_no_other(cfg:
     assert broken(excluding, without(rows, "user_recommendations", 2)) == {"row_counts"}
 
 
+def put_items(cfg: Config, **columns: list[Any]) -> None:
+    """What Friday knows of items i0, i1 ..."""
+    count = len(next(iter(columns.values())))
+    blank = {"never_show": pa.array([False] * count), "in_stock": pa.nulls(count, pa.bool_())}
+    names = {"item_id": [f"i{n}" for n in range(count)], "name": pa.nulls(count, pa.string())}
+    rows = pa.table(names | {"category": pa.nulls(count, pa.string())} | blank | columns)
+    delta.replace_partition(Store.of(cfg), "items", rows, {"night": FRIDAY}, "ingest", 1)
+
+
+def ruled(cfg: Config, **rules: Any) -> Config:
+    return cfg.model_copy(update={"rules": RulesConfig(**rules)})
+
+
+def test_an_item_never_to_show_is_refused_in_whatever_table_it_stands(cfg: Config) -> None:
+    put_items(cfg, never_show=[False] * 5 + [True])
+    rows = driver.output_rows(4)
+    assert broken(cfg, rows) == {"withheld_items"}
+    sound = {name: without_item(table, "i5") for name, table in rows.items()}
+    audit_rows(cfg, sound)
+    assert broken(cfg, sound | {"popular_items": rows["popular_items"]}) == {"withheld_items"}
+
+
+def without_item(table: pa.Table, item: str) -> pa.Table:
+    """Lists and popular items without the item, i0 or i4 in its place in a list that lacks it."""
+    rows: list[dict[str, Any]] = table.to_pylist()
+    value = "next_item_id" if "next_item_id" in table.column_names else "item_id"
+    if "source" not in table.column_names:
+        return pa.Table.from_pylist([row for row in rows if row.get("item_id") != item], table.schema)
+    key = table.column_names[0]
+    for row in rows:
+        had = {row[key], *(other[value] for other in rows if other[key] == row[key])}
+        if row[value] == item:
+            row[value] = next(f"i{n}" for n in range(5) if f"i{n}" not in had)
+    return pa.Table.from_pylist(rows, table.schema)
+
+
+def test_an_item_out_of_stock_is_refused_and_any_is_in_stock_without_a_list(cfg: Config) -> None:
+    put_items(cfg, in_stock=[True] * 5)  # i5 is in no list
+    rows = driver.output_rows(4)
+    audit_rows(cfg, rows)
+    with pytest.raises(AuditError, match=r"withheld_items: \d+ offending row\(s\), such as .*item=i5"):
+        audit_rows(ruled(cfg, in_stock="stock.csv"), rows)
+
+
+def test_a_list_with_more_of_a_category_than_the_quota_is_refused(cfg: Config) -> None:
+    put_items(cfg, category=["red", "red", "red", "blue", None, None])
+    rows = driver.output_rows(4)  # u000 has i1 i2 i3, u001 i2 i3 i4, i5 has i0 i1 i2
+    audit_rows(ruled(cfg, per_category=3), rows)
+    with pytest.raises(AuditError, match=r"category_quota: 1 .*kind=item, asked=i5, category=red, items=3"):
+        audit_rows(ruled(cfg, per_category=2), rows)
+
+
+def test_a_quota_may_shorten_lists_as_far_as_categories_go_and_no_further(cfg: Config) -> None:
+    """All that is recommended is of one category: two rows each are all that a quota of two allows."""
+    put_items(cfg, category=["red"] * 6)
+    two = {name: only_ranks(table, 2) for name, table in driver.output_rows(4).items()}
+    audit_rows(ruled(cfg, per_category=2), two)
+    assert broken(cfg, two) == {"row_counts"}
+    one = {name: only_ranks(table, 1) for name, table in two.items()}
+    assert broken(ruled(cfg, per_category=2), one) == {"row_counts"}
+
+
+def only_ranks(table: pa.Table, most: int) -> pa.Table:
+    if "source" not in table.column_names:
+        return table
+    return table.filter([rank <= most for rank in table["rank"].to_pylist()])
+
+
 def test_who_has_had_everything_may_have_no_list_and_nobody_else(cfg: Config) -> None:
     put_events(cfg, FRIDAY, users=4, items=4)
     put_events(cfg, FRIDAY - timedelta(days=1), users=1, items=4)  # u000 has had them all
@@ -451,6 +519,21 @@ def test_a_warning_stands_on_the_page_of_its_night_and_no_heading_without_one(co
     ]
     assert f"## Warnings\n\n- {SHIRTS}\n" in pages_of[0]
     assert "Warnings" not in pages_of[1]
+
+
+def test_what_rules_took_stands_on_the_page_where_there_is_a_rule(cfg: Config) -> None:
+    verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
+    told: dict[str, Any] = {"counts": {"recommend": {"never_show": 1200}}, "durations": {}, "tables": {}}
+    page_of = {
+        rules: pages.page(ruled(cfg, never_show=rules), FRIDAY, verdict=verdict, model_version=1, **told)
+        for rules in ("never.csv", "")
+    }
+    assert (
+        "## What rules took out of lists\n\n| rule | rows |\n| --- | --- |\n| never show | 1,200 |\n"
+        in (page_of["never.csv"])
+    )
+    assert "rules" not in page_of[""]
+    assert "never show" not in page_of[""]
 
 
 def test_a_refused_night_leaves_nothing_published(cfg: Config) -> None:

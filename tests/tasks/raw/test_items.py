@@ -38,7 +38,7 @@ def read(cfg: Config, item_type: str = "VARCHAR") -> list[tuple[Any, ...]]:
     with duck.reader() as con:
         known = items.read(con, cfg, item_type)
     assert known is not None
-    return [tuple(row.values()) for row in known.rows.to_pylist()]
+    return [(row["item_id"], row["name"], row["category"]) for row in known.rows.to_pylist()]
 
 
 def write(cfg: Config, text: str | bytes, name: str = "items.csv") -> None:
@@ -192,6 +192,10 @@ def test_a_file_that_changes_under_the_reader_is_refused(
         ('source = "items.csv"', r"items\.name: expected a column here or in category"),
         ('category = "kind"', r"items\.source: expected the file that has the named columns"),
         ('source = "a.csv"\nname = "item_id"', r"items\.id: expected columns of their own"),
+        ('[rules]\nnever_show = "s3://u:pw@host/never.csv"', r"rules\.never_show: expected a local file"),
+        ('[rules]\nin_stock = " "', r"rules\.in_stock: expected a file or glob"),
+        ("[rules]\nper_category = 2", r"rules\.per_category: expected items\.category to name a column"),
+        ("[rules]\nper_category = -1", r"rules\.per_category: .*got -1"),
         ('soruce = "a.csv"', r"items\.soruce: unknown key.*did you mean 'source'"),
     ],
 )
@@ -225,10 +229,10 @@ def ingest(cfg: Config) -> ingestion.Ingested:
 def test_a_night_keeps_what_it_knew_of_items_and_what_the_file_was(shop: Config) -> None:
     found = ingest(shop)
     assert found.items is not None
-    rows = parquet.read(found.items.files()).to_pylist()
-    assert rows == [
-        {"item_id": "7", "name": "Kettle", "category": "kitchen", "night": NIGHT},
-        {"item_id": "8", "name": None, "category": "kitchen", "night": NIGHT},
+    unruled = {"never_show": False, "in_stock": None, "night": NIGHT}
+    assert parquet.read(found.items.files()).to_pylist() == [
+        {"item_id": "7", "name": "Kettle", "category": "kitchen"} | unruled,
+        {"item_id": "8", "name": None, "category": "kitchen"} | unruled,
     ]
     digest = hashlib.sha256(CSV.encode()).hexdigest()
     assert found.sources["items.csv"] == pins.RawFile(digest, len(CSV), 3)
@@ -236,6 +240,46 @@ def test_a_night_keeps_what_it_knew_of_items_and_what_the_file_was(shop: Config)
     reads = pins.Reads(found.events, found.events, None, found.items)
     assert reads.by_table()["items"] == found.items.pins
     assert pins.newest(shop, Store.of(shop), NIGHT).items == found.items
+
+
+def test_the_lists_of_the_rules_stand_beside_names_and_categories(shop: Config, make_config: Make) -> None:
+    write(shop, "item_id\n8\n9\n9\n", "never.csv")
+    write(shop, "item_id\n7\n", "stock.csv")
+    rules = {"never_show": "never.csv", "in_stock": "stock.csv"}
+    events = {"sources": ["logs/*.csv"]}
+    with_both = ingest(make_config(events=events, items=shop.items.model_dump(), rules=rules))
+    assert with_both.items is not None
+    assert [tuple(row.values())[:5] for row in parquet.read(with_both.items.files()).to_pylist()] == [
+        ("7", "Kettle", "kitchen", False, True),
+        ("8", None, "kitchen", True, False),
+        ("9", None, None, True, False),
+    ]
+    assert {"items.csv", "never.csv", "stock.csv"} < set(with_both.sources)
+    alone = ingest(make_config(events=events, rules={"never_show": "never.csv"}))
+    assert alone.items is not None
+    assert [tuple(row.values())[:5] for row in parquet.read(alone.items.files()).to_pylist()] == [
+        ("8", None, None, True, None),
+        ("9", None, None, True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("rules", "said"),
+    [
+        ({"never_show": "gone.csv"}, r"rules\.never_show: expected at least one file"),
+        ({"in_stock": "empty.csv"}, r"empty\.csv: expected a row for each item; got none"),
+        ({"in_stock": "items.csv"}, r"items\.csv: expected a column 'item_id' \(rules\.id\); there are sku"),
+    ],
+)
+def test_a_rule_that_cannot_be_read_stops_the_night_and_the_look(
+    shop: Config, make_config: Make, rules: dict[str, str], said: str
+) -> None:
+    write(shop, "item_id\n", "empty.csv")
+    cfg = make_config(events={"sources": ["logs/*.csv"]}, rules=rules)
+    with pytest.raises(SourceError, match=said):
+        ingest(cfg)
+    with pytest.raises(SourceError, match=said):
+        preview.look(cfg, NIGHT)
 
 
 def test_a_later_run_of_the_night_with_another_list_leaves_this_ones_files(shop: Config) -> None:
