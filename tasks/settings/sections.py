@@ -370,7 +370,10 @@ class AuditsConfig(Section):
         0.25, "the share of fallback rows rises by no more, of users' lists and of items'", ge=0, le=1
     )
     min_overlap: float = setting(
-        0.05, "lists have on average at least this share of items in common with the one before", ge=0, le=1
+        0.05,
+        "lists have on average at least this share of items in common with the one before; it only warns",
+        ge=0,
+        le=1,
     )
     max_sameness: float = setting(
         0.9,
