@@ -163,7 +163,7 @@ COLUMNS = {  # name → (version, sha256 of its columns and their types)
     "hits": (1, "2e3e21aa938b"),
     "item_recommendations": (1, "f03b70aac955"),
     "item_recommendations_named": (1, "84d6c46548bc"),
-    "items": (1, "c8513a738ec7"),
+    "items": (1, "5f366fe3a3ff"),
     "metrics_over_nights": (1, "572a18c56864"),
     "nights": (1, "2a8fcd20da94"),
     "popular_items": (1, "00a3d4a2571d"),
