@@ -156,7 +156,7 @@ def _opened(look: _Look, one: Publication) -> Link:
     try:
         said = (
             readers.behind(look.store, look.published, look.remembered)
-            or _other_rows(look)
+            or _other_rows(look, one)
             or _other_views(look, one)
             or _other_latest(look, one)
         )
@@ -165,11 +165,15 @@ def _opened(look: _Look, one: Publication) -> Link:
     return Link(name, "broken" if said else "whole", files=1 + len(one.tables), said=said)
 
 
-def _other_rows(look: _Look) -> str:
-    """The publications as serve.duckdb has them, against the log's."""
+def _other_rows(look: _Look, one: Publication) -> str:
+    """The publications as serve.duckdb has them, against the log's; every block of every table is read."""
     database = look.store.local / wholeness.DATABASE
     with wholeness.copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
-        shown = duck.arrow(con.sql("select * from publications order by sequence")).to_pylist()
+        names = [name for (name,) in con.sql("select table_name from duckdb_tables()").fetchall()]
+        held = {name: duck.arrow(con.table(name)) for name in names}
+    if "shown" in held and held["shown"]["sequence"].to_pylist() != [one.sequence]:
+        return f"{database}: its table shown does not name publication {one.sequence}; run `rnnrec refresh`"
+    shown = held["publications"].sort_by("sequence").to_pylist()
     kept = delta.rows(look.store, TABLE, look.published.version)
     assert kept is not None, "a publication was read before"
     for ours, theirs in zip(kept.sort_by("sequence").to_pylist(), shown, strict=False):

@@ -211,6 +211,11 @@ def other_rows(cfg: Config) -> None:
         con.execute("update publications set state = 'fresh' where sequence = 2")
 
 
+def other_shown(cfg: Config) -> None:
+    with duckdb.connect(str(cfg.root / "serve.duckdb")) as con:
+        con.execute("update shown set sequence = 1")
+
+
 def other_view(cfg: Config) -> None:
     with duckdb.connect(str(cfg.root / "serve.duckdb")) as con:
         con.execute("create or replace view popular_items as select 1 as rank, 'i9' as item_id")
@@ -230,7 +235,7 @@ def other_latest(cfg: Config) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [other_rows, other_view, cut_short, other_latest])
+@pytest.mark.parametrize("change", [other_rows, other_shown, other_view, cut_short, other_latest])
 def test_what_readers_open_is_held_against_the_publication(
     cfg: Config, change: Callable[[Config], None]
 ) -> None:
