@@ -15,6 +15,7 @@ from public_data.protocols import LastDays
 
 from tasks.errors import SourceError
 from tasks.settings.config import Config, load_config
+from tasks.settings.sections import RecommendationsConfig
 from tasks.store import duck
 
 PARAMS = Path(__file__).parents[2] / "benchmarks" / "params"
@@ -467,10 +468,11 @@ def test_every_preset_loads_and_has_a_data_set_and_the_other_way_round() -> None
     assert named <= set(presets)
 
 
-def test_presets_hold_model_and_training_settings_only() -> None:
-    plain = Config()
+def test_presets_hold_model_and_training_settings_and_the_exclusion_that_fits_them_only() -> None:
     for path in PARAMS.glob("*.toml"):
         preset = load_config(path)
+        films = RecommendationsConfig(exclude="session")
+        plain = Config(recommendations=films) if preset.training.exclude_seen else Config()
         for section in (
             "events",
             "sessions",
