@@ -3,10 +3,11 @@
     first night    no champion: who is best by the metric is published, whatever it is
     question 1     is tonight's training healthy? `fresh`, the champion's recipe fitted anew, is published
                    unless its interval says that it is worse than the published weights beyond the tolerance,
-                   or that it loses to a model that has to be beaten
-    question 2     is another recipe better? All were fitted on the same days. Of several, the one to meet
-                   `fresh` is chosen on a part of the users that the comparison then leaves out. It takes over
-                   when it is shown to be better by the margin (what has to be beaten: better at all), is
+                   or that it loses to a model that has to be beaten and that they do not lose to
+    question 2     is another recipe better than what is published else: than `fresh`, fitted on the same
+                   days, or where that is refused or missing, than the published weights? Of several, the one
+                   to meet it is chosen on a part of the users that the comparison then leaves out. It takes
+                   over when it is shown to be better by the margin (what has to be beaten: by the noise), is
                    healthy itself, and no named slice and no guard is worse beyond its allowance
 
 Whatever is not shown leaves things as they are: an interval that cannot be made, of too few users, refuses no
@@ -16,8 +17,9 @@ fresh training and crowns no other recipe.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from rnnrec_model.vocabulary import Indices
 
 CHOOSING_SHARE = 0.25  # of the users, on whom the one of several candidates is chosen
+FULL_DAYS = 6  # of training, from which on `gate.tolerance` holds as it is set
 GUARDS = {"coverage": 1, "popularity": -1, "novelty": 1}  # guard → 1 where more of it is better
 
 
@@ -46,6 +49,8 @@ class Contest:
     slices        named slice → its predictions
     guards        contestant → guard's metric, such as coverage_at_20 → value
     noise         what the metric moves by when nothing but the seed changes; 0 where nobody has measured it
+    training_days so many days `fresh` and candidates were fitted to; the published weights knew one more
+    failures      who could not be fitted or asked → why
     """
 
     evaluations: Mapping[str, Evaluation]
@@ -55,6 +60,8 @@ class Contest:
     slices: Mapping[str, Indices] = field(default_factory=dict)
     guards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     noise: float = 0.0
+    training_days: int = FULL_DAYS
+    failures: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -71,36 +78,41 @@ def decide(gate: GateConfig, contest: Contest) -> Decision:
     """The verdict over a contest. With `published` it is a later night, without it is a first one."""
     if PUBLISHED not in contest.evaluations:
         return _first_night(gate, contest)
-    if FRESH not in contest.evaluations:
-        return Decision("weights_kept", PUBLISHED, "the champion's recipe could not be fitted anew", ())
-    first = health(gate, contest, FRESH, 1)
-    candidate, second = _other_recipe(gate, contest)
+    first = health(gate, contest, FRESH, 1) if FRESH in contest.evaluations else []
+    healthy = bool(first) and passed(first)
+    candidate, second = _other_recipe(gate, contest, FRESH if healthy else PUBLISHED)
     rules = (*first, *second)
+    state_of_fresh = _said_of_health(first) if healthy else _broken(first) if first else _missing(contest)
+    unmet = _unmet(gate, contest)
     if candidate and passed(second):
-        return Decision("recipe_changed", candidate, _said_of_change(second), rules)
+        why = _said_of_change(second) + ("" if healthy else f"; {state_of_fresh}")
+        return Decision("recipe_changed", candidate, why + unmet, rules)
     doubt = f"; {_broken(second)}" if candidate in gate.candidates else ""
-    if passed(first):
-        return Decision("fresh", FRESH, _said_of_health(first) + doubt, rules)
-    return Decision("weights_kept", PUBLISHED, _broken(first) + doubt, rules)
+    state, chosen = KEPT[healthy]
+    return Decision(state, chosen, state_of_fresh + doubt + unmet, rules)
 
 
 def health(gate: GateConfig, contest: Contest, ours: str, question: int) -> list[Rule]:
-    """Question 1 of a contestant: not worse than the published weights, nor than what has to be beaten."""
+    """Question 1 of a contestant: not worse than the published weights, nor than what has to be beaten.
+
+    What `fresh` loses to is asked of the published weights too: they would be kept in its place.
+    """
     rows = contest_rows(contest, gate) if question == 2 else None
     rules = [_compared(gate, contest, question, "healthy", ours, PUBLISHED, rows)]
     own = contest.recipes.get(ours)
-    beaten = [
-        name
-        for name in gate.must_beat
-        if name in contest.evaluations and name != ours and contest.recipes.get(name) != own
-    ]
-    return rules + [_compared(gate, contest, question, "must_beat", ours, name, rows) for name in beaten]
+    for name in gate.must_beat:
+        if name not in contest.evaluations or name == ours or contest.recipes.get(name) == own:
+            continue
+        rules.append(_compared(gate, contest, question, "must_beat", ours, name, rows))
+        if ours == FRESH and not rules[-1].passed:
+            rules.append(_compared(gate, contest, question, "must_beat", PUBLISHED, name, rows))
+    return rules
 
 
 def candidates(gate: GateConfig, contest: Contest) -> list[str]:
     """Who may take over: other recipes than the champion's, of gate.candidates and gate.must_beat."""
     named = dict.fromkeys((*gate.candidates, *gate.must_beat))
-    own = contest.recipes.get(FRESH)
+    own = contest.recipes.get(FRESH, contest.recipes.get(PUBLISHED))
     return [name for name in named if name in contest.evaluations and contest.recipes.get(name) != own]
 
 
@@ -119,15 +131,30 @@ def contest_rows(contest: Contest, gate: GateConfig) -> npt.NDArray[np.bool_] | 
     return ~contest.choosing if several else None
 
 
-def passed(rules: Iterable[Rule]) -> bool:
-    """Has every one of them passed?"""
-    return all(rule.passed for rule in rules)
+def passed(rules: Sequence[Rule]) -> bool:
+    """Does none of them speak against it? What the published weights lose to as well does not."""
+    return refusal(rules) is None
 
 
-def for_choosing(keys: Sequence[object]) -> npt.NDArray[np.bool_]:
-    """(users,) does a user belong to the part on which a candidate is chosen? By the hash of the id."""
+def refusal(rules: Sequence[Rule]) -> Rule | None:
+    """The first rule that did not pass and counts."""
+    excused = lost_by_both(rules)
+    return next((one for one in rules if not one.passed and one.against not in excused), None)
+
+
+def lost_by_both(rules: Sequence[Rule]) -> list[str]:
+    """Models that the published weights lose to as `fresh` does: keeping them would help nobody."""
+    return [one.against for one in rules if one.ours == PUBLISHED and not one.passed]
+
+
+def for_choosing(keys: Sequence[object], night: date) -> npt.NDArray[np.bool_]:
+    """(users,) does a user belong to the part on which this night's candidate is chosen?
+
+    By the hash of night and id: other users each night, so that no odd one weighs on all of them.
+    """
     edge = int(CHOOSING_SHARE * 2**32)
-    hashes = (hashlib.md5(str(key).encode(), usedforsecurity=False).hexdigest()[:8] for key in keys)
+    salted = (f"{night} {key}".encode() for key in keys)
+    hashes = (hashlib.md5(one, usedforsecurity=False).hexdigest()[:8] for one in salted)
     return np.array([int(one, 16) < edge for one in hashes], dtype=bool)
 
 
@@ -139,6 +166,15 @@ def allowance(share: float, value: float, noise: float) -> float:
     if share == -1:
         return -1.0
     return max(share * value, noise) if share >= 0 else share * value
+
+
+def tolerated(tolerance: float, training_days: int) -> float:
+    """`gate.tolerance` for fits to so many days: it is set for 6 or more, and grows as days get fewer.
+
+    The published weights knew a day more than `fresh`, the window's oldest, and that is worth about one part
+    in so many days, whatever tonight's training is like. A negative one asks for an outcome, and stays.
+    """
+    return tolerance * max(1.0, FULL_DAYS / training_days) if tolerance > 0 else tolerance
 
 
 def is_healthy(high: float | None, allowed: float) -> bool:
@@ -165,20 +201,27 @@ def _first_night(gate: GateConfig, contest: Contest) -> Decision:
     return Decision("fresh", best, reason + (f" against {beaten}" if beaten else ""), tuple(rules))
 
 
-def _other_recipe(gate: GateConfig, contest: Contest) -> tuple[str | None, list[Rule]]:
+def _other_recipe(gate: GateConfig, contest: Contest, against: str) -> tuple[str | None, list[Rule]]:
+    """Who might take over, and question 2 of it beside what is published else; nobody, and none."""
     name = choice(gate, contest)
     if name is None:
         return None, []
     rows = contest_rows(contest, gate)
-    rules = [_compared(gate, contest, 2, "better", name, FRESH, rows), *health(gate, contest, name, 2)]
+    rules = [_compared(gate, contest, 2, "better", name, against, rows), *health(gate, contest, name, 2)]
     if gate.margin < 0:  # it shall change, whatever comes
         return name, rules
-    return name, [*rules, *_slices(gate, contest, name, rows), *_guards(gate, contest, name)]
+    return name, [
+        *rules,
+        *_slices(gate, contest, name, against, rows),
+        *_guards(gate, contest, name, against),
+    ]
 
 
-def _slices(gate: GateConfig, contest: Contest, ours: str, rows: npt.NDArray[np.bool_] | None) -> list[Rule]:
+def _slices(
+    gate: GateConfig, contest: Contest, ours: str, against: str, rows: npt.NDArray[np.bool_] | None
+) -> list[Rule]:
     return [
-        _compared(gate, contest, 2, "slice", ours, FRESH, _within(rows, places), name)
+        _compared(gate, contest, 2, "slice", ours, against, _within(rows, places), name)
         for name, places in contest.slices.items()
     ]
 
@@ -187,21 +230,22 @@ def _within(rows: npt.NDArray[np.bool_] | None, places: Indices) -> Indices:
     return places if rows is None else places[rows[places]]
 
 
-def _guards(gate: GateConfig, contest: Contest, ours: str) -> list[Rule]:
+def _guards(gate: GateConfig, contest: Contest, ours: str, against: str) -> list[Rule]:
     return [
-        _guard(name, metric, contest, ours, getattr(gate.guards, name))
+        _guard(name, metric, contest, (ours, against), getattr(gate.guards, name))
         for name in GUARDS
         for metric in contest.guards.get(ours, {})
         if metric.startswith(f"{name}_at_")
     ]
 
 
-def _guard(name: str, metric: str, contest: Contest, ours: str, share: float) -> Rule:
+def _guard(name: str, metric: str, contest: Contest, pair: tuple[str, str], share: float) -> Rule:
     """Lists have no interval: what they are like is counted, not drawn."""
-    value, theirs = contest.guards[ours][metric], contest.guards[FRESH][metric]
+    ours, against = pair
+    value, theirs = (contest.guards[one][metric] for one in pair)
     way = GUARDS[name]
     return Rule(
-        question=2, rule="guard", ours=ours, against=FRESH, metric=metric, value=value,
+        question=2, rule="guard", ours=ours, against=against, metric=metric, value=value,
         difference=value - theirs, allowed=-way * share * theirs,
         predictions=contest.evaluations[ours].predictions,
         passed=bool(way * (value - theirs) >= -share * theirs),
@@ -220,7 +264,7 @@ def _compared(
 ) -> Rule:
     """One rule over an interval: which end is looked at, and what it is held against, `LIMITS` says."""
     found = _paired(gate, contest, ours, against, rows)
-    allowed = LIMITS[_limit(gate, rule, ours)](gate, found.theirs, contest.noise)
+    allowed = LIMITS[_limit(gate, rule, ours)](gate, found.theirs, contest)
     low, high = (found.low, found.high) if found.clusters else (None, None)
     kept = rule == "best" or (is_better(low, allowed) if rule == "better" else is_healthy(high, allowed))
     return Rule(
@@ -231,18 +275,20 @@ def _compared(
 
 
 def _limit(gate: GateConfig, rule: str, ours: str) -> str:
-    """What has to be beaten takes over where it is not beaten: no margin shelters the one that it beats."""
-    return "must_beat" if rule == "better" and ours in gate.must_beat else rule
+    """What has to be beaten takes over where it is not beaten: the seed's noise shelters the one that it
+    beats, and no margin."""
+    return "better, must_beat" if rule == "better" and ours in gate.must_beat else rule
 
 
-LIMITS: dict[
-    str, Callable[[GateConfig, float, float], float]
-] = {  # of (gate, the value compared with, noise)
-    "best": lambda gate, value, noise: 0.0,  # noqa: ARG005
-    "healthy": lambda gate, value, noise: -allowance(gate.tolerance, value, noise),
-    "must_beat": lambda gate, value, noise: 0.0,  # noqa: ARG005
-    "better": lambda gate, value, noise: allowance(gate.margin, value, noise),
-    "slice": lambda gate, value, noise: -allowance(gate.slice_tolerance, value, noise),
+LIMITS: dict[str, Callable[[GateConfig, float, Contest], float]] = {  # of what is compared with
+    "best": lambda gate, value, contest: 0.0,  # noqa: ARG005
+    "healthy": lambda gate, value, contest: (
+        -allowance(tolerated(gate.tolerance, contest.training_days), value, contest.noise)
+    ),
+    "must_beat": lambda gate, value, contest: 0.0,  # noqa: ARG005
+    "better": lambda gate, value, contest: allowance(gate.margin, value, contest.noise),
+    "better, must_beat": lambda gate, value, contest: allowance(0.0, value, contest.noise),  # noqa: ARG005
+    "slice": lambda gate, value, contest: -allowance(gate.slice_tolerance, value, contest.noise),
 }
 
 
@@ -273,6 +319,8 @@ def _mean(gate: GateConfig, one: Evaluation, rows: npt.NDArray[np.bool_] | Indic
 
 # ------------------------------------------------------------------------------------------------ the words
 
+KEPT: dict[bool, tuple[State, str]] = {True: ("fresh", FRESH), False: ("weights_kept", PUBLISHED)}
+OUSTED = {FRESH: "fresh training of the champion's recipe", PUBLISHED: "the published weights"}
 CALLED = {PUBLISHED: "the published weights", FRESH: "fresh training"}
 BROKEN = {
     "healthy": "is worse than {against} beyond what is tolerated",
@@ -284,17 +332,30 @@ BROKEN = {
 
 
 def _said_of_health(rules: Sequence[Rule]) -> str:
-    one = rules[0]
-    return f"{one.metric} {one.value:.4f} against the published weights' {one.value - one.difference:.4f}"
+    one, both = rules[0], lost_by_both(rules)
+    values = f"{one.metric} {one.value:.4f} against the published weights' {one.value - one.difference:.4f}"
+    return f"{values}; both lose to {' and '.join(both)}" if both else values
 
 
 def _said_of_change(rules: Sequence[Rule]) -> str:
     better = rules[0]
-    return f"{better.ours} is better than fresh training of the champion's recipe: {said(better)}"
+    return f"{better.ours} is better than {OUSTED[better.against]}: {said(better)}"
+
+
+def _missing(contest: Contest) -> str:
+    why = contest.failures.get(FRESH)
+    return "the champion's recipe could not be fitted anew" + (f": {why}" if why else "")
+
+
+def _unmet(gate: GateConfig, contest: Contest) -> str:
+    """What has to be beaten and could not be met: nobody was held to it."""
+    names = [name for name in gate.must_beat if name in contest.failures]
+    return f"; {' and '.join(names)}, which had to be beaten, could not be asked" if names else ""
 
 
 def _broken(rules: Sequence[Rule]) -> str:
-    """The first rule that did not pass, in words."""
-    rule = next(rule for rule in rules if not rule.passed)
+    """The rule that refuses it, in words."""
+    rule = refusal(rules)
+    assert rule is not None, "something was refused"
     told = BROKEN[rule.rule].format(against=CALLED.get(rule.against, rule.against), slice=rule.slice)
     return f"{CALLED.get(rule.ours, rule.ours)} {told}: {said(rule)}"

@@ -71,10 +71,12 @@ def judge(
         evaluations={name: one.evaluation for name, one in measured.items()},
         recipes={name: one.recipe for name, one in measured.items()},
         clusters=clusters_of(frame),
-        choosing=_choosing(frame),
+        choosing=_choosing(frame, night),
         slices=frame.named,
         guards={name: one.guards for name, one in measured.items()},
         noise=noise,
+        training_days=cfg.sessions.window_days - 1,
+        failures=failures,
     )
     return _verdict(deciding.decide(cfg.gate, contest), measured, failures, frame, champion_version)
 
@@ -150,12 +152,12 @@ def _check_answered(night: date, measured: Mapping[str, Measured]) -> None:
         )
 
 
-def _choosing(frame: Predictions) -> npt.NDArray[np.bool_]:
+def _choosing(frame: Predictions, night: date) -> npt.NDArray[np.bool_]:
     """(predictions,) is it of a user of the part on which one of several candidates is chosen?"""
     users = frame.histories.users
     assert users is not None, "the frame carries users"
     named = users.dictionary_encode()
-    drawn = deciding.for_choosing(named.dictionary.to_pylist())
+    drawn = deciding.for_choosing(named.dictionary.to_pylist(), night)
     of_session: npt.NDArray[np.bool_] = drawn[named.indices.to_numpy(zero_copy_only=False)]
     return of_session[frame.session_of]
 
@@ -170,7 +172,7 @@ def _verdict(
     return Verdict(
         state=decision.state,
         chosen=decision.chosen,
-        reason=decision.reason + (f": {failures[FRESH]}" if FRESH in failures else ""),
+        reason=decision.reason,
         metrics={
             name: {**one.evaluation.metrics, **one.guards, "answered": one.evaluation.answered}
             for name, one in measured.items()

@@ -300,7 +300,8 @@ class GateConfig(Section):
     )
     must_beat: tuple[str, ...] = setting(
         ("popularity", "markov"),
-        "models that no recipe may lose to; one that it loses to may take over itself",
+        "models that no recipe may lose to, unless the published weights lose to them as well; one that it "
+        "loses to may take over itself, beyond the noise",
         allowed="names of models",
         strict=False,
     )
@@ -312,13 +313,15 @@ class GateConfig(Section):
     tolerance: float = setting(
         0.03,
         "fresh training is refused when it is shown to be worse than the published weights by more than this "
-        "share of their metric; -1 keeps the published weights whatever comes",
+        "share of their metric; times 6 / (sessions.window_days - 1) where fewer than 6 days are trained on, "
+        "since the published weights knew one day more; -1 keeps the published weights whatever comes",
         ge=-1,
         le=1,
     )
     margin: float = setting(
         0.01,
-        "another recipe has to be shown to be better by more than this share of the champion's metric; "
+        "another recipe has to be shown to be better by more than this share of fresh training's metric, "
+        "or of the published weights' where that is refused; "
         "1 keeps the recipe, -1 changes it to any that is healthy",
         ge=-1,
         le=1,

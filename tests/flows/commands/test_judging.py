@@ -158,6 +158,22 @@ def test_it_says_every_rule_with_its_numbers_as_the_page_shows_it(cfg: Config, c
     assert said(cfg, capsys) == words(example.splitlines())
 
 
+def test_what_both_lose_to_makes_no_night_unhealthy(cfg: Config, capsys: Any) -> None:
+    lost = [
+        rule(
+            1, "must_beat", ours, "markov", difference=-0.03, low=-0.04, high=-0.02, allowed=0.0, passed=False
+        )
+        for ours in ("fresh", "published")
+    ]
+    driver.publish_night(
+        cfg, driver.SATURDAY, users=4, verdict=VERDICT | {"rules": [VERDICT["rules"][0], *lost]}
+    )
+    found = said(cfg, capsys)
+    assert "Is tonight's training healthy? yes" in found
+    assert "not worse than markov -0.0300 -0.0400 -0.0200 high ≥ +0.0000 NO" in found
+    assert "nor are published -0.0300 -0.0400 -0.0200 high ≥ +0.0000 NO" in found
+
+
 @pytest.fixture
 def champion(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the registry gives as the model that makes the tables: one that counts, saved in a folder."""

@@ -104,6 +104,10 @@ def test_a_contestant_that_cannot_be_asked_is_left_out_and_said(
     found = trained(config, **{name: folders[name] for name in ("fresh", "wide")})
     (folders["wide"] / "weights.safetensors").write_bytes(b"torn")
     verdict = judging.judge(config, NIGHT, NOTHING, found, folders["published"], 7)
+    assert "had to be beaten" not in verdict.reason
+    must_beat = config.model_copy(update={"gate": config.gate.model_copy(update={"must_beat": ("wide",)})})
+    named = judging.judge(must_beat, NIGHT, NOTHING, found, folders["published"], 7)
+    assert named.reason.endswith("; wide, which had to be beaten, could not be asked")
     assert (verdict.state, sorted(verdict.metrics)) == ("fresh", ["fresh", "published"])
     assert "judging wide" in verdict.failures["wide"]
     (folders["published"] / "weights.safetensors").write_bytes(b"torn")
