@@ -186,7 +186,7 @@ def decisions(
         if scenario.floor:
             mean = contest.evaluations[PUBLISHED].metrics[METRIC]
             values = mean * (1 + rng.normal(0, world.seed_sd, NOISE_SEEDS))
-            contest = replace(contest, noise=noise.WITHIN * float(values.std(ddof=1)))
+            contest = replace(contest, noise=noise.within(NOISE_SEEDS) * float(values.std(ddof=1)))
         decision = deciding.decide(gate, replace(contest, slices={}))
         if decision.state == "recipe_changed":  # slices can only speak against it
             decision = deciding.decide(gate, contest)

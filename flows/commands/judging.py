@@ -14,7 +14,7 @@ from rich.console import Console
 
 from flows.commands import options
 from flows.commands.options import DEFAULT, ConfigPath, DryRun, Settings
-from tasks.errors import NightError
+from tasks.errors import ConfigurationError, NightError
 from tasks.running import logs
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def noise(
     model: Annotated[
         str, typer.Option(help="A model of the configuration instead of the champion's recipe.")
     ] = "",
-    seeds: Annotated[int, typer.Option(min=2, help="How many fits, each as long as a night's training.")] = 5,
+    seeds: Annotated[int, typer.Option(help="How many fits, 3 or more, each as long as a training.")] = 5,
     settings: Settings = None,
     dry_run: DryRun = False,
 ) -> None:
@@ -80,6 +80,11 @@ def noise(
     from tasks.store.root import make_root
     from tasks.store.store import Store
 
+    if seeds < work.FEWEST_SEEDS:
+        raise ConfigurationError(
+            f"--seeds: expected {work.FEWEST_SEEDS} or more; got {seeds}. So few fits say next to nothing of "
+            "their spread, and the floor would be above every difference"
+        )
     logs.set_up()
     cfg = options.configured(config, options.overrides(settings))
     store = Store.of(cfg)
@@ -91,7 +96,8 @@ def noise(
     console.print(f"{recipe.name}, recipe {recipe.digest[:12]}: {seeds} fits, judged on night {day}")
     if dry_run:
         now = work.floor(store, recipe.digest, metric)
-        console.print(f"Nothing was fitted. Its floor for {metric} is {now:.4f} as of now; 0: not measured.")
+        known = "not measured" if now is None else f"{now:.4f}"
+        console.print(f"Nothing was fitted. Its floor for {metric} as of now: {known}.")
         return
     make_root(cfg)
     began = time.perf_counter()

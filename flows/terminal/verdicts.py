@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from tasks.models.verdicts import PUBLISHED
+from tasks.models.verdicts import NOT_MEASURED, PUBLISHED
 
 if TYPE_CHECKING:
     from tasks.publishing.attempts import Attempt
@@ -55,6 +55,8 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
             yield _rules(words, asked)
     if "rules" not in verdict:
         yield OLD
+    if verdict.get("champion") is not None and verdict.get("noise", 0.0) is None:
+        yield f"{NOT_MEASURED}."
     for name, why in verdict.get("failures", {}).items():
         yield _wrapped(f"{name} was not asked: {why}")
     yield from unpublished(later)

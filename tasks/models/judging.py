@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,12 +53,12 @@ def judge(
     trained: Trained,
     champion: Path | None,
     champion_version: int | None = None,
-    noise: float = 0.0,
+    noise: float | None = None,
 ) -> Verdict:
     """Rank all contestants on the holdout day and decide.
 
     champion   folder of the published weights, or None on a first night
-    noise      what the gate's metric moves by when nothing but the seed changes
+    noise      what the gate's metric moves by when nothing but the seed changes; None: not measured
     Raises EmptyNightError when the holdout has nothing to predict, ModelFailure when the published weights
     cannot be asked, or on a first night nobody can.
     """
@@ -74,11 +74,12 @@ def judge(
         choosing=_choosing(frame, night),
         slices=frame.named,
         guards={name: one.guards for name, one in measured.items()},
-        noise=noise,
+        noise=noise or 0.0,
         training_days=cfg.sessions.window_days - 1,
         failures=failures,
     )
-    return _verdict(deciding.decide(cfg.gate, contest), measured, failures, frame, champion_version)
+    verdict = _verdict(deciding.decide(cfg.gate, contest), measured, failures, frame, champion_version)
+    return replace(verdict, noise=noise)
 
 
 def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:

@@ -1,11 +1,13 @@
 """How far a metric moves when nothing but the seed does: measured by `rnnrec noise`, respected by the judge.
 
 The same recipe fitted to the same data with another seed is another model. Of two such models, whose values
-have the standard deviation s each, the difference has √2 · s; 95 % of such differences stay within
+have a standard deviation each that n fits gave as s, 95 % of the differences stay within
 
-    floor = 1.96 · √2 · s
+    floor = t · √2 · s
 
-so a difference that is not above the floor is one that a mere change of the seed brings, however many
+where t is the 97.5 % point of Student's t with n - 1 degrees of freedom (Student, "The Probable Error of a
+Mean", Biometrika 1908): with 1.96 in its place, which asks for a known deviation, it would be 88 % of five
+fits. So a difference that is not above the floor is one that a mere change of the seed brings, however many
 predictions say so: the interval of a comparison knows the chance of the sessions, not that of the seed.
 Measurements are rows of the table `noise`, which only grows; of a recipe's rows the newest counts. Few
 predictions waver by themselves: a floor that was measured on them holds their chance, too, and is too high
@@ -33,7 +35,13 @@ from tasks.store.pins import Reads
 from tasks.store.store import Store
 
 TABLE = "noise"
-WITHIN = 1.96 * 2**0.5  # of standard deviations of one fit: 95 % of the differences of two
+FEWEST_SEEDS = 3  # of two fits t is 12.7: a floor above every difference
+# 97.5 % points of Student's t with 2, 3, ... degrees of freedom (NIST/SEMATECH e-Handbook, section 1.3.6.7.2)
+STUDENT = (
+    4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201,
+    2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080,
+    2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,8 +109,16 @@ def _seeded(cfg: Config, recipe: Recipe, seed: int) -> Recipe:
     return replace(recipe, training=replace(recipe.training or cfg.training, seed=seed))
 
 
+def within(seeds: int) -> float:
+    """Of standard deviations that so many fits gave, 3 or more: 95 % of the differences of two fits.
+
+    Beyond 31 fits it stays that of 31, a little too careful.
+    """
+    return STUDENT[min(seeds - FEWEST_SEEDS, len(STUDENT) - 1)] * 2**0.5
+
+
 def summary(recipe: str, model: str, metric: str, night: date, values: dict[int, float]) -> Noise:
-    """The numbers of one metric; values: seed → mean over the frame, two or more."""
+    """The numbers of one metric; values: seed → mean over the frame, 3 or more."""
     sd = stdev(values.values())
     return Noise(
         recipe=recipe,
@@ -112,7 +128,7 @@ def summary(recipe: str, model: str, metric: str, night: date, values: dict[int,
         seeds=len(values),
         mean=fmean(values.values()),
         sd=sd,
-        floor=WITHIN * sd,
+        floor=within(len(values)) * sd,
         by_seed=json.dumps(values),
         measured_at=datetime.now(UTC).replace(tzinfo=None),
     )
@@ -129,14 +145,14 @@ def keep(store: Store, found: Sequence[Noise]) -> None:
     delta.append(store, staged, {TABLE: number}, run_id)
 
 
-def floor(store: Store, recipe: str, metric: str) -> float:
-    """What the newest measurement of this recipe found; 0 where nobody has measured it."""
+def floor(store: Store, recipe: str, metric: str) -> float | None:
+    """What the newest measurement of this recipe found; None where nobody has measured it."""
     newest = max(
         (one for one in every(store) if (one.recipe, one.metric) == (recipe, metric)),
         key=lambda one: one.measured_at,
         default=None,
     )
-    return 0.0 if newest is None else newest.floor
+    return None if newest is None else newest.floor
 
 
 def every(store: Store) -> list[Noise]:

@@ -68,6 +68,7 @@ class Verdict:
     champion      version of the champion that was judged against, or None
     recipes       contestant → digest of its recipe
     failures      contestant → why it could not be fitted or judged
+    noise         the floor that differences were held to: what the seed alone moves; None: not measured
     slices        contestant → slice → metric → (value, predictions); in the table alone
     """
 
@@ -81,6 +82,7 @@ class Verdict:
     champion: int | None = None
     recipes: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
+    noise: float | None = None
     slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(
         default_factory=dict, repr=False
     )
@@ -111,6 +113,9 @@ class Verdict:
         """Plain JSON values, without the slices."""
         told = {name: value for name, value in vars(self).items() if name not in ("slices", "rules")}
         return told | {"rules": [asdict(rule) for rule in self.rules]}
+
+
+NOT_MEASURED = "Noise not measured: `rnnrec noise`"  # a page's line where only users' chance is allowed for
 
 
 def said(rule: Rule) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from tasks.models.verdicts import ALL, Rule, Verdict
+from tasks.models.verdicts import ALL, NOT_MEASURED, Rule, Verdict
 from tasks.publishing.comparison import Compared
 from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
@@ -133,6 +133,8 @@ def _asked(verdict: Verdict) -> Iterator[str]:
         if rules:
             yield f"## {told}"
             yield _markdown(columns, [_rule(rule) for rule in rules])
+    if verdict.champion is not None and verdict.noise is None:
+        yield f"{NOT_MEASURED}."
 
 
 def _rule(rule: Rule) -> tuple[str, ...]:

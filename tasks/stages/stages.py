@@ -59,7 +59,7 @@ def train(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> T
 def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Registered | None) -> Verdict:
     cfg, served = tonight.cfg, trained.recipes.get(FRESH)
     folder, version = (None, None) if champion is None else (champion.folder, champion.version.number)
-    floor = 0.0 if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
+    floor = None if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
     verdict = judging.judge(cfg, tonight.night, reads, trained, folder, version, floor)
     log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)
     return verdict

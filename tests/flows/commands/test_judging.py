@@ -59,6 +59,7 @@ VERDICT: dict[str, Any] = {
     ],
     "champion": 3,
     "recipes": {},
+    "noise": None,
     "failures": {"lstm": "the loss became NaN in epoch 2"},
 }  # fmt: skip
 
@@ -201,23 +202,40 @@ def test_noise_fits_the_champions_recipe_with_so_many_seeds_and_keeps_what_it_fo
     recipe = recipes.saved(cfg, "champion", champion)
 
     def measure(_: Config, night: date, __: Any, asked: Any, seeds: int, on_seed: Any) -> list[Any]:
-        assert (night, asked, seeds) == (driver.FRIDAY, recipe, 2)
-        values = {1: 0.1, 2: 0.2}
+        assert (night, asked, seeds) == (driver.FRIDAY, recipe, 3)
+        values = {1: 0.10, 2: 0.12, 3: 0.14}
         for seed, value in values.items():
             on_seed(seed, {"mrr_at_20": value})
         return [noise.summary(recipe.digest, recipe.name, "mrr_at_20", night, values)]
 
     monkeypatch.setattr(noise, "measure", measure)
     driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
-    said = ask_noise(cfg, capsys, "--seeds", "2")
-    assert f"champion, recipe {recipe.digest[:12]}: 2 fits, judged on night 2026-01-02" in said
-    assert "seed 2: mrr_at_20 0.2000" in said
-    assert "mean 0.1500, standard deviation 0.0707, floor 0.1960, 130.7% of the mean" in said
-    assert noise.floor(Store.of(cfg), recipe.digest, "mrr_at_20") == pytest.approx(0.196)
+    said = ask_noise(cfg, capsys, "--seeds", "3")
+    assert f"champion, recipe {recipe.digest[:12]}: 3 fits, judged on night 2026-01-02" in said
+    assert "seed 2: mrr_at_20 0.1200" in said
+    assert "mean 0.1200, standard deviation 0.0200, floor 0.1217, 101.4% of the mean" in said
+    assert noise.floor(Store.of(cfg), recipe.digest, "mrr_at_20") == pytest.approx(4.303 * 2**0.5 * 0.02)
+
+
+def test_noise_of_two_fits_is_refused_with_the_reason(cfg: Config, capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["noise", "--config", str(cfg.base / "rnnrec.toml"), "--seeds", "2"])
+    assert ended.value.code == 2
+    assert "expected 3 or more; got 2. So few fits say next to nothing" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_noise_is_said_to_be_missing_only_where_a_champion_was_judged_without_it(
+    cfg: Config, capsys: Any
+) -> None:
+    for day, judged in ((driver.FRIDAY, {"noise": 0.0}), (driver.SATURDAY, {"champion": None})):
+        driver.publish_night(cfg, day, users=4, verdict=VERDICT | judged)
+        assert not any("Noise" in line for line in said(cfg, capsys, "--night", str(day)))
 
 
 def test_a_dry_run_of_noise_fits_nothing_and_says_what_is_known(cfg: Config, capsys: Any) -> None:
     said = ask_noise(cfg, capsys, "--dry-run", "--model", "recurrent", "--night", "2026-01-02")
     assert "recurrent, recipe" in said
-    assert "Nothing was fitted. Its floor for mrr_at_20 is 0.0000 as of now; 0: not measured." in said
+    assert "Nothing was fitted. Its floor for mrr_at_20 as of now: not measured." in said
     assert not cfg.root.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date, timedelta
+from math import gamma, pi
 from typing import Any
 
 import numpy as np
@@ -36,16 +37,34 @@ def measured(recipe: str, *values: float, metric: str = "mrr_at_20") -> noise.No
 def test_the_floor_is_what_two_fits_differ_by_in_95_of_100_cases() -> None:
     found = measured("r", 0.10, 0.12, 0.14)  # deviations -.02, 0, .02: variance .0008 / 2
     assert (found.mean, found.sd) == (pytest.approx(0.12), pytest.approx(0.02))
-    assert found.floor == pytest.approx(1.96 * 2**0.5 * 0.02)
+    assert found.floor == pytest.approx(4.303 * 2**0.5 * 0.02)
     assert (found.seeds, json.loads(found.by_seed)) == (3, {"1": 0.10, "2": 0.12, "3": 0.14})
+
+
+@pytest.mark.parametrize("seeds", range(3, 32))
+def test_the_factor_leaves_5_of_100_differences_outside(seeds: int) -> None:
+    """The density of Student's t, summed in small steps between the factor's two ends."""
+    degrees = seeds - 1
+    end = noise.within(seeds) / 2**0.5
+    steps = np.linspace(-end, end, 20_001)
+    constant = gamma((degrees + 1) / 2) / (pi * degrees) ** 0.5 / gamma(degrees / 2)
+    density = constant * (1 + steps**2 / degrees) ** (-(degrees + 1) / 2)
+    assert np.trapezoid(density, steps) == pytest.approx(0.95, abs=1e-4)
+    assert noise.within(100) == noise.within(31)
+
+
+def test_95_of_100_differences_of_two_fits_stay_within_the_floor_of_five() -> None:
+    drawn = np.random.default_rng(1).normal(0.1, 0.01, (20_000, 7))
+    floors = noise.within(5) * drawn[:, :5].std(axis=1, ddof=1)
+    assert (np.abs(drawn[:, 5] - drawn[:, 6]) <= floors).mean() == pytest.approx(0.95, abs=0.005)
 
 
 def test_of_a_recipes_measurements_the_newest_counts(config: Config) -> None:
     store = Store.of(config)
-    newer, recall = measured("r", 0.1, 0.2), measured("r", 0.5, 0.9, metric="recall_at_20")
-    older = replace(measured("r", 0.1, 0.9), measured_at=newer.measured_at - timedelta(days=1))
+    newer, recall = measured("r", 0.1, 0.2, 0.2), measured("r", 0.5, 0.9, 0.9, metric="recall_at_20")
+    older = replace(measured("r", 0.1, 0.9, 0.9), measured_at=newer.measured_at - timedelta(days=1))
     noise.keep(store, [newer, recall])
-    noise.keep(store, [older, measured("another", 0.3, 0.4)])
+    noise.keep(store, [older, measured("another", 0.3, 0.4, 0.4)])
     assert noise.floor(store, "r", "mrr_at_20") == newer.floor
     assert noise.floor(store, "r", "recall_at_20") == recall.floor
     assert len(noise.every(store)) == 4
@@ -53,9 +72,9 @@ def test_of_a_recipes_measurements_the_newest_counts(config: Config) -> None:
 
 def test_a_recipe_that_nobody_has_measured_has_no_floor(config: Config) -> None:
     store = Store.of(config)
-    assert noise.floor(store, "r", "mrr_at_20") == 0.0
-    noise.keep(store, [measured("another", 0.3, 0.4)])
-    assert noise.floor(store, "r", "mrr_at_20") == 0.0
+    assert noise.floor(store, "r", "mrr_at_20") is None
+    noise.keep(store, [measured("another", 0.3, 0.4, 0.4)])
+    assert noise.floor(store, "r", "mrr_at_20") is None
 
 
 @pytest.fixture
@@ -96,5 +115,5 @@ def test_each_seed_is_fitted_to_the_same_sessions_and_asked_the_same(make_config
 
 @pytest.mark.usefixtures("days")
 def test_what_is_not_fitted_from_a_seed_has_no_noise(config: Config) -> None:
-    found = noise.measure(config, FRIDAY, READS, recipes.configured(config, "markov"), 2)
+    found = noise.measure(config, FRIDAY, READS, recipes.configured(config, "markov"), 3)
     assert {one.floor for one in found} == {0.0}
