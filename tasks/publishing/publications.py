@@ -211,11 +211,15 @@ class Publications:
 
     @cached_property
     def carried(self) -> dict[date, Publication]:
-        """Of the nights that have no tables of their own, the newest that was carried forward to each."""
+        """Of the nights that have no tables of their own, the newest that was carried forward to each.
+
+        Not where a vacuum has given it up: neither that row nor what the night was published with later is
+        there any more.
+        """
         return {
             one.night: one
             for one in self.rows
-            if one.carried_from is not None and one.night not in self.nights
+            if one.carried_from is not None and one.retired_at is None and one.night not in self.nights
         }
 
     @property

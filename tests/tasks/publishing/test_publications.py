@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.errors import NightError
 from tasks.publishing import publications
 from tasks.publishing.publications import Publication, Publications
 from tasks.store import delta, pins, tables
@@ -173,6 +174,20 @@ def test_an_older_night_moves_readers_only_where_they_are_shown_it() -> None:
     assert stay == ["2026-01-03 is published already", "", ""]
     taken_back = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, True))
     assert [taken_back.why_readers_stay(night, TONIGHTS) for night in (FRIDAY, SATURDAY)] == ["", ""]
+
+
+def test_a_night_that_a_vacuum_gave_up_does_not_come_back_as_carried_forward() -> None:
+    """Saturday was carried forward first, and published when its logs had come; then both were given up."""
+    gone = {"retired_at": datetime(2026, 1, 9, 4, 0)}
+    rows = (
+        ROW | {"sequence": 1, "night": FRIDAY, "retired_at": None},
+        ROW | {"sequence": 2, "night": SATURDAY, "carried_from": FRIDAY, "state": "carried_forward"} | gone,
+        ROW | {"sequence": 3, "night": SATURDAY} | gone,
+    )
+    found = Publications(1, tuple(map(Publication.from_row, rows)))
+    assert found.carried == {}
+    with pytest.raises(NightError, match="2026-01-03: .* `rnnrec vacuum` gave it up at 2026-01-09 04:00"):
+        found.there(SATURDAY)
 
 
 @pytest.mark.parametrize(
