@@ -8,7 +8,7 @@ from typing import Any, TypedDict
 
 import pyarrow as pa
 
-from tasks.publishing import publications
+from tasks.publishing import publications, wholeness
 from tasks.publishing.lineage import moment
 from tasks.publishing.publications import Publication
 from tasks.settings.config import Config
@@ -81,7 +81,7 @@ def between(cfg: Config, first: date, second: date) -> Difference:
     store = Store.of(cfg)
     published = publications.read(store)
     pair = [published.asked(first), published.asked(second)]
-    with duck.connect(cfg) as con:
+    with duck.connect(cfg) as con, wholeness.readable(store, *pair):
         for side, one in zip(SIDES, pair, strict=True):
             _views(con, store, side, one)
         [users] = _rows(con, "diff_users")

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypedDict, cast
 import pyarrow as pa
 
 from tasks.errors import ConfigurationError
-from tasks.publishing import publications
+from tasks.publishing import publications, wholeness
 from tasks.publishing.lineage import moment
 from tasks.publishing.publications import Publication
 from tasks.sessions import cutting
@@ -169,7 +169,7 @@ def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
 def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
     store = Store.of(cfg)
     one = publications.read(store).asked(night)
-    with duck.connect(cfg) as con:
+    with duck.connect(cfg) as con, wholeness.readable(store, one):
         for table, files in one.files(store).items():
             duck.view_files(con, store, table, files)
         reads = one.reads or {}

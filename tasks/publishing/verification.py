@@ -1,10 +1,11 @@
 """Is a published row still what it was made of? The chain from readers back to the raw logs, hashed again.
 
-    publication ─ what readers open ─ published tables ─ model ─ settings ─ sessions ─ events ─ raw files
+    publication ─ published tables ─ what readers open ─ model ─ settings ─ sessions ─ events ─ raw files
 
 Each link is held against what the publication has kept of it, in this order, so that the first broken one is
-nearest to the reader. A raw file that is not there any more may have been archived: that is told, and breaks
-nothing. Nothing is mended here.
+the one to mend first, and nearest to the reader. What readers open is linked to the files of the published
+tables: it comes after them, for making it anew cures none of them. A raw file that is not there any more may
+have been archived: that is told, and breaks nothing. Nothing is mended here.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Link:
 
 @dataclass(frozen=True)
 class Verified:
-    """A publication's chain, nearest to the reader first."""
+    """A publication's chain, from what readers are given back to the raw logs."""
 
     night: date
     sequence: int
@@ -315,8 +316,8 @@ def _some(names: Sequence[str]) -> str:
 
 CHAIN: tuple[Callable[[_Look, Publication], Link], ...] = (
     _row,
-    _opened,
     _tables,
+    _opened,
     _model,
     _settings,
     _read_from("items"),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from tasks.errors import SourceError, WarehouseError
 from tasks.publishing import publications
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.settings.config import Config
-from tasks.store import duck, parquet, scratch
+from tasks.store import duck, parquet, pins, scratch
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -86,6 +86,26 @@ def lost(store: Store, published: Publications, remembered: int) -> str:
     )
 
 
+@contextmanager
+def readable(store: Store, *published: Publication) -> Iterator[None]:
+    """While files that these publications name are read, those of their tables and those that they have read.
+
+    Raises WarehouseError that names the first of them which is gone or has other bytes, where one cannot be
+    read: DuckDB does not always say which it was. No file is hashed as long as all can be read.
+    """
+    try:
+        with duck.reading(store.address):
+            yield
+    except (SourceError, WarehouseError, OSError) as error:
+        for one in published:
+            if said := changed_bytes(store, one) or _changed_inputs(store, one):
+                raise WarehouseError(
+                    f"night {one.night}: expected the files that it was published with; {said}; restore what "
+                    f"is named from a backup; `rnnrec verify --night {one.night}` looks at all the others"
+                ) from error
+        raise WarehouseError(str(error)) from error
+
+
 def fault(store: Store, one: Publication) -> str:
     """The first file of a publication that is gone or cut short, and how; an empty text when none is."""
     for name, files in one.files(store).items():
@@ -107,10 +127,19 @@ def changed(store: Store, one: Publication) -> str:
 
 def changed_bytes(store: Store, one: Publication) -> str:
     """The first table of a publication with a file that is gone, or other bytes; an empty text for none."""
-    for name, files in one.files(store).items():
+    return _changed(store, one.tables.values())
+
+
+def _changed_inputs(store: Store, one: Publication) -> str:
+    return _changed(store, (pin for days in (one.reads or {}).values() for pin in days.values()))
+
+
+def _changed(store: Store, pinned: Iterable[pins.Pin]) -> str:
+    for pin in pinned:
+        files = [store.at(file) for file in pin.files]
         if gone := _gone(store, files):
             return gone
-        if store.digest(files) != one.tables[name].digest:
+        if store.digest(files) != pin.digest:
             return f"{', '.join(files)}; its bytes have changed"
     return ""
 

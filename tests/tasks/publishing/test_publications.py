@@ -186,7 +186,7 @@ def test_a_night_that_a_vacuum_gave_up_does_not_come_back_as_carried_forward() -
     )
     found = Publications(1, tuple(map(Publication.from_row, rows)))
     assert found.carried == {}
-    with pytest.raises(NightError, match="2026-01-03: .* `rnnrec vacuum` gave it up at 2026-01-09 04:00"):
+    with pytest.raises(NightError, match=r"2026-01-03: .* `rnnrec vacuum` gave it up at 2026-01-09 04:00"):
         found.there(SATURDAY)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ import pytest
 import traced_shop
 from night_driver import FRIDAY, SATURDAY, facts, output_rows, stage_all
 
-from tasks.errors import ConfigurationError, NightError
-from tasks.publishing import publications, publishing, tracing
+from tasks.errors import ConfigurationError, NightError, WarehouseError
+from tasks.publishing import differences, publications, publishing, tracing
 from tasks.settings.config import Config
 from tasks.store import delta
 from tasks.store.store import Store
@@ -91,8 +93,6 @@ def test_a_session_of_one_click_is_shown_though_the_table_of_sessions_has_not_go
 def test_who_has_no_list_is_told_why(traced: Config, who: str, night: date, why: str) -> None:
     found = tracing.user(traced, who, night)
     assert found["list"] == []
-    import re
-
     assert re.search(f"User {who} has no list: {why}. Readers show the popular items.", found["sentence"])
 
 
@@ -159,3 +159,37 @@ def test_of_a_night_that_has_not_kept_what_it_read_the_list_is_shown_all_the_sam
     found = tracing.user(config, "7")
     assert (found["sessions"], found["sources"], items(found)) == ([], {}, [1, 2])
     assert "which events the night has read was not kept" in tracing.user(config, "8")["sentence"]
+
+
+def damaged_in_place(path: Path) -> None:
+    """A word in the footer, so that its length and its end are as they were."""
+    content = bytearray(path.read_bytes())
+    at = len(content) - 120
+    content[at : at + 8] = b"XXXXXXXX"
+    path.chmod(0o600)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("damage", [damaged_in_place, Path.unlink])
+@pytest.mark.parametrize("what", ["published", "read"])
+def test_a_damaged_file_is_named_with_the_next_step(
+    traced: Config, tmp_path: Path, damage: Callable[[Path], None], what: str
+) -> None:
+    cfg = traced_shop.moved(traced, tmp_path / "shop")
+    store = Store.of(cfg)
+    saturday = publications.read(store).asked(SATURDAY)
+    assert saturday.reads is not None
+    files = {
+        "published": saturday.files(store)["user_recommendations"],
+        "read": [store.at(file) for file in saturday.reads["events"][SATURDAY].files],
+    }
+    [file] = files[what]
+    damage(Path(file))
+    with pytest.raises(WarehouseError) as caught:
+        tracing.user(cfg, "ann", SATURDAY)
+    said = str(caught.value)
+    assert said.startswith(f"night 2026-01-03: expected the files that it was published with; {file}; it")
+    assert "restore what is named from a backup; `rnnrec verify --night 2026-01-03`" in said
+    if what == "published":
+        with pytest.raises(WarehouseError, match=re.escape(file)):
+            differences.between(cfg, FRIDAY, SATURDAY)

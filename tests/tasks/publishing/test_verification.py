@@ -61,7 +61,7 @@ WHOLE = {"2026-01-02": "whole", "2026-01-03": "whole"}
 
 def test_nothing_is_broken_where_nothing_was_touched_and_every_link_was_looked_at(traced: Config) -> None:
     friday, saturday = verification.verify(traced)
-    names = ["publication", "what readers open", "published tables", "model", "settings", "items", "sessions"]
+    names = ["publication", "published tables", "what readers open", "model", "settings", "items", "sessions"]
     names += ["events", "raw files"]
     assert [link.name for link in saturday.links] == names
     assert {link.state for one in (friday, saturday) for link in one.links} == {"whole"}
@@ -125,6 +125,22 @@ def test_a_missing_file_breaks_the_link_that_it_was_in(mended: Config, kind: str
     away = path.rename(path.with_name("away"))
     assert found(mended) == expected
     away.rename(path)
+
+
+@pytest.mark.parametrize("damage", [flip, Path.unlink])
+def test_a_damaged_table_of_the_night_readers_see_is_named_itself_and_not_what_is_linked_to_it(
+    cfg: Config, damage: Callable[[Path], None]
+) -> None:
+    [file] = of(cfg, SATURDAY).files(Store.of(cfg))["user_recommendations"]
+    latest = cfg.root / "latest" / "user_recommendations.parquet"
+    latest.unlink()
+    latest.hardlink_to(file)  # as a night leaves it; the fixture is a copy
+    damage(Path(file))
+    [saturday] = verification.verify(cfg, SATURDAY)
+    assert saturday.broken is not None
+    assert saturday.broken.name == "published tables"
+    assert file in saturday.broken.said
+    assert "refresh" not in verification.told(saturday, 1, 1)
 
 
 def test_the_message_names_the_file(mended: Config) -> None:
@@ -251,7 +267,7 @@ def test_a_night_that_readers_were_taken_back_to_is_whole_and_so_is_the_withdraw
     rollback.rollback(cfg, FRIDAY)
     assert found(cfg) == WHOLE
     flip(published_table(cfg))
-    assert found(cfg) == {"2026-01-02": "what readers open", "2026-01-03": "whole"}
+    assert found(cfg) == FRIDAY_BREAKS
 
 
 def rewritten(cfg: Config, **values: object) -> None:
@@ -303,7 +319,7 @@ def test_a_night_that_shows_on_what_readers_saw_is_whole_as_long_as_that_is(cfg:
     assert found(cfg) == WHOLE | {"2026-01-04": "whole"}
     flip(Path(of(cfg, SATURDAY).files(Store.of(cfg))["popular_items"][0]))
     assert found(cfg) == {
-        "2026-01-02": "whole", "2026-01-03": "published tables", "2026-01-04": "what readers open",
+        "2026-01-02": "whole", "2026-01-03": "published tables", "2026-01-04": "published tables",
     }  # fmt: skip
 
 
