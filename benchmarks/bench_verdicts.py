@@ -10,7 +10,8 @@ The decisions are the pipeline's own (tasks/models/deciding.py, [gate] by defaul
        one recipe agree on one prediction, are those of real models on real clicks
     2. a night draws so many of these sessions with replacement, and deals the models' ranks among the
        contestants anew in each session: so all contestants are equally good in truth, and agree with
-       `fresh` as two seeds do (the others may have the same ranks in a session where contestants are many)
+       `fresh` as two seeds do. There are fewer fits than four candidates and these two: the first and third
+       of the candidates, and the second and fourth, have the same ranks in every session
     3. a contestant's own seed then makes it better or worse by a share drawn from a normal distribution,
        whose standard deviation is that of the models' means
     4. a planted gain of x % gives misses a hit, whose rank is drawn from the hits' ranks, until the mean has

@@ -510,6 +510,14 @@ def test_a_rule_without_a_severity_is_a_mistake_of_ours(
         audits.checks()
 
 
+def test_a_page_says_where_a_champion_was_judged_without_a_measured_noise(config: Config) -> None:
+    told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
+    for champion, noise, expected in ((3, None, True), (3, 0.0, False), (None, None, False)):
+        verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1, champion=champion, noise=noise)
+        page = pages.page(config, FRIDAY, verdict=verdict, model_version=1, **told)
+        assert ("Noise not measured: `rnnrec noise`." in page) is expected
+
+
 def test_a_warning_stands_on_the_page_of_its_night_and_no_heading_without_one(config: Config) -> None:
     verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
     told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
