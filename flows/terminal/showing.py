@@ -104,8 +104,16 @@ def vacuum_lines(done: Vacuumed, grace_hours: float, *, dry_run: bool) -> list[s
     ]
     lines.append(f"{done.size:,} bytes {would}freed.")
     if done.waiting:
-        lines.append(
-            f"{done.waiting:,} bytes more wait for readers who may hold them: run it again in "
-            f"{grace_hours:g} h."
-        )
+        lines.append(f"{done.waiting:,} bytes more wait for {_waited_for(done.running, grace_hours)}.")
     return lines
+
+
+def _waited_for(running: Sequence[str], grace_hours: float) -> str:
+    """Who may hold what is left, and when to look again."""
+    readers = f"readers who may hold them: run it again in {grace_hours:g} h"
+    if not running:
+        return readers
+    runs = (
+        f"what is under way and may have read them, of {', '.join(running)}: run it again once it has ended"
+    )
+    return f"{readers}; and for {runs}" if grace_hours else runs

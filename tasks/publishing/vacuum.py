@@ -22,7 +22,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import WarehouseError
+from tasks.errors import RegistryError, WarehouseError
 from tasks.models import registry
 from tasks.publishing import attempts, healing, publications, publishing, readers, retention, wholeness
 from tasks.publishing.publications import TABLE, Publications, naive
@@ -47,6 +47,7 @@ class Vacuumed:
     days      table → days that have left its log
     gone      what was deleted → how many there were and their bytes together
     waiting   bytes of files that nobody needs and that somebody may still hold
+    running   nights whose runs are under way, and may hold them
     """
 
     kept: tuple[date, ...]
@@ -54,6 +55,7 @@ class Vacuumed:
     days: dict[str, int] = field(default_factory=dict)
     gone: dict[str, tuple[int, int]] = field(default_factory=dict)
     waiting: int = 0
+    running: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -96,18 +98,20 @@ def vacuum(cfg: Config, keep: int, grace: timedelta, *, dry_run: bool = False) -
 
     keep    how many nights, at least one; what readers see stays besides
     Raises WarehouseError where publications or logs cannot be read, or another vacuum is at work, and
-    RegistryError when the registry does not answer. Running it again goes on where it ended.
+    RegistryError when the registry does not answer, or has lost the model of a night that is kept. Running it
+    again goes on where it ended.
     """
     store = Store.of(cfg)
-    registry.reach(cfg)
     with _alone(store):
+        _check_models(cfg, wholeness.read(store), keep)
         if not dry_run:
             healing.heal(cfg, store)
         running = [one for one in attempts.every(store) if one.state == "running"]
         began = tuple(naive(datetime.fromisoformat(one.started_at)) for one in running)
         work = Vacuum(cfg, store, keep, grace, began, dry_run)
         published, given_up = _retire(work)
-        done = Vacuumed(tuple(sorted(published.nights)), given_up)
+        kept, busy = tuple(sorted(published.nights)), tuple(sorted({one.night for one in running}))
+        done = Vacuumed(kept, given_up, running=busy)
         if not published.nights:
             return done  # nothing was ever published: nothing tells what is needed
         what = retention.kept(published, keep, [date.fromisoformat(one.night) for one in running])
@@ -125,6 +129,24 @@ def _alone(store: Store) -> Iterator[None]:
                 f"{folder / LOCK}: expected no other vacuum; one is at work; wait for its end"
             )
         yield
+
+
+def _check_models(cfg: Config, published: Publications, keep: int) -> None:
+    """What is given up may be all that is whole where the registry was lost: then nothing is."""
+    if not published.nights:
+        return
+    registry.reach(cfg, anew=False)
+    going = {one.sequence for one in retention.to_retire(published, keep)}
+    kept = [one for one in published.rows if one.retired_at is None and one.sequence not in going]
+    models = {one.model.run_id: one.model for one in kept if one.model is not None}
+    for model in models.values():
+        if model.name == cfg.registry.model_name and not registry.knows(cfg, model):
+            raise RegistryError(
+                f"registry: expected version {model.version} of {model.name}, from run {model.run_id}: a "
+                "night that is kept was made by it; there is none, the registry was lost, or is another "
+                "one. Nothing was given up. Restore it, mlflow.db and mlartifacts/ from one backup, or "
+                "correct registry.tracking_uri"
+            )
 
 
 def _retire(work: Vacuum) -> tuple[Publications, tuple[date, ...]]:

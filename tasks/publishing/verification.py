@@ -97,7 +97,8 @@ def verify(cfg: Config, night: date | None = None) -> Iterator[Verified]:
     remembered = wholeness.highest_shown(store)
     published = wholeness.read(store, remembered)
     asked = _asked(published, night)
-    _reach(cfg)
+    if not registry.is_gone(cfg):  # which breaks the models' links
+        registry.reach(cfg)
     raw = Standings(cfg, (one.sources or {} for one in asked))
     with scratch.made(cfg.root / "work", wholeness.SCRATCH) as folder:
         look = _Look(cfg, store, published, remembered, raw, folder)
@@ -122,16 +123,6 @@ def _asked(published: Publications, night: date | None) -> list[Publication]:
     shown = [] if published.shown is None else [published.shown]
     asked = {one.sequence: one for one in [*published.last.values(), *shown]}
     return [asked[sequence] for sequence in sorted(asked)]
-
-
-def _reach(cfg: Config) -> None:
-    """A registry on a server has to answer; one in a file that is gone must not be made anew by a look."""
-    if cfg.registry.tracking_uri or _registry_file(cfg).is_file():
-        registry.reach(cfg)
-
-
-def _registry_file(cfg: Config) -> Path:
-    return cfg.root / "mlflow.db"
 
 
 def _row(_look: _Look, one: Publication) -> Link:
@@ -257,8 +248,6 @@ def _model(look: _Look, one: Publication) -> Link:
 
 
 def _checked(look: _Look, model: pins.Model) -> Link:
-    if not look.cfg.registry.tracking_uri and not _registry_file(look.cfg).is_file():
-        return Link("model", "broken", said=f"version {model.version}: {_registry_file(look.cfg)} is gone")
     try:
         registry.check(look.cfg, model, look.scratch / "model")
     except RegistryError as error:

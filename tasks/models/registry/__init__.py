@@ -13,7 +13,7 @@ the tag `previous_run_id` while the version's night is not before the night that
 followed: a registry that was lost and made anew numbers from 1 again.
 """
 
-from tasks.models.registry.connection import reach, tracking_uri
+from tasks.models.registry.connection import is_gone, reach, tracking_uri
 from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.history import log_nights
 from tasks.models.registry.packages import code_digest
@@ -49,6 +49,7 @@ __all__ = [
     "describe",
     "fetch",
     "get",
+    "is_gone",
     "knows",
     "log_nights",
     "log_report",

@@ -39,6 +39,12 @@ def tracking_uri(cfg: Config) -> str:
     return cfg.registry.tracking_uri or f"sqlite:///{cfg.root / 'mlflow.db'}"
 
 
+def is_gone(cfg: Config) -> bool:
+    """Is the registry a file that is not there? Only a night, which `reach`es for it, makes it anew."""
+    kind, _, file = tracking_uri(cfg).partition(":///")
+    return kind == "sqlite" and not Path(file).is_file()
+
+
 def load(part: str = "mlflow") -> None:
     """Import MLflow, or a part of it, in the surroundings that it needs; it takes a second."""
     for name, value in SETTINGS.items():
@@ -48,9 +54,12 @@ def load(part: str = "mlflow") -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def reach(cfg: Config) -> None:
-    """Ask the registry something cheap. Raises RegistryError quickly when it does not answer."""
-    with _alone(cfg), connected(cfg) as client:
+def reach(cfg: Config, *, anew: bool = True) -> None:
+    """Ask the registry something cheap. Raises RegistryError quickly when it does not answer.
+
+    anew   make its file where there is none, as a first night does; else that raises, too
+    """
+    with _alone(cfg), (_client if anew else connected)(cfg) as client:
         client.get_experiment_by_name(cfg.registry.experiment)
 
 
@@ -64,7 +73,21 @@ def no_room(where: Path, found: str) -> WarehouseError:
 
 @contextmanager
 def connected(cfg: Config) -> Iterator[MlflowClient]:
-    """An MLflow client whose every failure is a RegistryError that names the address."""
+    """An MLflow client whose every failure is a RegistryError that names the address.
+
+    A file that is gone is one, too: made anew by a look, it would hide that its models are lost.
+    """
+    if is_gone(cfg):
+        raise RegistryError(
+            f"registry {addresses.shown(tracking_uri(cfg))}: expected the file; it is gone. Restore it, and "
+            "mlartifacts/ with it, from one backup, or correct [registry]."
+        )
+    with _client(cfg) as client:
+        yield client
+
+
+@contextmanager
+def _client(cfg: Config) -> Iterator[MlflowClient]:
     uri = tracking_uri(cfg)
     try:
         load()

@@ -44,6 +44,26 @@ def test_each_command_says_all_it_knows_as_json(
 
 
 @pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["lineage"], 0),
+        (["noise", "--dry-run"], 6),
+        (["vacuum", "--keep", "1", "--dry-run"], 6),
+        (["vacuum", "--keep", "1", "--grace-hours", "0"], 6),
+    ],
+)
+def test_a_registry_that_is_gone_is_said_to_be_and_no_look_makes_it_anew(
+    traced: Config, tmp_path: Path, capsys: Output, command: list[str], code: int
+) -> None:
+    cfg = traced_shop.moved(traced, tmp_path / "shop")
+    (cfg.root / "mlflow.db").unlink()
+    assert rnnrec(cfg, *command) == code
+    told = "".join("".join(capsys.readouterr()).split())
+    assert "itisgone.Restoreit" in told
+    assert not list(cfg.root.glob("mlflow.db*"))
+
+
+@pytest.mark.parametrize(
     "command",
     [
         ["show", "--user", "ann", "--night"],

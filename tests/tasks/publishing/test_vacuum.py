@@ -18,7 +18,9 @@ import pytest
 import vacuumed_nights as nights
 from vacuumed_nights import NIGHTS, run
 
-from tasks.errors import NightError, WarehouseError
+from flows.terminal import showing
+from tasks.errors import NightError, RegistryError, WarehouseError
+from tasks.models import registry
 from tasks.publishing import attempts, publications, publishing, readers, retention, vacuum, wholeness
 from tasks.settings.config import Config
 from tasks.store import delta, locks, tables
@@ -193,6 +195,10 @@ def test_while_a_run_is_under_way_nothing_goes_that_it_may_have_read(cfg: Config
         kept = delta.files_by_day(store, "events", delta.version(store, "events") or 0)
         assert set(kept) == set(days) - {TUESDAY}  # Monday's own days stay, and Friday's
         assert done.waiting > 0
+        said = showing.vacuum_lines(done, 0, dry_run=False)[-1]
+        assert said.endswith("of 2026-01-05: run it again once it has ended.")
+        assert "0 h" not in said
+        assert "in 24 h; and for what is under way" in showing.vacuum_lines(done, 24, dry_run=False)[-1]
     run(cfg, keep=1)
     assert data_files(cfg) == nights.needed(cfg, keep=1)
 
@@ -234,6 +240,28 @@ def test_where_nothing_was_published_there_is_nothing_to_do(
 ) -> None:
     nights.without_registry(lambda *given: monkeypatch.setattr(*given))
     assert run(config, keep=1) == vacuum.Vacuumed((), ())
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_nothing_is_given_up_where_the_registry_is_gone_and_none_is_made_anew(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.undo()  # MLflow is asked
+    before = nights.tree(cfg.root)
+    with pytest.raises(RegistryError, match=r"mlflow\.db: expected the file; it is gone\. Restore it"):
+        run(cfg, keep=1, dry_run=dry_run)
+    assert nights.tree(cfg.root) == before
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_nothing_is_given_up_where_the_registry_has_lost_the_model_of_a_kept_night(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    monkeypatch.setattr(registry, "knows", lambda *_: False)
+    before = nights.tree(cfg.root)
+    with pytest.raises(RegistryError, match=r"from run mlflow-run-1: a night that is kept .* Restore it"):
+        run(cfg, keep=2, dry_run=dry_run)
+    assert nights.tree(cfg.root) == before
 
 
 def test_two_vacuums_do_not_work_at_once(cfg: Config) -> None:
