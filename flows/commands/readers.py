@@ -12,6 +12,11 @@ from flows.commands.options import DEFAULT, ConfigPath, DryRun
 
 app = typer.Typer()
 
+RECIPE_LEFT = (
+    " Its recipe, which is another one, is judged anew the next night and may be crowned again: set "
+    "gate.margin = 1 meanwhile, and take it out of gate.candidates."
+)
+
 
 @app.command()
 def refresh(config: ConfigPath = DEFAULT) -> None:
@@ -33,7 +38,8 @@ def rollback(
 ) -> None:
     """Show an earlier night again and make its model the champion; both go back together.
 
-    The night that readers saw before comes back in the same way, by its own date.
+    The night that readers saw before comes back in the same way, by its own date, and never by itself. A
+    recipe that went with it is judged anew the next night.
     """
     from tasks.publishing.rollback import rollback as work
     from tasks.settings import nights
@@ -43,10 +49,11 @@ def rollback(
     left = done.left if done.moved and done.left != done.night else None
     undo = f" To undo this: `rnnrec rollback --night {left}`." if left else ""
     stays = f" Run again from the same inputs, {left} stays withdrawn." if left and left > done.night else ""
+    recipe = RECIPE_LEFT if left and done.left_recipe else ""
     Console(soft_wrap=True).print(
         f"Readers see night {done.night} {seen} (publication {done.sequence}); the champion is its model, "
         f"version {done.model_version}. The next night is judged against it, and will move readers."
-        f"{stays}{undo}",
+        f"{stays}{recipe}{undo}",
         highlight=False,
     )
 

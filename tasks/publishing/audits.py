@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "audit_"
 SHOWN_ROWS = 3
+BESIDE = ("measures", "size_before")  # what a rule reads that compares with the publication before
 
 Severity = Literal["refuse", "warn"]
 
@@ -37,11 +38,13 @@ class Check:
 
     severity   refuse: a broken rule stops the publication; warn: it is said, and stands on the night's page
     remedy     what to do then
+    compares   does it hold tonight's tables against the publication before?
     """
 
     name: str
     severity: Severity
     remedy: str
+    compares: bool
 
 
 @dataclass(frozen=True)
@@ -68,7 +71,7 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
             "stock_given": bool(cfg.rules.in_stock),
             "all_days_read": all_days_read,
         }
-        found = {rule: _finding(con, rule, values) for rule in rules}
+        found = {rule: _finding(con, rule, values, compared) for rule in rules}
     broken = {rule: said for rule, said in found.items() if said}
     warnings = tuple(said for rule, said in broken.items() if rule.severity == "warn")
     for said in warnings:
@@ -93,7 +96,8 @@ def _check(query: str) -> Check:
         f"{query}.sql: expected a severity, refuse or warn; got {severity!r}"
     )
     assert remedy, f"{query}.sql: expected a remedy: what to do when the rule is broken"
-    return Check(query.removeprefix(PREFIX), cast("Severity", severity), remedy)
+    compares = any(what in said["reads"] for what in BESIDE)
+    return Check(query.removeprefix(PREFIX), cast("Severity", severity), remedy, compares)
 
 
 def _prepare(
@@ -151,7 +155,7 @@ def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
-def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> str:
+def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any], compared: Compared) -> str:
     """The broken rule in words, or an empty text; `values` of all parameters that rules may name."""
     query = f"{PREFIX}{rule.name}"
     duck.keep(con, "findings", query, **{name: values[name] for name in sql.parameters(query)})
@@ -161,4 +165,5 @@ def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> st
         return ""
     sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
     shown = "; ".join(", ".join(f"{key}={value}" for key, value in row.items()) for row in sample)
-    return f"{rule.name}: {count} offending row(s), such as {shown}: {rule.remedy}"
+    beside = f"compared with night {compared.before}; " if rule.compares and compared.before else ""
+    return f"{rule.name}: {count} offending row(s), such as {shown}: {beside}{rule.remedy}"

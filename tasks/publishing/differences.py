@@ -116,7 +116,6 @@ def _rows(con: duck.Connection, query: str, /, **params: Any) -> list[Row]:
 
 
 def _side(one: Publication) -> Side:
-    recipes = one.verdict.get("recipes") or {}
     return Side(
         night=one.night.isoformat(),
         tables_of=one.data_night.isoformat(),
@@ -125,7 +124,7 @@ def _side(one: Publication) -> Side:
         published_at=moment(one.published_at),
         model_version=one.model_version,
         run_id=None if one.model is None else one.model.run_id,
-        recipe=recipes.get(one.verdict.get("chosen")),
+        recipe=one.recipe,
         config_digest=one.config_digest,
         data_digest=one.data_digest,
         content_digest=one.content_digest,

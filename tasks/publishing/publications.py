@@ -124,6 +124,12 @@ class Publication(Facts):
         return Inputs(self.data_digest, self.config_digest)
 
     @property
+    def recipe(self) -> str | None:
+        """Digest of the recipe of what was published, where the verdict has it."""
+        recipes = self.verdict.get("recipes") or {}
+        return recipes.get(self.verdict.get("chosen"))
+
+    @property
     def rows(self) -> dict[str, int]:
         """Table name → number of rows."""
         return {name: pin.rows for name, pin in self.tables.items()}

@@ -33,7 +33,8 @@ SCRATCH = "rollback-"
 class RolledBack:
     """What readers and the next night's judge see now; `moved` is False when readers saw it already.
 
-    left   the night that readers saw before; None when they saw nothing
+    left         the night that readers saw before; None when they saw nothing
+    left_recipe  is what they saw before known to be of another recipe?
     """
 
     night: date
@@ -41,6 +42,7 @@ class RolledBack:
     sequence: int
     model_version: int
     left: date | None
+    left_recipe: bool = False
 
 
 def rollback(cfg: Config, night: date, reason: str = "") -> RolledBack:
@@ -61,7 +63,12 @@ def rollback(cfg: Config, night: date, reason: str = "") -> RolledBack:
     readers.refresh(cfg, store)
     left = None if seen is None else seen.data_night
     now = shown.publication
-    return RolledBack(night, shown.is_new, now.sequence, now.model_version, left)
+    left_recipe = seen is not None and _are_two(published.origin(seen).recipe, goal.recipe)
+    return RolledBack(night, shown.is_new, now.sequence, now.model_version, left, left_recipe)
+
+
+def _are_two(one: str | None, other: str | None) -> bool:
+    return None not in (one, other) and one != other
 
 
 def _move(

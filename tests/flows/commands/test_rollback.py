@@ -156,6 +156,22 @@ def test_a_rollback_leaves_a_row_that_says_who_did_it_and_why(cfg: Config, capsy
     }
 
 
+@pytest.mark.parametrize(("recipe", "is_told"), [("another", True), ("the first", False), (None, False)])
+def test_a_recipe_that_was_withdrawn_is_told_to_be_judged_anew(
+    cfg: Config, capsys: Any, recipe: str | None, is_told: bool
+) -> None:
+    for night, digest in ((SATURDAY, "the first"), (SUNDAY, recipe)):
+        driver.publish_night(
+            cfg, night, users=6, model=registry.pin(cfg, registry.get(cfg, 2)),
+            verdict={"chosen": "fresh", "recipes": {"fresh": digest}} if digest else {},
+        )  # fmt: skip
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-03") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert ("Its recipe, which is another one, is judged anew the next night" in said) == is_told
+    assert ("set gate.margin = 1 meanwhile, and take it out of gate.candidates" in said) == is_told
+    assert "2026-01-04 stays withdrawn." in said
+
+
 def test_a_rollback_whose_row_cannot_be_written_takes_the_champion_back(
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -242,6 +242,7 @@ def test_lists_that_were_filled_up_before_too_are_not_refused(cfg: Config) -> No
 
 def test_lists_with_nothing_in_common_with_the_ones_before_are_told_of(yesterday: Config) -> None:
     [warning] = audit(yesterday, tables(around(USERS, 4))).warnings
+    assert "at_least=0.05: compared with night 2026-01-02; look at lists of both nights" in warning
     assert warning.startswith(
         "other_lists: 1 offending row(s), such as measure=user_overlap, share_in_common=0.0, at_least=0.05"
     )
