@@ -119,6 +119,8 @@ def candidates(gate: GateConfig, contest: Contest) -> list[str]:
 def choice(gate: GateConfig, contest: Contest) -> str | None:
     """The candidate that meets the champion's recipe: the best on the part that is kept for choosing."""
     named = candidates(gate, contest)
+    if gate.margin < 0:  # a change is asked for: to one of those that are named to take over
+        named = [name for name in named if name in gate.candidates] or named
     if len(named) < 2 or not contest.choosing.any():
         return named[0] if named else None
     means = {name: _mean(gate, contest.evaluations[name], contest.choosing) for name in named}

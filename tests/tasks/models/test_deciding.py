@@ -388,3 +388,10 @@ def test_the_outcome_can_be_asked_for(gate: dict[str, Any], expected: tuple[str,
     ranks = {"fresh": hits(0.40), "wide": hits(0.35), "published": hits(0.35)}
     guards = {name: {"coverage_at_20": 0.1 if name == "wide" else 0.9} for name in ranks}
     assert outcome(decide(ranks, gate, guards=guards)) == expected
+
+
+def test_a_change_that_is_asked_for_is_to_one_that_is_named_to_take_over() -> None:
+    ranks = {"fresh": hits(0.40), "wide": hits(0.40), "markov": hits(0.41), "published": hits(0.40)}
+    gate = {"must_beat": ("markov",), "margin": -1}
+    found = decide(ranks | {"markov": hits(0.41, first=500)}, gate, choosing=np.arange(USERS) >= 750)
+    assert outcome(found) == ("recipe_changed", "wide")
