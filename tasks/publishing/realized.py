@@ -133,10 +133,26 @@ def measure(cfg: Config, night: date, reads: Reads, shown: Publication) -> pa.Ta
         for view, name in SHOWN.items():
             duck.view_files(con, reads.store, view, files[name])
         duck.view_files(con, reads.store, "events", reads.events.files(window(cfg, night)))
+        duck.view_files(con, reads.store, "events_before", _made_from(cfg, night, reads, shown))
         duck.view_files(con, reads.store, "sessions", reads.sessions.files())
         for name in ("realized_visits", "realized_pairs"):
             duck.keep(con, name, name, night=night)
         return duck.arrow(duck.query(con, TABLE, cutoffs=_cutoffs(cfg)))
+
+
+def _made_from(cfg: Config, night: date, reads: Reads, shown: Publication) -> list[str]:
+    """The events of the window that the lists were made from, as their own run has read them.
+
+    Where that was not kept, or is gone, those of tonight's window, which is the nearest.
+    """
+    read = shown.reads or {}
+    days = read.get("sessions", {})  # of the window alone, without the lead-in
+    pinned = [pin for day, pin in read.get("events", {}).items() if day in days]
+    files = sorted(reads.store.at(file) for pin in pinned for file in pin.files)
+    if files and all(map(reads.store.has, files)):
+        return files
+    log.info("the events that %s was made from are not kept: new is as of tonight's window", shown.night)
+    return reads.events.files(window(cfg, night))
 
 
 def _cutoffs(cfg: Config) -> list[int]:

@@ -1,7 +1,7 @@
 -- Which item followed which in a day's sessions, and the rank it had in the list of the one before.
 -- An item after itself is no pair: no item is in its own list. New is as of visits.
 -- grain: asker (an item, the one after it, whether that was new to the user); `chances` times it came so
--- reads: events, sessions (of the window), shown_items, shown_popular (as shown)
+-- reads: events_before (of the window of the lists), sessions (of the window), shown_items, shown_popular
 -- parameters: $night (the day)
 with steps as (
     select
@@ -16,7 +16,7 @@ met_before as (
     select distinct
         user_id,
         item_id
-    from events
+    from events_before
     where event_day < $night
 ),
 

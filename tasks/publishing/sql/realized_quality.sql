@@ -6,8 +6,8 @@
 --            at the very same chances.
 -- part       all: chances with a list. model, fallback: chances whose list has such rows; of it those rows
 --            alone can be right (popularity: its whole list, at these chances). new, repeated: chances with
---            a list; what can be found is what the user had not met, or had met, on the window's days
---            before. without_list: chances that had none, for which there were popular items only.
+--            a list; what can be found is what the user had not met, or had met, on the days that the list
+--            was made from. without_list: chances that had none, for which there were popular items only.
 -- metric     share_with_list: chances with a list among all; n counts all of them.
 --            hit_rate_at_k: chances with at least one such item among the first k of the list.
 --            mrr_at_k: mean over chances of 1 / the first rank that such an item has; 0 where beyond k.
@@ -15,6 +15,9 @@
 -- value, n   the share or mean, over n chances (of event_hit_rate: events). A metric over none has no row.
 --
 -- What was looked at yesterday is easily found again today: judge by `new`, beside popularity's.
+-- The published list leaves out what recommendations.exclude and [rules] say, and popularity's is the popular
+-- items as they are: `all` and `repeated` hold lists under other rules against each other. What `exclude`
+-- leaves out the user has met, so that under `new` it takes no chance from either.
 -- Counts are whole numbers until the last division, and sums go by rank: no order of rows changes a bit.
 -- grain: lists_of, list, part, metric
 -- reads: realized_visits, realized_pairs

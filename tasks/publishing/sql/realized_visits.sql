@@ -1,7 +1,9 @@
 -- What a day's visitors met, and the rank it had in the list that each was shown.
--- An item counts as new to a visitor who did not meet it on the days before, however often on this one.
+-- An item counts as new to a visitor who did not meet it on the days that the list was made from, however
+-- often since.
 -- grain: asker (a visitor), item
--- reads: events (of the window), shown_users, shown_popular (user_recommendations, popular_items)
+-- reads: events (of tonight's window), events_before (of the window of the lists), shown_users, shown_popular
+--     (user_recommendations, popular_items)
 -- parameters: $night (the day)
 with met as (
     select
@@ -17,7 +19,7 @@ met_before as (
     select distinct
         user_id,
         item_id
-    from events
+    from events_before
     where event_day < $night
 ),
 

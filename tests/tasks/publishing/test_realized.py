@@ -55,13 +55,15 @@ def cfg(make_config: MakeConfig) -> Config:
     )
 
 
-def read_by_the_run(cfg: Config, lines: Sequence[Sequence[str]]) -> pins.Reads:
-    """What Monday's run has read when these are the events of its window."""
-    for day in window(cfg, MONDAY):
+def read_by_the_run(
+    cfg: Config, lines: Sequence[Sequence[str]], night: date = MONDAY, run: int = 2
+) -> pins.Reads:
+    """What Monday's run, or another's, has read when these are the events of its window."""
+    for day in window(cfg, night):
         rows = [line for line in lines if line[1].startswith(str(day))]
-        delta.replace_partition(Store.of(cfg), "events", events(rows), {"event_day": day}, "run", 1)
-    found = pins.newest(cfg, Store.of(cfg), MONDAY)
-    cut = cutting.sessionize(cfg, MONDAY, "run", 1, found.events, cfg.root / "work" / "attempt")
+        delta.replace_partition(Store.of(cfg), "events", events(rows), {"event_day": day}, f"read{run}", run)
+    found = pins.newest(cfg, Store.of(cfg), night)
+    cut = cutting.sessionize(cfg, night, f"read{run}", run, found.events, cfg.root / "work" / "attempt")
     return pins.Reads(found.events, cut.pinned, cut.derived)
 
 
@@ -275,6 +277,27 @@ def test_a_slow_loop_over_visitors_finds_the_same(cfg: Config) -> None:
         value, n = found[f"{name}.mrr_at_3"]
         assert value == pytest.approx(sum(1 / min(one) for one in ranks if one) / len(ranks))
         assert n == len(ranks)
+
+
+def test_new_is_what_the_window_of_the_shown_list_has_not_got(make_config: MakeConfig) -> None:
+    """Saturday is in Sunday's window of two days, and not in Monday's."""
+    cfg = make_config(
+        sessions={"window_days": 2}, recommendations={"k": 3}, evaluation={"cutoffs": (1, 20)},
+        gate={"metric": "mrr_at_20"},
+    )  # fmt: skip
+    read_by_the_run(cfg, [("ann", "2026-01-03T10:00", "c"), ("bob", "2026-01-04T10:00", "d")], SUNDAY, 1)
+    show(cfg, SUNDAY)
+    of_monday = [("ann", "2026-01-05T10:00", "c"), ("bob", "2026-01-05T11:00", "a")]
+    reads = read_by_the_run(cfg, of_monday)  # Sunday has been read anew since, as a day without an event
+    found = realized_on_monday(cfg, reads).measures
+    assert found["users.published.repeated.hit_rate_at_3"] == (1.0, 1), "ann met c on Saturday"
+    assert found["users.published.new.hit_rate_at_3"] == (1.0, 1), "bob had not met a"
+    for day in (SATURDAY, SUNDAY):
+        for file in (cfg.root / "tables" / "events" / f"event_day={day}").iterdir():
+            if str(file) not in reads.events.files():
+                file.unlink()
+    found = realized_on_monday(cfg, reads).measures
+    assert "users.published.repeated.hit_rate_at_3" not in found, "as of tonight's window, where it is gone"
 
 
 def table(found: realized.Realized) -> list[dict[str, Any]]:
