@@ -79,7 +79,7 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
     if refused := [f"  {said}" for rule, said in broken.items() if rule.severity == "refuse"]:
         raise AuditError(
             f"night {night}: expected staged tables that break no rule; {len(refused)} of {len(rules)} are "
-            "broken, nothing was published, readers keep the night before\n" + "\n".join(refused)
+            "broken, these tables were not published, readers keep what they see\n" + "\n".join(refused)
         )
     return Audited(len(rules), sum(one.rows for one in staged), warnings, compared)
 

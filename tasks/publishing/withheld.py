@@ -18,6 +18,7 @@ NOBODY = pa.table({"user_id": pa.nulls(0, pa.string()), "items": pa.nulls(0, pa.
 NOTHING_KNOWN = pa.table(
     {
         "item_id": pa.nulls(0, pa.string()),
+        "name": pa.nulls(0, pa.string()),
         "category": pa.nulls(0, pa.string()),
         "never_show": pa.nulls(0, pa.bool_()),
         "in_stock": pa.nulls(0, pa.bool_()),

@@ -158,7 +158,11 @@ class ItemsConfig(Section):
     source: str = setting(
         "", "a Parquet, CSV or TSV file with a row for each item, or a glob of such files; empty: none"
     )
-    id: str = setting("item_id", "its column of item ids", min_length=1)
+    id: str = setting(
+        "item_id",
+        "its column of item ids; blanks around one are refused, as the events' ids keep theirs",
+        min_length=1,
+    )
     name: str = setting("", "its column of names, for whoever reads the tables; empty: none")
     category: str = setting("", "its column of categories, for rules about them; empty: none")
 
@@ -192,7 +196,7 @@ class RulesConfig(Section):
         "", "a Parquet, CSV or TSV file of items that nobody is shown, or a glob of such files; empty: none"
     )
     in_stock: str = setting("", "such a file of the items in stock: no others are shown; empty: all are")
-    id: str = setting("item_id", "the column of item ids in both", min_length=1)
+    id: str = setting("item_id", "the column of item ids in both, read as `items.id` is", min_length=1)
     per_category: int = setting(
         0, "a list has at most so many items of one `items.category`; 0: any number", ge=0, le=1_000
     )
@@ -333,6 +337,13 @@ class GateConfig(Section):
         le=1,
     )
     guards: GuardsConfig = GuardsConfig()
+
+    @field_validator("candidates", "must_beat")
+    @classmethod
+    def _once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"expected each name once; there are several of {', '.join(twice)}")
+        return names
 
 
 class RecommendationsConfig(Section):

@@ -15,6 +15,8 @@ with judged as (
                 $integers
                 and (not regexp_matches(item_id, '^(0|-?[1-9]\d*)$') or try_cast(item_id as bigint) is null)
                 then 'expected an integer, as item ids of the events are'
+            when regexp_matches(item_id, '^[\s\x{A0}]|[\s\x{A0}]$')
+                then 'expected an item id without blanks around it, which would be another id to the events'
             when length(name) > $longest then 'expected a name of at most ' || $longest || ' characters'
             when length(category) > $longest
                 then 'expected a category of at most ' || $longest || ' characters'

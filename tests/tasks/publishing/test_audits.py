@@ -371,6 +371,28 @@ def test_an_item_never_to_show_is_refused_in_whatever_table_it_stands(cfg: Confi
     assert broken(cfg, sound | {"popular_items": rows["popular_items"]}) == {"withheld_items"}
 
 
+@pytest.mark.parametrize(
+    ("columns", "setting"),
+    [
+        ({"item_id": ["i0 ", "I1"], "never_show": [True, True]}, "rules.never_show"),
+        ({"item_id": ["i0 ", "I1"], "name": ["Kettle", None]}, "items.source"),
+        ({"item_id": ["i0 ", "I1"], "category": ["kitchen", None]}, "items.source"),
+    ],
+)
+def test_a_list_of_items_without_one_item_of_the_events_is_warned_of(
+    cfg: Config, columns: dict[str, list[Any]], setting: str
+) -> None:
+    put_items(cfg, **columns)
+    (said,) = audit_rows(cfg, driver.output_rows(4)).warnings
+    assert said.startswith(f"unmatched_lists: 1 offending row(s), such as setting={setting}, ids=")
+    assert "check that rules.id and items.id name the column" in said
+
+
+def test_a_list_with_one_item_of_the_events_is_no_mistake(cfg: Config) -> None:
+    put_items(cfg, item_id=["gone", "i5"], name=["Kettle", "Pot"])
+    assert audit_rows(cfg, driver.output_rows(4)).warnings == ()
+
+
 def without_item(table: pa.Table, item: str) -> pa.Table:
     """Lists and popular items without the item, i0 or i4 in its place in a list that lacks it."""
     rows: list[dict[str, Any]] = table.to_pylist()
@@ -434,7 +456,7 @@ def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Confi
     assert str(caught.value).splitlines() == [
         f"night 2026-01-02: expected staged tables that break no rule; 1 of {len(audits.checks())} "
         "are broken, "
-        "nothing was published, readers keep the night before",
+        "these tables were not published, readers keep what they see",
         "  unknown_items: 1 offending row(s), such as kind=user, item=ghost, rows=1: "
         "the model's vocabulary does not fit this warehouse: check which model was loaded",
     ]
@@ -443,7 +465,11 @@ def test_the_message_names_the_rule_the_count_the_rows_and_what_to_do(cfg: Confi
 def test_every_rule_has_a_severity_and_a_remedy() -> None:
     rules = audits.checks()
     assert len({rule.name for rule in rules}) == len(rules) >= 12
-    assert {rule.name for rule in rules if rule.severity == "warn"} == {"same_lists", "other_lists"}
+    assert {rule.name for rule in rules if rule.severity == "warn"} == {
+        "same_lists",
+        "other_lists",
+        "unmatched_lists",
+    }
     assert all(len(rule.remedy) > 20 for rule in rules)
     remedies = {rule.name: rule.remedy for rule in rules}
     assert f"the check ends {comparison.COMPARED_DAYS} days after the last" in remedies["shrunken_tables"]

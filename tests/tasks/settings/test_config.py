@@ -65,6 +65,8 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ),
         ("[gate]\nmin_improvement = 0.1", r"gate\.min_improvement: is gone: .*gate\.tolerance.*gate\.margin"),
         ("[gate]\ncandidates = []", r"gate\.candidates: .*at least 1"),
+        ("[gate]\ncandidates = ['markov', 'recurrent', 'markov']", r"gate\.candidates: .*several of markov"),
+        ("[gate]\nmust_beat = ['markov', 'markov']", r"gate\.must_beat: expected each name once"),
         ("[models.fresh]\nkind = 'vsknn'", r"models\.fresh: .*none of fresh, published"),
         ("[models.x]\nkind = 'vsknm'", r"models\.x\.kind: expected one of .*; did you mean 'vsknn'\?"),
         ("[models.gru]\nunits = 3", r"models\.gru\.kind: expected one of recurrent, .*; got 'gru'"),
