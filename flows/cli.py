@@ -16,6 +16,7 @@ from rich.console import Console
 
 from flows.commands import beginning, evaluation, health, judging, lineage, nights, readers, scheduling
 from flows.server.surroundings import settle
+from flows.terminal.escaping import escaped
 from tasks.errors import PipelineError, exit_code, release
 from tasks.running import ending, logs
 
@@ -77,7 +78,7 @@ def _fail(error: BaseException, sentence: str) -> None:
         print(logs.as_json("ERROR", "rnnrec", sentence, exit_code=code), file=sys.stderr)
     else:
         console = Console(stderr=True, soft_wrap=True)
-        console.print(sentence, style="red", markup=False, highlight=False)
+        console.print(escaped(sentence, keep="\n"), style="red", markup=False, highlight=False)
     sys.exit(code)
 
 

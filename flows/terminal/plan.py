@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Column, Table
 
+from flows.terminal.escaping import escaped
 from tasks.errors import WarehouseError
 from tasks.raw import preview
 from tasks.raw.preview import Preview, Seen
@@ -64,7 +65,8 @@ def _events(cfg: Config, seen: Seen) -> Table:
     table = Table("user", "item", "time, UTC", "day", "session", box=SIMPLE_HEAD)
     for one in seen.examples:
         session = one.session_id or f"gaps of {cfg.sessions.gap_minutes:g} min"
-        table.add_row(one.user_id, one.item_id, _moment(one.event_time), str(one.event_day), session)
+        cells = (one.user_id, one.item_id, _moment(one.event_time), str(one.event_day), session)
+        table.add_row(*map(escaped, cells))
     return table
 
 

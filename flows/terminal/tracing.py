@@ -9,6 +9,8 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Column, Table
 
+from flows.terminal.escaping import escaped
+
 if TYPE_CHECKING:
     from tasks.publishing.differences import Difference, Side
     from tasks.publishing.lineage import Lineage, Read
@@ -26,12 +28,12 @@ def verified_line(one: Verified) -> str:
     """A night and its links: whole, or where it is broken, and what is to be known of the others."""
     files = sum(link.files for link in one.links)
     if one.broken:
-        return f"{one.night}  BROKEN at {one.broken.name}: {one.broken.said}"
+        return escaped(f"{one.night}  BROKEN at {one.broken.name}: {one.broken.said}")
     told = [f"{link.name}: {link.said}" for link in one.links if link.said]
     missing = [link.name for link in one.links if link.state == "not kept" and not link.said]
     if missing:
         told.append(f"not kept then: {', '.join(missing)}")
-    return "; ".join([f"{one.night}  whole, {files:,} files", *told])
+    return escaped("; ".join([f"{one.night}  whole, {files:,} files", *told]))
 
 
 def trace(found: Trace) -> Iterator[RenderableType]:
@@ -78,16 +80,16 @@ def _about(found: Trace) -> Iterator[RenderableType]:
         model=f"version {model['version']} of {model['name']}, run {model['run_id']}"
         if model
         else "not kept",
-        **({"name": found["name"]} if found["name"] else {}),
+        **({"name": escaped(found["name"])} if found["name"] else {}),
     )
-    yield found["sentence"]
+    yield escaped(found["sentence"])
     if found["users"] is not None:
         yield f"It is in the lists of {found['users']:,} user(s)."
 
 
 def _session(session: Session) -> Iterator[RenderableType]:
     kept = "" if session["is_kept"] else "; too short for the table of sessions, or cut otherwise then"
-    yield f"\nSession {session['session_id']} of {session['user_id']}{kept}"
+    yield "\n" + escaped(f"Session {session['session_id']} of {session['user_id']}{kept}")
     steps = session["steps"]
     if len(steps) > SHOWN_STEPS:
         yield f"{len(steps) - SHOWN_STEPS:,} items before these; --json has all"
@@ -100,7 +102,7 @@ def _session(session: Session) -> Iterator[RenderableType]:
         ],
     )
     if files != {None}:
-        yield f"from {', '.join(sorted(filter(None, files)))}"
+        yield escaped(f"from {', '.join(sorted(filter(None, files)))}")
 
 
 def difference(found: Difference) -> Iterator[RenderableType]:
@@ -274,7 +276,7 @@ def _facts(**told: str) -> Table:
     """Names and what is to be said of them; nothing is cut, and a digest has a line of its own."""
     table = Table(Column(), Column(overflow="fold"), show_header=False, box=None, padding=(0, 2, 0, 0))
     for name, text in told.items():
-        table.add_row(name, text)
+        table.add_row(name, escaped(text, keep="\n"))
     return table
 
 
@@ -286,5 +288,5 @@ def _table(columns: Sequence[str], rows: Sequence[Sequence[str]], right: Sequenc
     ]
     table = Table(*heads, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escaped, row))
     return table

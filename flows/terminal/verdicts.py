@@ -10,6 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
 from rich.table import Column, Table
 
+from flows.terminal.escaping import escaped
 from tasks.models.verdicts import NOT_MEASURED, PUBLISHED
 
 if TYPE_CHECKING:
@@ -45,7 +46,11 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
     if publication.carried_from is not None:
         yield f"Readers see the tables of {publication.carried_from}, because this night could make none:"
     if verdict.get("reason"):
-        yield _wrapped(f"{verdict['reason'].rstrip('.')}.")
+        yield _wrapped(
+            verdict["reason"]
+            if verdict["reason"].endswith(("?", "!"))
+            else f"{verdict['reason'].rstrip('.')}."
+        )
     if verdict.get("metrics"):
         yield _values(verdict)
         yield _asked(verdict)
@@ -73,7 +78,7 @@ def unpublished(runs: Sequence[Attempt]) -> Iterator[RenderableType]:
 
 
 def _wrapped(sentence: str) -> str:
-    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
+    return textwrap.fill(escaped(sentence, keep="\n"), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _values(verdict: Mapping[str, Any]) -> Table:
@@ -145,7 +150,8 @@ def _number(value: float) -> str:
 
 
 def _where(publication: Publication) -> str:
-    run = f", and report.md of MLflow's run {publication.model.run_id}" if publication.model else ""
+    own = publication.model if publication.carried_from is None else None  # else it is another night's
+    run = f", and report.md of MLflow's run {own.run_id}" if own else ""
     return (
         f"The whole page: column report of publications, sequence {publication.sequence}{run}. How to read "
         "this: docs/judging.md."

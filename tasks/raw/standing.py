@@ -6,6 +6,7 @@ more may have been archived: that proves nothing, and is not said to be a change
 
 from __future__ import annotations
 
+import errno
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -31,7 +32,7 @@ class Standings:
         self._found: dict[str, tuple[int, dict[int, str]] | None] = {}
 
     def of(self, name: str, one: RawFile) -> Standing:
-        """How one file of those stands. Raises OSError where it is there and cannot be read."""
+        """How one file of those stands. Raises OSError where it cannot be read, or is no file."""
         if name not in self._found:
             self._found[name] = self._look(name)
         found = self._found[name]
@@ -44,8 +45,12 @@ class Standings:
 
     def _look(self, name: str) -> tuple[int, dict[int, str]] | None:
         path = self._path(name)
-        if path is None or not path.is_file():
+        if path is None or not _is_there(path):
             return None
+        if not path.is_file():
+            raise OSError(
+                errno.EINVAL, "in its place is a folder, a pipe or a link that leads nowhere", str(path)
+            )
         return log_files.size(path), log_files.first_bytes(path, self._lengths[name])
 
     def _path(self, name: str) -> Path | None:
@@ -59,3 +64,12 @@ class Standings:
             if os.fsencode(one.name).decode("utf-8", "backslashreplace") == path.name
         )
         return next(called, None)
+
+
+def _is_there(path: Path) -> bool:
+    """Is there anything of this name? A link is, wherever it leads."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True

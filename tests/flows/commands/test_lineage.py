@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import traced_shop
+from rich.console import Console
 
 from flows.cli import main
+from flows.terminal import tracing
 from tasks.settings.config import Config
 
 Output = pytest.CaptureFixture[str]
@@ -41,6 +43,25 @@ def test_each_command_says_all_it_knows_as_json(
     for key in path:
         found = found[key]
     assert found == value
+
+
+def test_what_steers_a_terminal_in_ids_and_names_is_shown_and_not_obeyed(
+    traced: Config, capsys: Output
+) -> None:
+    assert rnnrec(traced, "show", "--user", "ann", "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    found["list"] = [
+        found["list"][0] | {"item_id": "i\x9b2J", "name": "\x1b[31mA lamp\n[red]\tof \u5149 \u2028"}
+    ]
+    console = Console(width=200)
+    for part in tracing.trace(found | {"sentence": "ann\r\x07 was shown 1 item"}):
+        console.print(part, highlight=False, markup=False)
+    told = capsys.readouterr().out
+    assert r"i\x9b2J" in told
+    assert r"\x1b[31mA lamp\n" in told
+    assert "\u5149" in told  # what is only foreign stays
+    assert r"ann\r\x07 was shown 1 item" in told
+    assert not set(told) & set("\x1b\x9b\r\x07\t\u2028")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -180,6 +181,18 @@ def test_a_raw_log_that_is_gone_may_be_archived_and_breaks_nothing(cfg: Config) 
         "gone",
         "not there any more, archived or deleted: logs/friday.ndjson",
     )
+
+
+@pytest.mark.parametrize("made", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_stands_in_a_raw_logs_place_and_is_no_file_is_no_archived_log(
+    cfg: Config, made: Callable[[Path], None]
+) -> None:
+    (cfg.base / "logs/friday.ndjson").unlink()
+    made(cfg.base / "logs/friday.ndjson")
+    assert set(found(cfg).values()) == {"raw files"}
+    broken = next(verification.verify(cfg)).broken
+    assert broken is not None
+    assert broken.said.startswith("logs/friday.ndjson: cannot be read: in its place is a folder, a pipe")
 
 
 def test_a_raw_log_that_has_grown_still_begins_with_what_the_night_has_read(cfg: Config) -> None:
