@@ -248,9 +248,9 @@ def test_a_publication_between_the_look_and_the_fence_is_replaced_by_the_newer_r
         same = says_the_same(*args)
         if not late:
             late.append(args)
-            newest = publications.read(Store.of(cfg)).rows[-1]
-            half = replace(newest, content_digest="half", attempt=3, sequence=2)
-            publishing.append_row(Store.of(cfg), half, "run3")
+            seen = publications.read(Store.of(cfg))
+            half = replace(seen.rows[-1], content_digest="half", attempt=3, sequence=2)
+            publishing.append_row(Store.of(cfg), half, "run3", seen.version)
         return same
 
     monkeypatch.setattr(publishing, "_says_the_same", after_another_publication)
