@@ -121,6 +121,7 @@ def _model(cfg: Config, published: Publications, model: pins.Model) -> Model:
     run, trouble = None, ""
     try:
         run = registry.logged(cfg, model.run_id)
+        trouble = run.damaged
     except RegistryError as error:
         trouble = str(error)
     own = trained(published, model)

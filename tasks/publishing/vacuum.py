@@ -1,9 +1,11 @@
 """The newest nights are kept, with all that they need; what is older goes, and never what somebody may hold.
 
 Publications are given up first, by a mark in their rows, which nobody can miss: it is one commit, on the very
-version that was looked at. Then their days leave the tables' logs, and readers get views without them. Files
-go only when that was a while ago and no run is under way that began before it, so that whoever has a name
-from then still finds the file. Each step is found out anew from what lies there: a vacuum that was killed is
+version that was looked at. Then their days leave the tables' logs, and their models are tagged, so that no
+night takes them for its own any more. After that comes a second look, at runs and publications as they are by
+then: what is deleted is decided by it, for a night may have been published while this slept. Files go only
+when all this was a while ago and no run is under way that began before it, so that whoever has a name from
+then still finds the file. Each step is found out anew from what lies there: a vacuum that was killed is
 finished by the next one. docs/decisions/0023 says what was weighed.
 """
 
@@ -13,9 +15,9 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -67,20 +69,22 @@ class Vacuumed:
 class Vacuum:
     """One vacuum: where, how many nights it keeps, who may still hold what goes, and whether it only looks.
 
-    began   when the runs that are under way did
+    looked   when it was looked which runs are under way: who began later is not known
+    began    when those did
     """
 
     cfg: Config
     store: Store
     keep: int
     grace: timedelta
+    looked: datetime
     began: tuple[datetime, ...]
     dry_run: bool
 
     @property
     def before(self) -> datetime:
         """What was given up until then is held by nobody; UTC without a zone."""
-        return min([naive() - self.grace, *self.began])
+        return min([self.looked - self.grace, *self.began])
 
     @property
     def seconds(self) -> float:
@@ -106,17 +110,37 @@ def vacuum(cfg: Config, keep: int, grace: timedelta, *, dry_run: bool = False) -
         _check_models(cfg, wholeness.read(store), keep)
         if not dry_run:
             healing.heal(cfg, store)
-        running = [one for one in attempts.every(store) if one.state == "running"]
-        began = tuple(naive(datetime.fromisoformat(one.started_at)) for one in running)
-        work = Vacuum(cfg, store, keep, grace, began, dry_run)
+        work, running = _look(Vacuum(cfg, store, keep, grace, naive(), (), dry_run))
         published, given_up = _retire(work)
-        kept, busy = tuple(sorted(published.nights)), tuple(sorted({one.night for one in running}))
-        done = Vacuumed(kept, given_up, running=busy)
-        if not published.nights:
-            return done  # nothing was ever published: nothing tells what is needed
-        what = retention.kept(published, keep, [date.fromisoformat(one.night) for one in running])
-        _clean(work, published, what, done)
+        done = Vacuumed(tuple(sorted(published.nights)), given_up, running=_nights(running))
+        if published.nights:  # else nothing tells what is needed
+            _clean(work, retention.kept(published, keep, _days(running)), done)
         return done
+
+
+def _look(work: Vacuum) -> tuple[Vacuum, list[attempts.Attempt]]:
+    """Which runs are under way; whoever began before this and is not among them has published by now."""
+    looked = naive()
+    running = [one for one in attempts.every(work.store) if one.state == "running"]
+    began = tuple(naive(datetime.fromisoformat(one.started_at)) for one in running)
+    return replace(work, looked=looked, began=began), running
+
+
+def _look_again(work: Vacuum) -> tuple[Vacuum, Publications, Kept]:
+    """Runs first, then publications: one that ended in between is met as a publication."""
+    work, running = _look(work)
+    published = publications.read(work.store)
+    if work.dry_run:
+        published = retention.retired(published, retention.to_retire(published, work.keep), work.looked)
+    return work, published, retention.kept(published, work.keep, _days(running))
+
+
+def _nights(running: Sequence[attempts.Attempt]) -> tuple[str, ...]:
+    return tuple(sorted({one.night for one in running}))
+
+
+def _days(running: Sequence[attempts.Attempt]) -> list[date]:
+    return [date.fromisoformat(night) for night in _nights(running)]
 
 
 @contextmanager
@@ -186,10 +210,13 @@ def _rewrite(store: Store, published: Publications, numbers: set[int], moment: d
     )
 
 
-def _clean(work: Vacuum, published: Publications, what: Kept, done: Vacuumed) -> None:
+def _clean(work: Vacuum, what: Kept, done: Vacuumed) -> None:
     """What follows from the marks: days leave the logs, readers the views, and what nobody holds the disk."""
-    held = _held(published, work.before)
     left = {name: _let_go(work, what, name, done) for name in DAYS}
+    _give_models_up(work)
+    work, published, what = _look_again(work)  # no run that begins from here on takes up what was given up
+    done.kept = tuple(sorted(published.nights))
+    held = _held(published, work.before)
     files = {name: _due(work, name, left.get(name, {}), held) for name in tables.TABLES}
     folders = _folders(work, held)
     if not work.dry_run and (done.given_up or folders or any(files.values())):
@@ -219,7 +246,8 @@ def _let_go(work: Vacuum, what: Kept, name: str, done: Vacuumed) -> dict[str, in
     by_day = delta.files_by_day(work.store, name, version)
     days = retention.days_that_go(work.cfg, what, name, by_day)
     if not work.dry_run and days:
-        attempt = delta.next_attempt(work.store, what.first)
+        attempt = delta.next_attempt(work.store, what.first)  # who begins after the look has a higher one
+        days = retention.days_that_go(work.cfg, _look_again(work)[2], name, days)
         days = delta.drop_days(work.store, name, days, attempt, _run_id())
     if days:
         done.days[name] = len(days)
@@ -263,14 +291,31 @@ def _alone_there(file: Path) -> int:
     return facts.st_size if facts.st_nlink == 1 else 0
 
 
+def _give_models_up(work: Vacuum) -> None:
+    """Tag what nobody needs: no night that begins from now on takes it for its own."""
+    work, published, what = _look_again(work)
+    for one in () if work.dry_run else _unneeded(work, what, _held(published, work.before)):
+        registry.retire(work.cfg, one)
+
+
 def _models(work: Vacuum, what: Kept, held: Publications, done: Vacuumed) -> None:
-    models = [one.model for one in held.rows if one.model is not None]
-    numbers = [one.model_version for one in held.rows if one.model is None]
-    first = min((what.first, *what.nights))
-    found = registry.unneeded(work.cfg, models, numbers, first, work.before)
+    """Those go that nobody needs, and that no run may have taken up before they were tagged."""
+    found = [one for one in _unneeded(work, what, held) if _is_left_by_all(work, one)]
     _count(done, "models", [one.size for one in found])
     for one in () if work.dry_run else found:
         registry.remove(work.cfg, one)
+
+
+def _unneeded(work: Vacuum, what: Kept, held: Publications) -> list[registry.Unneeded]:
+    models = [one.model for one in held.rows if one.model is not None]
+    numbers = [one.model_version for one in held.rows if one.model is None]
+    first = min((what.first, *what.nights))
+    return registry.unneeded(work.cfg, models, numbers, first, work.before)
+
+
+def _is_left_by_all(work: Vacuum, one: registry.Unneeded) -> bool:
+    retired = work.looked if work.dry_run and one.retired_at is None else one.retired_at
+    return retired is not None and all(retired < began for began in work.began)
 
 
 def _count(done: Vacuumed, what: str, sizes: Iterable[int]) -> None:

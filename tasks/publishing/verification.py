@@ -265,6 +265,8 @@ def _settings(look: _Look, one: Publication) -> Link:
         logged = look.runs[run] = look.runs.get(run) or registry.logged(look.cfg, run)
     except RegistryError as error:
         return Link(name, "broken", said=str(error))
+    if logged.damaged:
+        return Link(name, "broken", 1, logged.damaged)
     if logged.settings is None:
         return Link(name, "not kept", said=f"run {logged.run_id} has no config.json")
     found = digest_of(logged.settings)

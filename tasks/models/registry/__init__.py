@@ -18,7 +18,7 @@ from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.history import log_nights
 from tasks.models.registry.packages import code_digest
 from tasks.models.registry.registration import describe, register
-from tasks.models.registry.removal import Unneeded, remove, unneeded
+from tasks.models.registry.removal import Unneeded, remove, retire, unneeded
 from tasks.models.registry.runs import Logged, log_report, logged
 from tasks.models.registry.versions import (
     CHALLENGER,
@@ -59,6 +59,7 @@ __all__ = [
     "reach",
     "register",
     "remove",
+    "retire",
     "set_champion",
     "tracking_uri",
     "unneeded",

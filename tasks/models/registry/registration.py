@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 def register(cfg: Config, night: date, folder: Path, files: dict[str, str], facts: Facts) -> Version:
-    """Log the night's run and make its model a version; the same files and facts keep their version."""
+    """Log the night's run and make its model a version; the same files and facts keep their version, but
+    for one that a vacuum has given up: it may go at any moment."""
     with connected(cfg) as client:
         for version in versions.of_night(cfg, client, night):
             if _same_tags(client, cfg, version, facts) and weights(client, version) == files:
@@ -39,7 +40,9 @@ def register(cfg: Config, night: date, folder: Path, files: dict[str, str], fact
 def _same_tags(client: MlflowClient, cfg: Config, version: Version, facts: Facts) -> bool:
     present = client.get_model_version(cfg.registry.model_name, str(version.number)).tags
     wanted = _tags(version.night, facts)
-    return all(present.get(name) == value for name, value in wanted.items())
+    return versions.RETIRED not in present and all(
+        present.get(name) == value for name, value in wanted.items()
+    )
 
 
 def _tags(night: date, facts: Facts) -> dict[str, str]:

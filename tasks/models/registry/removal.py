@@ -1,4 +1,8 @@
-"""Models that nobody needs any more: their files go, then their versions; runs keep numbers and pages."""
+"""Models that nobody needs any more: their files go, then their versions; runs keep numbers and pages.
+
+First a version is tagged as given up. No night takes a tagged version for its own any more (registration.py),
+so whoever looks after the tag which runs are under way, and which versions are published, knows its users.
+"""
 
 from __future__ import annotations
 
@@ -22,12 +26,18 @@ REMOVED = "model_removed_at"  # a run's tag
 
 @dataclass(frozen=True)
 class Unneeded:
-    """A run whose model nobody needs; `versions` are the numbers it has, and `size` is in bytes."""
+    """A run whose model nobody needs.
+
+    versions     the numbers it has
+    size         in bytes
+    retired_at   since when no night takes it for its own, UTC without a zone; None: one may do so yet
+    """
 
     run_id: str
     night: str
     versions: tuple[int, ...]
     size: int
+    retired_at: datetime | None
 
 
 def unneeded(
@@ -50,6 +60,14 @@ def unneeded(
         old = [run for run in _runs(cfg, client) if run.info.start_time <= begun]
         left = [run for run in old if run.info.run_id not in needed and REMOVED not in run.data.tags]
         return [_measured(client, run, every) for run in left]
+
+
+def retire(cfg: Config, one: Unneeded) -> None:
+    """Tag all its versions as given up; where one is tagged already, that moment stays."""
+    with connected(cfg) as client:
+        for number in one.versions if one.retired_at is None else ():
+            moment = datetime.now(UTC).replace(tzinfo=None).isoformat()
+            client.set_model_version_tag(cfg.registry.model_name, str(number), versions.RETIRED, moment)
 
 
 def remove(cfg: Config, one: Unneeded) -> None:
@@ -100,5 +118,14 @@ def _runs(cfg: Config, client: MlflowClient) -> Iterator[Any]:
 
 def _measured(client: MlflowClient, run: Any, every: dict[int, versions.Version]) -> Unneeded:
     run_id = str(run.info.run_id)
-    numbers = tuple(sorted(one.number for one in every.values() if one.run_id == run_id))
-    return Unneeded(run_id, run.data.tags["night"], numbers, copies.size(client, run_id, MODEL))
+    of_run = [one for one in every.values() if one.run_id == run_id]
+    numbers = tuple(sorted(one.number for one in of_run))
+    size = copies.size(client, run_id, MODEL)
+    return Unneeded(run_id, run.data.tags["night"], numbers, size, _retired_at(of_run))
+
+
+def _retired_at(of_run: list[versions.Version]) -> datetime | None:
+    """Since when all are given up; a run that has no version was never anybody's."""
+    if not all(one.retired for one in of_run):
+        return None
+    return max((datetime.fromisoformat(one.retired) for one in of_run), default=datetime.min)

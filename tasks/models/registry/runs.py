@@ -6,7 +6,7 @@ import hashlib
 import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -19,7 +19,7 @@ from tasks.models.registry.packages import MODEL, code_digest, hashes, package
 from tasks.models.registry.versions import Facts
 from tasks.running import checkout
 from tasks.settings.config import Config
-from tasks.store import durable
+from tasks.store import durable, pins
 from tasks.store.root import set_access
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 KIND, MODEL_TRAINING = "mlflow.experimentKind", "custom_model_development"  # else the UI takes it for GenAI
 FILES, SETTINGS, INPUTS = "model_files.json", "config.json", "inputs.json"
+RESTORE = "restore the file from a backup of mlartifacts/"
 Points = dict[tuple[str, int], tuple[float, int]]  # (name, step) → (value, milliseconds)
 
 
@@ -37,12 +38,14 @@ class Logged:
     tags       night, data_digest, config_digest, code_digest
     settings   the resolved configuration
     inputs     tables → day → Delta version, rows, digest and files; sources: the raw files
+    damaged    what is wrong with either, which is None then; an empty text mostly
     """
 
     run_id: str
     tags: dict[str, str]
     settings: dict[str, Any] | None
     inputs: dict[str, Any] | None
+    damaged: str = ""
 
 
 def logged(cfg: Config, run_id: str) -> Logged:
@@ -50,13 +53,41 @@ def logged(cfg: Config, run_id: str) -> Logged:
     with connected(cfg) as client, tempfile.TemporaryDirectory() as scratch:
         tags = dict(client.get_run(run_id).data.tags)
         there = {one.path for one in client.list_artifacts(run_id)}
-        settings, inputs = (
-            json.loads(Path(client.download_artifacts(run_id, name, scratch)).read_bytes())
-            if name in there
-            else None
+        kept = {
+            name: Path(client.download_artifacts(run_id, name, scratch)).read_bytes()
             for name in (SETTINGS, INPUTS)
-        )
-    return Logged(run_id, tags, settings, inputs)
+            if name in there
+        }
+    found: dict[str, dict[str, Any]] = {}
+    damaged = []
+    for name, content in kept.items():
+        try:
+            found[name] = CHECKED[name](content)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            damaged.append(
+                f"run {run_id}, {name}: expected the JSON that its night has logged; got {error!r}"
+            )
+    said = "; ".join([*damaged, *((RESTORE,) if damaged else ())])
+    return Logged(run_id, tags, found.get(SETTINGS), found.get(INPUTS), said)
+
+
+def _settings(content: bytes) -> dict[str, Any]:
+    """Raises what tells that this is no JSON object."""
+    return dict(json.loads(content).items())
+
+
+def _inputs(content: bytes) -> dict[str, Any]:
+    """Raises what tells that this has not tables → day → pin, and sources → what was read of them."""
+    found = _settings(content)
+    for days in found["tables"].values():
+        for pin in days.values():
+            pins.Pin.from_dict(pin)
+    for one in found["sources"].values():
+        dict(one)
+    return found
+
+
+CHECKED: dict[str, Callable[[bytes], dict[str, Any]]] = {SETTINGS: _settings, INPUTS: _inputs}
 
 
 def log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts: Facts) -> tuple[str, str]:

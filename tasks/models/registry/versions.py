@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 CHALLENGER, CHAMPION = "challenger", "champion"
 ALIASES = (CHALLENGER, CHAMPION)
+RETIRED = "retired"  # a version's tag, since when
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Version:
     previous       number of the champion it was judged against, and previous_run the id of that one's run
     files_digest   sha256 of the list of its files; empty for a version of before there was one
     tagged         then: file name of the recommender → sha256
+    retired        when a vacuum gave it up: no night takes it for its own any more; mostly an empty text
     """
 
     number: int
@@ -42,6 +44,7 @@ class Version:
     data_digest: str
     files_digest: str
     tagged: dict[str, str]
+    retired: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,6 +198,7 @@ def read(found: Any) -> Version:
             data_digest=tags.get("data_digest", ""),
             files_digest=tags.get("files_digest", ""),
             tagged={key.removeprefix("sha256."): tags[key] for key in tags if key.startswith("sha256.")},
+            retired=tags.get(RETIRED, ""),
         )
     except (KeyError, ValueError) as error:
         raise RegistryError(

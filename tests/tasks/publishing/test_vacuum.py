@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,8 @@ from typing import Any
 
 import duckdb
 import night_driver as driver
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import vacuumed_nights as nights
 from vacuumed_nights import NIGHTS, run
@@ -21,8 +24,20 @@ from vacuumed_nights import NIGHTS, run
 from flows.terminal import showing
 from tasks.errors import NightError, RegistryError, WarehouseError
 from tasks.models import registry
-from tasks.publishing import attempts, publications, publishing, readers, retention, vacuum, wholeness
-from tasks.settings.config import Config
+from tasks.models.registry.connection import connected
+from tasks.models.verdicts import Verdict
+from tasks.publishing import (
+    attempts,
+    publications,
+    publishing,
+    readers,
+    retention,
+    rollback,
+    vacuum,
+    verification,
+    wholeness,
+)
+from tasks.settings.config import Config, digest_of
 from tasks.store import delta, locks, tables
 from tasks.store.store import Store
 
@@ -316,3 +331,134 @@ def test_a_vacuum_killed_at_any_step_leaves_readers_whole_and_the_next_one_finis
         assert one["seen"] == [seen_last]
         assert one["at_the_end"] == [*seen_last, ALL[-2:]]
     assert len({one["files"] for one in found}) == 1
+
+
+# ------------------------------------------------------------------------- a night between two of its steps
+
+STOPS = [(vacuum, "_retire", False), (delta, "drop_days", True), (delta, "drop_days", False)]
+
+
+def stopping(
+    monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str, bool], meanwhile: Callable[[], Any]
+) -> None:
+    """Let something happen while a vacuum sleeps just before (True) or just after its first such step."""
+    place, name, before = where
+    step, met = getattr(place, name), []
+
+    def stopped(*given: Any) -> Any:
+        if before and not met:
+            met.append(meanwhile())
+        done = step(*given)
+        if not met:
+            met.append(meanwhile())
+        return done
+
+    monkeypatch.setattr(place, name, stopped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", STOPS)
+def test_a_night_that_was_given_up_and_is_published_again_while_a_vacuum_sleeps_stays_whole(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch, where: tuple[Any, str, bool]
+) -> None:
+    def again() -> None:
+        with attempts.recorded(Store.of(cfg), MONDAY, "again") as attempt:
+            driver.publish_night(cfg, MONDAY, users=4, attempt=attempt)
+
+    stopping(monkeypatch, where, again)
+    done = run(cfg, keep=2)
+    assert done.kept == (MONDAY, THURSDAY, FRIDAY)
+    living = [one for one in past(cfg).rows if one.retired_at is None]
+    pinned = [pin for one in living for days in (one.reads or {}).values() for pin in days.values()]
+    pinned += [pin for one in living for pin in one.tables.values()]
+    assert {file for pin in pinned for file in pin.files} <= data_files(cfg)
+    show_again(cfg, MONDAY)
+    assert driver.whole_night(cfg) == [MONDAY, 4]
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> registry.Facts:
+    """What each night trains, whatever came before: a folder `model` of two files, and the same facts."""
+    (tmp_path / "model").mkdir()
+    for name in ("popular", "vocabulary"):
+        pq.write_table(pa.table({"item_id": ["i1", "i2"]}), tmp_path / "model" / f"{name}.parquet")
+    verdict = Verdict("fresh", "fresh", "better", {}, 8, 3)
+    return registry.Facts(verdict, None, "all days", "d", {}, digest_of({}), ())
+
+
+def register(cfg: Config, night: date, facts: registry.Facts) -> registry.Version:
+    folder = cfg.base / "model"
+    files = {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in folder.iterdir()}
+    return registry.register(cfg, night, folder, files, facts)
+
+
+def publish(cfg: Config, version: registry.Version, attempt: int) -> None:
+    registry.promote(cfg, version.night, version)
+    model = registry.pin(cfg, version)
+    told = {"model": model, "reads": None, "config_digest": digest_of({})}
+    driver.publish_night(cfg, version.night, users=version.night.day, attempt=attempt, **told)
+    readers.refresh(cfg, Store.of(cfg))
+
+
+def train(cfg: Config, night: date, facts: registry.Facts) -> int:
+    """A night with a registered model; returns its version."""
+    with attempts.recorded(Store.of(cfg), night, "r") as attempt:
+        version = register(cfg, night, facts)
+        publish(cfg, version, attempt)
+        return version.number
+
+
+@pytest.fixture
+def three(tmp_path: Path, trained: registry.Facts) -> Config:
+    """Monday to Wednesday, each with a model of its own in a real registry: versions 1 to 3."""
+    cfg = nights.config(tmp_path)
+    registry.reach(cfg)
+    assert [train(cfg, night, trained) for night in (MONDAY, TUESDAY, WEDNESDAY)] == [1, 2, 3]
+    return cfg
+
+
+def versions(cfg: Config) -> set[int]:
+    with connected(cfg) as client:
+        return {int(one.version) for one in client.search_model_versions("name='rnnrec'")}
+
+
+def verified(cfg: Config) -> dict[date, str]:
+    """Night → its first broken link, or whole."""
+    return {one.night: one.broken.name if one.broken else "whole" for one in verification.verify(cfg)}
+
+
+@pytest.mark.parametrize(
+    ("where", "taken", "left"),
+    [
+        ((vacuum, "_retire", False), 1, {1, 3}),
+        ((registry, "retire", True), 1, {1, 3}),
+        ((vacuum, "_give_models_up", False), 4, {3, 4}),
+    ],
+)
+def test_a_night_that_trains_the_same_while_a_vacuum_sleeps_keeps_its_model(
+    three: Config, trained: registry.Facts, monkeypatch: pytest.MonkeyPatch,
+    where: tuple[Any, str, bool], taken: int, left: set[int],
+) -> None:  # fmt: skip
+    numbers: list[int] = []
+    stopping(monkeypatch, where, lambda: numbers.append(train(three, MONDAY, trained)))
+    run(three, keep=1)
+    assert numbers == [taken]  # the version of before is not taken once it is given up
+    assert versions(three) == left
+    assert verified(three) == {MONDAY: "whole", WEDNESDAY: "whole"}
+    rollback.rollback(three, MONDAY)
+    assert driver.whole_night(three) == [MONDAY, MONDAY.day]
+
+
+def test_a_night_that_took_its_model_before_that_was_given_up_finds_it_when_it_publishes(
+    three: Config, trained: registry.Facts
+) -> None:
+    with attempts.recorded(Store.of(three), MONDAY, "slow") as attempt:
+        version = register(three, MONDAY, trained)
+        assert version.number == 1
+        run(three, keep=1)
+        assert versions(three) == {1, 2, 3}
+        publish(three, version, attempt)
+    assert verified(three) == {MONDAY: "whole", WEDNESDAY: "whole"}
+    run(three, keep=2)
+    assert versions(three) == {1, 3}
+    assert verified(three) == {MONDAY: "whole", WEDNESDAY: "whole"}

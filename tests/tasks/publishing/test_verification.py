@@ -16,7 +16,16 @@ import traced_shop
 from night_driver import FRIDAY, SATURDAY
 
 from tasks.errors import EmptyNightError, NightError, RegistryError
-from tasks.publishing import carrying, publications, publishing, readers, rollback, vacuum, verification
+from tasks.publishing import (
+    carrying,
+    lineage,
+    publications,
+    publishing,
+    readers,
+    rollback,
+    vacuum,
+    verification,
+)
 from tasks.publishing.publications import Publication
 from tasks.settings.config import Config
 from tasks.store.store import Store
@@ -221,6 +230,26 @@ def test_settings_that_were_changed_beside_the_model_are_named(cfg: Config) -> N
     path = artifact(cfg, "config.json")
     path.write_text(path.read_text().replace('"window_days": 3', '"window_days": 4'))
     assert found(cfg) == both_break("settings")
+
+
+@pytest.mark.parametrize("name", ["config.json", "inputs.json"])
+@pytest.mark.parametrize("content", [b"{", b"\xff", b"[]", b'{"tables": {"events": 3}, "sources": {}}'])
+def test_what_a_models_run_has_kept_and_cannot_be_read_is_named_and_other_links_are_looked_at(
+    mended: Config, name: str, content: bytes
+) -> None:
+    path = artifact(mended, name)
+    kept = path.read_bytes()
+    path.write_bytes(content)
+    shown = lineage.lineage(mended, SATURDAY)
+    told = list(verification.verify(mended))
+    path.write_bytes(kept)
+    assert [(one.broken and one.broken.name, len(one.links)) for one in told] == [("settings", 9)] * 2
+    said = told[0].broken.said if told[0].broken else ""
+    assert name in said
+    trouble = shown["model"]["trouble"]
+    if not (name == "config.json" and content.startswith(b'{"t')):  # JSON, but not the run's settings
+        assert said == trouble
+        assert said.endswith("restore the file from a backup of mlartifacts/")
 
 
 def test_a_registry_that_is_gone_is_a_broken_link_and_is_not_made_anew(cfg: Config) -> None:
