@@ -31,6 +31,7 @@ from tasks.store import delta, pins
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
+THOROUGH = bool(os.environ.get("RNNREC_THOROUGH"))  # every death there is, where else some stand for all
 K = 3
 FACTS: dict[str, Any] = {
     "state": "fresh",

@@ -2,6 +2,8 @@
 
     python traced_deaths.py FOLDER WORK     one JSON line a death: the call, and what readers saw
 
+Every third of them, unless RNNREC_THOROUGH is set.
+
 strace takes hold of a forked process that waits for it. The first one is only watched; each of its calls is
 met again by its name, the path it names, and how many such calls came before it, in whichever thread. So that
 paths come again, names that are drawn at random are counted instead. fsync is not among the calls: to a
@@ -82,7 +84,8 @@ def main(folder: Path, work: str) -> None:
     works = _doing(cfg, WORK[work])
     status, said = _traced(folder / "log", ["-y", "-e", f"trace={CALLS}"], works)
     assert status == 0, said
-    for call in _changes(cfg.base, (folder / "log").read_text()):
+    calls = _changes(cfg.base, (folder / "log").read_text())
+    for call in calls if driver.THOROUGH else calls[::3]:
         shutil.rmtree(cfg.base)
         shutil.copytree(kept, cfg.base, symlinks=True)
         dies = partial(_traced, folder / "log", call.options, works)
