@@ -86,6 +86,7 @@ def published(name: str = "rnnrec") -> pins.Model:
 def test_a_registry_that_lacks_the_model_readers_see_was_lost_and_crowns_nobody(
     config: Config, tmp_path: Path
 ) -> None:
+    registry.reach(config)  # as a night begins
     with pytest.raises(
         RegistryError, match=r"expected version 3 of rnnrec, from run run-of-the-third: .*lost"
     ):
@@ -93,6 +94,7 @@ def test_a_registry_that_lacks_the_model_readers_see_was_lost_and_crowns_nobody(
 
 
 def test_another_name_of_the_model_begins_a_registry_anew(config: Config, tmp_path: Path) -> None:
+    registry.reach(config)
     assert choosing.fetch_champion(config, NIGHT, tmp_path, published("the one before")) is None
 
 

@@ -180,7 +180,7 @@ def carry_friday_forward(cfg: Config) -> None:
     readers.refresh(cfg, store)
 
 
-FREE = [*range(0, 65_536, 4_096), *range(65_536, 1_100_000, 57_344)]
+FREE = [*range(0, 65_536, 4_096), *range(65_536, 1_100_000, 114_688), *range(1_100_000, 4_200_000, 500_000)]
 WORK = {
     "serve": (saturday_unseen, lambda cfg: readers.refresh(cfg, Store.of(cfg)), SATURDAY_SEEN),
     "publish": (friday_seen, publish_saturday, SATURDAY_SEEN),
