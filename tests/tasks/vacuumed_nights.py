@@ -6,9 +6,11 @@ python vacuumed_nights.py FOLDER KILLS     kills spread over a vacuum; one JSON 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import signal
 import sys
+import time
 import warnings
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -144,6 +146,7 @@ def _kill_at(folder: Path, step: int) -> dict[str, Any]:
     driver._await_reads(cfg.base, 1)
     after = folder / f"{step}.json"
     assert driver._wait(driver._fork(lambda: after.write_text(json.dumps(_looked(cfg))))) == 0
+    _age(cfg)
     again = driver._wait(driver._fork(lambda: (without_registry(setattr), run(cfg, keep=2))))
     (cfg.base / "stop").touch()
     left = {str(path.relative_to(cfg.root)) for path in (cfg.root / "tables").rglob("part-*.parquet")}
@@ -158,6 +161,13 @@ def _kill_at(folder: Path, step: int) -> dict[str, Any]:
         "at_the_end": json.loads(ends.read_text()),
         "files": len(left),
     }
+
+
+def _age(cfg: Config) -> None:
+    """Two days pass: what a dead vacuum has staged and not committed is kept for so long."""
+    then = time.time() - timedelta(days=3).total_seconds()
+    for path in (cfg.root / "tables").rglob("part-*.parquet"):
+        os.utime(path, (then, then))
 
 
 def _looked(cfg: Config) -> list[Any]:
