@@ -44,6 +44,7 @@ def published(place: Any) -> list[tuple[Any, ...]]:
         return con.sql("select distinct night, model_version from user_recommendations").fetchall()
 
 
+@pytest.mark.slow
 def test_a_counting_model_is_crowned_and_published_by_configuration_alone(
     fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
 ) -> None:

@@ -233,6 +233,7 @@ def known_items(cfg: Config, night: date, *items: tuple[str, str | None, str | N
             name: pa.array([one[place] for one in items], pa.string())
             for place, name in enumerate(("item_id", "name", "category"))
         }
+        | {name: pa.array([None] * len(items), pa.bool_()) for name in ("never_show", "in_stock")}
     )
     delta.replace_partition(Store.of(cfg), "items", rows, {"night": night}, "run", 1)
 
