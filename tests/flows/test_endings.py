@@ -45,7 +45,7 @@ def test_a_stopped_night_ends_in_time_and_is_finished_by_the_next_run(
         assert ending.early, ending.said[-2000:]
         assert ending.code == 128 + number, ending.said[-2000:]
         assert driver.faults(ending, number, bound=19.0) == [], ending.said[-2000:]
-    assert "training fresh" in tries[-1].said  # a look at every contestant
+    assert "training recurrent, night 2026-03-04" in tries[-1].said  # a look at every contestant
     assert last_state(prefect_server) == "CRASHED"
     assert nights(after_first.root) == {"2026-03-03"}
     assert run_night(after_first, date(2026, 3, 4))["published"]
