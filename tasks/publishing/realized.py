@@ -135,7 +135,7 @@ def measure(cfg: Config, night: date, reads: Reads, shown: Publication) -> pa.Ta
         duck.view_files(con, reads.store, "events", reads.events.files(window(cfg, night)))
         duck.view_files(con, reads.store, "events_before", _made_from(cfg, night, reads, shown))
         duck.view_files(con, reads.store, "sessions", reads.sessions.files())
-        for name in ("realized_visits", "realized_pairs"):
+        for name in ("realized_met_before", "realized_visits", "realized_pairs"):
             duck.keep(con, name, name, night=night)
         return duck.arrow(duck.query(con, TABLE, cutoffs=_cutoffs(cfg)))
 

@@ -107,6 +107,11 @@ class _Look:
         found: list[Row] = duck.arrow(duck.query(self.con, query, **params)).to_pylist()
         return found
 
+    def list_of(self, kind: Kind, asked: Any) -> list[Row]:
+        """What was recommended to a user, or after an item."""
+        duck.keep(self.con, "listed", f"traced_{kind}_list", asked=asked)
+        return self.rows("traced_list")
+
     @property
     def reads(self) -> bool:
         """Has the publication kept what its run has read?"""
@@ -129,7 +134,6 @@ def user(cfg: Config, asked: str, night: date | None = None) -> Trace:
     """
     with _looking(cfg, night) as look:
         who = _as_id(look, "user", asked)
-        listed = look.rows("traced_user_list", asked=who)
         events: list[Row] = []
         if look.reads:
             duck.keep(look.con, "events_to_cut", "traced_user_events", asked=who)
@@ -138,9 +142,7 @@ def user(cfg: Config, asked: str, night: date | None = None) -> Trace:
         for event in events:
             sources[event["source_file"]] = sources.get(event["source_file"], 0) + 1
         seen = _Seen(sources, events[-1]["event_time"] if events else None)
-        return _trace(
-            look, "user", who, listed=listed, seen=seen, sessions=_sessions_of(look, events), users=None
-        )
+        return _trace(look, "user", who, seen=seen, sessions=_sessions_of(look, events), users=None)
 
 
 def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
@@ -158,7 +160,6 @@ def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
             look,
             "item",
             what,
-            listed=look.rows("traced_item_list", asked=what),
             seen=seen,
             sessions=[{**one, "is_kept": True} for one in sessions],
             users=readers["users"],
@@ -218,12 +219,11 @@ def _trace(
     kind: Kind,
     asked: Any,
     *,
-    listed: list[Row],
     seen: _Seen,
     sessions: list[Row],
     users: int | None,
 ) -> Trace:
-    one = look.one
+    one, listed = look.one, look.list_of(kind, asked)
     names = _names(look, [asked] if kind == "item" else [], sessions)
     followers = (
         look.rows("traced_item_followers", asked=asked, most=FOLLOWERS)

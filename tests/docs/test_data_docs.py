@@ -27,20 +27,7 @@ from tasks.store.store import Store
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 SERVED_TABLES = (*tables.OUTPUTS, "publications")
-WORDS = {
-    tables.TEXT: "varchar",
-    tables.COUNT: "bigint",
-    tables.RANK: "integer",
-    tables.DAY: "date",
-    tables.REAL: "double",
-    tables.SCORE: "float",
-    tables.TIME: "timestamp",
-    pa.bool_(): "boolean",
-    pa.list_(tables.TIME): "timestamp[]",
-    tables.USER: "user id",
-    tables.ITEM: "item id",
-    tables.ITEMS: "item id[]",
-}
+WORDS = served_views.TYPES | {tables.USER: "user id", tables.ITEM: "item id", tables.ITEMS: "item id[]"}
 
 
 def section(title: str, level: int) -> str:

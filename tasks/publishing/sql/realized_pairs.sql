@@ -1,7 +1,7 @@
 -- Which item followed which in a day's sessions, and the rank it had in the list of the one before.
 -- An item after itself is no pair: no item is in its own list. New is as of visits.
 -- grain: asker (an item, the one after it, whether that was new to the user); `chances` times it came so
--- reads: events_before (of the window of the lists), sessions (of the window), shown_items, shown_popular
+-- reads: realized_met_before, sessions (of the window), shown_items, shown_popular
 -- parameters: $night (the day)
 with steps as (
     select
@@ -12,14 +12,6 @@ with steps as (
     where session_day = $night
 ),
 
-met_before as (
-    select distinct
-        user_id,
-        item_id
-    from events_before
-    where event_day < $night
-),
-
 pairs as (
     select
         steps.item_id,
@@ -27,7 +19,8 @@ pairs as (
         met_before.user_id is null as is_new,
         count(*) as chances
     from steps
-    left join met_before on steps.user_id = met_before.user_id and steps.next_item_id = met_before.item_id
+    left join realized_met_before as met_before
+        on steps.user_id = met_before.user_id and steps.next_item_id = met_before.item_id
     where steps.item_id <> steps.next_item_id
     group by steps.item_id, steps.next_item_id, met_before.user_id is null
 ),

@@ -2,8 +2,8 @@
 -- An item counts as new to a visitor who did not meet it on the days that the list was made from, however
 -- often since.
 -- grain: asker (a visitor), item
--- reads: events (of tonight's window), events_before (of the window of the lists), shown_users, shown_popular
---     (user_recommendations, popular_items)
+-- reads: events (of tonight's window), realized_met_before, shown_users, shown_popular (user_recommendations,
+--     popular_items)
 -- parameters: $night (the day)
 with met as (
     select
@@ -13,14 +13,6 @@ with met as (
     from events
     where event_day = $night
     group by user_id, item_id
-),
-
-met_before as (
-    select distinct
-        user_id,
-        item_id
-    from events_before
-    where event_day < $night
 ),
 
 listed as (
@@ -45,7 +37,8 @@ select
     shown_users.source,
     shown_popular.rank as popular_rank
 from met
-left join met_before on met.user_id = met_before.user_id and met.item_id = met_before.item_id
+left join realized_met_before as met_before
+    on met.user_id = met_before.user_id and met.item_id = met_before.item_id
 left join listed on met.user_id = listed.user_id
 left join shown_users on met.user_id = shown_users.user_id and met.item_id = shown_users.item_id
 left join shown_popular on met.item_id = shown_popular.item_id
