@@ -6,6 +6,7 @@ What a person needs in a notebook; the rest is in the modules:
     split_by_time    (before, after): to train and to test
     fit              a model of these sessions, by the name of its kind: fit("recurrent", train, epochs=3)
     evaluate         how well it foresees the next items
+    evaluate_last    how well it foresees the last item of long sequences (leave-one-out)
     compare          several models on the same predictions
     recommend        the k best next items after each history, with your own ids
     save, load       a model in a folder
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.saving import load, save
     from rnnrec_model.session_tables import make_sessions, split_by_time
-    from rnnrec_model.workbench import compare, evaluate, fit, recommend
+    from rnnrec_model.workbench import compare, evaluate, evaluate_last, fit, recommend
 
 __all__ = [
     "MODELS",
@@ -44,6 +45,7 @@ __all__ = [
     "TrainingConfig",
     "compare",
     "evaluate",
+    "evaluate_last",
     "fit",
     "load",
     "make_sessions",
@@ -60,6 +62,7 @@ _HOMES = {
     "TrainingConfig": "config",
     "compare": "workbench",
     "evaluate": "workbench",
+    "evaluate_last": "workbench",
     "fit": "workbench",
     "load": "saving",
     "make_sessions": "session_tables",

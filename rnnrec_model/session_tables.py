@@ -160,6 +160,19 @@ def session_table(sessions: Any, needs: Sequence[str] = ("items",)) -> pa.Table:
     return table
 
 
+def last_apart(lists: pa.Array | pa.ChunkedArray) -> tuple[pa.ListArray, pa.Array]:
+    """(the sequences of two items or more without their last item, those last items)."""
+    whole = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    whole = whole.filter(pc.greater_equal(whole.value_lengths(), 2))
+    lengths = whole.value_lengths().to_numpy()
+    items = whole.flatten()
+    is_last = np.zeros(len(items), dtype=bool)
+    is_last[lengths.cumsum() - 1] = True
+    begins = pa.array(ragged.offsets(lengths - 1), pa.int32())
+    before = pa.ListArray.from_arrays(begins, items.filter(pa.array(~is_last)))
+    return before, items.filter(pa.array(is_last))
+
+
 def as_table(rows: Any, what: str) -> pa.Table:
     """An Arrow table of any table. Raises DataError for what is none."""
     if isinstance(rows, pa.Table):

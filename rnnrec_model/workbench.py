@@ -25,9 +25,11 @@ from rnnrec_model.ranking.answers import Answering, Exclude, answer
 from rnnrec_model.ranking.evaluation import CUTOFFS, Evaluation
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.scorer import Model, Scorer
-from rnnrec_model.session_tables import session_table
+from rnnrec_model.session_tables import last_apart, session_table
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
+
+MASK_LAST = 200  # newest events that the models behind the published numbers of long sequences could see
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,26 @@ def evaluate(model: Scorer, sessions: Any, cutoffs: Sequence[int] = CUTOFFS) -> 
     Items that it does not know are passed over. Raises DataError when nothing is left to foresee.
     """
     return evaluation.evaluate(model, _asked([model], sessions), cutoffs)
+
+
+def evaluate_last(
+    model: Scorer, sequences: Any, cutoffs: Sequence[int] = CUTOFFS, *, mask_last: int | None = MASK_LAST
+) -> Evaluation:
+    """Leave-one-out: how well a model foresees the last item of each sequence, after all that came before.
+
+    mask_last   the items of so many newest events before it leave the ranking; by default 200, the window of
+                the models with which SASRec's and LRURec's numbers were published; 0 hides nothing, None all.
+                Hiding all of a history is easier: numbers of two of these are never set side by side
+    Every sequence of two items or more counts: what the model does not know is a miss. Raises DataError when
+    there is no such sequence.
+    """
+    before, last = last_apart(_lists(session_table(sequences), model.vocabulary))
+    if len(last) == 0:
+        raise DataError("evaluate_last: expected sequences of two items and more; got none")
+    histories = Sessions.from_arrow(before, model.vocabulary, min_length=0)
+    targets = model.vocabulary.encode(last)
+    asked = Predictions.last_items(histories, targets, model.vocabulary, mask_last)
+    return evaluation.evaluate(model, asked, cutoffs)
 
 
 def compare(

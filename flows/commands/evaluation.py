@@ -34,12 +34,17 @@ def evaluate(
     split_column: Annotated[str, typer.Option(help="Take rows by this column's value, see below.")] = "",
     train_split: Annotated[str, typer.Option(help="Its values for training, comma-separated.")] = "train",
     test_split: Annotated[str, typer.Option(help="Its values for testing; default: see below.")] = "",
+    mask_last: Annotated[
+        int, typer.Option(min=0, help="leave-one-out: hide the items of so many newest events; see below.")
+    ] = 200,
 ) -> None:
     """Train on session files and rank others, by the protocols of the literature.
 
     sessions: every next item of every test session, all items ranked; items unknown to training are dropped.
-    leave-one-out: only the last item of each test sequence; items of the newest 200 events before it leave
-    the ranking, then those of all (hiding_all). An item that training does not know is a miss.
+    leave-one-out: only the last item of each test sequence; items of the --mask-last newest events before it
+    leave the ranking, 200 as where SASRec's and LRURec's numbers were published. The columns of hiding_all
+    hide the whole history, which is easier: never set the two side by side. An item that training does not
+    know is a miss.
     Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
     test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
     """
@@ -58,6 +63,7 @@ def evaluate(
         split_column,
         options.listed(train_split),
         options.listed(test_split),
+        mask_last,
     )
     found = evaluate_files(cfg, question)
     Console().print(evaluation_table(found))

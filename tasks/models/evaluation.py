@@ -8,14 +8,13 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 from pyarrow import compute, parquet
 
-from rnnrec_model import ragged
 from tasks.errors import ConfigurationError
 from tasks.models import recipes
 from tasks.models.training import fit, model_failures
@@ -29,12 +28,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HIDDEN = {"": 200, "_hiding_all": None}  # published numbers of long sequences hide the newest 200
+MASK_LAST = 200  # newest events that leave the ranking where numbers of long sequences were published
 
 
 @dataclass(frozen=True)
 class Question:
-    """What is asked: which rows of which files, which models, which protocol."""
+    """What is asked: which rows of which files, which models, which protocol.
+
+    mask_last   with leave-one-out: the items of so many newest events of a history leave the ranking
+    """
 
     train: Path
     test: Path
@@ -43,6 +45,7 @@ class Question:
     split_column: str = ""
     train_split: tuple[str, ...] = ("train",)
     test_split: tuple[str, ...] = ()
+    mask_last: int = MASK_LAST
 
 
 def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
@@ -55,7 +58,7 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     with model_failures("evaluating"):
         vocabulary = Vocabulary.build(train_lists.flatten())
         models = {
-            name: _measure_one(cfg, name, train_lists, test_lists, vocabulary, measure)
+            name: _measure_one(cfg, name, train_lists, test_lists, vocabulary, partial(measure, question))
             for name in question.models
         }
     return {
@@ -125,7 +128,7 @@ def _say_epoch(report: EpochReport) -> None:
     log.info("epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second)
 
 
-def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
+def _every_next_item(_: Question, cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
     from rnnrec_model.ranking.evaluation import evaluate
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
@@ -135,42 +138,32 @@ def _every_next_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> d
     return _result(found.metrics, found.predictions, found.seconds)
 
 
-def _last_item(cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
+def _last_item(question: Question, cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
     """Rank only the last item of each sequence; what came before it is the input and leaves the ranking.
 
     Each sequence of two items or more counts: what the model does not know is a miss, never another target.
     """
     from rnnrec_model.ranking.evaluation import evaluate
     from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
+    from rnnrec_model.session_tables import last_apart
     from rnnrec_model.sessions import Sessions
 
-    before, last = _last_apart(test_lists)
+    before, last = last_apart(test_lists)
     histories = Sessions.from_arrow(before, scorer.vocabulary, min_length=0)
     targets = scorer.vocabulary.encode(last)
     metrics: dict[str, float] = {}
-    for suffix, hidden in HIDDEN.items():
+    for suffix, hidden in {"": question.mask_last, "_hiding_all": None}.items():
         asked = Predictions.last_items(histories, targets, scorer.vocabulary, hidden)
         found = evaluate(scorer, asked, cfg.evaluation.cutoffs)
         metrics |= {name + suffix: value for name, value in found.metrics.items()}
     return _result(metrics, found.predictions, found.seconds) | {
+        "mask_last": question.mask_last,
         "unknown_targets": int((targets == UNKNOWN).sum()),
         "unknown_histories": int((histories.lengths == 0).sum()),
     }
 
 
-def _last_apart(lists: pa.ListArray) -> tuple[pa.ListArray, pa.Array]:
-    """(the sequences of two items or more without their last item, those last items)."""
-    lists = lists.filter(compute.greater_equal(lists.value_lengths(), 2))
-    lengths = lists.value_lengths().to_numpy()
-    items = lists.flatten()
-    is_last = np.zeros(len(items), dtype=bool)
-    is_last[lengths.cumsum() - 1] = True
-    begins = pa.array(ragged.offsets(lengths - 1), pa.int32())
-    before = pa.ListArray.from_arrays(begins, items.filter(pa.array(~is_last)))
-    return before, items.filter(pa.array(is_last))
-
-
-PROTOCOLS: dict[str, Callable[[Config, Scorer, pa.ListArray], dict[str, Any]]] = {
+PROTOCOLS: dict[str, Callable[[Question, Config, Scorer, pa.ListArray], dict[str, Any]]] = {
     "sessions": _every_next_item,
     "leave-one-out": _last_item,
 }

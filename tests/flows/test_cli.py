@@ -299,6 +299,22 @@ def test_leave_one_out_ranks_only_the_last_item_among_unseen_ones(tmp_path: Path
     found = json.loads(out.read_text())["models"]["markov"]
     assert found["predictions"] == 21
     assert found["metrics"]["recall_at_1"] == 1.0  # after 3 comes 4: item 4 is the only one not seen before
+    assert found["mask_last"] == 200
+
+
+def test_leave_one_out_is_told_how_many_newest_events_to_hide(tmp_path: Path) -> None:
+    path, out = tmp_path / "sequences.parquet", tmp_path / "out.json"
+    rows = {"user_id": [1, 1, 1, 2, 2], "item_id": ["a", "b", "c", "a", "b"], "position": [0, 1, 2, 0, 1]}
+    pq.write_table(pa.table(rows), path)
+    files = ["--train", str(path), "--test", str(path), "--json", str(out)]
+    asked = ["--models", "popularity", "--protocol", "leave-one-out", "--set", "evaluation.cutoffs=[2]"]
+    found = []
+    for more in (["--mask-last", "1"], ["--mask-last", "0"]):
+        main_quietly(["evaluate", *files, *asked, *more])
+        found.append(json.loads(out.read_text())["models"]["popularity"])
+    # a and b come twice, c once: c is second without b, third among all; b is first without a, else tied
+    assert [one["mask_last"] for one in found] == [1, 0]
+    assert [one["metrics"]["mrr_at_2"] for one in found] == [(1 / 2 + 1) / 2, (0 + 1 / 2) / 2]
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(tmp_path: Path, capsys: Any) -> None:

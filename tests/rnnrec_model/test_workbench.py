@@ -18,9 +18,10 @@ from rnnrec_model.config import Settings
 from rnnrec_model.contract import Fitted
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.models import Kind
+from rnnrec_model.ranking.evaluation import MISS
 from rnnrec_model.session_tables import make_sessions
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.workbench import compare, evaluate, fit, recommend
+from rnnrec_model.workbench import compare, evaluate, evaluate_last, fit, recommend
 
 SESSIONS = pa.table({"items": [["a", "b"], ["a", "b", "c"], ["b", "c"], ["a"]]})
 TEST = pa.table({"items": [["a", "b", "c"], ["new", "a", "b"]]})
@@ -62,6 +63,25 @@ def test_recommendations_are_own_ids_and_say_where_they_come_from() -> None:
     ]
     unseen = recommend(markov, pa.table({"items": [["a", "b"]]}), k=3, exclude_seen=True)
     assert unseen["item_id"].to_pylist() == ["c"]
+
+
+def test_the_last_item_of_a_sequence_is_ranked_without_the_newest_ones_before_it() -> None:
+    often = pa.table({"items": [["a", "b"]] * 3 + [["b", "c"]] * 2})  # b 5, a 3, c 2
+    popularity = fit("popularity", often)
+    asked = {"items": [["b", "a", "c"], ["c", "b", "a"], ["a", "new", "b"], ["a", "new"], ["a"]]}
+    found = {hidden: evaluate_last(popularity, asked, [1], mask_last=hidden) for hidden in (0, 1, 2, None)}
+    assert {hidden: one.ranks.tolist() for hidden, one in found.items()} == {
+        0: [3, 2, 1, MISS],
+        1: [2, 1, 1, MISS],
+        2: [1, 1, 1, MISS],
+        None: [1, 1, 1, MISS],
+    }
+    assert evaluate_last(popularity, asked).metrics == evaluate_last(popularity, asked, mask_last=200).metrics
+
+
+def test_the_last_item_of_no_sequence_is_refused() -> None:
+    with pytest.raises(DataError, match="expected sequences of two items and more"):
+        evaluate_last(fit("popularity", SESSIONS), {"items": [["a"], []]})
 
 
 def test_models_are_compared_on_the_same_predictions() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +52,34 @@ def test_both_ways_to_hide_what_was_seen_are_told(make_config: Callable[..., Con
     found = leave_one_out(cfg, train, sequences(tmp_path / "test.parquet", long))["metrics"]
     assert found["recall_at_1"] == 0.0
     assert found["recall_at_1_hiding_all"] == 1.0
+
+
+@pytest.mark.parametrize("mask_last", [0, 1, 3, 200])
+def test_ranks_without_the_newest_events_are_those_of_a_slow_loop(
+    make_config: Callable[..., Config], tmp_path: Path, mask_last: int
+) -> None:
+    draw = random.Random(5)
+    lists = [draw.choices("abcdefgh", weights=range(1, 9), k=draw.randint(2, 9)) for _ in range(40)]
+    cfg = make_config(evaluation={"cutoffs": [1, 3]})
+    path = sequences(tmp_path / "some.parquet", lists)
+    question = Question(path, path, ("popularity",), protocol="leave-one-out", mask_last=mask_last)
+    found = evaluate_files(cfg, question)["models"]["popularity"]
+    ranks, ranks_hiding_all = (ranks_by_loop(lists, most) for most in (mask_last, 9))
+    assert found["mask_last"] == mask_last
+    assert found["metrics"]["recall_at_1"] == pytest.approx(sum(r <= 1 for r in ranks) / 40)
+    assert found["metrics"]["mrr_at_3"] == pytest.approx(sum(1 / r for r in ranks if r <= 3) / 40)
+    hiding_all = found["metrics"]["mrr_at_3_hiding_all"]
+    assert hiding_all == pytest.approx(sum(1 / r for r in ranks_hiding_all if r <= 3) / 40)
+
+
+def ranks_by_loop(lists: list[list[str]], mask_last: int) -> list[int]:
+    events = Counter(item for one in lists for item in one)
+    ranks = []
+    for *history, last in lists:
+        newest = [item for back, item in enumerate(reversed(history), start=1) if back <= mask_last]
+        left = [item for item in events if item == last or item not in newest]
+        ranks.append(sum(events[item] >= events[last] for item in left))
+    return ranks
 
 
 @pytest.mark.data
