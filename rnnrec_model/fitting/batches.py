@@ -58,7 +58,11 @@ def width_of(inputs: Indices, max_steps: int) -> Indices:
 
 
 def training_plan(
-    sessions: Sessions, config: TrainingConfig, random: np.random.Generator, pad_lanes: bool = False
+    sessions: Sessions,
+    config: TrainingConfig,
+    random: np.random.Generator,
+    pad_lanes: bool = False,
+    longest: int | None = None,
 ) -> Iterator[Batch]:
     """One epoch over the sessions of two items and more: rectangles of `lanes_of` sessions.
 
@@ -69,13 +73,15 @@ def training_plan(
     be small.
 
     pad_lanes   fill small rectangles up with empty lanes, so that a width has one shape
+    longest     width of the widest rectangle; by default `bptt_steps`
     """
+    longest = longest or config.bptt_steps
     left: Indices = np.empty(0, dtype=np.int64)
     blocks = _blocks(sessions, config)
     for number, (start, stop) in enumerate(blocks):
         block = start + np.flatnonzero(np.diff(sessions.offsets[start : stop + 1]) >= 2)
         waiting = np.concatenate((left, random.permutation(block)))
-        groups, left = _rectangles(waiting, sessions, config, keep_rest=number < len(blocks) - 1)
+        groups, left = _rectangles(waiting, sessions, config, longest, number < len(blocks) - 1)
         for group in random.permutation(len(groups)):
             steps, rows = groups[group]
             lanes = lanes_of(steps, config) if pad_lanes else 0
@@ -106,16 +112,16 @@ def _inputs(sessions: Sessions, rows: Indices) -> Indices:
 
 
 def _rectangles(
-    rows: Indices, sessions: Sessions, config: TrainingConfig, keep_rest: bool
+    rows: Indices, sessions: Sessions, config: TrainingConfig, longest: int, keep_rest: bool
 ) -> tuple[list[tuple[int, Indices]], Indices]:
     """(width, sessions) of each rectangle, and the sessions that are kept for later."""
-    width = width_of(_inputs(sessions, rows), config.bptt_steps)
+    width = width_of(_inputs(sessions, rows), longest)
     groups: list[tuple[int, Indices]] = []
     left: Indices = rows[:0]
     for steps in np.unique(width):
         lanes = lanes_of(int(steps), config)
         waiting = np.concatenate((left, rows[width == steps]))
-        if steps == config.bptt_steps:  # longest together, so that few lanes idle while others go on
+        if steps == longest:  # longest together, so that few lanes idle while others go on
             waiting = waiting[np.argsort(-_inputs(sessions, waiting), kind="stable")]
         whole = steps == width.max() and not keep_rest
         full = len(waiting) if whole else len(waiting) // lanes * lanes

@@ -1,4 +1,4 @@
-"""What networks of any family are made of: first weights, products in a precision, dropout, rows of a length.
+"""What networks of any family are made of: first weights, products, dropout, feed-forward blocks.
 
 All of it can be replayed on a GPU, and none of it keeps anything from step to step.
 """
@@ -9,7 +9,7 @@ import math
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 PADDED_DEVICES = ("cuda",)
 
@@ -68,3 +68,23 @@ def orthogonal(units: int, gates: int, random: torch.Generator) -> Tensor:
     """(units, gates * units): each gate orthogonal (Saxe et al. 2013), so states do not fade or explode."""
     gate = [torch.linalg.qr(torch.randn(units, units, generator=random))[0] for _ in range(gates)]
     return torch.cat(gate, dim=1)
+
+
+class FeedForwardBlock(nn.Module):
+    """x + dropout(W2 relu(W1 norm(x) + b1) + b2) at each position (Vaswani et al. 2017, 1706.03762)."""
+
+    def __init__(self, units: int, times: int, dropout: float, random: torch.Generator) -> None:
+        """times: how much wider than `units` it is inside."""
+        super().__init__()
+        width = times * units
+        self.dropout = dropout
+        self.norm = nn.LayerNorm(units)
+        self.widen = nn.Parameter(glorot((units, width), 1, random))
+        self.widen_bias = nn.Parameter(torch.zeros(width))
+        self.narrow = nn.Parameter(glorot((width, units), 1, random))
+        self.narrow_bias = nn.Parameter(torch.zeros(units))
+
+    def forward(self, x: Tensor, random: torch.Generator | None, precision: torch.dtype) -> Tensor:
+        """(steps, lanes, units) → the same shape."""
+        wide = F.relu(product(self.norm(x), self.widen, precision) + self.widen_bias)
+        return x + dropout(product(wide, self.narrow, precision) + self.narrow_bias, self.dropout, random)

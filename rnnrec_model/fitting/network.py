@@ -8,7 +8,9 @@ Sessions lie side by side in a rectangle (steps, lanes), each from the first ste
 padding. So what a network says of a cell may depend on the cells up to it in its lane and on no others. What
 came before the rectangle it knows by its state, as many tensors as it likes: hidden states, a window of the
 last inputs with a mark for those that there are, or none. State begins as zeros with every session, keeps its
-shapes, and is passed in and given back: the network keeps nothing.
+shapes, and is passed in and given back: the network keeps nothing. A network that looks anew at the newest
+inputs each time, as attention with positions does, says how many (`window`): training cuts sessions into so
+many, scoring gives it the newest so many before each position it is asked about.
 """
 
 from __future__ import annotations
@@ -32,6 +34,7 @@ class Network(Protocol):
     input_table   name of the table whose rows it reads
     row_length    the length that an item's row is brought to before the inner product; None leaves it
     lags          items at so many last positions get an addition to their score; 0 for none
+    window        it looks at so many newest inputs alone, and has no state; None: its state carries the past
     """
 
     @property
@@ -48,6 +51,9 @@ class Network(Protocol):
 
     @property
     def lags(self) -> int: ...
+
+    @property
+    def window(self) -> int | None: ...
 
     def tables(self) -> dict[str, Tensor]:
         """Weights with one row an item, by name; a step reads and writes those of the items it touches.

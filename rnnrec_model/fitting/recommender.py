@@ -13,6 +13,7 @@ from rnnrec_model.errors import ConfigError
 from rnnrec_model.fitting.batches import grid, scoring_plan
 from rnnrec_model.fitting.layers import of_length
 from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network
+from rnnrec_model.fitting.readings import readings
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -105,14 +106,16 @@ class Recommender:
         """(rows, units + lags) vectors and the additions to the scores of the last items."""
         network, device = self.network, self.device
         items = as_tensor(sessions.items).to(device)
-        shift = torch.as_tensor(inputs.cumsum() - inputs - sessions.offsets[:-1], device=device)
-        rows = len(inputs) if last_only else int(inputs.sum())
         tables = network.tables()
         table, units = tables[network.input_table], tables[ROWS].shape[1]
+        read = readings(sessions.offsets[:-1], inputs, last_only, network.window)
+        longest = SCORING_STEPS if network.window is None else network.window
+        skipped, first = (torch.as_tensor(one, device=device) for one in (read.skipped, read.rows))
+        rows = len(inputs) if last_only else int(inputs.sum())
         vectors = torch.zeros(rows, units + network.lags, device=device)
         states: list[Tensor] = []
-        for batch in scoring_plan(sessions.offsets[:-1], inputs, SCORING_EVENTS, SCORING_STEPS):
-            if not inputs[batch.rows].any():
+        for batch in scoring_plan(read.starts, read.lengths, SCORING_EVENTS, longest):
+            if not read.lengths[batch.rows].any():
                 continue
             starts = torch.as_tensor(batch.starts, device=device)
             lengths = torch.as_tensor(batch.lengths, device=device)
@@ -120,29 +123,12 @@ class Recommender:
             states = network.zero_state(len(starts)) if batch.first else states
             known, states = network(table[items[cells]], states)
             additions = network.additions(known.flatten(0, 1)).view(*known.shape[:2], -1)
-            known = torch.cat((known, additions), dim=-1)
-            if last_only:
-                self._keep_last(vectors, known, inputs, batch.rows, batch.starts, lengths, sessions)
-            else:
-                to_row = torch.zeros(len(starts), dtype=torch.long, device=device)
-                to_row[: len(batch.rows)] = shift[torch.as_tensor(batch.rows, device=device)]
-                vectors[(cells + to_row)[real]] = known[real]
+            known = torch.cat((known, additions), dim=-1)[:, : len(batch.rows)]
+            lanes = torch.as_tensor(batch.rows, device=device)
+            answer = batch.past + torch.arange(batch.steps, device=device)[:, None] - skipped[lanes]
+            kept = real[:, : len(lanes)] & (answer >= 0)
+            vectors[(first[lanes] + answer)[kept]] = known[kept]
         return vectors
-
-    def _keep_last(
-        self,
-        vectors: Tensor,
-        known: Tensor,
-        inputs: Indices,
-        rows: Indices,
-        starts: Indices,
-        lengths: Tensor,
-        sessions: Sessions,
-    ) -> None:
-        done = starts[: len(rows)] - sessions.offsets[rows]
-        ends = (done < inputs[rows]) & (inputs[rows] - done <= len(known))
-        lanes = torch.as_tensor(ends.nonzero()[0], device=known.device)
-        vectors[torch.as_tensor(rows[ends], device=known.device)] = known[lengths[lanes] - 1, lanes]
 
 
 def load(draw: Draw, saved: Saved) -> Recommender:

@@ -72,7 +72,7 @@ class Trainer:
     def epoch(self, number: int) -> Iterator[Batch]:
         """The batches of an epoch; the same for the same seed and number."""
         random = np.random.default_rng((self.config.seed, number))
-        return training_plan(self.sessions, self.config, random, self.fixed_shapes)
+        return training_plan(self.sessions, self.config, random, self.fixed_shapes, self.network.window)
 
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""

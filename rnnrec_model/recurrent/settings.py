@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rnnrec_model.config import Settings, setting
+from rnnrec_model.config import setting
+from rnnrec_model.fitting.head import HeadConfig
 
 Cell = Literal["gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class RecurrentConfig(Settings):
+class RecurrentConfig(HeadConfig):
     """A recurrent network: embedding, dropout, stacked recurrent layers, dropout, feed-forward layers.
 
     minGRU is Feng et al. 2024 (2410.01201), tied embeddings are Hidasi & Karatzoglou 2018 ("constrained"),

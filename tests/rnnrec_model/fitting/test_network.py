@@ -29,7 +29,7 @@ class Attention(nn.Module):
     """Each input looks at itself and at the last `window` before it; its state is that window, with a mark
     for the inputs in it that there are."""
 
-    kind, input_table, row_length, lags = "attention", "item_rows", None, 0
+    kind, input_table, row_length, lags, window = "attention", "item_rows", None, 0, None
 
     def __init__(self, items, config, random):
         super().__init__()
@@ -65,7 +65,7 @@ class Attention(nn.Module):
 class LastItem(nn.Module):
     """Looks at the input alone: a factorized Markov chain, without any state."""
 
-    kind, input_table, row_length, lags = "last item", "input_rows", None, 0
+    kind, input_table, row_length, lags, window = "last item", "input_rows", None, 0, None
 
     def __init__(self, items, config, random):
         super().__init__()
