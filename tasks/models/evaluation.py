@@ -17,6 +17,7 @@ from pyarrow import compute, parquet
 
 from tasks.errors import ConfigurationError
 from tasks.models import recipes
+from tasks.models.material import Material
 from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
 from tasks.settings.config import Config
@@ -24,7 +25,6 @@ from tasks.settings.config import Config
 if TYPE_CHECKING:
     from rnnrec_model.contract import EpochReport
     from rnnrec_model.scorer import Scorer
-    from rnnrec_model.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
 
@@ -50,15 +50,13 @@ class Question:
 
 def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     """Metrics, seconds and speeds of each model, with the seed and the settings that gave them."""
-    from rnnrec_model.vocabulary import Vocabulary
-
     measure = _choose(PROTOCOLS, "--protocol", question.protocol)
     chosen = {name: cfg.model(name) for name in question.models}
     train_lists, test_lists = _read(question)
+    material = Material(pa.table({"items": train_lists}))
     with model_failures("evaluating"):
-        vocabulary = Vocabulary.build(train_lists.flatten())
         models = {
-            name: _measure_one(cfg, name, train_lists, test_lists, vocabulary, partial(measure, question))
+            name: _measure_one(cfg, name, material, test_lists, partial(measure, question))
             for name in question.models
         }
     return {
@@ -67,7 +65,7 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
         "protocol": question.protocol,
         "train_sessions": len(train_lists),
         "train_events": len(train_lists.flatten()),
-        "items": len(vocabulary),
+        "items": len(material.vocabulary),
         "models": models,
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
         "seed": cfg.training.seed,
@@ -107,14 +105,11 @@ def _sessions_of(path: Path, column: str, values: tuple[str, ...]) -> pa.Table:
 def _measure_one(
     cfg: Config,
     name: str,
-    train_lists: pa.ListArray,
+    material: Material,
     test_lists: pa.ListArray,
-    vocabulary: Vocabulary,
     measure: Callable[[Config, Scorer, pa.ListArray], dict[str, Any]],
 ) -> dict[str, Any]:
-    from rnnrec_model.sessions import Sessions
-
-    sessions = Sessions.from_arrow(train_lists, vocabulary, min_length=2)
+    sessions, vocabulary = material.sessions(), material.vocabulary
     started = time.perf_counter()
     fitted = fit(cfg, recipes.configured(cfg, name), sessions, vocabulary, on_epoch=_say_epoch)
     training = time.perf_counter() - started

@@ -26,6 +26,7 @@ from statistics import fmean, stdev
 import pyarrow as pa
 
 from tasks.models import judging, training
+from tasks.models.material import Material, needs
 from tasks.models.recipes import Recipe
 from tasks.running import stopping
 from tasks.sessions import splitting
@@ -85,18 +86,17 @@ def measure(
     EmptyNightError without sessions, ModelFailure where it cannot be fitted.
     """
     from rnnrec_model.ranking.evaluation import evaluate
-    from rnnrec_model.vocabulary import Vocabulary
 
     frame = judging.frame_of(cfg, night, reads)
-    wanted = training.needs(recipe)
-    rows = splitting.train_sessions(cfg, night, reads, "times" in wanted)
-    vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
-    sessions = training.sessions_of(rows, vocabulary, wanted)
+    needed = needs(recipe)
+    material = Material(splitting.train_sessions(cfg, night, reads, "times" in needed), needed)
     found: dict[int, dict[str, float]] = {}
     for seed in range(1, seeds + 1):
         stopping.look(f"measuring noise, seed {seed}")
         with training.model_failures(f"fitting {recipe.name} with seed {seed}"):
-            fitted = training.fit(cfg, _seeded(cfg, recipe, seed), sessions, vocabulary)
+            fitted = training.fit(
+                cfg, _seeded(cfg, recipe, seed), material.sessions(needed), material.vocabulary
+            )
             found[seed] = evaluate(fitted.scorer, frame, cfg.evaluation.cutoffs).metrics
         on_seed(seed, found[seed])
     return [

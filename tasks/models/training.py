@@ -5,18 +5,17 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-
 from rnnrec_model.errors import ModelError
 from tasks.errors import EmptyNightError, ModelFailure
 from tasks.models import recipes
+from tasks.models.material import Material, needs
 from tasks.models.recipes import Recipe
 from tasks.models.verdicts import FRESH
 from tasks.running import stopping
@@ -83,15 +82,16 @@ def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | N
     """
     known = contestants(cfg, champion)
     wanted = [recipe for name, recipe in known.items() if _fitted_as(known, name) == name]
-    days = "the days before the holdout"
-    rows = splitting.train_sessions(cfg, night, reads, "times" in needs(*wanted))
-    _require(cfg, night, rows, days)
+    needed = needs(*wanted)
+    rows = splitting.train_sessions(cfg, night, reads, "times" in needed)
+    material = Material(rows, needed, "the days before the holdout")
+    _require(cfg, night, material)
     models: dict[str, TrainedModel] = {}
     failures: dict[str, ModelFailure] = {}
     for recipe in wanted:
         stopping.look(f"training {recipe.name}, night {night}")
         try:
-            models[recipe.name] = _fit(cfg, recipe, rows, work / f"model-{recipe.name}", days)
+            models[recipe.name] = _fit(cfg, recipe, material, work / f"model-{recipe.name}")
         except ModelFailure as failure:
             log.error("%s", failure)
             failures[recipe.name] = failure
@@ -102,10 +102,11 @@ def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | N
 
 def refit(cfg: Config, night: date, reads: Reads, work: Path, recipe: Recipe, epochs: int) -> TrainedModel:
     """Fit a recipe on all sessions of the window, for as many epochs as it took before: what is published."""
-    days = "all days, holdout included"
-    rows = splitting.all_sessions(cfg, reads, "times" in needs(recipe))
-    _require(cfg, night, rows, days)
-    return _fit(cfg, recipe, rows, work / "refit", days, stop_after=epochs)
+    needed = needs(recipe)
+    rows = splitting.all_sessions(cfg, reads, "times" in needed)
+    material = Material(rows, needed, "all days, holdout included")
+    _require(cfg, night, material)
+    return _fit(cfg, recipe, material, work / "refit", stop_after=epochs)
 
 
 def contestants(cfg: Config, champion: Path | None) -> dict[str, Recipe]:
@@ -126,26 +127,24 @@ def _fitted_as(known: Mapping[str, Recipe], name: str) -> str:
     return FRESH if FRESH in known and known[name].is_that_of(known[FRESH]) else name
 
 
-def _require(cfg: Config, night: date, rows: pa.Table, days: str) -> None:
-    if rows.num_rows == 0:
+def _require(cfg: Config, night: date, material: Material) -> None:
+    if material.rows.num_rows == 0:
         raise EmptyNightError(
-            f"night {night}: expected sessions to train on ({days}); found none. "
+            f"night {night}: expected sessions to train on ({material.days}); found none. "
             f"Start with a night that has earlier days in its window of {cfg.sessions.window_days} days."
         )
 
 
 def _fit(
-    cfg: Config, recipe: Recipe, rows: pa.Table, folder: Path, days: str, stop_after: int | None = None
+    cfg: Config, recipe: Recipe, material: Material, folder: Path, stop_after: int | None = None
 ) -> TrainedModel:
     from rnnrec_model.saving import save
-    from rnnrec_model.vocabulary import Vocabulary
 
     started, name = time.perf_counter(), folder.name
     with model_failures(f"training {recipe.name}"):
-        vocabulary = Vocabulary.build(rows["items"].combine_chunks().flatten())
-        sessions = sessions_of(rows, vocabulary, needs(recipe))
+        sessions = material.sessions(needs(recipe))
         fitted = fit(
-            cfg, recipe, sessions, vocabulary,
+            cfg, recipe, sessions, material.vocabulary,
             checkpoint=folder.with_name(f"{name}{CHECKPOINT}"), on_epoch=_progress(name, cfg),
             stop_after=stop_after,
         )  # fmt: skip
@@ -155,24 +154,10 @@ def _fit(
     )
     seconds = time.perf_counter() - started
     log.debug("%s: fitted in %.1f s", recipe.name, seconds)
-    events, items = int(sessions.lengths.sum()), len(vocabulary)
-    return TrainedModel(folder, files, len(sessions), events, items, seconds, history, days, fitted.epochs)
-
-
-def needs(*wanted: Recipe) -> set[str]:
-    """What sessions have to carry beside items for these recipes: users, times, or nothing."""
-    from rnnrec_model import models
-
-    return {need for recipe in wanted for need in models.find(recipe.kind).needs}
-
-
-def sessions_of(rows: pa.Table, vocabulary: Vocabulary, carrying: Collection[str]) -> Sessions:
-    """Sessions of a table (user_id, items, times) that teach something, with what they have to carry."""
-    from rnnrec_model.sessions import Sessions
-
-    columns = {"users": "user_id", "times": "times"}
-    carried = {name: rows[columns[name]] for name in carrying}
-    return Sessions.from_arrow(rows["items"], vocabulary, min_length=2, **carried)
+    events, items = int(sessions.lengths.sum()), len(material.vocabulary)
+    return TrainedModel(
+        folder, files, len(sessions), events, items, seconds, history, material.days, fitted.epochs
+    )
 
 
 def fit(cfg: Config, recipe: Recipe, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:

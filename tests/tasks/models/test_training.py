@@ -72,6 +72,30 @@ def test_users_and_times_reach_the_models_that_need_them_and_no_others(
     assert (None if seen.times is None else seen.times.tolist()) == times
 
 
+def test_all_contestants_learn_from_one_set_of_sessions_that_is_made_once(
+    config: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    given: list[tuple[Sessions, Any]] = []
+
+    def fit(_: Any, sessions: Sessions, vocabulary: Any, fitting: Any) -> Fitted:  # noqa: ARG001
+        given.append((sessions, vocabulary))
+        return models.find("popularity").fit(NoSettings(), sessions, vocabulary)
+
+    monkeypatch.setitem(sys.modules, "spy", cast("ModuleType", SimpleNamespace(fit=fit)))
+    monkeypatch.setitem(models.MODELS, "plain", models.Kind("spy"))
+    monkeypatch.setitem(models.MODELS, "of_users", models.Kind("spy", needs=("users",)))
+    rows = {"items": [[1, 2], [2, 3]], "user_id": ["u", "v"], "times": [None, None]}
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table(rows))
+    cfg = config.model_copy(update={"gate": GateConfig(candidates=("plain", "of_users"))})
+    training.train(cfg, NIGHT, Reads({}, {}), tmp_path, None)
+    (plain, one), (of_users, other) = given
+    assert plain.items is of_users.items
+    assert one is other
+    assert plain.users is None
+    assert of_users.users is not None
+    assert of_users.users.to_pylist() == ["u", "v"]
+
+
 @pytest.mark.parametrize(
     "error",
     [
