@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,6 +36,22 @@ class Scored:
 
     staged: list[delta.Staged]
     removed: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """Who is asked for tonight's lists, and how it answers.
+
+    removed   rule → rows of the lists so far that it took: the one thing that grows
+    """
+
+    cfg: Config
+    night: date
+    reads: Reads
+    scorer: Scorer
+    answering: Answering
+    model_version: int
+    removed: Counter[str] = field(default_factory=Counter)
 
 
 def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
@@ -78,18 +94,18 @@ def stage_tables(
     from rnnrec_model.saving import load
 
     with model_failures("scoring tonight's users"):
-        scorer, answering = load(model), _tonights(cfg, reads, load_answering(model))
-        removed: Counter[str] = Counter()
+        answering = _tonights(cfg, reads, load_answering(model))
+        asking = Asking(cfg, night, reads, load(model), answering, model_version)
         tables: dict[str, pa.Table | pa.RecordBatchReader] = {
-            "user_recommendations": _user_rows(cfg, night, reads, scorer, answering, model_version, removed),
-            "item_recommendations": _item_rows(night, reads, scorer, answering, model_version, removed),
-            "popular_items": _popular_rows(cfg, night, reads, answering),
+            "user_recommendations": _user_rows(asking),
+            "item_recommendations": _item_rows(asking),
+            "popular_items": _popular_rows(asking),
             "evaluations": evaluation_rows(night, verdict),
         }
         staged = [
             delta.stage(reads.store, name, rows, {"night": night}, run_id) for name, rows in tables.items()
         ]
-        return Scored(staged, dict(removed) if answering.rules is not None else {})
+        return Scored(staged, dict(asking.removed) if answering.rules is not None else {})
 
 
 def _tonights(cfg: Config, reads: Reads, saved: Answering) -> Answering:
@@ -98,15 +114,8 @@ def _tonights(cfg: Config, reads: Reads, saved: Answering) -> Answering:
     return replace(saved, k=wanted.k, exclude=wanted.exclude, rules=tonights_rules(cfg, reads))
 
 
-def _user_rows(
-    cfg: Config,
-    night: date,
-    reads: Reads,
-    scorer: Scorer,
-    answering: Answering,
-    model_version: int,
-    removed: Counter[str],
-) -> pa.RecordBatchReader:
+def _user_rows(asking: Asking) -> pa.RecordBatchReader:
+    cfg, night, reads = asking.cfg, asking.night, asking.reads
     users = splitting.active_users(reads).combine_chunks()
     if users.num_rows == 0:
         raise EmptyNightError(
@@ -114,48 +123,32 @@ def _user_rows(
             "Raise recommendations.active_days, or check the sources."
         )
     log.debug("%d active users to score", users.num_rows)
-    if answering.exclude == "window":
+    if asking.answering.exclude == "window":
         seen = splitting.seen_items(cfg, night, reads)
         assert seen["user_id"].equals(users["user_id"]), "the same users in the same order"
         users = users.append_column("seen", seen["items"])
-    return _reader(_answers(night, scorer, answering, users, model_version, removed, "user_id", "item_id"))
+    return _reader(_answers(asking, users, "user_id", "item_id"))
 
 
-def _item_rows(
-    night: date,
-    reads: Reads,
-    scorer: Scorer,
-    answering: Answering,
-    model_version: int,
-    removed: Counter[str],
-) -> pa.RecordBatchReader:
+def _item_rows(asking: Asking) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
-    ids = splitting.popular_items(reads)["item_id"].combine_chunks().sort()
+    ids = splitting.popular_items(asking.reads)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
-    itself = replace(answering, exclude="last_item")
-    return _reader(_answers(night, scorer, itself, items, model_version, removed, "item_id", "next_item_id"))
+    itself = replace(asking, answering=replace(asking.answering, exclude="last_item"))
+    return _reader(_answers(itself, items, "item_id", "next_item_id"))
 
 
-def _answers(
-    night: date,
-    scorer: Scorer,
-    answering: Answering,
-    asked: pa.Table,
-    model_version: int,
-    removed: Counter[str],
-    key: str,
-    value: str,
-) -> Iterator[pa.RecordBatch]:
-    """Batches of rows in the order of the asked lists, then by rank; counts in `removed` what rules took."""
+def _answers(asking: Asking, asked: pa.Table, key: str, value: str) -> Iterator[pa.RecordBatch]:
+    """Batches of rows in the order of the asked lists, then by rank; counts what rules took."""
     from rnnrec_model.ranking.answers import answer
 
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
         carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
         known = {name: part[column] for name, column in carried.items() if column in part.column_names}
-        answers = answer(scorer, answering, part["items"], **known)
-        removed.update(answers.removed)
+        answers = answer(asking.scorer, asking.answering, part["items"], **known)
+        asking.removed.update(answers.removed)
         rows = answers.rows
         count = rows.num_rows
         table = pa.table(
@@ -165,8 +158,8 @@ def _answers(
                 value: rows["item_id"],
                 "score": rows["score"],
                 "source": rows["source"],
-                "model_version": pa.repeat(pa.scalar(model_version, pa.int32()), count),
-                "night": pa.repeat(pa.scalar(night, pa.date32()), count),
+                "model_version": pa.repeat(pa.scalar(asking.model_version, pa.int32()), count),
+                "night": pa.repeat(pa.scalar(asking.night, pa.date32()), count),
             }
         )
         yield from table.combine_chunks().to_batches()
@@ -188,17 +181,17 @@ def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
     return pa.RecordBatchReader.from_batches(first.schema, chained())
 
 
-def _popular_rows(cfg: Config, night: date, reads: Reads, answering: Answering) -> pa.Table:
+def _popular_rows(asking: Asking) -> pa.Table:
     """The window's most popular items that may be shown; of a category there may be any number."""
-    rows = splitting.popular_items(reads)
-    if answering.rules is not None:
-        rows = rows.filter(pa.array(answering.rules.may_be_shown(rows["item_id"].combine_chunks())))
-    rows = rows.slice(0, cfg.recommendations.popular_items)
+    rows, rules = splitting.popular_items(asking.reads), asking.answering.rules
+    if rules is not None:
+        rows = rows.filter(pa.array(rules.may_be_shown(rows["item_id"].combine_chunks())))
+    rows = rows.slice(0, asking.cfg.recommendations.popular_items)
     return pa.table(
         {
             "rank": pa.array(range(1, rows.num_rows + 1), pa.int32()),
             "item_id": rows["item_id"],
             "score": rows["score"].cast(pa.float64()),
-            "night": pa.repeat(pa.scalar(night, pa.date32()), rows.num_rows),
+            "night": pa.repeat(pa.scalar(asking.night, pa.date32()), rows.num_rows),
         }
     )
