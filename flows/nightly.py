@@ -68,7 +68,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     chosen = choosing.choose(verdict, registered, champion)
     realized = stages.realize(tonight, reads)
     staged = [*stages.score(tonight, reads, chosen).staged, realized.staged]
-    audited = stages.audit(tonight, reads, staged)
+    audited = stages.audit(tonight, reads, chosen, staged)
     if promote:
         stages.promote(tonight, chosen, ingested.data_digest)
     published = stages.publish(tonight, reads, chosen, staged, realized, audited, ingested, move_latest)

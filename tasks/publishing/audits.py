@@ -36,13 +36,17 @@ Severity = Literal["refuse", "warn"]
 class Check:
     """A rule, as the header of its query states it.
 
-    severity   refuse: a broken rule stops the publication; warn: it is said, and stands on the night's page
-    remedy     what to do then
-    compares   does it hold tonight's tables against the publication before?
+    severity          refuse: a broken rule stops the publication; warn: it is said, and stands on the night's
+                      page
+    of_kept_weights   the same where the tables were made by weights of before: what these do not know is no
+                      fault of tonight's training, and what is shown in their place would be older still
+    remedy            what to do then
+    compares          does it hold tonight's tables against the publication before?
     """
 
     name: str
     severity: Severity
+    of_kept_weights: Severity
     remedy: str
     compares: bool
 
@@ -57,9 +61,12 @@ class Audited:
     compared: Compared = NOT_COMPARED
 
 
-def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> Audited:
+def audit(
+    cfg: Config, night: date, staged: Sequence[Staged], reads: Reads, weights_kept: bool = False
+) -> Audited:
     """Run every check against what this run has read.
 
+    weights_kept   were the tables made by the weights that were published before?
     Raises AuditError that lists each broken rule, how many rows break it, and some.
     """
     rules = checks()
@@ -73,15 +80,25 @@ def audit(cfg: Config, night: date, staged: Sequence[Staged], reads: Reads) -> A
         }
         found = {rule: _finding(con, rule, values, compared) for rule in rules}
     broken = {rule: said for rule, said in found.items() if said}
-    warnings = tuple(said for rule, said in broken.items() if rule.severity == "warn")
+    refused = [f"  {said}" for rule, said in broken.items() if _refuses(rule, weights_kept)]
+    warnings = tuple(_excused(rule, said) for rule, said in broken.items() if not _refuses(rule, weights_kept))
     for said in warnings:
         log.warning("audit %s", said)
-    if refused := [f"  {said}" for rule, said in broken.items() if rule.severity == "refuse"]:
+    if refused:
         raise AuditError(
             f"night {night}: expected staged tables that break no rule; {len(refused)} of {len(rules)} are "
             "broken, these tables were not published, readers keep what they see\n" + "\n".join(refused)
         )
     return Audited(len(rules), sum(one.rows for one in staged), warnings, compared)
+
+
+def _refuses(rule: Check, weights_kept: bool) -> bool:
+    return (rule.of_kept_weights if weights_kept else rule.severity) == "refuse"
+
+
+def _excused(rule: Check, said: str) -> str:
+    """A warning, with why it is none other."""
+    return f"{said} (not refused: the weights were kept)" if rule.severity == "refuse" else said
 
 
 def checks() -> list[Check]:
@@ -92,12 +109,13 @@ def checks() -> list[Check]:
 def _check(query: str) -> Check:
     said = sql.header(query)
     severity, remedy = said.get("severity"), said.get("remedy")
-    assert severity in get_args(Severity), (
-        f"{query}.sql: expected a severity, refuse or warn; got {severity!r}"
-    )
+    of_kept_weights = said.get("severity of kept weights", severity)
+    for one in (severity, of_kept_weights):
+        assert one in get_args(Severity), f"{query}.sql: expected a severity, refuse or warn; got {one!r}"
     assert remedy, f"{query}.sql: expected a remedy: what to do when the rule is broken"
     compares = any(what in said["reads"] for what in BESIDE)
-    return Check(query.removeprefix(PREFIX), cast("Severity", severity), remedy, compares)
+    severities = cast("Severity", severity), cast("Severity", of_kept_weights)
+    return Check(query.removeprefix(PREFIX), *severities, remedy, compares)
 
 
 def _prepare(

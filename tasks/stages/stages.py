@@ -149,8 +149,8 @@ def realize(tonight: Tonight, reads: pins.Reads) -> Realized:
 
 
 @stage("audit")
-def audit(tonight: Tonight, reads: pins.Reads, staged: list[delta.Staged]) -> Audited:
-    return audits.audit(tonight.cfg, tonight.night, staged, reads)
+def audit(tonight: Tonight, reads: pins.Reads, chosen: Chosen, staged: list[delta.Staged]) -> Audited:
+    return audits.audit(tonight.cfg, tonight.night, staged, reads, weights_kept=not chosen.verdict.crowned)
 
 
 @stage("promote", retries=1)

@@ -1,6 +1,7 @@
 -- check: recommendations have not moved together on few items: 1 - Gini is at least a share of what it was.
 -- guards against: a model that has collapsed, and gives everybody the same list
 -- severity: refuse
+-- severity of kept weights: warn
 -- remedy: look at the training's losses and at the items that have most rows; if it is meant, as
 --     of popularity after another model, let this run pass with audits.min_evenness = 0
 -- reads: measures

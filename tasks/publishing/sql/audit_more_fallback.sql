@@ -1,6 +1,7 @@
 -- check: the share of fallback rows, of users' lists and of items', has not risen by more than some points.
 -- guards against: a model whose vocabulary is not this shop's, ids that changed their form
 -- severity: refuse
+-- severity of kept weights: warn
 -- remedy: compare the ids of tonight's events with those of the day before, and see which model was loaded;
 --     if that many items are new, let this run pass with audits.max_fallback_rise = 1
 -- reads: measures

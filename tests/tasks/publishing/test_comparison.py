@@ -99,15 +99,18 @@ def publish(cfg: Config, night: date, rows: dict[str, pa.Table], **told: Any) ->
     publishing.publish(Store.of(cfg), staged, driver.facts(cfg, night, attempt, **told), f"run{attempt}")
 
 
-def audit(cfg: Config, rows: dict[str, pa.Table], night: date = SATURDAY) -> audits.Audited:
+def audit(
+    cfg: Config, rows: dict[str, pa.Table], night: date = SATURDAY, weights_kept: bool = False
+) -> audits.Audited:
     staged = driver.stage_all(cfg, night, rows, "tonight")
-    return audits.audit(cfg, night, staged, pins.newest(cfg, Store.of(cfg), night))
+    reads = pins.newest(cfg, Store.of(cfg), night)
+    return audits.audit(cfg, night, staged, reads, weights_kept=weights_kept)
 
 
-def refused(cfg: Config, rows: dict[str, pa.Table]) -> str:
+def refused(cfg: Config, rows: dict[str, pa.Table], weights_kept: bool = False) -> str:
     """The one rule that the rows break, with what is said of it."""
     with pytest.raises(AuditError) as caught:
-        audit(cfg, rows)
+        audit(cfg, rows, weights_kept=weights_kept)
     [said] = [line.strip() for line in str(caught.value).splitlines()[1:]]
     return said
 
@@ -304,6 +307,30 @@ def test_most_items_forgotten_are_refused(yesterday: Config) -> None:
 def test_half_of_the_items_is_coverage_enough(yesterday: Config) -> None:
     five = {user: [ITEMS[(n + place) % 5] for n in range(3)] for place, user in enumerate(USERS)}
     audit(config(yesterday.base, min_evenness=0), tables(five))
+
+
+def test_what_old_weights_do_not_know_is_told_of_and_published_for_what_is_shown_else_is_older_still(
+    yesterday: Config,
+) -> None:
+    filled_up = {user: ["i1", "i2", "i3"] for user in USERS}
+    with pytest.raises(AuditError) as caught:
+        audit(yesterday, tables(filled_up, fallback=2))
+    of_a_fit = [line.split(":")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    told = audit(yesterday, tables(filled_up, fallback=2), weights_kept=True).warnings
+    assert of_a_fit == ["catalogue_coverage", "concentration", "more_fallback"]
+    assert [one.split(":")[0] for one in told] == of_a_fit
+    assert all("the weights were kept" in one for one in told)
+
+
+def test_what_no_weights_excuse_is_refused_of_kept_ones_too(yesterday: Config) -> None:
+    many = [f"u{n:03d}" for n in range(25)]
+    events(yesterday, SATURDAY, many)
+    assert refused(yesterday, tables(around(many, 2)), weights_kept=True).startswith("grown_tables: ")
+
+
+def test_exactly_what_a_model_decides_alone_is_excused_of_kept_weights() -> None:
+    excused = {rule.name for rule in audits.checks() if rule.of_kept_weights != rule.severity}
+    assert excused == {"catalogue_coverage", "concentration", "more_fallback"}
 
 
 @pytest.mark.parametrize(("users", "broken"), [(24, False), (25, True)])
