@@ -13,8 +13,8 @@ from flows.commands.options import DEFAULT, ConfigPath, DryRun
 app = typer.Typer()
 
 RECIPE_LEFT = (
-    " Its recipe, which is another one, is judged anew the next night and may be crowned again: set "
-    "gate.margin = 1 meanwhile, and take it out of gate.candidates."
+    " Its recipe, which is another one, is not asked to take over again until `--set gate.margin=-1` for one "
+    "night asks for it."
 )
 
 
@@ -38,8 +38,8 @@ def rollback(
 ) -> None:
     """Show an earlier night again and make its model the champion; both go back together.
 
-    The night that readers saw before comes back in the same way, by its own date, and never by itself. A
-    recipe that went with it is judged anew the next night.
+    The night that readers saw before comes back in the same way, by its own date, and never by itself. Nor
+    does a recipe that went with it.
     """
     from tasks.publishing.rollback import rollback as work
     from tasks.settings import nights
@@ -49,7 +49,7 @@ def rollback(
     left = done.left if done.moved and done.left != done.night else None
     undo = f" To undo this: `rnnrec rollback --night {left}`." if left else ""
     stays = f" Run again from the same inputs, {left} stays withdrawn." if left and left > done.night else ""
-    recipe = RECIPE_LEFT if left and done.left_recipe else ""
+    recipe = RECIPE_LEFT if left and left > done.night and done.left_recipe else ""
     Console(soft_wrap=True).print(
         f"Readers see night {done.night} {seen} (publication {done.sequence}); the champion is its model, "
         f"version {done.model_version}. The next night is judged against it, and will move readers."

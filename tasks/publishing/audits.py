@@ -81,7 +81,8 @@ def audit(
         found = {rule: _finding(con, rule, values, compared) for rule in rules}
     broken = {rule: said for rule, said in found.items() if said}
     refused = [f"  {said}" for rule, said in broken.items() if _refuses(rule, weights_kept)]
-    warnings = tuple(_excused(rule, said) for rule, said in broken.items() if not _refuses(rule, weights_kept))
+    told = {rule: said for rule, said in broken.items() if not _refuses(rule, weights_kept)}
+    warnings = tuple(_excused(rule, said) for rule, said in told.items())
     for said in warnings:
         log.warning("audit %s", said)
     if refused:

@@ -77,11 +77,13 @@ def compare(
 
 
 def _earlier(store: Store, night: date) -> Iterator[Publication]:
-    """The last publication of each night of the days before, the newest first."""
-    newest = publications.read(store).nights
+    """The last publication of each night of the days before, the newest first; no norm is one withdrawn."""
+    published = publications.read(store)
     first = night - timedelta(days=COMPARED_DAYS)
-    for earlier in sorted((one for one in newest if first <= one < night), reverse=True):
-        yield newest[earlier]
+    for earlier in sorted((one for one in published.nights if first <= one < night), reverse=True):
+        one = published.nights[earlier]
+        if published.taken_back(earlier, one.inputs) is None:
+            yield one
 
 
 def _compared(

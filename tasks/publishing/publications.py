@@ -27,10 +27,20 @@ Row = dict[str, Any]
 
 
 class Inputs(NamedTuple):
-    """What a night is run from: the same events, the same settings."""
+    """What a night is run from: the same events, the same settings.
+
+    deciding_digest   of the settings that decide, as in Facts
+    """
 
     data_digest: str
     config_digest: str
+    deciding_digest: str | None = None
+
+    def are_those_of(self, other: Inputs) -> bool:
+        """Would both be judged on the same data by the same rules? Of older rows, every setting counts."""
+        if None in (self.deciding_digest, other.deciding_digest):
+            return self[:2] == other[:2]
+        return (self.data_digest, self.deciding_digest) == (other.data_digest, other.deciding_digest)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +61,9 @@ class Facts:
     model           the registered model, by run and bytes
     sources         every raw file that the run has read, by its name in events.source_file
     code            version, commit (null where it is not known) and model_library (sha256) of what ran
+    deciding_digest sha256 of the settings that decide what comes of the same data
 
-    The last four are None in rows of before they were kept.
+    The last five are None in rows of before they were kept.
     """
 
     night: date
@@ -69,6 +80,7 @@ class Facts:
     model: pins.Model | None
     sources: Mapping[str, pins.RawFile] | None = None
     code: Mapping[str, str | None] | None = None
+    deciding_digest: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +133,7 @@ class Publication(Facts):
     @property
     def inputs(self) -> Inputs:
         """What it was made from: a run with the same would be judged on the same data by the same rules."""
-        return Inputs(self.data_digest, self.config_digest)
+        return Inputs(self.data_digest, self.config_digest, self.deciding_digest)
 
     @property
     def recipe(self) -> str | None:
@@ -195,6 +207,7 @@ LATER = (
     "carried_from",
     "rolled_back",
     "retired_at",
+    "deciding_digest",
 )  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 
@@ -305,7 +318,7 @@ class Publications:
         Not where it backfills an older night, unless readers are shown that night already. And not where they
         were taken back from what these very inputs gave them: only a rollback brings that back.
         """
-        if taken_to := self._taken_back(night, inputs):
+        if taken_to := self.taken_back(night, inputs):
             return (
                 f"readers were taken back from it to {taken_to.data_night}, and it was run again from the "
                 f"same inputs: `rnnrec rollback --night {night}` shows it to them again"
@@ -319,10 +332,11 @@ class Publications:
             return ""
         return f"{later} is published already"
 
-    def _taken_back(self, night: date, inputs: Inputs) -> Publication | None:
+    def taken_back(self, night: date, inputs: Inputs) -> Publication | None:
         """The row that took readers back from what these inputs gave them, to an earlier night."""
         moving = [one for one in self.rows if one.moves_latest]
-        given = [one.sequence for one in moving if (one.data_night, one.inputs) == (night, inputs)]
+        of_night = (one for one in moving if one.data_night == night)
+        given = [one.sequence for one in of_night if one.inputs.are_those_of(inputs)]
         after = [one for one in moving if given and one.sequence > given[-1]]
         return next((one for one in after if one.data_night < night), None)
 

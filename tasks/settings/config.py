@@ -34,6 +34,16 @@ from tasks.settings.sections import (
     checked,
 )
 
+ALL: tuple[str, ...] = ()
+DECIDES_NOTHING: dict[str, tuple[str, ...]] = {  # section → keys that change nothing of what a night makes
+    "alerts": ALL,
+    "audits": ALL,  # which refuse tables, and make no others
+    "events": ALL,  # of the same events, which are told apart by their own digest
+    "registry": ("experiment",),
+    "training": ("checkpoint_minutes", "device", "threads"),
+    "warehouse": ALL,
+}
+
 
 class Config(Section):
     """Everything a night needs to know; relative paths are resolved against the configuration file."""
@@ -95,6 +105,15 @@ class Config(Section):
     def digest(self) -> str:
         """sha256 of the resolved settings, alerts aside; stored with every publication."""
         return digest_of(self.as_dict())
+
+    def deciding_digest(self) -> str:
+        """sha256 of the settings that decide what comes of the same data; any other may change in between."""
+        counted = {
+            name: {key: value for key, value in section.items() if key not in DECIDES_NOTHING.get(name, ())}
+            for name, section in self.as_dict().items()
+            if DECIDES_NOTHING.get(name) != ALL
+        }
+        return digest_of(counted)
 
 
 def digest_of(settings: Mapping[str, Any]) -> str:

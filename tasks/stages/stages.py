@@ -6,6 +6,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
@@ -16,7 +17,7 @@ from tasks.models.choosing import Chosen, Registered
 from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, TrainedModel
 from tasks.models.verdicts import FRESH, Verdict
-from tasks.publishing import audits, crowning, pages, publications, publishing, readers, realized
+from tasks.publishing import audits, crowning, pages, publications, publishing, readers, realized, withdrawn
 from tasks.publishing.audits import Audited
 from tasks.publishing.publishing import Published
 from tasks.publishing.realized import Realized
@@ -52,17 +53,28 @@ def fetch(tonight: Tonight) -> Registered | None:
 @stage("train")
 def train(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> Trained:
     served = None if champion is None else champion.folder
-    return training.train(tonight.cfg, tonight.night, reads, tonight.work, served)
+    cfg = withdrawn.without(tonight.cfg, _not_asked(tonight, champion))
+    return training.train(cfg, tonight.night, reads, tonight.work, served)
 
 
 @stage("judge")
 def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Registered | None) -> Verdict:
-    cfg, served = tonight.cfg, trained.recipes.get(FRESH)
+    not_asked = _not_asked(tonight, champion)
+    cfg, served = withdrawn.without(tonight.cfg, not_asked), trained.recipes.get(FRESH)
     folder, version = (None, None) if champion is None else (champion.folder, champion.version.number)
     floor = None if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
     verdict = judging.judge(cfg, tonight.night, reads, trained, folder, version, floor)
     log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)
-    return verdict
+    for name, why in not_asked.items():
+        log.warning("%s was not asked to take over: %s", name, why)
+    return replace(verdict, failures={**verdict.failures, **not_asked})
+
+
+def _not_asked(tonight: Tonight, champion: Registered | None) -> dict[str, str]:
+    """Models of withdrawn recipes → why; without a champion there is nobody to take over from."""
+    if champion is None:
+        return {}
+    return withdrawn.not_asked(tonight.cfg, tonight.night, publications.read(tonight.store))
 
 
 def refit(
@@ -167,7 +179,7 @@ def confirm(tonight: Tonight, chosen: Chosen, data_digest: str) -> None:
 
 
 def _crown(tonight: Tonight, chosen: Chosen, data_digest: str) -> None:
-    inputs = publications.Inputs(data_digest, tonight.cfg.digest())
+    inputs = publications.Inputs(data_digest, tonight.cfg.digest(), tonight.cfg.deciding_digest())
     crowning.crown(
         tonight.cfg, tonight.store, tonight.night, tonight.attempt, chosen.version, inputs, tonight.work
     )
@@ -192,6 +204,7 @@ def publish(
         model=registry.pin(tonight.cfg, chosen.version),
         reads=reads.by_table(),
         config_digest=tonight.cfg.digest(),
+        deciding_digest=tonight.cfg.deciding_digest(),
         data_digest=ingested.data_digest,
         sources=ingested.sources,
         code=_code(),

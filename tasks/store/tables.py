@@ -189,10 +189,12 @@ TABLES: dict[str, Table] = {
             "carried_from": DAY,
             "rolled_back": TEXT,
             "retired_at": TIME,
+            "deciding_digest": TEXT,
         },
         partition=None,
         order=("sequence",),
         checksums=True,
+        version=2,
     ),
 }
 

@@ -69,6 +69,17 @@ def test_columns_types_partition_and_order_are_those_of_the_code(name: str) -> N
 
 
 @pytest.mark.parametrize("name", tables.TABLES)
+def test_a_table_has_an_example_query_of_its_own(name: str) -> None:
+    [query] = re.findall(r"```(?:sql|python)\n(.*?)```", documented()[name], flags=re.DOTALL)
+    assert re.search(rf"\bfrom {name}\b|warehouse/tables/{name}\b", query)
+
+
+@pytest.mark.parametrize("name", [name for name in views() if name not in ("shown", "schema_versions")])
+def test_a_view_has_an_example_query_of_its_own(name: str) -> None:
+    assert re.search(rf"```sql\n[^`]*\bfrom {name}\b", views()[name])
+
+
+@pytest.mark.parametrize("name", tables.TABLES)
 def test_a_table_says_its_grain_and_who_writes_it(name: str) -> None:
     assert re.search(r"\n- Grain: .+\n- (Written|Staged|Computed) by `tasks/", documented()[name])
 
@@ -90,10 +101,36 @@ def test_named_settings_exist() -> None:
             values = values[part]
 
 
+SESSION = {
+    "session_id": "s",
+    "user_id": "u001",
+    "started_at": datetime(2026, 1, 2, 12),
+    "ended_at": datetime(2026, 1, 2, 12),
+    "items": ["i1"],
+    "times": [datetime(2026, 1, 2, 12)],
+}
+ITEM = {"item_id": "i1", "name": "A lamp", "category": "lamps", "never_show": False, "in_stock": True}
+REJECT = {"source_file": "logs/a.ndjson", "line": 7, "reason": "missing item", "raw": "{}"}
+FLOOR = {
+    "recipe": "a0",
+    "metric": "mrr_at_20",
+    "night": driver.FRIDAY,
+    "model": "recurrent",
+    "seeds": 5,
+    "mean": 0.25,
+    "sd": 0.01,
+    "floor": 0.039,
+    "by_seed": "{}",
+    "measured_at": datetime(2026, 1, 3),
+}
+NOISE = [(column, kind) for column, kind in tables.TABLES["noise"].columns.items()]
+
+
 @pytest.fixture(scope="module")
 def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with warehouse/: two nights published, one event."""
+    """A folder with warehouse/: two nights published, one row of everything that a night reads."""
     cfg = Config(base=tmp_path_factory.mktemp("shop"))
+    store = Store.of(cfg)
     event = {
         "event_id": "e",
         "user_id": "u001",
@@ -102,8 +139,16 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "session_id": "s",
         "source_file": "logs/a.ndjson",
     }
-    rows = pa.Table.from_pylist([event])
-    delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": driver.FRIDAY}, "run", 1)
+    for name, (day, row) in {
+        "events": ("event_day", event),
+        "sessions": ("session_day", SESSION),
+        "items": ("night", ITEM),
+        "rejects": ("night", REJECT),
+    }.items():
+        when = driver.SATURDAY if name == "items" else driver.FRIDAY
+        delta.replace_partition(store, name, pa.Table.from_pylist([row]), {day: when}, "run", 1)
+    staged = delta.stage(store, "noise", pa.Table.from_pylist([FLOOR], schema=pa.schema(NOISE)), {}, "run")
+    delta.append(store, staged, {"noise": 1}, "run", None)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     driver.publish_night(cfg, driver.SATURDAY, users=5)
     readers.refresh(cfg, Store.of(cfg))
@@ -124,7 +169,8 @@ def test_every_view_is_documented_with_its_version(served: duckdb.DuckDBPyConnec
     for name, text in views().items():
         assert f" Version: {versions.get(name, 1)}" in text, name
         assert re.search(r"\n- Grain: .+\. Version: ", text), name
-    assert versions == dict.fromkeys((*served_views.VIEWS, *served_views.PINNED, *SERVED_TABLES), 1)
+    named = (*served_views.VIEWS, *served_views.PINNED, *SERVED_TABLES)
+    assert versions == dict.fromkeys(named, 1) | {"publications": 2}
 
 
 @pytest.mark.parametrize("name", [*views(), *tables.OUTPUTS, "publications", "events", "sessions", "items"])
@@ -155,7 +201,7 @@ COLUMNS = {  # name → (version, sha256 of its columns and their types)
     "nights": (1, "2a8fcd20da94"),
     "popular_items": (1, "00a3d4a2571d"),
     "popular_items_named": (1, "2fa52f334ff6"),
-    "publications": (1, "6dea5bbb4088"),
+    "publications": (2, "f3443541328e"),
     "realized_quality": (1, "1f504c9c785d"),
     "sessions": (1, "87503c844af3"),
     "user_recommendations": (1, "6b1badf6473f"),
@@ -217,6 +263,8 @@ def test_programs_run_as_written(warehouse: Path, monkeypatch: pytest.MonkeyPatc
     assert said["users"].num_rows == 5 * driver.K
     assert len(said["then"]) == 4 * driver.K
     assert said["raw"] == [("logs/a.ndjson",)]
+    assert said["reasons"] == [(driver.FRIDAY, "missing item", "logs/a.ndjson", 1)]
+    assert said["floors"] == [("a0", "mrr_at_20", 0.039)]
 
 
 def register_a_champion(cfg: Config, folder: Path) -> None:

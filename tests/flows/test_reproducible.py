@@ -31,7 +31,6 @@ cutting.EVENTS_PER_BUCKET = events_per_bucket or cutting.EVENTS_PER_BUCKET
 for night in sys.argv[4:]:
     nightly(config, night, overrides)
 """
-SETTINGS = {"audits.min_overlap": 0}  # in so small a shop the lists of two nights have little in common
 ELSEWHERE = {"TZ": "Pacific/Auckland", "PYTHONHASHSEED": "7", "LC_ALL": "C", "OMP_NUM_THREADS": "2"}
 
 
@@ -49,7 +48,7 @@ def run(shop: Any, prefect_server: str, tmp_path: Path) -> Callable[..., list[di
         if shuffled:
             for log in (place / "logs").iterdir():
                 shuffle(log)
-        told = [str(buckets_of), json.dumps(SETTINGS | overrides), *NIGHTS]
+        told = [str(buckets_of), json.dumps(overrides), *NIGHTS]
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(place / "rnnrec.toml"), *told],
             env=os.environ | {"PREFECT_API_URL": prefect_server} | surroundings,

@@ -157,7 +157,7 @@ def test_a_rollback_leaves_a_row_that_says_who_did_it_and_why(cfg: Config, capsy
 
 
 @pytest.mark.parametrize(("recipe", "is_told"), [("another", True), ("the first", False), (None, False)])
-def test_a_recipe_that_was_withdrawn_is_told_to_be_judged_anew(
+def test_it_is_told_that_a_recipe_was_withdrawn_and_how_to_ask_for_it(
     cfg: Config, capsys: Any, recipe: str | None, is_told: bool
 ) -> None:
     for night, digest in ((SATURDAY, "the first"), (SUNDAY, recipe)):
@@ -167,8 +167,8 @@ def test_a_recipe_that_was_withdrawn_is_told_to_be_judged_anew(
         )  # fmt: skip
     assert rnnrec(cfg, "rollback", "--night", "2026-01-03") == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert ("Its recipe, which is another one, is judged anew the next night" in said) == is_told
-    assert ("set gate.margin = 1 meanwhile, and take it out of gate.candidates" in said) == is_told
+    assert ("Its recipe, which is another one, is not asked to take over again until" in said) == is_told
+    assert ("`--set gate.margin=-1` for one night asks for it" in said) == is_told
     assert "2026-01-04 stays withdrawn." in said
 
 

@@ -386,6 +386,16 @@ def test_a_night_that_was_only_carried_forward_is_nothing_to_compare_with(cfg: C
     assert audit(cfg, tables(around(USERS, 2))).compared.before == thursday
 
 
+def test_a_night_that_readers_were_taken_back_from_is_no_norm(cfg: Config) -> None:
+    thursday = date(2026, 1, 1)
+    for night in (thursday, FRIDAY):
+        events(cfg, night, USERS)
+        publish(cfg, night, tables(around(USERS)), data_digest=str(night))
+    assert audit(cfg, tables(around(USERS, 2))).compared.before == FRIDAY
+    publishing.show_again(Store.of(cfg), thursday, run_id="back", attempt=9, why={"reason": "odd"})
+    assert audit(cfg, tables(around(USERS, 2))).compared.before == thursday
+
+
 def test_what_cannot_be_read_of_yesterday_leaves_it_out(
     cfg: Config, caplog: pytest.LogCaptureFixture
 ) -> None:

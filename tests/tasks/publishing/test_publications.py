@@ -45,8 +45,18 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "carried_from": None,
     "rolled_back": '{"by": "ann@shop", "reason": "", "from_night": "2026-01-03", "from_sequence": 6}',
     "retired_at": datetime(2026, 2, 3, 4, 5),
+    "deciding_digest": "s0",
 }
-LATER = ("reads", "model", "sources", "code", "carried_from", "rolled_back", "retired_at")
+LATER = (
+    "reads",
+    "model",
+    "sources",
+    "code",
+    "carried_from",
+    "rolled_back",
+    "retired_at",
+    "deciding_digest",
+)
 
 
 def test_every_column_of_the_table_is_a_field_and_no_other_is() -> None:
@@ -127,6 +137,7 @@ json_values = st.recursive(
         carried_from=st.none() | days,
         rolled_back=st.none() | st.dictionaries(texts, json_values, max_size=3),
         retired_at=st.none() | times,
+        deciding_digest=st.none() | texts,
     )
 )
 def test_a_publication_comes_back_from_the_table_as_it_was_written(one: Publication) -> None:
@@ -207,6 +218,25 @@ def test_what_readers_were_taken_back_from_is_withdrawn_until_that_is_undone(
     found = published((FRIDAY, True), (SATURDAY, True), *then)
     assert ("taken back from it to 2026-01-02" in found.why_readers_stay(SATURDAY, BEFORE)) == withdrawn
     assert "taken back" not in found.why_readers_stay(SATURDAY, TONIGHTS)
+
+
+@pytest.mark.parametrize(
+    ("data", "config", "deciding", "withdrawn"),
+    [
+        ("d0", "c0", "s0", True),
+        ("d0", "c1", "s0", True),  # with other threads, say, which change nothing of what comes out
+        ("d0", "c0", "s1", False),
+        ("d1", "c0", "s0", False),
+        ("d0", "c0", None, True),  # of before they were told apart: every setting counts
+        ("d0", "c1", None, False),
+    ],
+)
+def test_a_withdrawn_night_is_known_again_by_its_data_and_the_settings_that_decide(
+    data: str, config: str, deciding: str | None, withdrawn: bool
+) -> None:
+    found = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, True))
+    inputs = publications.Inputs(data, config, deciding)
+    assert ("taken back" in found.why_readers_stay(SATURDAY, inputs)) == withdrawn
 
 
 def test_each_publication_is_read_and_parsed_once_however_often_it_is_looked_at(

@@ -10,7 +10,8 @@ import pytest
 from rnnrec_model import models
 from rnnrec_model.config import MetricName
 from tasks.errors import ConfigurationError
-from tasks.settings.config import Config, load_config
+from tasks.models import recipes
+from tasks.settings.config import DECIDES_NOTHING, Config, load_config
 
 ROOT = Path(__file__).parents[3]
 
@@ -247,6 +248,40 @@ def test_models_that_no_night_uses_are_in_no_digest(tmp_path):
     assert load_config(written(tmp_path, ""), unused).digest() == here
     assert load_config(written(tmp_path, ""), used).digest() != here
     assert load_config(written(tmp_path, ""), {"gate.candidates": ["vsknn"]}).digest() != here
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "decides"),
+    [
+        ("alerts.slack_env", "RNNREC_ALERT", False),
+        ("audits.max_size", 10.0, False),
+        ("events.sources", ("elsewhere/*.ndjson",), False),
+        ("registry.experiment", "another", False),
+        ("training.threads", 2, False),
+        ("training.device", "cpu", False),
+        ("warehouse.threads", 1, False),
+        ("warehouse.memory_gb", 1.0, False),
+        ("gate.tolerance", 0.5, True),
+        ("models.recurrent.units", 7, True),
+        ("recommendations.k", 7, True),
+        ("registry.model_name", "another", True),
+        ("rules.per_category", 0, False),  # as it is by default
+        ("sessions.gap_minutes", 7.0, True),
+        ("training.epochs", 3, True),
+    ],
+)
+def test_settings_decide_what_a_night_makes_of_its_events_or_do_not(tmp_path, key, value, decides):
+    path = written(tmp_path, "")
+    assert (
+        load_config(path, {key: value}).deciding_digest() != load_config(path).deciding_digest()
+    ) == decides
+
+
+def test_every_setting_decides_that_is_not_named_as_deciding_nothing():
+    known = Config().as_dict()
+    named = {(section, key) for section, keys in DECIDES_NOTHING.items() for key in keys or known[section]}
+    assert {key for section, key in named if section == "training"} == set(recipes.MACHINE)
+    assert [(section, key) for section, key in named if key not in known[section]] == []
 
 
 def test_loading_a_configuration_imports_nothing_heavy():
