@@ -22,6 +22,7 @@ from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
 from rnnrec_model.errors import ConfigError, DataError
+from rnnrec_model.factors.settings import AlsConfig
 from rnnrec_model.recurrent.settings import RecurrentConfig
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MODELS", "EpochReport", "Fitted", "Fitting", "Kind", "Saved", "find", "names"]
 
 GROUP = "rnnrec.models"
+Carried = Literal["users", "times"]
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,18 @@ class Kind:
                module, which is imported when they are asked for
     needs      what the sessions that it is fitted to carry beside items: users, times. Of sessions that it
                scores they may not be known, and are None: of an item alone, or through MLflow
+    uses       what it makes use of where they carry it, and does without elsewhere
     """
 
     module: str
     config: type[Settings] | str = NoSettings
-    needs: tuple[Literal["users", "times"], ...] = ()
+    needs: tuple[Carried, ...] = ()
+    uses: tuple[Carried, ...] = ()
+
+    @property
+    def carried(self) -> frozenset[Carried]:
+        """What sessions are to carry for it where there is such a thing."""
+        return frozenset((*self.needs, *self.uses))
 
     @property
     def settings(self) -> type[Settings]:
@@ -93,6 +102,7 @@ MODELS: dict[str, Kind] = {
     "markov": Kind("rnnrec_model.counting.markov"),
     "sequential_rules": Kind("rnnrec_model.counting.sequential_rules", SequentialRulesConfig),
     "vsknn": Kind("rnnrec_model.counting.vsknn", SessionNeighboursConfig),
+    "als": Kind("rnnrec_model.factors.als", AlsConfig, uses=("users",)),
 }
 
 

@@ -139,11 +139,15 @@ class Sessions:
         starts = self.offsets[rows]
         return self._pieces(starts, self.offsets[rows + 1] - starts, rows)
 
-    def beginnings(self) -> Sessions:
-        """Every beginning that has a next item as a session of its own: abc gives a, ab."""
+    def beginnings(self, most: int | None = None) -> Sessions:
+        """Every beginning that has a next item as a session of its own: abc gives a, ab.
+
+        most   the newest so many events of each; by default all
+        """
         count = np.maximum(self.lengths - 1, 0)
-        rows, lengths = ragged.owners(count), ragged.places(np.ones_like(count), count)
-        return self._pieces(self.offsets[rows], lengths, rows)
+        rows, whole = ragged.owners(count), ragged.places(np.ones_like(count), count)
+        lengths = whole if most is None else np.minimum(whole, most)
+        return self._pieces(self.offsets[rows] + whole - lengths, lengths, rows)
 
     def ends(self, start: int, stop: int, most: int) -> Sessions:
         """The one session's beginnings of start + 1 to stop items, each as its newest, `most` at most."""

@@ -36,6 +36,7 @@ from tasks.store import delta, parquet, tables
 from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
+ALS = ROOT / "rnnrec_model" / "factors" / "als.py"
 PAGES = {
     path.stem.lower(): path.read_text(encoding="utf-8")
     for path in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -166,7 +167,12 @@ def test_the_readme_names_every_cell_loss_and_baseline() -> None:
     spelt = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "mingru": "minGRU", "top1_max": "TOP1-max"}
     spelt |= {"cross_entropy": "cross-entropy", "full_cross_entropy": "cross-entropy", "bpr_max": "BPR-max"}
     spelt |= {"sequential_rules": "sequential rules", "vsknn": "VS-kNN", "markov": "Markov"}
-    spelt |= {"session_popularity": "popularity", "popularity": "popularity", "recurrent": "RNN"}
+    spelt |= {
+        "als": "matrix factorization",
+        "session_popularity": "popularity",
+        "popularity": "popularity",
+        "recurrent": "RNN",
+    }
     (sentence,) = re.findall(r"`rnnrec_model`: (RNN, .*?) beside them", FLAT["readme"])
     for name in (*CELLS, *LOSSES, *MODELS):
         assert spelt.get(name, name.upper()) in sentence, name
@@ -175,15 +181,27 @@ def test_the_readme_names_every_cell_loss_and_baseline() -> None:
 def test_the_model_library_imports_what_the_documents_say() -> None:
     assert "torch, numpy, pyarrow, safetensors" in FLAT["readme"]
     assert "torch, numpy, pyarrow, safetensors" in FLAT["architecture"]
+    assert "`implicit`, and scipy" in FLAT["library"]
+    outside_als = imported(*(path for path in (ROOT / "rnnrec_model").rglob("*.py") if path != ALS))
+    assert outside_als == {"torch", "numpy", "pyarrow", "safetensors"}
+    assert imported(ALS) - outside_als == {
+        "implicit",
+        "scipy",
+        "threadpoolctl",
+    }  # the extra, which brings them
+
+
+def imported(*files: Path) -> set[str]:
+    """Packages of others that modules import, anywhere in them."""
     names: set[str] = set()
-    for path in (ROOT / "rnnrec_model").rglob("*.py"):
+    for path in files:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names |= {one.name.partition(".")[0] for one in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module:
                 names.add(node.module.partition(".")[0])
     ours = {"flows", "tasks", "rnnrec_model"}
-    assert names - ours - set(sys.stdlib_module_names) == {"torch", "numpy", "pyarrow", "safetensors"}
+    return names - ours - set(sys.stdlib_module_names)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -54,6 +54,17 @@ def test_a_counting_model_is_crowned_and_published_by_configuration_alone(
     answers_as_the_table(fresh, D3)
 
 
+@pytest.mark.slow
+def test_matrix_factorization_is_crowned_and_published_by_configuration_alone(
+    fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
+) -> None:
+    pytest.importorskip("implicit")
+    result = run_night(fresh, D3, overrides={"gate.candidates": ["als"], "models.als.factors": 8})
+    assert (result["chosen"], published(fresh)) == ("als", [(D3, 1)])
+    assert kinds(fresh) == {1: "als"}
+    answers_as_the_table(fresh, D3)
+
+
 @pytest.fixture
 def library_with_followers(tmp_path: Path) -> Path:
     """A copy of the model library with one file and one line more, as docs/models.md writes them."""

@@ -35,6 +35,8 @@ lists = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=9), mi
 
 
 def fitted(name: str, log: list[list[int]] = LOG, **told: object) -> Model:
+    if name == "als":
+        pytest.importorskip("implicit", reason="the extra `als` of the model library is not installed")
     sessions = Sessions.of(log)
     counts = np.bincount(sessions.items, minlength=ITEMS)
     ids = pa.array([f"item {i}" for i in range(ITEMS)])
@@ -107,6 +109,12 @@ def test_a_kind_is_not_fitted_without_what_it_needs() -> None:
         kind.fit(NoSettings(), Sessions.of([[0]], users=["ann"]), fitted("markov").vocabulary)
 
 
+def test_what_a_kind_only_uses_is_carried_and_not_missed() -> None:
+    kind = Kind("rnnrec_model.counting.markov", needs=("times",), uses=("users",))
+    assert kind.carried == {"users", "times"}
+    kind.fit(NoSettings(), Sessions.of([[0]], times=[[1]]), fitted("markov").vocabulary)
+
+
 def without(name: str) -> Callable[[dict[str, torch.Tensor]], object]:
     return lambda arrays: arrays.pop(name)
 
@@ -142,6 +150,8 @@ def with_last(name: str, value: float) -> Callable[[dict[str, torch.Tensor]], ob
         ("vsknn", with_first("items", ITEMS), "expected values from 0 to below 8"),
         ("vsknn", with_last("items_starts", 99), "expected starts that rise"),
         ("vsknn", with_first("item_weight", torch.nan), "expected finite numbers in item_weight"),
+        ("als", without("gram"), r"expected arrays gram \(float64, 64, 64\), item_matrix \(float32, 8, 64\)"),
+        ("als", with_first("gram", torch.nan), "expected finite numbers in gram"),
         ("recurrent", without("item_rows"), "item_rows"),
     ],
 )
