@@ -27,6 +27,7 @@ ASKED = {  # rule → what it asks, and what has to hold of what
     "best": ("beside {against}", "any"),
     "healthy": ("not worse than {against}", "high ≥ {allowed}"),
     "must_beat": ("not worse than {against}", "high ≥ {allowed}"),
+    "enough": ("enough to be judged", "≥ {allowed}"),
     "better": ("better than {against}", "low > {allowed}"),
     "slice": ("not worse on {slice}", "high ≥ {allowed}"),
     "guard": ("{metric}", "≥ {allowed}"),

@@ -11,14 +11,15 @@
                    healthy itself, and no named slice and no guard is worse beyond its allowance
 
 Whatever is not shown leaves things as they are: an interval that cannot be made, of too few users, refuses no
-fresh training and crowns no other recipe.
+fresh training and crowns no other recipe. A day that lacks most of its traffic, and by which not even a model
+that hits nothing could be refused, changes nothing at all: it teaches next to nothing, and shows nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rnnrec_model.vocabulary import Indices
 
 CHOOSING_SHARE = 0.25  # of the users, on whom the one of several candidates is chosen
+SHORT_DAY = 0.2  # of a usual day's predictions: with fewer, it has to be one that can refuse anything
 FULL_DAYS = 6  # of training, from which on `gate.tolerance` holds as it is set
 GUARDS = {"coverage": 1, "popularity": -1, "novelty": 1}  # guard → 1 where more of it is better
 
@@ -49,6 +51,7 @@ class Contest:
     slices        named slice → its predictions
     guards        contestant → guard's metric, such as coverage_at_20 → value
     noise         what the metric moves by when nothing but the seed changes; 0 where nobody has measured it
+    usual         predictions that a day of the window has, its median before tonight's; 0: not known
     training_days so many days `fresh` and candidates were fitted to; the published weights knew one more
     failures      who could not be fitted or asked → why
     """
@@ -60,6 +63,7 @@ class Contest:
     slices: Mapping[str, Indices] = field(default_factory=dict)
     guards: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     noise: float = 0.0
+    usual: float = 0.0
     training_days: int = FULL_DAYS
     failures: Mapping[str, str] = field(default_factory=dict)
 
@@ -106,7 +110,7 @@ def health(gate: GateConfig, contest: Contest, ours: str, question: int) -> list
         rules.append(_compared(gate, contest, question, "must_beat", ours, name, rows))
         if ours == FRESH and not rules[-1].passed:
             rules.append(_compared(gate, contest, question, "must_beat", PUBLISHED, name, rows))
-    return rules
+    return [*rules, *_too_short(gate, contest, ours, question)]
 
 
 def candidates(gate: GateConfig, contest: Contest) -> list[str]:
@@ -116,11 +120,17 @@ def candidates(gate: GateConfig, contest: Contest) -> list[str]:
     return [name for name in named if name in contest.evaluations and contest.recipes.get(name) != own]
 
 
-def choice(gate: GateConfig, contest: Contest) -> str | None:
-    """The candidate that meets the champion's recipe: the best on the part that is kept for choosing."""
+def choice(gate: GateConfig, contest: Contest, against: str = FRESH) -> str | None:
+    """The candidate that meets the champion's recipe: the best on the part that is kept for choosing.
+
+    Of those whose lists no guard refuses, else of all: guards do not see what came, so nothing is chosen by
+    the numbers that decide.
+    """
     named = candidates(gate, contest)
     if gate.margin < 0:  # a change is asked for: to one of those that are named to take over
         named = [name for name in named if name in gate.candidates] or named
+    else:
+        named = [name for name in named if passed(_guards(gate, contest, name, against))] or named
     if len(named) < 2 or not contest.choosing.any():
         return named[0] if named else None
     means = {name: _mean(gate, contest.evaluations[name], contest.choosing) for name in named}
@@ -205,7 +215,7 @@ def _first_night(gate: GateConfig, contest: Contest) -> Decision:
 
 def _other_recipe(gate: GateConfig, contest: Contest, against: str) -> tuple[str | None, list[Rule]]:
     """Who might take over, and question 2 of it beside what is published else; nobody, and none."""
-    name = choice(gate, contest)
+    name = choice(gate, contest, against)
     if name is None:
         return None, []
     rows = contest_rows(contest, gate)
@@ -217,6 +227,30 @@ def _other_recipe(gate: GateConfig, contest: Contest, against: str) -> tuple[str
         *_slices(gate, contest, name, against, rows),
         *_guards(gate, contest, name, against),
     ]
+
+
+def _too_short(gate: GateConfig, contest: Contest, ours: str, question: int) -> list[Rule]:
+    """The rule that nobody passes on a day that lacks most of its traffic and could refuse nothing."""
+    count, usual = contest.evaluations[ours].predictions, contest.usual
+    if count >= SHORT_DAY * usual or gate.tolerance >= 1 or not _refuses_nothing(gate, contest):
+        return []
+    return [
+        Rule(
+            question=question, rule="enough", ours=ours, against=PUBLISHED, metric="predictions",
+            value=count, difference=count - usual, allowed=(SHORT_DAY - 1) * usual, predictions=count,
+            passed=False,
+        )
+    ]  # fmt: skip
+
+
+def _refuses_nothing(gate: GateConfig, contest: Contest) -> bool:
+    """Would even a model that hits nothing pass for healthy beside the published weights?"""
+    from rnnrec_model.ranking.evaluation import MISS
+
+    published = contest.evaluations[PUBLISHED]
+    blank = replace(published, name="nothing", ranks=np.full_like(published.ranks, MISS))
+    beside = replace(contest, evaluations={"nothing": blank, PUBLISHED: published})
+    return _compared(gate, beside, 1, "healthy", "nothing", PUBLISHED, None).passed
 
 
 def _slices(
@@ -330,6 +364,7 @@ BROKEN = {
     "better": "is not shown to be better than {against}",
     "slice": "is worse than {against} on {slice}",
     "guard": "is worse than {against} by its lists",
+    "enough": "cannot be judged by this day",
 }
 
 

@@ -54,11 +54,13 @@ def judge(
     champion: Path | None,
     champion_version: int | None = None,
     noise: float | None = None,
+    usual: float = 0.0,
 ) -> Verdict:
     """Rank all contestants on the holdout day and decide.
 
     champion   folder of the published weights, or None on a first night
     noise      what the gate's metric moves by when nothing but the seed changes; None: not measured
+    usual      next items that an ordinary day of the window has; 0: not known
     Raises EmptyNightError when the holdout has nothing to predict, ModelFailure when the published weights
     cannot be asked, or on a first night nobody can.
     """
@@ -75,6 +77,7 @@ def judge(
         slices=frame.named,
         guards={name: one.guards for name, one in measured.items()},
         noise=noise or 0.0,
+        usual=usual,
         training_days=cfg.sessions.window_days - 1,
         failures=failures,
     )

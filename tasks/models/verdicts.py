@@ -27,13 +27,13 @@ class Rule:
 
     question      0: who is best on a first night? 1: is tonight's training healthy? 2: is another recipe
                   better?
-    rule          best, healthy, must_beat, better, slice, guard
+    rule          best, healthy, must_beat, enough, better, slice, guard
     ours          the contestant that was held to it
     against       the one it was compared with
     slice         the part of the predictions, `all` for all of them
     value         of `ours`, in the metric's unit; so are the next four
     difference    `ours` less `against`
-    low, high     its interval; None where there are too few users for one, and for a guard, which has none
+    low, high     its interval; None where there are too few users for one, and for a guard or `enough`
     allowed       what the interval, or a guard's difference, is held against
     predictions   so many decided
     """
@@ -120,6 +120,9 @@ NOT_MEASURED = "Noise not measured: `rnnrec noise`"  # a page's line where only 
 
 def said(rule: Rule) -> str:
     """A rule's numbers: mrr_at_20 0.5404 against 0.5326, +0.0010 to +0.0150, held against -0.0160."""
+    if rule.rule == "enough":
+        usual = rule.value - rule.difference
+        return f"{rule.value:,.0f} predictions, where a day of the window has about {usual:,.0f}"
     values = f"{rule.metric} {rule.value:.4f} against {rule.value - rule.difference:.4f}"
     if rule.rule == "guard":
         return f"{values}, {rule.difference:+.4f} where {rule.allowed:+.4f} is allowed"

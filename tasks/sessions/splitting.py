@@ -41,6 +41,12 @@ def all_sessions(cfg: Config, reads: pins.Reads, with_times: bool = False) -> pa
     return _sessions(cfg, reads, "all_sessions", with_times=with_times)
 
 
+def usual_predictions(cfg: Config, night: date, reads: pins.Reads) -> float:
+    """How many next items a day of the window before the night has, their median; 0 without any."""
+    usual: float = _sessions(cfg, reads, "usual_predictions", night=night)["predictions"][0].as_py()
+    return usual
+
+
 def active_users(reads: pins.Reads) -> pa.Table:
     """(user_id, items, times): the last session of every user seen in the last recommendations.active_days.
 

@@ -318,7 +318,8 @@ class GateConfig(Section):
         0.03,
         "fresh training is refused when it is shown to be worse than the published weights by more than this "
         "share of their metric; times 6 / (sessions.window_days - 1) where fewer than 6 days are trained on, "
-        "since the published weights knew one day more; -1 keeps the published weights whatever comes",
+        "since the published weights knew one day more; -1 keeps the published weights whatever comes, 1 "
+        "refuses fresh training by no comparison with them",
         ge=-1,
         le=1,
     )

@@ -23,7 +23,7 @@ from tasks.publishing.publishing import Published
 from tasks.publishing.realized import Realized
 from tasks.raw import ingestion
 from tasks.running import checkout
-from tasks.sessions import cutting
+from tasks.sessions import cutting, splitting
 from tasks.stages.shell import stage
 from tasks.stages.tonight import Tonight
 from tasks.store import delta, pins
@@ -63,7 +63,8 @@ def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Regis
     cfg, served = withdrawn.without(tonight.cfg, not_asked), trained.recipes.get(FRESH)
     folder, version = (None, None) if champion is None else (champion.folder, champion.version.number)
     floor = None if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
-    verdict = judging.judge(cfg, tonight.night, reads, trained, folder, version, floor)
+    usual = splitting.usual_predictions(cfg, tonight.night, reads)
+    verdict = judging.judge(cfg, tonight.night, reads, trained, folder, version, floor, usual)
     log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)
     for name, why in not_asked.items():
         log.warning("%s was not asked to take over: %s", name, why)

@@ -335,6 +335,28 @@ def test_of_several_the_one_to_meet_fresh_training_is_chosen_on_users_that_do_no
     assert outcome(alone) == ("recipe_changed", "steady")
 
 
+@pytest.mark.parametrize("guarded", ["fresh", "published"])
+def test_a_candidate_whose_lists_are_refused_does_not_keep_another_from_being_asked(guarded: str) -> None:
+    """The collapsed one has the most hits among the choosing users, and shows all the same few items."""
+    ranks = {"collapsed": hits(0.9), "wide": hits(0.6), "published": hits(0.4)}
+    ranks["fresh"] = hits(0.4 if guarded == "fresh" else 0.1)
+    guards = {name: {"coverage_at_20": 0.1 if name == "collapsed" else 0.8} for name in ranks}
+    gate = {"candidates": ("collapsed", "wide")}
+    found = decide(ranks, gate, guards=guards, choosing=np.arange(USERS) % 4 == 0)
+    assert outcome(found) == ("recipe_changed", "wide")
+    assert {rule.ours for rule in found.rules if rule.question == 2} == {"wide"}
+
+
+def test_where_the_lists_of_all_are_refused_the_best_of_them_is_told_with_its_guard() -> None:
+    ranks = {"fresh": hits(0.4), "good": hits(0.6), "best": hits(0.9), "published": hits(0.4)}
+    guards = {name: {"novelty_at_20": 9.0} for name in ("fresh", "published")}
+    guards |= {name: {"novelty_at_20": 1.0} for name in ("good", "best")}
+    gate = {"candidates": ("good", "best")}
+    found = decide(ranks, gate, guards=guards, choosing=np.arange(USERS) % 4 == 0)
+    assert outcome(found) == ("fresh", "fresh")
+    assert failed(found) == [("guard", "best", "fresh")]
+
+
 def test_users_for_choosing_are_a_quarter_by_the_hash_of_their_id_and_others_each_night() -> None:
     users = [f"u{number}" for number in range(10_000)]
     drawn, next_day = (deciding.for_choosing(users, date(2026, 1, day)) for day in (2, 3))
@@ -350,6 +372,50 @@ def test_too_few_users_for_an_interval_leave_fresh_training_and_the_recipe_and_i
     assert outcome(found) == ("fresh", "fresh")
     assert all(rule.low is None and rule.high is None for rule in found.rules)
     assert "of too few users for an interval" in found.reason
+
+
+@pytest.mark.parametrize("users", [12, 30])
+def test_a_day_that_could_show_nothing_and_lacks_most_of_its_traffic_leaves_everything_as_it_is(
+    users: int,
+) -> None:
+    """A log that was cut after an hour: of 30 users 2 were hit, so not even a model that hits nobody would
+    be shown to be worse."""
+    ranks = {"fresh": np.full(users, MISS), "wide": np.full(users, 1), "published": np.full(users, MISS)}
+    ranks["published"][:2] = 1
+    found = decide(ranks, usual=900)
+    assert outcome(found) == ("weights_kept", "published")
+    assert failed(found)[0] == ("enough", "fresh", "published")
+    one = found.rules[1]
+    assert (one.metric, one.value, one.difference) == ("predictions", users, users - 900)
+    assert (one.allowed, one.low, one.high) == (-720, None, None)
+    assert found.reason.startswith(
+        f"fresh training cannot be judged by this day: {users} predictions, where a day of the window has "
+        "about 900"
+    )
+
+
+@pytest.mark.parametrize(
+    ("users", "usual", "hit"),
+    [
+        (12, 50, 2),  # a small shop: every day is as short, and fresh is the default
+        (12, 0, 2),  # nothing is known of the days before
+        (1_000, 9_000, 400),  # a holiday of a large one: enough to show what is broken
+    ],
+)
+def test_a_short_day_that_is_as_usual_or_could_show_a_broken_training_is_decided_as_any(
+    users: int, usual: int, hit: int
+) -> None:
+    ranks = {"fresh": np.full(users, MISS), "published": np.full(users, MISS)}
+    for one in ranks.values():
+        one[:hit] = 1
+    found = decide(ranks, usual=usual)
+    assert outcome(found) == ("fresh", "fresh")
+    assert [rule.rule for rule in found.rules] == ["healthy"]
+
+
+def test_fresh_training_of_a_day_that_could_show_nothing_can_be_asked_for() -> None:
+    few = {"fresh": hits(0.1)[:12], "published": hits(0.1)[:12]}
+    assert outcome(decide(few, {"tolerance": 1}, usual=900)) == ("fresh", "fresh")
 
 
 def test_a_first_night_publishes_the_best_whatever_it_is() -> None:

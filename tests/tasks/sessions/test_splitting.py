@@ -237,3 +237,11 @@ def test_times_come_with_the_items_where_they_are_asked_for(week: Any) -> None:
         assert all(one == sorted(one) for one in times)
     without = splitting.train_sessions(*asked(cfg))["times"]
     assert without.null_count == len(without)
+
+
+def test_a_usual_day_is_the_median_of_those_before_the_night_that_have_anything_to_predict(
+    week: Callable[..., Config],
+) -> None:
+    """Ann's day has 2 next items, bob's 1, that of cat and dan 3 and 1; the night's own is not counted."""
+    assert splitting.usual_predictions(*asked(week())) == 2
+    assert splitting.usual_predictions(*asked(week(sessions={"window_days": 2}))) == 4
