@@ -22,6 +22,7 @@ from measuring import write
 from rnnrec_model import models
 from rnnrec_model.models import Fitting
 from rnnrec_model.ranking.answers import Answering, answer
+from rnnrec_model.ranking.left_out import LeftOut
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -73,7 +74,7 @@ def _measured(
     cfg: Config, night: date, scorer: Scorer, tonight: pins.Reads, tomorrow: pins.Reads, exclude: Any
 ) -> dict[str, float]:
     popular = splitting.popular_items(tonight).select(["item_id", "score"])
-    answering = Answering(popular, cfg.recommendations.k, cfg.sessions.max_length, exclude)
+    answering = Answering(popular, cfg.recommendations.k, cfg.sessions.max_length, LeftOut(exclude))
     users, seen = splitting.active_users(tonight), splitting.seen_items(cfg, night, tonight)
     names, lasts = users["user_id"].to_pylist(), [items[-1] for items in users["items"].to_pylist()]
     had = dict(zip(names, map(set, seen["items"].to_pylist()), strict=True))

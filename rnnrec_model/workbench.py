@@ -21,8 +21,9 @@ from rnnrec_model.contract import EpochReport, Fitting
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.models import Kind, find
 from rnnrec_model.ranking import evaluation
-from rnnrec_model.ranking.answers import Answering, Exclude, answer
+from rnnrec_model.ranking.answers import Answering, answer
 from rnnrec_model.ranking.evaluation import CUTOFFS, Evaluation
+from rnnrec_model.ranking.left_out import LeftOut
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.scorer import Model, Scorer
 from rnnrec_model.session_tables import last_apart, session_table
@@ -142,8 +143,8 @@ def recommend(model: Scorer, histories: Any, k: int = 20, *, exclude_seen: bool 
     known = model.vocabulary
     order = np.argsort(-known.counts, kind="stable")
     popular = pa.table({"item_id": known.decode(order), "score": pa.array(known.counts[order], pa.float64())})
-    exclude: Exclude = "session" if exclude_seen else "nothing"
-    return answer(model, Answering(popular, k, sys.maxsize, exclude), lists).rows
+    left_out = LeftOut("session" if exclude_seen else "nothing")
+    return answer(model, Answering(popular, k, sys.maxsize, left_out), lists).rows
 
 
 def _told_apart(model: str, kind: Kind, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -31,7 +31,7 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
     yield _facts(cfg, day, seen)
     yield "\nSome lines as the events they would become:"
     yield _events(cfg, seen.all)
-    yield from _remarks(seen)
+    yield from _remarks(cfg, seen)
     if day is None:
         first, last = min(seen.all.days) + timedelta(days=1), max(seen.all.days)
         yield f"Nights from {first} to {last} can be run, as far as heads and tails of the files show."
@@ -70,8 +70,15 @@ def _events(cfg: Config, seen: Seen) -> Table:
     return table
 
 
-def _remarks(seen: Preview) -> Iterator[str]:
+def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
     """What is not wrong, but may not be meant."""
+    cutoff, k = int(cfg.gate.metric.rpartition("_")[2]), cfg.recommendations.k
+    if cutoff > k:
+        yield (
+            f"gate.metric is {cfg.gate.metric} and recommendations.k is {k}: models are also judged by ranks "
+            f"{k + 1} to {cutoff}, which no list has. Lower the metric's k (it has to be among "
+            "evaluation.cutoffs), or raise recommendations.k."
+        )
     refused, events = seen.all.refused.total(), seen.all.days.total()
     if refused:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in seen.all.refused.most_common(3))

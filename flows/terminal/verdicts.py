@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
-from tasks.models.verdicts import NOT_MEASURED, PUBLISHED
+from tasks.models.verdicts import NOT_MEASURED, PUBLISHED, told_not_shown
 
 if TYPE_CHECKING:
     from tasks.publishing.attempts import Attempt
@@ -54,7 +54,7 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
         )
     if verdict.get("metrics"):
         yield _values(verdict)
-        yield _asked(verdict)
+        yield _wrapped(_asked(verdict))
     rules = verdict.get("rules", [])
     for question, words in QUESTIONS.items():
         if asked := [rule for rule in rules if rule["question"] == question]:
@@ -100,7 +100,8 @@ def _values(verdict: Mapping[str, Any]) -> Table:
 
 def _asked(verdict: Mapping[str, Any]) -> str:
     asked = f"{verdict['predictions']:,} next items of {verdict['sessions']:,} sessions"
-    return f"{asked}; ← makes the tables" if "chosen" in verdict else asked
+    missed = told_not_shown(verdict.get("not_shown", 0.0))
+    return "; ".join(filter(None, [asked, missed, "← makes the tables" if "chosen" in verdict else ""]))
 
 
 def _marked(model: str, verdict: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,7 @@ import pyarrow.parquet as pq
 from rnnrec_model import ragged
 from rnnrec_model.digests import digests
 from rnnrec_model.errors import SavedModelError
+from rnnrec_model.ranking.left_out import NOTHING, Exclude, LeftOut
 from rnnrec_model.ranking.rules import FREE, REASONS, Applied, Rules
 from rnnrec_model.ranking.topk import recommend
 from rnnrec_model.scorer import Scorer
@@ -32,7 +33,6 @@ POPULAR, ANSWERING, RULES = "popular.parquet", "answering.json", "rules.parquet"
 EARLIER = "serving.json"  # what models registered earlier call the second
 CELLS = 2**21  # of indices and scores that are held for lists of which more than k are looked at
 
-Exclude = Literal["nothing", "last_item", "session", "window"]
 Scores = npt.NDArray[np.float32]
 
 
@@ -43,16 +43,13 @@ class Answering:
     popular     arrow table (item_id, score): every item of the window, the most popular first
     k           rows for each list
     max_items   of a longer list the newest so many are read
-    exclude     what is not recommended: nothing of the list, its last item, all of its items (session), or
-                these and whatever else the user had (window), which has to be given
-    rules       what the shop does not want in any list
+    left_out    what no list has
     """
 
     popular: pa.Table
     k: int
     max_items: int
-    exclude: Exclude = "nothing"
-    rules: Rules | None = None
+    left_out: LeftOut = NOTHING
 
 
 @dataclass(frozen=True)
@@ -86,11 +83,11 @@ def answer(
     lists = _newest(item_lists, answering.max_items)
     moments = None if times is None else _newest(times, answering.max_items)
     sessions = Sessions.from_arrow(lists, scorer.vocabulary, min_length=0, users=users, times=moments)
-    asked = _Asked(scorer, answering.popular, sessions, _hidden(lists, answering.exclude, seen))
+    asked = _Asked(scorer, answering.popular, sessions, _hidden(lists, answering.left_out.exclude, seen))
     indices, scores = _filled(asked, *_model_rows(asked, answering.k))
     removed = dict.fromkeys(REASONS, 0)
-    if answering.rules is not None:
-        applied = answering.rules.over(asked.ids)
+    if answering.left_out.rules is not None:
+        applied = answering.left_out.rules.over(asked.ids)
         removed = _obey(asked, applied, indices, scores)
     return Answers(_table(asked, indices, scores), removed)
 
@@ -265,15 +262,12 @@ def _table(asked: _Asked, indices: Indices, scores: Scores) -> pa.Table:
 def save_answering(answering: Answering, folder: Path) -> dict[str, str]:
     """Write popularity, settings and rules beside the weights; returns {file name: sha256}."""
     pq.write_table(answering.popular, folder / POPULAR, compression="zstd")
-    settings: dict[str, Any] = {
-        "k": answering.k,
-        "max_items": answering.max_items,
-        "exclude": answering.exclude,
-    }
+    exclude, rules = answering.left_out.exclude, answering.left_out.rules
+    settings: dict[str, Any] = {"k": answering.k, "max_items": answering.max_items, "exclude": exclude}
     names = [POPULAR, ANSWERING]
-    if answering.rules is not None:
-        pq.write_table(answering.rules.items, folder / RULES, compression="zstd")
-        settings["per_category"] = answering.rules.per_category
+    if rules is not None:
+        pq.write_table(rules.items, folder / RULES, compression="zstd")
+        settings["per_category"] = rules.per_category
         names.append(RULES)
     (folder / ANSWERING).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
     return digests(folder, names)
@@ -288,9 +282,10 @@ def load_answering(folder: Path) -> Answering:
             values["exclude"] = "session" if values.pop("exclude_seen") else "nothing"
         if values["exclude"] not in get_args(Exclude):
             raise ValueError(f"exclude is {values['exclude']!r}")
-        if "per_category" in values:
-            values["rules"] = Rules(pq.read_table(folder / RULES), values.pop("per_category"))
-        return Answering(pq.read_table(folder / POPULAR), **values)
+        quota = values.pop("per_category", None)
+        rules = None if quota is None else Rules(pq.read_table(folder / RULES), quota)
+        left_out = LeftOut(values.pop("exclude"), rules)
+        return Answering(pq.read_table(folder / POPULAR), **values, left_out=left_out)
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise SavedModelError(
             f"{folder}: expected {POPULAR} and {ANSWERING} as written beside a published model; {error}"

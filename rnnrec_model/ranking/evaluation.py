@@ -7,7 +7,8 @@ the model too.
 
 What is asked is a frame of predictions (predictions.py), the same for everybody: at every position of every
 session, where nothing that was seen is removed, or only after whole histories, whose items may leave the
-ranking. Every prediction counts: one that a scorer cannot answer is a miss in its place.
+ranking; either as lists are that leave something out. Every prediction counts: one that a scorer cannot
+answer, or whose item no list can have there, is a miss in its place.
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
 from rnnrec_model.ranking.metrics import Values, mean_metrics, metric_values
 from rnnrec_model.ranking.predictions import Asked, Predictions
@@ -32,6 +32,7 @@ CUTOFFS = (5, 10, 20)
 WORD = 8  # truth values that are added up at once, as the bytes of one integer
 WORDS_AT_ONCE = 128  # fewer than 256, so that no byte overflows
 MISS = np.iinfo(np.int64).max  # a rank behind every cutoff, however few items there are
+NOT_SHOWN = MISS - 1  # as far behind: the scorer knows the item, and no list can have it there
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Evaluation:
     metrics       means over all predictions: recall_at_k, mrr_at_k, ndcg_at_k for every cutoff
     predictions   how many
     seconds       wall-clock time of scoring and counting
-    ranks         (predictions,) rank of the item that came, 1 is best; MISS where it could not be ranked
+    ranks         (predictions,) rank of the item that came, 1 is best; MISS where it could not be
+                  ranked, NOT_SHOWN where it could and the frame leaves it out
     session_of    (predictions,) position of its session
     slices        the same metrics by position, session length and popularity of the target
     """
@@ -98,6 +100,7 @@ def evaluate(
     )
     ranks = np.full(len(predictions), MISS)
     ranks[asked.places] = _ranks(blocks, asked, scorer)
+    ranks[(ranks != MISS) & predictions.not_shown] = NOT_SHOWN
     seconds = time.perf_counter() - began
     slices = {name: _slice(ranks[rows], cutoffs) for name, rows in predictions.slices.items()}
     metrics = mean_metrics(ranks, cutoffs)
@@ -152,16 +155,17 @@ class _Counter:
 
 
 def _hider(asked: Asked) -> Callable[[ScoreBlock], None]:
-    """Sets the score of every seen item but the target to -inf."""
+    """Sets to -inf the score of all that leaves the ranking; a target that was read before keeps its own."""
+    refused = torch.tensor(asked.refused)
 
     def hide(block: ScoreBlock) -> None:
-        if asked.seen is None:
-            return
-        some = asked.seen.slice(block.start, block.start + block.rows)
-        rows = ragged.owners(some.lengths)
-        others = some.items != asked.targets[block.start + rows]
         device = block.buffer.device
-        where = (torch.tensor(rows[others], device=device), torch.tensor(some.items[others], device=device))
-        block.buffer[where] = -torch.inf
+        if len(refused):
+            block.buffer.index_fill_(1, refused.to(device), -torch.inf)
+        for spans in asked.hidden:
+            rows, items = spans.between(block.start, block.start + block.rows)
+            others = items != asked.targets[block.start + rows]
+            where = (torch.tensor(rows[others], device=device), torch.tensor(items[others], device=device))
+            block.buffer[where] = -torch.inf
 
     return hide

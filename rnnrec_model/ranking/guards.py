@@ -1,8 +1,10 @@
 """What lists are like, beside whether they hit: how much of the catalogue they show, how popular, how new.
 
-A model can gain a hit rate by showing everybody the same few items. These are asked of the lists that a model
-would give after the frame's sessions, k items each; what is counted is how often each item of the frame's
-vocabulary stands in them, so that models with different vocabularies are measured against one catalogue:
+A model can gain a hit rate by showing everybody the same few items. These are asked of the lists that readers
+would get after the frame's sessions, k rows each (answers.py): without what the frame leaves out, within the
+quota of a category, filled up with what is popular where the model has nothing to say. Counted is how often
+each item of the frame's vocabulary stands in them, so that models with different vocabularies are measured
+against one catalogue:
 
     coverage_at_k     share of the catalogue's items that stand in at least one list
     popularity_at_k   mean number of events of the items in the lists (average recommendation popularity,
@@ -20,13 +22,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import pyarrow as pa
 
+from rnnrec_model.ranking.answers import Answering, answer
 from rnnrec_model.ranking.predictions import Predictions
-from rnnrec_model.ranking.topk import recommend
 from rnnrec_model.scorer import Scorer
-from rnnrec_model.vocabulary import Indices
+from rnnrec_model.vocabulary import Indices, Vocabulary
 
-EVENTS_AT_ONCE = 200_000
+LISTS_AT_ONCE = 16_384
 
 
 @dataclass(frozen=True)
@@ -81,32 +84,38 @@ GUARDS: dict[str, Guard] = {
 }
 
 
-def guard_metrics(
-    scorer: Scorer, predictions: Predictions, k: int, *, exclude_seen: bool = False
-) -> dict[str, float]:
-    """{"coverage_at_k": ..., ...}: every guard of the lists after the frame's sessions, read to their ends.
-
-    All of them are 0 where the scorer knows no item of any session.
-    """
-    places = list_places(scorer, predictions, k, exclude_seen=exclude_seen)
+def guard_metrics(scorer: Scorer, predictions: Predictions, k: int) -> dict[str, float]:
+    """{"coverage_at_k": ...}: every guard of the lists after the frame's sessions, read to their ends."""
+    places = list_places(scorer, predictions, k)
     lists = Lists(places, np.append(predictions.vocabulary.counts, 0))
     return {f"{name}_at_{k}": guard.measure(lists) for name, guard in GUARDS.items()}
 
 
-def list_places(scorer: Scorer, predictions: Predictions, k: int, *, exclude_seen: bool = False) -> Indices:
-    """(items + 1,) how often each item of the frame's vocabulary stands in a list; last, items outside it.
-
-    A session of which the scorer knows nothing gets no list.
-    """
+def list_places(scorer: Scorer, predictions: Predictions, k: int) -> Indices:
+    """(items + 1,) how often each item of the frame's vocabulary stands in a list; last, items outside it."""
     catalogue = predictions.vocabulary
-    theirs = np.append(scorer.vocabulary.encode(catalogue.ids), -1)
-    ours = catalogue.encode(scorer.vocabulary.ids)
-    histories = predictions.histories.known(theirs)
-    histories = histories.take(np.flatnonzero(histories.lengths > 0))
+    longest = int(predictions.histories.lengths.max(initial=1))
+    answering = Answering(_popular(catalogue), k, longest, predictions.left_out)
     places = np.zeros(len(catalogue) + 1, dtype=np.int64)
-    for _, some in histories.chunks(EVENTS_AT_ONCE):
-        listed, _ = recommend(scorer, some, k, hidden=some if exclude_seen else None)
-        places += np.bincount(
-            ours[listed[listed >= 0]] % len(places), minlength=len(places)
-        )  # -1 is the last
+    for at in range(0, len(predictions.histories), LISTS_AT_ONCE):
+        some = slice(at, min(at + LISTS_AT_ONCE, len(predictions.histories)))
+        histories = predictions.histories.slice(some.start, some.stop)
+        begins, times = pa.array(histories.offsets, pa.int32()), histories.times
+        rows = answer(
+            scorer,
+            answering,
+            pa.ListArray.from_arrays(begins, catalogue.decode(histories.items)),
+            seen=None if predictions.seen is None else predictions.seen[some],
+            users=histories.users,
+            times=None if times is None else pa.ListArray.from_arrays(begins, pa.array(times)),
+        ).rows
+        # an item outside the catalogue is -1: the last place
+        places += np.bincount(catalogue.encode(rows["item_id"]) % len(places), minlength=len(places))
     return places
+
+
+def _popular(catalogue: Vocabulary) -> pa.Table:
+    """(item_id, score) of what came before, most events first."""
+    order = np.argsort(-catalogue.counts, kind="stable")
+    came = order[catalogue.counts[order] > 0]
+    return pa.table({"item_id": catalogue.decode(came), "score": catalogue.counts[came]})

@@ -12,6 +12,10 @@ for a target that it does not know, nor after a history of which it knows nothin
 
     without b     - c d |   e     read before them   -, a, ac   | c
 
+Readers get lists that leave something out (left_out.py). A frame that is told so (`leaving_out`) is ranked
+like these: what a list leaves out takes no place above the target, and a target that it leaves out is a miss
+of everybody, in its place. A quota of a category is a pass over a list: it takes no item out of a ranking.
+
 Slices of a frame have names. Those of `named` are the ones a judge asks about, each of them where it has a
 prediction, and "new users" where the frame was told who is known (`knowing`):
 
@@ -23,6 +27,7 @@ prediction, and "new users" where the frame was told who is known (`knowing`):
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -33,6 +38,7 @@ import pyarrow.compute as pc
 
 from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
+from rnnrec_model.ranking.left_out import NOTHING, Exclude, LeftOut
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
@@ -47,19 +53,42 @@ HEAD = 0.8  # the share of all events that the items outside the tail make up
 
 
 @dataclass(frozen=True)
+class Spans:
+    """Rows of items that lie in one flat array, where they may overlap: the beginnings of a session do.
+
+    items     (events,) item indices, UNKNOWN where an item is not in the vocabulary
+    starts    (rows,) where each row begins
+    lengths   (rows,) how many items it has
+    """
+
+    items: Indices
+    starts: Indices
+    lengths: Indices
+
+    def between(self, start: int, stop: int) -> tuple[Indices, Indices]:
+        """(n,) rows, counted from `start`, and (n,) their known items."""
+        lengths = self.lengths[start:stop]
+        items = self.items[ragged.places(self.starts[start:stop], lengths)]
+        known = items != UNKNOWN
+        return ragged.owners(lengths)[known], items[known]
+
+
+@dataclass(frozen=True)
 class Asked:
     """What one model is asked of a frame, in its own indices.
 
     places     (rows,) the predictions that it can answer, ascending
     histories  what it reads: a row at every step, or one after each history
     targets    (rows,) the items that came
-    seen       (rows) sessions of the items that leave the ranking, or None
+    hidden     (rows) items that leave the ranking of each row; of two spans both
+    refused    items that leave every ranking
     """
 
     places: Indices
     histories: Sessions
     targets: Indices
-    seen: Sessions | None = None
+    hidden: tuple[Spans, ...]
+    refused: Indices
 
 
 @dataclass(frozen=True)
@@ -75,6 +104,9 @@ class Predictions:
     hidden       so many of a history's newest events leave the ranking with their items; None for all.
                  A target that is among them is ranked all the same
     new_users    (sessions,) whether each history is of a user who was not known; None where nobody said
+    left_out     what lists leave out
+    seen         (sessions,) list column of the ids of what else each user had before; None where the window
+                 is not left out
     """
 
     vocabulary: Vocabulary
@@ -85,6 +117,8 @@ class Predictions:
     every_step: bool
     hidden: int | None = 0
     new_users: npt.NDArray[np.bool_] | None = None
+    left_out: LeftOut = NOTHING
+    seen: pa.ListArray | None = None
 
     def __post_init__(self) -> None:
         _require_known(self.vocabulary, self.histories.items)
@@ -122,7 +156,10 @@ class Predictions:
     def asked_of(self, vocabulary: Vocabulary) -> Asked:
         """The part that a model with this vocabulary can answer, in its indices."""
         index = self._indices_in(vocabulary)
-        return self._steps_asked(index) if self.every_step else self._ends_asked(index)
+        places, histories, targets = (self._steps_asked if self.every_step else self._ends_asked)(index)
+        hidden = tuple(self._hidden(places, index, vocabulary))
+        refused = np.flatnonzero(~self.left_out.may_be_shown(vocabulary.ids))
+        return Asked(places, histories, targets, hidden, refused)
 
     def knowing(self, users: pa.Array | pa.ChunkedArray) -> Predictions:
         """The same frame, told which users are known: those of the training sessions.
@@ -135,6 +172,29 @@ class Predictions:
         known = pc.is_in(own, value_set=pc.unique(users).cast(own.type))
         strangers = pc.and_(pc.is_valid(own), pc.invert(known))
         return replace(self, new_users=strangers.to_numpy(zero_copy_only=False))
+
+    def leaving_out(self, left_out: LeftOut, seen: pa.Array | pa.ChunkedArray | None = None) -> Predictions:
+        """The same frame, ranked as lists are that leave this out.
+
+        seen   (sessions,) list column of the ids of what else each user had before
+        Raises DataError where the window is left out and `seen` is not given, or not of each session.
+        """
+        if left_out.exclude != "window":
+            return replace(self, left_out=left_out, seen=None)
+        if seen is None or len(seen) != len(self.histories):
+            given = "none" if seen is None else f"{len(seen)}"
+            raise DataError(
+                f"leaving_out: expected what each user had before, {len(self.histories)} lists, as the "
+                f"window is left out; got {given}"
+            )
+        return replace(self, left_out=left_out, seen=_whole(seen))
+
+    @cached_property
+    def not_shown(self) -> npt.NDArray[np.bool_]:
+        """(predictions,) is the target something that no list can have there? It is a miss of everybody."""
+        refused: npt.NDArray[np.bool_] = ~self.left_out.may_be_shown(self.vocabulary.ids)
+        own_past = OWN_PAST[self.left_out.exclude](self)
+        return np.asarray(own_past | np.append(refused, False)[self.targets])
 
     @cached_property
     def named(self) -> dict[str, Indices]:
@@ -185,13 +245,45 @@ class Predictions:
         came: npt.NDArray[np.bool_] = (pairs[at] == wanted) & (self.targets != UNKNOWN)
         return came & (first[at] - self.histories.offsets[self.session_of] < self.steps)
 
+    @property
+    def _just_seen(self) -> npt.NDArray[np.bool_]:
+        """(predictions,) is the target the very item that was read last before it?"""
+        at = self.histories.offsets[self.session_of] + self.steps - 1
+        same = np.append(self.histories.items, NEVER)[at] == self.targets
+        return np.asarray(same & (self.steps > 0))
+
+    @property
+    def _seen_before(self) -> npt.NDArray[np.bool_]:
+        """(predictions,) did the user have the target before the session?"""
+        assert self.seen is not None, "leaving_out asks for it"
+        items = len(self.vocabulary)
+        had = self.vocabulary.encode(self.seen.flatten())
+        pairs = ragged.owners(_lengths(self.seen)) * items + had
+        wanted = self.session_of * items + self.targets
+        return np.asarray(np.isin(wanted, pairs[had != UNKNOWN]) & (self.targets != UNKNOWN))
+
+    def _hidden(self, places: Indices, index: Indices, vocabulary: Vocabulary) -> Iterator[Spans]:
+        """What leaves the ranking of these predictions; nothing where nothing is hidden or left out."""
+        own = index[self.histories.items]
+        session, steps = self.session_of[places], self.steps[places]
+        starts = self.histories.offsets[session]
+        counts = [steps if self.hidden is None else np.minimum(steps, self.hidden)]
+        counts.append(READ_AGAIN[self.left_out.exclude](steps))
+        newest = np.max(counts, axis=0)
+        if newest.any():
+            yield Spans(own, starts + steps - newest, newest)
+        if self.seen is not None:
+            lengths = _lengths(self.seen)
+            had = vocabulary.encode(self.seen.flatten())
+            yield Spans(had, ragged.offsets(lengths)[session], lengths[session])
+
     def _indices_in(self, vocabulary: Vocabulary) -> Indices:
         """(items + 1,) the other vocabulary's index of each item of ours, UNKNOWN in the last place."""
         ours = self.vocabulary.ids
         same = ours is vocabulary.ids or ours.equals(vocabulary.ids)
         return np.append(np.arange(len(ours)) if same else vocabulary.encode(ours), UNKNOWN)
 
-    def _steps_asked(self, index: Indices) -> Asked:
+    def _steps_asked(self, index: Indices) -> tuple[Indices, Sessions, Indices]:
         """Known targets after something known: the very steps of the sessions without what is unknown."""
         histories = self.histories.known(index)
         is_step = _places(histories)[1] > 0
@@ -199,19 +291,40 @@ class Predictions:
         answerable[index[self.histories.items] != UNKNOWN] = is_step
         places = np.flatnonzero(answerable[_places(self.histories)[1] > 0])
         long_enough = np.flatnonzero(histories.lengths >= 2)
-        return Asked(places, histories.take(long_enough), histories.items[is_step])
+        return places, histories.take(long_enough), histories.items[is_step]
 
-    def _ends_asked(self, index: Indices) -> Asked:
+    def _ends_asked(self, index: Indices) -> tuple[Indices, Sessions, Indices]:
         histories, targets = self.histories.known(index), index[self.targets]
         places = np.flatnonzero((targets != UNKNOWN) & (histories.lengths > 0))
-        hidden = self.histories if self.hidden is None else self.histories.newest(self.hidden)
-        return Asked(places, histories.take(places), targets[places], hidden.known(index).take(places))
+        return places, histories.take(places), targets[places]
+
+
+READ_AGAIN: dict[Exclude, Callable[[Indices], Indices]] = {  # how many of the items just read are left out
+    "nothing": np.zeros_like,
+    "last_item": lambda steps: np.minimum(steps, 1),
+    "session": lambda steps: steps,
+    "window": lambda steps: steps,
+}
+OWN_PAST: dict[Exclude, Callable[[Predictions], npt.NDArray[np.bool_]]] = {  # is the target left out by it?
+    "nothing": lambda frame: np.zeros(len(frame), dtype=bool),
+    "last_item": lambda frame: frame._just_seen,
+    "session": lambda frame: frame._repeated,
+    "window": lambda frame: frame._repeated | frame._seen_before,
+}
 
 
 def _places(sessions: Sessions) -> tuple[Indices, Indices]:
     """(events,) position of each event's session, and how many of its events come before."""
     rows = ragged.owners(sessions.lengths)
     return rows, np.arange(len(rows)) - sessions.offsets[rows]
+
+
+def _whole(column: pa.Array | pa.ChunkedArray) -> pa.ListArray:
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _lengths(lists: pa.ListArray) -> Indices:
+    return np.asarray(lists.value_lengths().fill_null(0).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def _head(counts: Indices) -> int:

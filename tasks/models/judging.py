@@ -2,7 +2,8 @@
 
 The frame is whole: every session of the day, in the vocabulary of the training days and the day itself. What
 a model does not know is a miss of that model, in its place, and what came for the first time that day is a
-miss of them all: nobody's ignorance is hidden, and all are compared over the very same predictions.
+miss of them all: nobody's ignorance is hidden, and all are compared over the very same predictions. Ranked is
+as readers get their lists: what these leave out takes no place, and is everybody's miss where it came.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import EmptyNightError, ModelFailure
-from tasks.models import deciding, recipes
+from tasks.models import deciding, recipes, scoring
 from tasks.models.deciding import Contest, Decision
 from tasks.models.training import Trained, model_failures
 from tasks.models.verdicts import FRESH, PUBLISHED, Verdict
@@ -86,7 +87,10 @@ def judge(
 
 
 def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
-    """Every next item of the holdout's sessions; the vocabulary is that of all days, counted before it."""
+    """Every next item of the holdout's sessions, ranked as lists are that leave out what tonight's do.
+
+    The vocabulary is that of all days, counted before the holdout's.
+    """
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -104,7 +108,9 @@ def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
     counts = np.append(before.counts, 0)[before.encode(both.ids)]
     vocabulary = Vocabulary(both.ids, counts)
     sessions = Sessions.from_arrow(rows["items"], vocabulary, users=rows["user_id"], times=rows["times"])
-    return Predictions.next_items(sessions, vocabulary).knowing(train["user_id"])
+    left_out = scoring.left_out(cfg, reads)
+    seen = splitting.seen_before(cfg, night, reads, rows) if left_out.exclude == "window" else None
+    return Predictions.next_items(sessions, vocabulary).knowing(train["user_id"]).leaving_out(left_out, seen)
 
 
 def _flat(rows: pa.Table) -> pa.Array:
@@ -183,6 +189,7 @@ def _verdict(
         },
         predictions=len(frame),
         sessions=len(frame.histories),
+        not_shown=float(frame.not_shown.mean()),
         rules=decision.rules,
         champion=champion,
         recipes={name: one.recipe for name, one in measured.items()},

@@ -22,6 +22,7 @@ from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
     from rnnrec_model.ranking.answers import Answering
+    from rnnrec_model.ranking.left_out import LeftOut
     from rnnrec_model.ranking.rules import Rules
     from rnnrec_model.scorer import Scorer
 
@@ -62,20 +63,27 @@ def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
         popular=splitting.popular_items(reads).select(["item_id", "score"]),
         k=cfg.recommendations.k,
         max_items=cfg.sessions.max_length,
-        exclude=cfg.recommendations.exclude,
-        rules=tonights_rules(cfg, reads),
+        left_out=left_out(cfg, reads),
     )
     return save_answering(answering, folder)
 
 
-def tonights_rules(cfg: Config, reads: Reads) -> Rules | None:
-    """What [rules] say of tonight's items; None without any. Raises SourceError when they leave no item."""
+def left_out(cfg: Config, reads: Reads) -> LeftOut:
+    """What tonight's lists leave out. Raises SourceError when [rules] leave no item of the window."""
+    from rnnrec_model.ranking.left_out import LeftOut
     from rnnrec_model.ranking.rules import Rules
 
+    exclude = cfg.recommendations.exclude
     if not cfg.rules.any or reads.items is None:
-        return None
+        return LeftOut(exclude)
     columns = ["item_id", "never_show", "in_stock", "category"]
     rules = Rules(parquet.read(reads.items.files()).select(columns), cfg.rules.per_category)
+    if reads.derived is not None:  # a look has not worked out which items the window has
+        _require_some(rules, reads)
+    return LeftOut(exclude, rules)
+
+
+def _require_some(rules: Rules, reads: Reads) -> None:
     shown = rules.may_be_shown(splitting.popular_items(reads)["item_id"].combine_chunks())
     log.debug("%d of the window's %d items may be shown", shown.sum(), len(shown))
     if not shown.any():
@@ -83,7 +91,6 @@ def tonights_rules(cfg: Config, reads: Reads) -> Rules | None:
             f"rules: expected items of the window's events that may be shown; of {len(shown)} none is left "
             "by rules.never_show and rules.in_stock; check that rules.id names the column of the events' ids"
         )
-    return rules
 
 
 def stage_tables(
@@ -105,13 +112,12 @@ def stage_tables(
         staged = [
             delta.stage(reads.store, name, rows, {"night": night}, run_id) for name, rows in tables.items()
         ]
-        return Scored(staged, dict(asking.removed) if answering.rules is not None else {})
+        return Scored(staged, dict(asking.removed) if answering.left_out.rules is not None else {})
 
 
 def _tonights(cfg: Config, reads: Reads, saved: Answering) -> Answering:
     """How tonight's lists are made, also with a model that was registered under other settings and rules."""
-    wanted = cfg.recommendations
-    return replace(saved, k=wanted.k, exclude=wanted.exclude, rules=tonights_rules(cfg, reads))
+    return replace(saved, k=cfg.recommendations.k, left_out=left_out(cfg, reads))
 
 
 def _user_rows(asking: Asking) -> pa.RecordBatchReader:
@@ -123,7 +129,7 @@ def _user_rows(asking: Asking) -> pa.RecordBatchReader:
             "Raise recommendations.active_days, or check the sources."
         )
     log.debug("%d active users to score", users.num_rows)
-    if asking.answering.exclude == "window":
+    if asking.answering.left_out.exclude == "window":
         seen = splitting.seen_items(cfg, night, reads)
         assert seen["user_id"].equals(users["user_id"]), "the same users in the same order"
         users = users.append_column("seen", seen["items"])
@@ -135,7 +141,8 @@ def _item_rows(asking: Asking) -> pa.RecordBatchReader:
     ids = splitting.popular_items(asking.reads)["item_id"].combine_chunks().sort()
     offsets = pa.array(range(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
-    itself = replace(asking, answering=replace(asking.answering, exclude="last_item"))
+    left_out = replace(asking.answering.left_out, exclude="last_item")
+    itself = replace(asking, answering=replace(asking.answering, left_out=left_out))
     return _reader(_answers(itself, items, "item_id", "next_item_id"))
 
 
@@ -183,9 +190,8 @@ def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:
 
 def _popular_rows(asking: Asking) -> pa.Table:
     """The window's most popular items that may be shown; of a category there may be any number."""
-    rows, rules = splitting.popular_items(asking.reads), asking.answering.rules
-    if rules is not None:
-        rows = rows.filter(pa.array(rules.may_be_shown(rows["item_id"].combine_chunks())))
+    rows = splitting.popular_items(asking.reads)
+    rows = rows.filter(pa.array(asking.answering.left_out.may_be_shown(rows["item_id"].combine_chunks())))
     rows = rows.slice(0, asking.cfg.recommendations.popular_items)
     return pa.table(
         {

@@ -69,6 +69,7 @@ class Verdict:
     recipes       contestant → digest of its recipe
     failures      contestant → why it could not be fitted or judged
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
+    not_shown     the share of the predictions whose item no list can have: everybody's misses
     slices        contestant → slice → metric → (value, predictions); in the table alone
     """
 
@@ -83,6 +84,7 @@ class Verdict:
     recipes: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     noise: float | None = None
+    not_shown: float = 0.0
     slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(
         default_factory=dict, repr=False
     )
@@ -113,6 +115,15 @@ class Verdict:
         """Plain JSON values, without the slices."""
         told = {name: value for name, value in vars(self).items() if name not in ("slices", "rules")}
         return told | {"rules": [asdict(rule) for rule in self.rules]}
+
+
+def told_not_shown(share: float) -> str:
+    """A sentence about next items that no list can have; empty where there are none."""
+    if not share:
+        return ""
+    return (
+        f"{share:.1%} of them are left out of lists by recommendations.exclude or [rules]: everybody's misses"
+    )
 
 
 NOT_MEASURED = "Noise not measured: `rnnrec noise`"  # a page's line where only users' chance is allowed for

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from tasks.models.verdicts import ALL, NOT_MEASURED, Rule, Verdict
+from tasks.models.verdicts import ALL, NOT_MEASURED, Rule, Verdict, told_not_shown
 from tasks.publishing.comparison import Compared
 from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
@@ -45,7 +45,7 @@ def page(
         f"# Night {night}: {head.lower()}, model version {model_version}",
         f"{head}: {verdict.reason}.",
         "## Who won",
-        f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, all items ranked.",
+        _predicted(night, verdict),
         _markdown(*verdict_table(cfg, verdict)),
         *_asked(verdict),
         *_realized(realized),
@@ -91,6 +91,12 @@ def numbers(durations: Mapping[str, float], counts: Mapping[str, Mapping[str, fl
     """Seconds of each stage and sizes of what went through it, by names that MLflow groups."""
     seconds = {f"seconds.{stage}": took for stage, took in durations.items()}
     return seconds | {f"data.{name}": size for name, size in flat(counts).items()}
+
+
+def _predicted(night: date, verdict: Verdict) -> str:
+    ranked = "all items ranked that a list may have"
+    said = f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, {ranked}."
+    return f"{said} {missed}." if (missed := told_not_shown(verdict.not_shown)) else said
 
 
 def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:

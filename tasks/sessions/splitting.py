@@ -14,6 +14,7 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.sessions import cutting
 from tasks.settings.config import Config
@@ -61,6 +62,24 @@ def seen_items(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
     with duck.connect(cfg) as con:
         cutting.view_events(con, reads.events, window(cfg, night))
         return duck.arrow(duck.query(con, "seen_items", since=cutting.active_since(cfg, night)))
+
+
+def seen_before(cfg: Config, night: date, reads: pins.Reads, sessions: pa.Table) -> pa.Array:
+    """(sessions,) list column: the window's distinct items that each one's user had before it began.
+
+    sessions   (user_id, times): the first time is when a session began
+    """
+    asked = pa.table(
+        {
+            "place": pa.array(range(sessions.num_rows)),
+            "user_id": sessions["user_id"],
+            "started_at": pc.list_element(sessions["times"], 0),
+        }
+    )
+    with duck.connect(cfg) as con:
+        con.register("asked_sessions", asked)
+        cutting.view_events(con, reads.events, window(cfg, night))
+        return duck.arrow(duck.query(con, "seen_before"))["items"].combine_chunks()
 
 
 def popular_items(reads: pins.Reads) -> pa.Table:

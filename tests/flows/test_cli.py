@@ -143,6 +143,11 @@ def test_a_dry_run_tells_the_window_and_writes_nothing(tmp_path: Path, capsys: A
         ["u1", "i2", "2017-10-10", "10:00:00", "2017-10-10"],
     ]
     assert "No event was seen of 2017-10-08" in said
+    assert "no list has" not in said
+    few = ["--set", "recommendations.k=10"]
+    main_quietly(["check", "--config", str(tmp_path / "my.toml"), *few])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "models are also judged by ranks 11 to 20, which no list has" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "my.toml"]
 
 

@@ -161,6 +161,16 @@ def test_it_says_every_rule_with_its_numbers_as_the_page_shows_it(cfg: Config, c
     assert said(cfg, capsys) == words(example.splitlines())
 
 
+def test_the_share_of_next_items_that_no_list_can_have_is_said_where_there_is_one(
+    cfg: Config, capsys: Any
+) -> None:
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT | {"not_shown": 0.306})
+    assert (
+        "of 1,234 sessions; 30.6% of them are left out of lists by recommendations.exclude or [rules]: "
+        "everybody's misses; ← makes the tables" in " ".join(said(cfg, capsys))
+    )
+
+
 def test_what_both_lose_to_makes_no_night_unhealthy(cfg: Config, capsys: Any) -> None:
     lost = [
         rule(

@@ -12,7 +12,8 @@ import torch
 from rnnrec_model.config import NoSettings
 from rnnrec_model.errors import SavedModelError
 from rnnrec_model.models import MODELS
-from rnnrec_model.ranking.answers import Answering, Exclude, answer, load_answering, save_answering
+from rnnrec_model.ranking.answers import Answering, answer, load_answering, save_answering
+from rnnrec_model.ranking.left_out import Exclude, LeftOut
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -36,7 +37,7 @@ def rows(
     seen: list[list[int]] | None = None,
 ) -> list[tuple[int, int, int, str]]:
     asked, had = (None if one is None else pa.array(one, pa.list_(pa.int64())) for one in (lists, seen))
-    table = answer(scorer, Answering(POPULAR, k, 10, exclude), asked, seen=had).rows
+    table = answer(scorer, Answering(POPULAR, k, 10, LeftOut(exclude)), asked, seen=had).rows
     return [(row["row"], row["rank"], row["item_id"], row["source"]) for row in table.to_pylist()]
 
 
@@ -93,7 +94,7 @@ def test_what_is_left_out_is_not_repeated_items_of_an_older_part_of_the_list(mar
     """Of a list that is longer than what is read, the newest so many items are the list."""
     asked = pa.array([[30, 20, 10]])
     for exclude, hidden in (("last_item", {10}), ("session", {10, 20})):
-        table = answer(markov, Answering(POPULAR, 9, 2, exclude), asked).rows
+        table = answer(markov, Answering(POPULAR, 9, 2, LeftOut(exclude)), asked).rows
         assert {10, 20, 30, 77} - set(table["item_id"].to_pylist()) == hidden
 
 
@@ -110,15 +111,15 @@ def test_an_answer_does_not_depend_on_its_company(markov: Scorer) -> None:
 
 
 def test_how_a_model_answers_is_read_back_as_it_was_saved(tmp_path: Path) -> None:
-    files = save_answering(Answering(POPULAR, 5, 50, "window"), tmp_path)
+    files = save_answering(Answering(POPULAR, 5, 50, LeftOut("window")), tmp_path)
     assert set(files) == {"popular.parquet", "answering.json"}
-    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, "window")
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, LeftOut("window"))
 
 
 def test_a_model_registered_under_the_earlier_name_of_the_file_still_answers(tmp_path: Path) -> None:
-    save_answering(Answering(POPULAR, 5, 50, "window"), tmp_path)
+    save_answering(Answering(POPULAR, 5, 50, LeftOut("window")), tmp_path)
     (tmp_path / "answering.json").rename(tmp_path / "serving.json")
-    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, "window")
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, LeftOut("window"))
 
 
 @pytest.mark.parametrize(("was", "means"), [(True, "session"), (False, "nothing")])
@@ -129,11 +130,11 @@ def test_a_model_saved_before_exclusions_had_names_answers_as_it_did(
     (tmp_path / "answering.json").write_text(
         f'{{"k": 5, "max_items": 50, "exclude_seen": {str(was).lower()}}}'
     )
-    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, means)
+    assert load_answering(tmp_path) == Answering(POPULAR, 5, 50, LeftOut(means))
 
 
 def test_an_exclusion_that_nobody_knows_is_refused(tmp_path: Path) -> None:
-    save_answering(Answering(POPULAR, 5, 50, "everything"), tmp_path)  # type: ignore[arg-type]
+    save_answering(Answering(POPULAR, 5, 50, LeftOut("everything")), tmp_path)  # type: ignore[arg-type]
     with pytest.raises(SavedModelError, match="exclude is 'everything'"):
         load_answering(tmp_path)
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from math import log2
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.guards import GUARDS, Lists, guard_metrics, list_places
+from rnnrec_model.ranking.left_out import Exclude, LeftOut
 from rnnrec_model.ranking.predictions import Predictions
+from rnnrec_model.ranking.rules import Rules
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -61,7 +64,7 @@ def test_a_model_that_shows_everybody_the_same_is_worse_by_every_guard() -> None
 def test_an_item_that_the_frame_does_not_know_is_of_no_catalogue_and_has_no_event() -> None:
     """The model shows x after a; the frame has no x."""
     theirs = Vocabulary(pa.array(["a", "x"]), np.array([1, 1]))
-    frame = Predictions.next_items(Sessions.of([[1, 0], [1, 1]]), ABCD)  # b a, b b
+    frame = Predictions.next_items(Sessions.of([[1, 0]]), ABCD)  # b a
     scorer = markov([[0, 1], [0, 1]], theirs)
     assert list_places(scorer, frame, k=1).tolist() == [0, 0, 0, 0, 1]
     assert guard_metrics(scorer, frame, k=1) == pytest.approx(
@@ -69,19 +72,51 @@ def test_an_item_that_the_frame_does_not_know_is_of_no_catalogue_and_has_no_even
     )
 
 
-def test_a_model_that_knows_nothing_shows_nothing() -> None:
-    frame = Predictions.next_items(Sessions.of([[0, 1]]), ABCD)
+def test_a_session_that_a_model_does_not_know_gets_what_is_popular_as_readers_do() -> None:
+    frame = Predictions.next_items(Sessions.of([[0, 1], [2]]), ABCD)
     stranger = markov([[0, 1]], Vocabulary(pa.array(["x", "y"]), np.array([1, 1])))
-    assert set(guard_metrics(stranger, frame, k=2).values()) == {0.0}
+    assert list_places(stranger, frame, k=2).tolist() == [2, 2, 0, 0, 0]
+    last_left_out = frame.leaving_out(LeftOut("last_item"))  # b of the one, c of the other
+    assert list_places(stranger, last_left_out, k=2).tolist() == [2, 1, 1, 0, 0]
 
 
-@given(lists=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1), k=st.integers(1, 5))
-def test_places_are_counted_as_in_a_loop_over_lists(lists: list[list[int]], k: int) -> None:
+@settings(max_examples=40)
+@given(
+    lists=st.lists(st.lists(st.integers(0, 3), min_size=1, max_size=5), min_size=1),
+    k=st.integers(1, 5),
+    exclude=st.sampled_from(get_args(Exclude)),
+    had=st.lists(st.sampled_from("abcd"), max_size=2),
+    never=st.sampled_from("abcd"),
+    quota=st.integers(0, 2),
+)
+def test_places_are_counted_as_in_a_loop_over_the_lists_that_readers_get(
+    lists: list[list[int]], k: int, exclude: Exclude, had: list[str], never: str, quota: int
+) -> None:
+    """A shop that never shows one item; a and b are of one category."""
+    known = pa.table(
+        {
+            "item_id": ["a", "b", "c", "d"],
+            "never_show": [one == never for one in "abcd"],
+            "in_stock": pa.nulls(4, pa.bool_()),
+            "category": pa.array(["x", "x", None, "y"]),
+        }
+    )
     scorer = markov([[0, 1, 2, 3, 0], [2, 1]], ABCD)
     expected = [0, 0, 0, 0, 0]
     for one in lists:
         scores = scorer.score_last(Sessions.of([one]))[0].tolist()
-        for item in sorted(range(4), key=lambda item: (-scores[item], item))[:k]:
+        own = {
+            "nothing": set(), "last_item": {one[-1]}, "session": set(one),
+            "window": {*one, *("abcd".index(item) for item in had)},
+        }[exclude]  # fmt: skip
+        shown: list[int] = []
+        for item in sorted(range(4), key=lambda item: (-scores[item], item)):
+            full = quota and item in (0, 1) and len({0, 1} & set(shown)) >= quota
+            if item not in own and "abcd"[item] != never and not full:
+                shown.append(item)
+        for item in shown[:k]:
             expected[item] += 1
-    frame = Predictions.next_items(Sessions.of(lists), ABCD)
+    left_out = LeftOut(exclude, Rules(known, quota))
+    seen = pa.array([had] * len(lists), pa.list_(pa.string()))
+    frame = Predictions.next_items(Sessions.of(lists), ABCD).leaving_out(left_out, seen)
     assert list_places(scorer, frame, k).tolist() == expected

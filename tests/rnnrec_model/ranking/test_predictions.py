@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,10 @@ from torch import Tensor
 from rnnrec_model.config import NoSettings
 from rnnrec_model.errors import DataError
 from rnnrec_model.models import MODELS
-from rnnrec_model.ranking.evaluation import MISS, evaluate
+from rnnrec_model.ranking.evaluation import MISS, NOT_SHOWN, evaluate
+from rnnrec_model.ranking.left_out import NOTHING, Exclude, LeftOut
 from rnnrec_model.ranking.predictions import UNKNOWN, Predictions
+from rnnrec_model.ranking.rules import Rules
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -131,6 +134,115 @@ def test_every_model_has_one_rank_after_each_history_whatever_it_knows(
                 seen = read if hidden is None else read[max(0, len(read) - hidden) :]
                 expected.append(rank_by_loop(scorer, read, target if target in judged else None, seen))
             assert evaluate(scorer, asked).ranks.tolist() == expected
+
+
+def place_by_loop(scorer: Drawn, read: list[str], target: str, left: set[str]) -> int:
+    """The place of one target in the whole list that leaves these ids out, of equal items the last."""
+    mine = scorer.vocabulary.ids.to_pylist()
+    understood = [mine.index(one) for one in read if one in mine]
+    if target not in mine or not understood:
+        return MISS
+    if target in left:
+        return NOT_SHOWN
+    scores = dict(zip(mine, scorer.score_one(understood), strict=True))
+    shown = sorted(set(mine) - left, key=lambda one: (-scores[one], one == target))
+    return shown.index(target) + 1
+
+
+def own_past(exclude: Exclude, read: list[str], had: list[str]) -> set[str]:
+    return {"nothing": set(), "last_item": set(read[-1:]), "session": set(read), "window": {*read, *had}}[
+        exclude
+    ]
+
+
+@settings(max_examples=60)
+@given(
+    model=known_ids,
+    lists=id_lists,
+    seed=st.integers(0, 999),
+    exclude=st.sampled_from(get_args(Exclude)),
+    never=st.sets(st.sampled_from(IDS), max_size=3),
+    sold_out=st.none() | st.sets(st.sampled_from(IDS), max_size=3),
+    draw=st.data(),
+)
+def test_a_rank_is_the_place_in_the_list_that_a_reader_would_get(
+    model: list[str],
+    lists: list[list[str]],
+    seed: int,
+    exclude: Exclude,
+    never: set[str],
+    sold_out: set[str] | None,
+    draw: st.DataObject,
+) -> None:
+    """The frame knows a to f; the model any of a to h, and both may have had h before."""
+    judged = list(IDS[:6])
+    cut = [[one for one in items if one in judged] for items in lists]
+    had = [draw.draw(st.lists(st.sampled_from(IDS), max_size=4)) for _ in lists]
+    refused = never | (sold_out or set())
+    rules = Rules(
+        pa.table(
+            {
+                "item_id": list(IDS),
+                "never_show": [one in never for one in IDS],
+                "in_stock": pa.array(
+                    [None if sold_out is None else one not in sold_out for one in IDS], pa.bool_()
+                ),
+                "category": pa.array(["all"] * len(IDS)),
+            }
+        ),
+        per_category=1,
+    )
+    vocabulary = vocabulary_of(judged)
+    asked = Predictions.next_items(Sessions.from_arrow(texts(lists), vocabulary, min_length=0), vocabulary)
+    asked = asked.leaving_out(LeftOut(exclude, rules), texts(had))
+    steps = [(place, at) for place, items in enumerate(cut) for at in range(1, len(items))]
+    left = [own_past(exclude, cut[place][:at], had[place]) | refused for place, at in steps]
+    for kind in (Drawn, Factors):
+        scorer = kind(vocabulary_of(model), seed)
+        expected = [
+            place_by_loop(scorer, cut[place][:at], cut[place][at], out)
+            for (place, at), out in zip(steps, left, strict=True)
+        ]
+        for max_bytes in (1, None):
+            assert evaluate(scorer, asked, max_bytes=max_bytes).ranks.tolist() == expected
+    assert asked.not_shown.tolist() == [
+        cut[place][at] in out for (place, at), out in zip(steps, left, strict=True)
+    ]
+
+
+def test_what_no_list_can_have_is_a_miss_that_the_model_was_asked_all_the_same() -> None:
+    """a b, b b: the second target is the item just seen."""
+    vocabulary = vocabulary_of(["a", "b"])
+    asked = Predictions.next_items(Sessions.of([[0, 1], [1, 1]]), vocabulary).leaving_out(
+        LeftOut("last_item")
+    )
+    found = evaluate(Drawn(vocabulary, 1), asked, (5,))
+    assert found.ranks.tolist() == [1, NOT_SHOWN], "b is alone in the list after a"
+    assert (found.answered, found.metrics["mrr_at_5"]) == (1.0, 0.5)
+
+
+def test_a_frame_that_leaves_nothing_out_hides_nothing() -> None:
+    vocabulary = vocabulary_of(["a", "b", "c"])
+    asked = Predictions.next_items(Sessions.of([[0, 1, 0], [2, 2]]), vocabulary)
+    for frame in (asked, asked.leaving_out(NOTHING)):
+        found = frame.asked_of(vocabulary)
+        assert (found.hidden, found.refused.tolist(), frame.not_shown.any()) == ((), [], False)
+
+
+def test_one_target_after_a_history_is_ranked_by_what_is_left_out_too() -> None:
+    vocabulary = vocabulary_of(["a", "b", "c"])
+    asked = Predictions.last_items(
+        Sessions.of([[0, 1], [1, 0], []]), np.array([0, 0, 0]), vocabulary, hidden=0
+    )
+    by = {exclude: asked.leaving_out(LeftOut(exclude)) for exclude in ("last_item", "session")}
+    assert by["last_item"].not_shown.tolist() == [False, True, False]
+    assert by["session"].not_shown.tolist() == [True, True, False]
+
+
+def test_the_window_cannot_be_left_out_without_what_users_had() -> None:
+    asked = Predictions.next_items(Sessions.of([[0, 1]]), vocabulary_of(["a", "b"]))
+    with pytest.raises(DataError, match=r"expected what each user had before, 1 lists, .*; got none"):
+        asked.leaving_out(LeftOut("window"))
 
 
 def texts(lists: list[list[str]]) -> pa.Array:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 
 from rnnrec_model.errors import SavedModelError
 from rnnrec_model.ranking import answers
-from rnnrec_model.ranking.answers import Answering, Answers, Exclude, answer, load_answering, save_answering
+from rnnrec_model.ranking.answers import Answering, Answers, answer, load_answering, save_answering
+from rnnrec_model.ranking.left_out import Exclude, LeftOut
 from rnnrec_model.ranking.rules import REASONS, Rules
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -56,8 +57,8 @@ def slowly(
     scorer: Scored, answering: Answering, lists: list[list[int]], seen: list[list[int]]
 ) -> tuple[list[tuple[int, ...]], dict[str, int]]:
     """(row, rank, item) of a greedy pass over the complete ranking, and rows that each rule has taken."""
-    assert answering.rules
-    known = {row["item_id"]: row for row in answering.rules.items.to_pylist()}
+    assert answering.left_out.rules
+    known = {row["item_id"]: row for row in answering.left_out.rules.items.to_pylist()}
     stock_given = any(row["in_stock"] is not None for row in known.values())
     found, removed = [], Counter(dict.fromkeys(REASONS, 0))
     for place, asked in enumerate(lists):
@@ -68,12 +69,12 @@ def slowly(
         hidden = {
             "nothing": set(), "last_item": set(asked[-1:]),
             "session": set(asked), "window": {*asked, *seen[place]},
-        }[answering.exclude]  # fmt: skip
+        }[answering.left_out.exclude]  # fmt: skip
         ranking = [item for item in ranking if item not in hidden]
         taken, full, plain = [], Counter(), set(ranking[: answering.k])
         for item in ranking:
             told = known.get(item, {"never_show": False, "in_stock": False, "category": None})
-            category, quota = told["category"], answering.rules.per_category
+            category, quota = told["category"], answering.left_out.rules.per_category
             reason = (
                 "never_show" if told["never_show"]
                 else "out_of_stock" if stock_given and not told["in_stock"]
@@ -121,7 +122,7 @@ def shops(draw: st.DrawFn) -> tuple[Scored, Answering, list[list[int]], list[lis
         {"item_id": pa.array(popular, pa.int64()), "score": [float(-n) for n in range(len(popular))]}
     )
     exclude: Exclude = draw(st.sampled_from(["nothing", "last_item", "session", "window"]))
-    answering = Answering(table, draw(st.integers(1, 12)), 50, exclude, said)
+    answering = Answering(table, draw(st.integers(1, 12)), 50, LeftOut(exclude, said))
     lists = draw(st.lists(st.lists(ids, max_size=4), min_size=1, max_size=6))
     return scorer, answering, lists, [draw(st.lists(ids, max_size=4)) for _ in lists]
 
@@ -139,7 +140,12 @@ def test_a_quota_that_most_of_a_large_catalogue_breaks_is_kept_in_bounded_pieces
     scorer, count, widths = Scored(3000), 3000, []
     said = rules(2, item_id=[10 * n for n in range(count - 1)], category=["all"] * (count - 1))
     popular = pa.table({"item_id": pa.array([], pa.int64()), "score": pa.array([], pa.float64())})
-    shop = scorer, Answering(popular, 3, 50, "nothing", said), [[10 * n] for n in range(40)], [[]] * 40
+    shop = (
+        scorer,
+        Answering(popular, 3, 50, LeftOut("nothing", said)),
+        [[10 * n] for n in range(40)],
+        [[]] * 40,
+    )
     recommend = answers.recommend
 
     def watched(scorer: Any, sessions: Sessions, k: int, **others: Any) -> Any:
@@ -167,7 +173,7 @@ def test_lists_that_no_rule_touches_are_not_looked_at_again(monkeypatch: pytest.
 
     monkeypatch.setattr(answers, "recommend", watched)
     said = rules(item_id=[first[0]], never_show=[True])
-    found = answered(scorer, Answering(popular, 1, 9, "nothing", said), [[0], [10]], [[], []])
+    found = answered(scorer, Answering(popular, 1, 9, LeftOut("nothing", said)), [[0], [10]], [[], []])
     assert first[0] != first[1]
     assert found.removed == {"never_show": 1, "out_of_stock": 0, "over_quota": 0}
     assert asked == [2, 1]
@@ -176,9 +182,9 @@ def test_lists_that_no_rule_touches_are_not_looked_at_again(monkeypatch: pytest.
 def test_rules_are_read_back_as_they_were_saved_and_listed_with_their_digest(tmp_path: Path) -> None:
     popular = pa.table({"item_id": [10, 20], "score": [2.0, 1.0]})
     said = rules(3, item_id=[10], in_stock=[True], category=["a"])
-    files = save_answering(Answering(popular, 5, 50, "session", said), tmp_path)
+    files = save_answering(Answering(popular, 5, 50, LeftOut("session", said)), tmp_path)
     assert set(files) == {"popular.parquet", "answering.json", "rules.parquet"}
-    assert load_answering(tmp_path) == Answering(popular, 5, 50, "session", said)
+    assert load_answering(tmp_path) == Answering(popular, 5, 50, LeftOut("session", said))
     (tmp_path / "rules.parquet").unlink()
     with pytest.raises(SavedModelError, match=r"rules\.parquet"):
         load_answering(tmp_path)

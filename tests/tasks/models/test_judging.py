@@ -12,11 +12,13 @@ import pytest
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.models import MODELS
+from rnnrec_model.ranking.left_out import LeftOut
+from rnnrec_model.ranking.rules import Rules
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.errors import EmptyNightError, ModelFailure
-from tasks.models import judging, recipes, training, verdicts
+from tasks.models import judging, recipes, scoring, training, verdicts
 from tasks.models.training import Trained, TrainedModel
 from tasks.models.verdicts import Rule, Verdict
 from tasks.sessions import splitting
@@ -66,6 +68,52 @@ def test_the_frame_has_every_next_item_of_the_day_whoever_knows_it(
     assert dict(zip(ids, frame.vocabulary.counts.tolist(), strict=True)) == {1: 1, 2: 3, 3: 1, 98: 0, 99: 0}
     assert frame.slices["target new"].tolist() == [1], "99 came for the first time"
     assert frame.named["new users"].tolist() == [2], "w was never seen before"
+
+
+def test_everybody_is_ranked_as_the_lists_that_readers_get(
+    make_config: Callable[..., Config],
+    days: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """After 1 comes 1 twice, 2 once. Of the day's 1→1, 1→2, 1→2 the last is of v, who had 2 before."""
+    days([("u", [1, 1, 1, 2, 3])], [("u", [1, 1, 2]), ("v", [1, 2])])
+    monkeypatch.setattr(splitting, "seen_before", lambda *_: pa.array([[], [2]], pa.list_(pa.int64())))
+    fresh = fitted(tmp_path / "fresh", [[1, 1, 1, 2, 3]])
+    found = {}
+    for exclude in ("nothing", "last_item", "session", "window"):
+        cfg = make_config(recommendations={"exclude": exclude, "k": 1})
+        verdict = judging.judge(cfg, NIGHT, NOTHING, trained(cfg, fresh=fresh), None)
+        metrics = verdict.metrics["fresh"]
+        found[exclude] = verdict.not_shown, metrics["mrr_at_5"], metrics["coverage_at_1"], metrics["answered"]
+    third = pytest.approx(1 / 3)
+    assert found == {
+        "nothing": (0.0, pytest.approx((1 + 1 / 2 + 1 / 2) / 3), third, 1.0),  # lists 3, 3 after a last 2
+        "last_item": (third, pytest.approx(2 / 3), third, 1.0),  # 1 takes no place above 2
+        "session": (third, pytest.approx(2 / 3), third, 1.0),
+        "window": (pytest.approx(2 / 3), third, third, 1.0),  # v's 2 can be shown to v no more
+    }
+
+
+def test_what_a_shop_does_not_show_takes_no_place_and_is_missed_by_all(
+    make_config: Callable[..., Config],
+    days: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    days([("u", [1, 2, 1, 2, 1, 3])], [("u", [1, 3]), ("v", [1, 2]), ("w", [1, 3])])
+    rules = Rules(
+        pa.table(
+            {"item_id": [2], "never_show": [True], "in_stock": pa.nulls(1, pa.bool_()), "category": [""]}
+        ),
+        0,
+    )
+    monkeypatch.setattr(scoring, "left_out", lambda *_: LeftOut("nothing", rules))
+    fresh = fitted(tmp_path / "fresh", [[1, 2, 1, 2, 1, 3]])
+    verdict = judging.judge(make_config(), NIGHT, NOTHING, trained(make_config(), fresh=fresh), None)
+    assert verdict.not_shown == pytest.approx(1 / 3), "nobody can be shown 2"
+    assert verdict.metrics["fresh"]["mrr_at_5"] == pytest.approx(2 / 3), "3 is first once 2 is out"
+    assert verdict.predictions == 3, "and the frame is whole"
 
 
 def test_what_a_model_does_not_know_is_its_miss_and_the_share_is_told(

@@ -544,6 +544,18 @@ def test_a_page_says_where_a_champion_was_judged_without_a_measured_noise(config
         assert ("Noise not measured: `rnnrec noise`." in page) is expected
 
 
+def test_a_page_says_what_share_of_the_next_items_no_list_can_have_where_there_is_one(config: Config) -> None:
+    told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
+    for share, said in ((0.0, ""), (0.306, " 30.6% of them are left out of lists by ")):
+        verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1200, 80, not_shown=share)
+        page = pages.page(config, FRIDAY, verdict=verdict, model_version=1, **told)
+        assert (
+            f"1,200 next items in 80 sessions of {FRIDAY}, all items ranked that a list may have.{said}"
+            in page
+        )
+        assert ("left out of lists" in page) is bool(share)
+
+
 def test_a_warning_stands_on_the_page_of_its_night_and_no_heading_without_one(config: Config) -> None:
     verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
     told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}

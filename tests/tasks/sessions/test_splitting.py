@@ -190,6 +190,22 @@ def test_seen_items_have_the_rows_of_the_active_users(week: Any) -> None:
     assert seen["user_id"].equals(splitting.active_users(of_the_run(cfg))["user_id"])
 
 
+def test_what_a_user_had_before_a_session_is_what_came_in_the_window_before_its_first_event(
+    week: Any,
+) -> None:
+    """Eve has two sessions on the day: the second knows the first, and neither knows itself."""
+    cfg = week()
+    rows = splitting.holdout_sessions(*asked(cfg), True)
+    before = splitting.seen_before(cfg, NIGHT, asked(cfg)[2], rows).to_pylist()
+    found = ["".join(had or ()) for had in before]
+    lines = [line.split() for line in WEEK.split("\n") if line.strip()]
+    expected = []
+    for user, times in zip(rows["user_id"].to_pylist(), rows["times"].to_pylist(), strict=True):
+        had = {item for name, time, item in lines if name == user and datetime.fromisoformat(time) < times[0]}
+        expected.append("".join(sorted(had)))
+    assert found == expected == ["", "be"]
+
+
 def test_popular_items_are_counted_in_events_and_tied_by_id(week: Any) -> None:
     assert splitting.popular_items(of_the_run(week())).slice(0, 4).to_pylist() == [
         {"rank": 1, "item_id": "a", "score": 6.0},
