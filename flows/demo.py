@@ -80,7 +80,7 @@ def _page(folder: Path, results: list[dict[str, Any]], console: Console) -> None
 
 def _verdicts(results: list[dict[str, Any]]) -> Table:
     table = Table(title="Recall@20 on each night's own day, all items ranked")
-    models = ("published", "markov", "popularity")
+    models = ("published", "vsknn", "markov")
     for column in ("night", "state", "version", "tonight", *models):
         table.add_column(column)
     for result in results:

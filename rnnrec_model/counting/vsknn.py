@@ -33,6 +33,7 @@ from rnnrec_model.vocabulary import Indices, Vocabulary
 Reals = npt.NDArray[np.float64]
 
 TENTHS = 10  # weight of the last item; one less for every step back, nothing after ten
+WEIGHTS = 16  # more than TENTHS, and a power of two
 PAIRS_AT_ONCE = 2_000_000  # (session, past session) pairs in memory
 
 
@@ -138,9 +139,12 @@ class SessionNeighbours:
 
     def _nearest(self, pairs: Neighbourhood, norms: Reals) -> tuple[Neighbourhood, Reals]:
         likeness = pairs.tenths / (norms[pairs.query] * np.sqrt(self.items_of.lengths[pairs.session]))
-        order = np.lexsort((-pairs.session, -likeness, pairs.query))
-        before = np.searchsorted(pairs.query, pairs.query[order], side="left")
-        kept = np.sort(order[np.arange(len(order)) - before < self.settings.neighbours])
+        most = self.settings.neighbours
+        bounds = np.searchsorted(pairs.query, np.arange(len(norms) + 1))
+        kept = np.ones(len(likeness), dtype=bool)
+        for query in np.flatnonzero(np.diff(bounds) > most):
+            own = slice(bounds[query], bounds[query + 1])
+            kept[own] = _highest(likeness[own], most)
         return _only(pairs, kept), likeness[kept]
 
 
@@ -156,16 +160,26 @@ def _distinct(queries: Sessions) -> tuple[Indices, Indices, Indices]:
 
 
 def _merged(query: Indices, session: Indices, weight: Indices, sessions: int) -> Neighbourhood:
+    """One pair of each query and session; sorted as one number, of which the weight is the last digit."""
     if len(query) == 0:
         return Neighbourhood(query, session, weight, weight)
-    keys = query * sessions + session
-    order = np.argsort(keys)
-    keys, weight = keys[order], weight[order]
-    first = np.flatnonzero(np.concatenate(([True], keys[1:] != keys[:-1])))
-    last_shared = TENTHS - np.maximum.reduceat(weight, first)
+    packed = np.sort((query * sessions + session) * WEIGHTS + weight)
+    keys, weight = packed // WEIGHTS, packed % WEIGHTS
+    last = np.concatenate((keys[1:] != keys[:-1], [True]))  # of a pair, the item that weighs most
+    first = np.concatenate(([0], np.flatnonzero(last)[:-1] + 1))
+    keys = keys[last]
     return Neighbourhood(
-        keys[first] // sessions, keys[first] % sessions, np.add.reduceat(weight, first), last_shared
+        keys // sessions, keys % sessions, np.add.reduceat(weight, first), TENTHS - weight[last]
     )
+
+
+def _highest(values: Reals, most: int) -> npt.NDArray[np.bool_]:
+    """Is it one of the `most` highest of these more? The last of equals are."""
+    threshold = np.partition(values, -most)[-most]
+    kept: npt.NDArray[np.bool_] = values > threshold
+    equal = np.flatnonzero(values == threshold)
+    kept[equal[len(equal) - (most - np.count_nonzero(kept)) :]] = True
+    return kept
 
 
 def _only(pairs: Neighbourhood, kept: npt.NDArray[np.bool_] | Indices) -> Neighbourhood:

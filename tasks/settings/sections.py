@@ -264,8 +264,9 @@ class EvaluationConfig(Section):
         strict=False,
     )
     baselines: tuple[str, ...] = setting(
-        ("popularity", "markov"),
-        "judged beside the others for comparison; models of [gate] always are",
+        ("popularity", "markov", "vsknn"),
+        "judged beside the others for comparison, and published on a first night where they are best; models "
+        "of [gate] always are",
         allowed="names of models",
         strict=False,
     )

@@ -65,7 +65,7 @@ def test_users_and_times_reach_the_models_that_need_them_and_no_others(
     monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table(rows))
     cfg = config.model_copy(update={"gate": GateConfig(candidates=("spy",))})
     trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path, None)
-    assert list(trained.models) == ["spy", "popularity", "markov"]
+    assert list(trained.models) == ["spy", "popularity", "markov", "vsknn"]
     assert trained.models["spy"].sessions == 2
     [seen] = given
     assert (None if seen.users is None else seen.users.to_pylist()) == users

@@ -244,7 +244,7 @@ def test_an_override_of_a_model_needs_no_section_in_the_file(tmp_path):
 def test_models_that_no_night_uses_are_in_no_digest(tmp_path):
     here = load_config(written(tmp_path, "")).digest()
     assert load_config(written(tmp_path, "[models.wide]\nkind = 'recurrent'")).digest() == here
-    unused, used = {"models.vsknn.sample": 7}, {"models.recurrent.units": 7}
+    unused, used = {"models.sequential_rules.steps": 7}, {"models.recurrent.units": 7}
     assert load_config(written(tmp_path, ""), unused).digest() == here
     assert load_config(written(tmp_path, ""), used).digest() != here
     assert load_config(written(tmp_path, ""), {"gate.candidates": ["vsknn"]}).digest() != here
