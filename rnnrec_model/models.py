@@ -22,7 +22,7 @@ from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
 from rnnrec_model.errors import ConfigError, DataError
-from rnnrec_model.factors.settings import AlsConfig
+from rnnrec_model.factors.settings import AlsConfig, FpmcConfig
 from rnnrec_model.recurrent.settings import RecurrentConfig
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ MODELS: dict[str, Kind] = {
     "sequential_rules": Kind("rnnrec_model.counting.sequential_rules", SequentialRulesConfig),
     "vsknn": Kind("rnnrec_model.counting.vsknn", SessionNeighboursConfig),
     "als": Kind("rnnrec_model.factors.als", AlsConfig, uses=("users",)),
+    "fpmc": Kind("rnnrec_model.factors.fpmc", FpmcConfig, uses=("users",)),
 }
 
 

@@ -24,3 +24,14 @@ class AlsConfig(Settings):
     newest: int = setting(
         500, "a history is folded in from so many newest events; older ones are not looked at", 1, 100_000
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FpmcConfig(Settings):
+    """A factorized personalized Markov chain: what a user likes, and what follows what."""
+
+    factors: int = setting(64, "width of users' rows, and of each of the three rows of an item", 1, 65_536)
+    context: int = setting(
+        1, "what follows is learnt from so many last items, as their mean; 1: from the last one", 1, 64
+    )
+    dropout: float = setting(0.2, "share of users' and contexts' factors zeroed in training", 0.0, 0.95)

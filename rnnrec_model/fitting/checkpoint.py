@@ -56,6 +56,7 @@ def identity(trainer: Trainer, validation: Sessions | None = None, patience: int
     machine = trainer.device.type, str(trainer.precision), trainer.fixed_shapes, torch.__version__
     arrays = [trainer.vocabulary.counts, trainer.sessions.items, trainer.sessions.offsets]
     arrays += [tensor.cpu().numpy() for tensor in trainer.state().values()]
+    arrays += [] if trainer.user_of is None else [trainer.user_of.cpu().numpy()]
     arrays += [] if validation is None else [validation.items, validation.offsets]
     shapes = [array.shape for array in arrays]
     words = repr((FORMAT, type(trainer.network).__qualname__, settings, machine, shapes))

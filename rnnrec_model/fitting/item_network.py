@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rnnrec_model.fitting.head import HeadConfig
 from rnnrec_model.fitting.layers import item_table
+from rnnrec_model.fitting.users import Users
 
 INSIDE = "encoder."
 
@@ -55,6 +56,8 @@ class ItemNetwork(nn.Module):
     """
 
     kind: str
+    users: Users | None = None
+    user_rows: Tensor | None = None
 
     def __init__(
         self,

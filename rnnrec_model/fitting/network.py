@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.config import Settings
+from rnnrec_model.fitting.users import Users
 
 ROWS, BIAS = "item_rows", "item_bias"
 
@@ -34,6 +35,8 @@ class Network(Protocol):
     input_table   name of the table whose rows it reads
     row_length    the length that an item's row is brought to before the inner product; None leaves it
     lags          items at so many last positions get an addition to their score; 0 for none
+    users         whose rows it reads beside the items' (users.py), or None
+    user_rows     where there are such: (users + 1, width), the last one nobody's
     window        it looks at so many newest inputs alone, and has no state; None: its state carries the past
     """
 
@@ -55,6 +58,12 @@ class Network(Protocol):
     @property
     def window(self) -> int | None: ...
 
+    @property
+    def users(self) -> Users | None: ...
+
+    @property
+    def user_rows(self) -> Tensor | None: ...
+
     def tables(self) -> dict[str, Tensor]:
         """Weights with one row an item, by name; a step reads and writes those of the items it touches.
 
@@ -62,7 +71,7 @@ class Network(Protocol):
         """
 
     def dense(self) -> dict[str, Tensor]:
-        """All other weights, by name."""
+        """All other weights but users' rows, by name."""
 
     def state_dict(self) -> dict[str, Tensor]:
         """All weights, by name: tables and dense ones."""
@@ -85,6 +94,7 @@ class Network(Protocol):
     ) -> tuple[Tensor, list[Tensor]]:
         """(steps, lanes, width) rows of the input table → (steps, lanes, units) vectors, and the next states.
 
+        rows        behind them, in the same tensor, those of the lanes' users, where there are such
         random      generator of what training leaves to chance, such as dropout; None in scoring
         precision   of the products
         """

@@ -14,6 +14,7 @@ from rnnrec_model.fitting.batches import grid, scoring_plan
 from rnnrec_model.fitting.layers import of_length
 from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network
 from rnnrec_model.fitting.readings import readings
+from rnnrec_model.fitting.users import lane_users
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -113,6 +114,7 @@ class Recommender:
         skipped, first = (torch.as_tensor(one, device=device) for one in (read.skipped, read.rows))
         rows = len(inputs) if last_only else int(inputs.sum())
         vectors = torch.zeros(rows, units + network.lags, device=device)
+        by_event = None if network.users is None else network.users.by_event(sessions, device)
         states: list[Tensor] = []
         for batch in scoring_plan(read.starts, read.lengths, SCORING_EVENTS, longest):
             if not read.lengths[batch.rows].any():
@@ -121,7 +123,10 @@ class Recommender:
             lengths = torch.as_tensor(batch.lengths, device=device)
             cells, real = grid(starts, lengths, batch.steps)
             states = network.zero_state(len(starts)) if batch.first else states
-            known, states = network(table[items[cells]], states)
+            shown = table[items[cells]]
+            if by_event is not None and network.user_rows is not None:
+                shown = lane_users(network.user_rows, by_event, starts, lengths).beside(shown)
+            known, states = network(shown, states)
             additions = network.additions(known.flatten(0, 1)).view(*known.shape[:2], -1)
             known = torch.cat((known, additions), dim=-1)[:, : len(batch.rows)]
             lanes = torch.as_tensor(batch.rows, device=device)

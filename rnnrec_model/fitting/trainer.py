@@ -25,6 +25,7 @@ from rnnrec_model.fitting.network import Draw
 from rnnrec_model.fitting.objective import Objective
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
+from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -48,11 +49,14 @@ class Trainer:
         self.fixed_shapes = self.device.type == "cuda" if fixed_shapes is None else fixed_shapes
         weights_random = torch.Generator().manual_seed(config.seed)
         self.network = draw(len(vocabulary), weights_random).to(self.device)
+        users = {} if self.network.user_rows is None else {USER_ROWS: self.network.user_rows}
         self.optimizer = OPTIMIZERS[config.optimizer](
             {name: weight.data for name, weight in self.network.dense().items()},
-            {name: table.data for name, table in self.network.tables().items()},
+            {name: table.data for name, table in (self.network.tables() | users).items()},
             config,
         )
+        known = self.network.users
+        self.user_of = None if known is None else known.by_event(sessions, self.device)  # (events,)
         self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.objective = Objective(
             self.network, sessions, vocabulary, config, self.random, self.precision, self.fixed_shapes
@@ -110,10 +114,12 @@ class Trainer:
         given = rows[self.network.input_table].detach().index_select(0, found.inputs.flatten())
         given.requires_grad_()
         inputs = given.view(*found.inputs.shape, -1)  # (steps, lanes, width)
+        users = self._users(starts, lengths)
+        inputs = inputs if users is None else users.beside(inputs)
         vectors, following = self.network(inputs, states, self.random, self.precision)
         vectors = vectors.flatten(0, 1).index_select(0, found.events)  # (events, units)
         losses = self.objective.losses(vectors, rows, found) * found.weight
-        self._update(losses.sum() / found.weight.sum(), rows, given, found)
+        self._update(losses.sum() / found.weight.sum(), rows, given, found, users)
         self.total_loss += losses.detach().sum()
         self.total_events += found.weight.sum()
         return [state.detach() for state in following]
@@ -159,10 +165,26 @@ class Trainer:
         self.total_events.zero_()
         return loss, events
 
-    def _update(self, loss: Tensor, rows: dict[str, Tensor], given: Tensor, found: Candidates) -> None:
+    def _users(self, starts: Tensor, lengths: Tensor) -> LaneUsers | None:
+        table = self.network.user_rows
+        if self.user_of is None or table is None:
+            return None
+        users = lane_users(table.data, self.user_of, starts, lengths)
+        users.rows.requires_grad_()
+        return users
+
+    def _update(
+        self,
+        loss: Tensor,
+        rows: dict[str, Tensor],
+        given: Tensor,
+        found: Candidates,
+        users: LaneUsers | None,
+    ) -> None:
         dense, tables = self.network.dense(), self.network.tables()
-        wanted = [given, *dense.values(), *rows.values()]
+        wanted = [given, *dense.values(), *rows.values(), *([] if users is None else [users.rows])]
         d_given, *gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
+        of_users = None if users is None else gradients.pop()
         of_dense, of_rows = gradients[: len(dense)], dict(zip(rows, gradients[len(dense) :], strict=True))
         source = self.network.input_table
         if of_rows[source] is None:
@@ -173,6 +195,9 @@ class Trainer:
         for (name, weight), gradient in zip(dense.items(), of_dense, strict=True):
             if gradient is not None:
                 self.optimizer.update(name, weight.data, gradient * scale, self._rate)
+        if users is not None and of_users is not None and self.network.user_rows is not None:
+            changed = users.changed(of_users)
+            self.optimizer.update_rows(USER_ROWS, self.network.user_rows.data, changed, self._rate)
         everything = torch.arange(len(self.vocabulary), device=self.device)
         where = everything if found.items is None else found.items
         for name, gradient in of_rows.items():

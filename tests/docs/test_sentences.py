@@ -169,6 +169,7 @@ def test_the_readme_names_every_cell_loss_and_baseline() -> None:
     spelt |= {"sequential_rules": "sequential rules", "vsknn": "VS-kNN", "markov": "Markov"}
     spelt |= {
         "als": "matrix factorization",
+        "fpmc": "FPMC",
         "session_popularity": "popularity",
         "popularity": "popularity",
         "recurrent": "RNN",

@@ -40,7 +40,8 @@ model = mlflow.pyfunc.load_model("models:/rnnrec@champion")
 import rnnrec_model
 assert "mlartifacts" in rnnrec_model.__path__[0], rnnrec_model.__path__
 sessions = json.loads(sys.stdin.read())
-rows = model.predict(pd.DataFrame({"items": [items for _, items in sessions]}))
+users, lists = zip(*sessions)
+rows = model.predict(pd.DataFrame({"items": lists, "user_id": users}))
 rows["user_id"] = [sessions[row][0] for row in rows["row"]]
 rows[["user_id", "rank", "item_id", "score", "source"]].to_parquet(sys.argv[3])
 """

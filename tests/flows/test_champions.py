@@ -55,13 +55,25 @@ def test_a_counting_model_is_crowned_and_published_by_configuration_alone(
 
 
 @pytest.mark.slow
-def test_matrix_factorization_is_crowned_and_published_by_configuration_alone(
-    fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("als", {"models.als.factors": 8}),
+        ("fpmc", {"models.fpmc.factors": 8, "models.fpmc.context": 2, "training.loss": "bpr"}),
+    ],
+)
+def test_factors_of_users_and_items_are_crowned_and_published_by_configuration_alone(
+    kind: str,
+    settings: dict[str, Any],
+    fresh: Any,
+    run_night: Callable[..., Any],
+    answers_as_the_table: Callable[..., None],
 ) -> None:
-    pytest.importorskip("implicit")
-    result = run_night(fresh, D3, overrides={"gate.candidates": ["als"], "models.als.factors": 8})
-    assert (result["chosen"], published(fresh)) == ("als", [(D3, 1)])
-    assert kinds(fresh) == {1: "als"}
+    if kind == "als":
+        pytest.importorskip("implicit")
+    result = run_night(fresh, D3, overrides={"gate.candidates": [kind], **settings})
+    assert (result["chosen"], published(fresh)) == (kind, [(D3, 1)])
+    assert kinds(fresh) == {1: kind}
     answers_as_the_table(fresh, D3)
 
 

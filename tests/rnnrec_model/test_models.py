@@ -28,7 +28,12 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
 ITEMS = 8
-SMALL = {"recurrent": {"units": 4}, "vsknn": {"neighbours": 2, "sample": 3}, "sequential_rules": {"steps": 3}}
+SMALL = {
+    "recurrent": {"units": 4},
+    "fpmc": {"factors": 4},
+    "vsknn": {"neighbours": 2, "sample": 3},
+    "sequential_rules": {"steps": 3},
+}
 QUICK = Fitting(training=TrainingConfig(epochs=1, negatives=4, device="cpu"))
 LOG = [[0, 1, 2, 0], [3, 1], [2, 5, 7]]
 lists = st.lists(st.lists(st.integers(0, ITEMS - 1), min_size=1, max_size=9), min_size=1, max_size=9)
@@ -152,6 +157,8 @@ def with_last(name: str, value: float) -> Callable[[dict[str, torch.Tensor]], ob
         ("vsknn", with_first("item_weight", torch.nan), "expected finite numbers in item_weight"),
         ("als", without("gram"), r"expected arrays gram \(float64, 64, 64\), item_matrix \(float32, 8, 64\)"),
         ("als", with_first("gram", torch.nan), "expected finite numbers in gram"),
+        ("fpmc", without("user_rows"), "user_rows"),
+        ("fpmc", without("user_ids"), "expected user_ids, or user_text and user_ends; got none"),
         ("recurrent", without("item_rows"), "item_rows"),
     ],
 )

@@ -48,7 +48,8 @@ def test_a_name_that_is_not_there_says_which_are() -> None:
 def test_every_kind_is_fitted_by_name_and_saved_and_loaded(kind: str, tmp_path: Path) -> None:
     if kind == "als":
         pytest.importorskip("implicit", reason="the extra `als` of the model library is not installed")
-    few = {"units": 4, "epochs": 1, "negatives": 2} if kind == "recurrent" else {}
+    few = {"recurrent": {"units": 4}, "fpmc": {"factors": 4}}.get(kind, {})
+    few |= {"epochs": 1, "negatives": 2} if few else {}
     model = fit(kind, SESSIONS, **few)
     rnnrec_model.save(model, tmp_path / kind)
     rows = [recommend(one, [["a"], ["b", "c"]], k=2) for one in (model, rnnrec_model.load(tmp_path / kind))]

@@ -107,7 +107,13 @@ def _signature(item_type: str) -> Any:
     answers = [("row", DataType.long), ("rank", DataType.integer), ("item_id", item)]
     answers += [("score", DataType.float), ("source", DataType.string)]
     return ModelSignature(
-        inputs=Schema([ColSpec(Array(item), "items"), ColSpec(Array(item), "seen", required=False)]),
+        inputs=Schema(
+            [
+                ColSpec(Array(item), "items"),
+                ColSpec(Array(item), "seen", required=False),
+                ColSpec(DataType.string, "user_id", required=False),
+            ]
+        ),
         outputs=Schema([ColSpec(kind, name) for name, kind in answers]),
         params=ParamSchema([ParamSpec("k", DataType.long, 0)]),
     )

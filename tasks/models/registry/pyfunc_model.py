@@ -21,7 +21,7 @@ class Predictor(PythonModel):
     """Input: a column `items`, in each row a list of recent item ids, oldest first. Parameter: k.
 
     A second column, `seen`, may say what else each user had: where the tables leave out all that users had in
-    the window, so do the answers.
+    the window, so do the answers. A third, `user_id`, may say whose each list is, for models that know users.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -38,7 +38,8 @@ class Predictor(PythonModel):
         """Rows (row, rank, item_id, score, source), k for each list; k = 0 is the tables' own k."""
         asked, seen = (self._lists(model_input, name) for name in ("items", "seen"))
         answering = replace(self.answering, k=int((params or {}).get("k", 0)) or self.answering.k)
-        return answer(self.recommender, answering, asked, seen=seen).rows.to_pandas()
+        users = pa.array(model_input["user_id"], from_pandas=True) if "user_id" in model_input else None
+        return answer(self.recommender, answering, asked, seen=seen, users=users).rows.to_pandas()
 
     def _lists(self, given: pd.DataFrame, column: str) -> pa.Array | None:
         """A column of lists; what is no list, such as a missing value, is an empty one."""
