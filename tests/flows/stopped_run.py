@@ -59,13 +59,12 @@ def stop(
     api: str = "",
     after: float = 600.0,
     said: str = "nothing of the kind",
-    later: float = 0.0,
 ) -> Ending:
     """Start the command, signal it, and wait for the end of it and of its children.
 
     server   own: a temporary one; real: that of `api`; dead: a temporary one that was killed just before
     after    seconds from the start to the signal, at the latest
-    said     the signal comes once it has said this, so many seconds `later`
+    said     the signal comes once it has said this
     """
     mark = uuid.uuid4().hex
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
@@ -85,7 +84,6 @@ def stop(
         deadline = time.monotonic() + after
         while run.poll() is None and time.monotonic() < deadline:
             if said in (folder / "said.txt").read_text(errors="replace"):
-                time.sleep(later)
                 break
             time.sleep(0.05)
         if server == "dead":
