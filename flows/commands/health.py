@@ -46,6 +46,8 @@ def status(
             if sentence not in health.sentence:
                 console.print(sentence, highlight=False, markup=False)
         console.print(health.sentence, highlight=False, markup=False, style=None if health.healthy else "red")
+        if health.warning:
+            console.print(f"{health.warning}.", highlight=False, markup=False)
     if check and not health.healthy:
         raise StaleError(health.sentence)
     if check and not as_json:

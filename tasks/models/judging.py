@@ -189,6 +189,7 @@ def _verdict(
         },
         predictions=len(frame),
         sessions=len(frame.histories),
+        exclude=frame.left_out.exclude,
         not_shown=float(frame.not_shown.mean()),
         rules=decision.rules,
         champion=champion,

@@ -69,6 +69,7 @@ class Verdict:
     recipes       contestant → digest of its recipe
     failures      contestant → why it could not be fitted or judged
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
+    exclude       what lists leave out of their user's past, as `recommendations.exclude` says it
     not_shown     the share of the predictions whose item no list can have: everybody's misses
     slices        contestant → slice → metric → (value, predictions); in the table alone
     """
@@ -84,6 +85,7 @@ class Verdict:
     recipes: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     noise: float | None = None
+    exclude: str = "nothing"
     not_shown: float = 0.0
     slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(
         default_factory=dict, repr=False

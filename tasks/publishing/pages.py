@@ -41,6 +41,7 @@ def page(
     """The markdown page of a night; it depends on its arguments alone."""
     head = HEADS[verdict.state]
     failed = [f"{name}: {why}" for name, why in verdict.failures.items()]
+    beaten = [] if realized is None or not realized.week.warning else [realized.week.warning]
     parts = [
         f"# Night {night}: {head.lower()}, model version {model_version}",
         f"{head}: {verdict.reason}.",
@@ -50,8 +51,8 @@ def page(
         *_asked(verdict),
         *_realized(realized),
         *(
-            ["## Warnings", "\n".join(f"- {one}" for one in (*failed, *warnings))]
-            if failed or warnings
+            ["## Warnings", "\n".join(f"- {one}" for one in (*failed, *warnings, *beaten))]
+            if failed or warnings or beaten
             else []
         ),
         *_compared(compared),
@@ -201,6 +202,8 @@ def summary(
     )
     if realized.sentence:
         sentence += f" {realized.sentence}."
+    if realized.week.warning:
+        sentence += f" {realized.week.warning}."
     if readers_stay:
         sentence += f" Readers stay where they are: {readers_stay}."
     return {

@@ -7,19 +7,23 @@ visitors who had no list, for lists filled up with popular items, and for tables
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from itertools import chain
 
 import pyarrow as pa
 
-from tasks.publishing import publications, wholeness
+from tasks.publishing import publications, realized_week, wholeness
 from tasks.publishing.publications import Publication, Publications
+from tasks.publishing.realized_week import NOTHING, Measures, Week
+from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import window
 from tasks.store import delta, duck
 from tasks.store.delta import Staged
 from tasks.store.pins import Reads
+from tasks.store.store import File
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +50,6 @@ MEASURED = pa.schema(
     }
 )
 
-Measure = tuple[float, int]
-
 
 @dataclass(frozen=True)
 class Realized:
@@ -56,12 +58,14 @@ class Realized:
     shown      the publication that they score; None where nothing was shown, or it cannot be read any more
     measures   `<lists_of>.<list>.<part>.<metric>` → (value, over how many)
     k          the longest list that is scored
+    week       the same of the last scored nights, tonight's too
     """
 
     staged: Staged
     shown: Publication | None
-    measures: Mapping[str, Measure]
+    measures: Measures
     k: int
+    week: Week = NOTHING
 
     @property
     def counts(self) -> dict[str, int]:
@@ -80,7 +84,7 @@ class Realized:
         if self.shown is None or not self.counts:
             return ""
         visitors, with_list = self.counts["visitors"], self.counts["with_list"]
-        said = f"Of {visitors:,} visitors {with_list:,} had a list of {self.shown.night}"
+        said = f"Of {visitors:,} visitors {with_list:,} had a list of {self.shown.data_night}"
         if not with_list:
             return said
         ours, popular = (
@@ -94,14 +98,15 @@ def realize(cfg: Config, night: date, reads: Reads, run_id: str) -> Realized:
 
     There are no rows before the first publication, nor where its files were lost, which stops no night.
     """
-    shown = _whole(reads, shown_on(publications.read(reads.store), night))
-    rows = MEASURED.empty_table() if shown is None else measure(cfg, night, reads, shown)
+    past = publications.read(reads.store)
+    shown = _whole(reads, shown_on(past, night))
+    rows = MEASURED.empty_table()
+    if shown is not None:
+        rows = measure(cfg, night, reads, shown, past.origin(shown).verdict.get("exclude"))
     staged = delta.stage(reads.store, TABLE, _of(shown, rows), {"night": night}, run_id)
-    measures = {
-        ".".join((one["lists_of"], one["list"], one["part"], one["metric"])): (one["value"], one["n"])
-        for one in rows.to_pylist()
-    }
-    return Realized(staged, shown, measures, cfg.recommendations.k)
+    measures, k = realized_week.measures(rows), cfg.recommendations.k
+    week = realized_week.week(reads.store, past, k, tonight=measures, before=night)
+    return Realized(staged, shown, measures, k, week)
 
 
 def _whole(reads: Reads, shown: Publication | None) -> Publication | None:
@@ -126,33 +131,68 @@ def shown_on(published: Publications, night: date) -> Publication | None:
     return found
 
 
-def measure(cfg: Config, night: date, reads: Reads, shown: Publication) -> pa.Table:
-    """(lists_of, list, part, metric, value, n) of a publication's lists by the events of a day."""
+def measure(
+    cfg: Config, night: date, reads: Reads, shown: Publication, exclude: str | None = None
+) -> pa.Table:
+    """(lists_of, list, part, metric, value, n) of a publication's lists by the events of a day.
+
+    exclude   what the lists left out of their users' past; None: as tonight's do
+    """
     files = shown.files(reads.store)
     with duck.connect(cfg) as con:
         for view, name in SHOWN.items():
             duck.view_files(con, reads.store, view, files[name])
         duck.view_files(con, reads.store, "events", reads.events.files(window(cfg, night)))
-        duck.view_files(con, reads.store, "events_before", _made_from(cfg, night, reads, shown))
         duck.view_files(con, reads.store, "sessions", reads.sessions.files())
-        for name in ("realized_met_before", "realized_visits", "realized_pairs"):
+        made_from = _made_from(cfg, night, reads, shown)
+        duck.view_files(con, reads.store, "events_before", made_from.window)
+        duck.keep(con, "realized_met_before", "realized_met_before", night=night)
+        _leave_out(con, cfg, night, reads, made_from, exclude or cfg.recommendations.exclude)
+        for name in ("realized_visits", "realized_pairs"):
             duck.keep(con, name, name, night=night)
         return duck.arrow(duck.query(con, TABLE, cutoffs=_cutoffs(cfg)))
 
 
-def _made_from(cfg: Config, night: date, reads: Reads, shown: Publication) -> list[str]:
-    """The events of the window that the lists were made from, as their own run has read them.
+@dataclass(frozen=True)
+class MadeFrom:
+    """The files of the events that lists were made from: of all days with the lead-in, and of the window."""
 
-    Where that was not kept, or is gone, those of tonight's window, which is the nearest.
+    days: Sequence[date]
+    files: Sequence[File]
+    window: Sequence[File]
+
+
+def _made_from(cfg: Config, night: date, reads: Reads, shown: Publication) -> MadeFrom:
+    """What the lists were made from, as their own run has read it.
+
+    Where that was not kept, or is gone, what tonight has read, which is the nearest.
     """
     read = shown.reads or {}
-    days = read.get("sessions", {})  # of the window alone, without the lead-in
-    pinned = [pin for day, pin in read.get("events", {}).items() if day in days]
-    files = sorted(reads.store.at(file) for pin in pinned for file in pin.files)
-    if files and all(map(reads.store.has, files)):
-        return files
-    log.info("the events that %s was made from are not kept: new is as of tonight's window", shown.night)
-    return reads.events.files(window(cfg, night))
+    events, days = read.get("events", {}), read.get("sessions", {})  # sessions: without the lead-in
+    files = {day: [reads.store.at(file) for file in pin.files] for day, pin in events.items()}
+    there, of_window = (
+        sorted(chain(*files.values())),
+        sorted(chain(*(files[day] for day in files if day in days))),
+    )
+    if of_window and all(map(reads.store.has, there)):
+        return MadeFrom(list(files), there, of_window)
+    log.info(
+        "the events that %s was made from are not kept: what users met before is as of tonight's window",
+        shown.night,
+    )
+    return MadeFrom(list(reads.events.pins), reads.events.files(), reads.events.files(window(cfg, night)))
+
+
+def _leave_out(
+    con: duck.Connection, cfg: Config, night: date, reads: Reads, made_from: MadeFrom, exclude: str
+) -> None:
+    """Put what the lists of today's visitors had to leave out before DuckDB: excluded_items (asked, item)."""
+    duck.view_files(con, reads.store, "events_read", made_from.files)
+    duck.keep(con, "events_to_cut", "realized_events", night=night, exclude=exclude)
+    cutting.cut(con, cfg, made_from.days)
+    duck.keep(con, "active_users", "active_users", since=datetime.min)
+    duck.rename(con, "window_events", "realized_met_before", {"user_id": "user_id", "item_id": "item_id"})
+    duck.keep(con, "excluded_items", "excluded_items", exclude=exclude)
 
 
 def _cutoffs(cfg: Config) -> list[int]:

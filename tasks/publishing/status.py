@@ -10,7 +10,7 @@ from itertools import takewhile
 from typing import Any, TypedDict
 
 from tasks.errors import ConfigurationError, StaleError
-from tasks.publishing import attempts, publications, readers, wholeness
+from tasks.publishing import attempts, publications, readers, realized_week, wholeness
 from tasks.publishing.attempts import Attempt
 from tasks.publishing.publications import Publication, Publications, naive
 from tasks.settings.config import Config
@@ -54,6 +54,7 @@ class Health:
     state             of what they see: the ladder's rung
     stale_since       the first night that had none of its own, where they were carried forward
     kept_nights       how many nights in a row, to the newest, have been made by the weights of before
+    warning           that popular items do better than readers' lists; nothing is unhealthy by it
     """
 
     healthy: bool
@@ -63,6 +64,7 @@ class Health:
     state: str | None = None
     stale_since: str | None = None
     kept_nights: int = 0
+    warning: str = ""
 
 
 def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]:
@@ -134,6 +136,7 @@ def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Heal
         shown.state,
         None if stale is None else stale.isoformat(),
         len(kept),
+        realized_week.week(store, published, cfg.recommendations.k).warning,
     )
 
 

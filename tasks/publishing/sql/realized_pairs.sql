@@ -1,5 +1,6 @@
 -- Which item followed which in a day's sessions, and the rank it had in the list of the one before.
--- An item after itself is no pair: no item is in its own list. New is as of visits.
+-- An item after itself is no pair: no item is in its own list, nor among popular items where they stand for
+-- its list. New is as of visits.
 -- grain: asker (an item, the one after it, whether that was new to the user); `chances` times it came so
 -- reads: realized_met_before, sessions (of the window), shown_items, shown_popular
 -- parameters: $night (the day)
@@ -45,8 +46,9 @@ select
     listed.has_fallback,
     shown_items.rank,
     shown_items.source,
-    shown_popular.rank as popular_rank
+    shown_popular.rank - if(own.rank < shown_popular.rank, 1, 0) as popular_rank
 from pairs
 left join listed on pairs.item_id = listed.item_id
 left join shown_items on pairs.item_id = shown_items.item_id and pairs.next_item_id = shown_items.next_item_id
 left join shown_popular on pairs.next_item_id = shown_popular.item_id
+left join shown_popular as own on pairs.item_id = own.item_id

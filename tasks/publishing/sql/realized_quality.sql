@@ -2,22 +2,22 @@
 --
 -- lists_of   users: a visitor of the day is one chance to be right. items: an item followed by another one
 --            in a session of the day is one chance, for the list of the first of them.
--- list       published: the user's or the item's own list. popularity: the popular items as everybody's list,
---            at the very same chances.
+-- list       published: the user's or the item's own list. popularity: the popular items in its place, at the
+--            very same chances and without what the published list had to leave out.
 -- part       all: chances with a list. model, fallback: chances whose list has such rows; of it those rows
 --            alone can be right (popularity: its whole list, at these chances). new, repeated: chances with
 --            a list; what can be found is what the user had not met, or had met, on the days that the list
 --            was made from. without_list: chances that had none, for which there were popular items only.
 -- metric     share_with_list: chances with a list among all; n counts all of them.
 --            hit_rate_at_k: chances with at least one such item among the first k of the list.
+--            lone_hit_rate_at_k: chances that this list has such an item for, and the other has none.
 --            mrr_at_k: mean over chances of 1 / the first rank that such an item has; 0 where beyond k.
 --            event_hit_rate_at_k: events, repetitions too, whose item is in the first k of its user's list.
 -- value, n   the share or mean, over n chances (of event_hit_rate: events). A metric over none has no row.
 --
 -- What was looked at yesterday is easily found again today: judge by `new`, beside popularity's.
--- The published list leaves out what recommendations.exclude and [rules] say, and popularity's is the popular
--- items as they are: `all` and `repeated` hold lists under other rules against each other. What `exclude`
--- leaves out the user has met, so that under `new` it takes no chance from either.
+-- Neither list has what recommendations.exclude leaves out of its user's past, nor what [rules] refuse to
+-- all; popular items are held to no quota of a category, and may end before k where much is left out.
 -- Counts are whole numbers until the last division, and sums go by rank: no order of rows changes a bit.
 -- grain: lists_of, list, part, metric
 -- reads: realized_visits, realized_pairs
@@ -69,6 +69,30 @@ firsts as (
         min(rank) as rank
     from asked
     group by lists_of, list, part, asker, chances
+),
+
+lone as (
+    select
+        firsts.lists_of,
+        firsts.list,
+        firsts.part,
+        cutoffs.k,
+        sum(firsts.chances) as n,
+        coalesce(
+            sum(firsts.chances) filter (
+                where firsts.rank <= cutoffs.k and coalesce(others.rank > cutoffs.k, true)
+            ),
+            0
+        ) as hits
+    from firsts
+    inner join firsts as others
+        on
+            firsts.lists_of = others.lists_of
+            and firsts.part = others.part
+            and firsts.asker = others.asker
+            and firsts.list <> others.list
+    cross join cutoffs
+    group by firsts.lists_of, firsts.list, firsts.part, cutoffs.k
 ),
 
 counted as (
@@ -141,6 +165,15 @@ measured as (
         n
     from at_k
     where counts = 'chance'
+    union all
+    select
+        lists_of,
+        list,
+        part,
+        'lone_hit_rate_at_' || k as metric,
+        hits / n as value,
+        n
+    from lone
     union all
     select
         lists_of,

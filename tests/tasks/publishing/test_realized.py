@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -51,8 +52,9 @@ POPULAR = ["a", "b", "c", "d"]
 @pytest.fixture
 def cfg(make_config: MakeConfig) -> Config:
     return make_config(
-        recommendations={"k": 3}, evaluation={"cutoffs": (1, 20)}, gate={"metric": "mrr_at_20"}
-    )
+        recommendations={"k": 3, "exclude": "nothing"}, evaluation={"cutoffs": (1, 20)},
+        gate={"metric": "mrr_at_20"},
+    )  # fmt: skip
 
 
 def read_by_the_run(
@@ -100,7 +102,12 @@ def rows_of(lists: Lists, key: str, value: str) -> pa.Table:
 
 
 def show(
-    cfg: Config, night: date, users: Lists = USERS, items: Lists = ITEMS, popular: list[str] = POPULAR
+    cfg: Config,
+    night: date,
+    users: Lists = USERS,
+    items: Lists = ITEMS,
+    popular: list[str] = POPULAR,
+    **facts: Any,
 ) -> publishing.Published:
     """Publish these lists as a night's."""
     tables = driver.output_rows(1) | {
@@ -117,7 +124,10 @@ def show(
     attempt = delta.next_attempt(Store.of(cfg), night)
     staged = driver.stage_all(cfg, night, tables, f"run{attempt}")
     return publishing.publish(
-        Store.of(cfg), staged, driver.facts(cfg, night, attempt, model=driver.model(7)), f"run{attempt}"
+        Store.of(cfg),
+        staged,
+        driver.facts(cfg, night, attempt, model=driver.model(7), **facts),
+        f"run{attempt}",
     )
 
 
@@ -167,6 +177,21 @@ def test_lists_of_users_are_scored_by_what_each_visitor_met(cfg: Config) -> None
         "published.repeated.mrr_at_3": (1 / 3, 1),
         "published.repeated.event_hit_rate_at_1": (0.0, 2),
         "published.repeated.event_hit_rate_at_3": (2 / 2, 2),
+        # bob's d is not among three popular items; ann's c is in both lists, and no row of the model
+        **dict.fromkeys([f"published.{part}.lone_hit_rate_at_1" for part in ("all", "model")], (1 / 2, 2)),
+        **dict.fromkeys([f"published.{part}.lone_hit_rate_at_3" for part in ("all", "model")], (1 / 2, 2)),
+        **dict.fromkeys([f"published.fallback.lone_hit_rate_at_{k}" for k in (1, 3)], (0.0, 2)),
+        **dict.fromkeys([f"published.new.lone_hit_rate_at_{k}" for k in (1, 3)], (1 / 2, 2)),
+        **dict.fromkeys([f"published.repeated.lone_hit_rate_at_{k}" for k in (1, 3)], (0.0, 1)),
+        **dict.fromkeys(
+            [f"popularity.{part}.lone_hit_rate_at_1" for part in ("all", "model", "fallback", "new")],
+            (0.0, 2),
+        ),
+        **dict.fromkeys(
+            [f"popularity.{part}.lone_hit_rate_at_3" for part in ("all", "fallback", "new")], (0.0, 2)
+        ),
+        "popularity.model.lone_hit_rate_at_3": (1 / 2, 2),
+        **dict.fromkeys([f"popularity.repeated.lone_hit_rate_at_{k}" for k in (1, 3)], (0.0, 1)),
         # popular are a, b, c, d: c is third, d is fourth
         **{
             f"popularity.{part}.{metric}": each
@@ -212,6 +237,13 @@ def test_lists_of_items_are_scored_by_what_came_next_in_a_session(cfg: Config) -
         if name.startswith("items.") and not name.endswith("_at_1")
     }
     assert items == {
+        # both lists of x have c; of x's own it is a row of the model
+        **{
+            f"{of}.{part}.lone_hit_rate_at_3": (0.0, 1 if part in ("new", "repeated") else 2)
+            for of in ("published", "popularity")
+            for part in ("all", "model", "fallback", "new", "repeated")
+        },
+        "popularity.fallback.lone_hit_rate_at_3": (1 / 2, 2),
         # x then c (ann; c after c is no pair), d then e (bob), y then a (eve); y had no list
         "published.all.share_with_list": (2 / 3, 3),
         "published.all.hit_rate_at_3": (1 / 2, 2),
@@ -277,6 +309,78 @@ def test_a_slow_loop_over_visitors_finds_the_same(cfg: Config) -> None:
         value, n = found[f"{name}.mrr_at_3"]
         assert value == pytest.approx(sum(1 / min(one) for one in ranks if one) / len(ranks))
         assert n == len(ranks)
+
+
+@pytest.mark.parametrize("exclude", ["nothing", "last_item", "session", "window"])
+def test_popularity_has_not_got_either_what_a_visitors_own_list_had_to_leave_out(
+    exclude: str, cfg: Config
+) -> None:
+    draw = random.Random(7)
+    items = [f"i{n}" for n in range(12)]
+    lines = [
+        (f"u{draw.randrange(40)}", f"{MONDAY - timedelta(days=draw.randrange(3))}T{n // 60:02}:{n % 60:02}",
+         items[int(draw.random() ** 2 * 12)])
+        for n in range(900)
+    ]  # fmt: skip
+    left_out = {user: what_is_left_out(exclude, user, lines) for user in {user for user, _, _ in lines}}
+    users: Lists = {
+        user: [(item, "model") for item in draw.sample(sorted(set(items) - left_out[user]), 3)]
+        for user in sorted(left_out)
+        if int(user[1:]) < 30 and len(left_out[user]) <= 9
+    }
+    show(cfg, SUNDAY, users=users, popular=items, verdict={"exclude": exclude})
+    found = realized_on_monday(cfg, read_by_the_run(cfg, lines)).measures
+    hits, lone, ranks = {"published": 0, "popularity": 0}, {"published": 0, "popularity": 0}, []
+    came = {user for user, time, _ in lines if time.startswith(str(MONDAY)) and user in users}
+    for user in came:
+        met = {item for one, time, item in lines if one == user and time.startswith(str(MONDAY))}
+        popular = [item for item in items if item not in left_out[user]][:3]
+        theirs = {"published": [item for item, _ in users[user]], "popularity": popular}
+        hit = {of: bool(met & set(shown)) for of, shown in theirs.items()}
+        for of, other in (("published", "popularity"), ("popularity", "published")):
+            hits[of] += hit[of]
+            lone[of] += hit[of] and not hit[other]
+        ranks.append(min((rank for rank, item in enumerate(popular, start=1) if item in met), default=0))
+    assert len(came) > 20
+    for of in ("published", "popularity"):
+        assert found[f"users.{of}.all.hit_rate_at_3"] == (hits[of] / len(came), len(came))
+        assert found[f"users.{of}.all.lone_hit_rate_at_3"] == (lone[of] / len(came), len(came))
+    expected = sum(1 / rank for rank in ranks if rank) / len(came)
+    assert found["users.popularity.all.mrr_at_3"] == (pytest.approx(expected), len(came))
+
+
+def what_is_left_out(exclude: str, user: str, lines: Sequence[Sequence[str]]) -> set[str]:
+    """Of the days before Monday; a pause of more than half an hour begins a session."""
+    own = sorted((datetime.fromisoformat(time), item) for one, time, item in lines if one == user)
+    own = [event for event in own if event[0].date() < MONDAY]
+    last: list[str] = []
+    for place, (time, item) in enumerate(own):
+        goes_on = place and time - own[place - 1][0] <= timedelta(minutes=30)
+        last = [*last, item] if goes_on else [item]
+    return {
+        "nothing": set(), "last_item": set(last[-1:]), "session": set(last),
+        "window": {item for _, item in own},
+    }[exclude]  # fmt: skip
+
+
+def test_an_item_is_not_among_the_popular_ones_that_stand_for_its_own_list(cfg: Config) -> None:
+    """Popular are a, b, c, d: for the list of a they are b, c, d, and d is the third of them."""
+    show(cfg, SUNDAY, items={"a": [("c", "model")]})
+    lines = [("ann", "2026-01-05T10:00", "a"), ("ann", "2026-01-05T10:01", "d")]
+    found = realized_on_monday(cfg, read_by_the_run(cfg, lines)).measures
+    assert found["items.popularity.all.mrr_at_3"] == (pytest.approx(1 / 3), 1)
+
+
+def test_lists_are_scored_by_what_they_left_out_when_they_were_made(make_config: MakeConfig) -> None:
+    """Ann had c last. Her list was made under `last_item`, whatever is set since."""
+    cfg = make_config(recommendations={"k": 3, "exclude": "nothing"})
+    ranks = []
+    for first, told in (("a", {"exclude": "last_item"}), ("b", {"exclude": "nothing"}), ("e", {})):
+        show(cfg, SUNDAY, users={"ann": [(first, "model")]}, verdict=told)
+        lines = [("ann", "2026-01-03T10:00", "c"), ("ann", "2026-01-05T10:00", "d")]
+        found = realized_on_monday(cfg, read_by_the_run(cfg, lines)).measures
+        ranks.append(found["users.popularity.all.mrr_at_3"][0])
+    assert ranks == [pytest.approx(1 / 3), 0.0, 0.0], "d is the fourth of a, b, c, d"
 
 
 def test_new_is_what_the_window_of_the_shown_list_has_not_got(make_config: MakeConfig) -> None:
@@ -345,6 +449,25 @@ def test_what_was_shown_last_before_the_night_is_scored_and_nothing_that_came_la
     driver.publish_night(cfg, MONDAY, users=4, attempt=11)
     driver.publish_night(cfg, SUNDAY, users=5, attempt=12, move_latest=True)
     assert scored() == 3, "Monday was over by then"
+
+
+def test_a_carried_nights_lists_are_named_by_the_night_that_made_them(cfg: Config) -> None:
+    shown = show(cfg, SATURDAY, verdict={"exclude": "last_item"}).publication
+    carried = replace(
+        shown,
+        sequence=2,
+        night=SUNDAY,
+        carried_from=SATURDAY,
+        state="carried_forward",
+        verdict={"reason": "no data"},
+    )
+    staged: Any = None
+    measures = {
+        "users.published.all.share_with_list": (0.5, 4), "users.published.all.hit_rate_at_3": (0.5, 2),
+        "users.popularity.all.hit_rate_at_3": (0.0, 2),
+    }  # fmt: skip
+    found = realized.Realized(staged, carried, measures, 3)
+    assert found.sentence.startswith("Of 4 visitors 2 had a list of 2026-01-03; 50.0% of them")
 
 
 def test_the_night_run_again_gives_the_same_bytes(cfg: Config) -> None:
