@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar, get_args, get_type_hints
 from rnnrec_model.errors import ConfigError
 
 Value = TypeVar("Value")
-LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max"]
+LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max", "gbce"]
 OptimizerName = Literal["adagrad", "adamw"]
 # Names alone, which cost nothing to import: settings are checked by them before the models are there.
 MetricName = Literal["recall", "mrr", "ndcg"]
@@ -84,6 +84,13 @@ class TrainingConfig(Settings):
         "items the session has seen are no negatives: where nothing is recommended twice, such as films",
     )
     regularization: float = setting(1.0, "bpr_max only: weight of the squared negative scores", 0.0, 1e3)
+    gbce_t: float = setting(
+        0.75,
+        "gbce only: how far it makes up for negatives that are few of all items, so that scores are not "
+        "overconfident; 0 is binary cross-entropy",
+        0.0,
+        1.0,
+    )
     epochs: int = setting(14, "passes over the sessions", 1, 10_000)
     batch_events: int = setting(512, "input events per optimizer step", 1, 1_000_000)
     order: Literal["time", "random"] = setting("time", "time: an epoch ends with the newest sessions")

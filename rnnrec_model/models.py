@@ -18,6 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from rnnrec_model.attention.settings import SasrecConfig
 from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
@@ -97,6 +98,7 @@ class Kind:
 
 MODELS: dict[str, Kind] = {
     "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig),
+    "sasrec": Kind("rnnrec_model.attention.model", SasrecConfig),
     "popularity": Kind("rnnrec_model.counting.popularity"),
     "session_popularity": Kind("rnnrec_model.counting.session_popularity"),
     "markov": Kind("rnnrec_model.counting.markov"),

@@ -38,7 +38,7 @@ class Objective:
     ) -> None:
         self._network, self._config = network, config
         self._precision, self._fixed_shapes = precision, fixed_shapes
-        self._loss = LOSSES[config.loss]
+        self._loss, self._count = LOSSES[config.loss], len(vocabulary)
         self._items = as_tensor(sessions.items).to(random.device)
         counts = torch.as_tensor(vocabulary.counts.copy(), device=random.device)
         self._sampler = NegativeSampler(counts, config.negative_alpha, random)
@@ -80,7 +80,7 @@ class Objective:
         scores = scores_of(vectors, of_length(matrix, self._network.row_length), self._precision) + offset.t()
         scores = scores.scatter_add(1, recent, additions)
         scores = scores if banned is None else scores.masked_fill(banned, ABSENT)
-        return self._loss.of_scores(scores, found.targets, self._config)
+        return self._loss.of_scores(scores, found.targets, self._config, self._count)
 
     def _offsets(
         self, rows: dict[str, Tensor], found: Candidates

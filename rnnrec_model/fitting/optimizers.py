@@ -80,11 +80,13 @@ class AdamW:
         everything = weights | tables
         device = next(iter(everything.values())).device
         self.state = {"step": torch.zeros((), device=device)}
+        self._unbias = self.state["step"], self.state["step"]  # of the step that `tick` began
         for moment in ("mean", "square"):
             self.state |= {f"{name}.{moment}": torch.zeros_like(t) for name, t in everything.items()}
 
     def tick(self) -> None:
-        self.state["step"].add_(1)
+        step = self.state["step"].add_(1)
+        self._unbias = 1 - 0.9**step, 1 / (1 - 0.999**step)
 
     def update(self, name: str, weight: Tensor, gradient: Tensor, rate: Tensor) -> None:
         mean, square = self.state[f"{name}.mean"], self.state[f"{name}.square"]
@@ -102,9 +104,9 @@ class AdamW:
 
     def _change(self, weight: Tensor, mean: Tensor, square: Tensor, rate: Tensor) -> Tensor:
         """rate * (m / (1 - .9^t) / (sqrt(v / (1 - .999^t)) + 1e-8) + decay * weight); overwrites m, v."""
-        step = self.state["step"]
-        length = square.mul_(1 / (1 - 0.999**step)).sqrt_().add_(1e-8)
-        change = mean.mul_(rate / (1 - 0.9**step)).div_(length)
+        of_mean, of_square = self._unbias
+        length = square.mul_(of_square).sqrt_().add_(1e-8)
+        change = mean.mul_(rate / of_mean).div_(length)
         return change.add_(rate * self._decay * weight) if self._decay else change
 
 

@@ -77,6 +77,18 @@ def test_factors_of_users_and_items_are_crowned_and_published_by_configuration_a
     answers_as_the_table(fresh, D3)
 
 
+@pytest.mark.slow
+def test_sasrec_is_crowned_on_a_first_night_published_and_answers_as_the_table(
+    fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
+) -> None:
+    small = {"units": 32, "layers": 1, "max_length": 4, "heads": 2}  # some sessions are longer than four
+    overrides = {f"models.sasrec.{name}": value for name, value in small.items()}
+    result = run_night(fresh, D3, overrides=overrides | {"gate.candidates": ["sasrec"]})
+    assert (result["chosen"], published(fresh)) == ("sasrec", [(D3, 1)])
+    assert kinds(fresh) == {1: "sasrec"}
+    answers_as_the_table(fresh, D3)
+
+
 @pytest.fixture
 def library_with_followers(tmp_path: Path) -> Path:
     """A copy of the model library with one file and one line more, as docs/models.md writes them."""

@@ -30,6 +30,7 @@ from rnnrec_model.vocabulary import Vocabulary
 ITEMS = 8
 SMALL = {
     "recurrent": {"units": 4},
+    "sasrec": {"units": 4, "max_length": 3},
     "fpmc": {"factors": 4},
     "vsknn": {"neighbours": 2, "sample": 3},
     "sequential_rules": {"steps": 3},
@@ -358,7 +359,7 @@ def test_a_broken_offer_is_an_error_only_when_it_is_asked_for(
 
 
 def test_a_name_that_nobody_has_is_told_with_those_there_are() -> None:
-    with pytest.raises(ConfigError, match=r"model 'gru': expected one of recurrent, popularity, .*vsknn"):
+    with pytest.raises(ConfigError, match=r"model 'gru': expected one of recurrent, sasrec, .*vsknn"):
         models.find("gru")
 
 

@@ -13,13 +13,13 @@ from rnnrec_model.fitting.losses import ABSENT, LOSSES
 from rnnrec_model.fitting.sampled_softmax import Places, SampledSoftmax, factors
 from rnnrec_model.fitting.workspace import Workspace
 
-CONFIG = TrainingConfig(regularization=0.5)
+CONFIG, ITEMS = TrainingConfig(regularization=0.5, gbce_t=0.75), 21
 LOG2, LOG3 = math.log(2), math.log(3)
 
 
 def value(name, scores, target):
     row = torch.tensor([scores], dtype=torch.float64)
-    return LOSSES[name].of_scores(row, torch.tensor([target]), CONFIG).item()
+    return LOSSES[name].of_scores(row, torch.tensor([target]), CONFIG, ITEMS).item()
 
 
 def test_cross_entropy_of_equal_scores_is_the_logarithm_of_their_number():
@@ -49,6 +49,13 @@ def test_top1_max_adds_the_pull_to_zero():
     assert value("top1_max", [0.0, 0.0, LOG3], 0) == pytest.approx(expected)
 
 
+def test_gbce_weighs_the_positive_by_how_many_of_all_negatives_were_drawn():
+    # two of twenty negatives: alpha = 1/10, beta = 1 - 3/4 * 9/10 = 13/40; each log is log 2
+    assert value("gbce", [0.0, 0.0, 0.0], 1) == pytest.approx((13 / 40 + 2) * LOG2 / 3)
+    # all twenty drawn: nothing to make up for, binary cross-entropy
+    assert value("gbce", [0.0] * 21, 1) == pytest.approx(LOG2)
+
+
 @pytest.mark.parametrize("name", LOSSES)
 def test_an_absent_column_takes_no_part(name):
     assert value(name, [0.3, ABSENT, 1.2], 0) == pytest.approx(value(name, [0.3, 1.2], 0))
@@ -66,6 +73,11 @@ def slow(name, scores, target):
         return -math.log(math.exp(positive) / sum(math.exp(s) for s in scores))
     if name == "bpr":
         return sum(-math.log(sigmoid(positive - s)) for s in negatives) / len(negatives)
+    if name == "gbce":  # as the paper writes it
+        alpha = len(negatives) / (ITEMS - 1)
+        beta = alpha * (CONFIG.gbce_t * (1 - 1 / alpha) + 1 / alpha)
+        lost = sum(math.log(1 - sigmoid(s)) for s in negatives) + math.log(sigmoid(positive) ** beta)
+        return -lost / (len(negatives) + 1)
     if name == "bpr_max":
         won = sum(w * sigmoid(positive - s) for w, s in zip(weights, negatives, strict=True))
         size = sum(w * s * s for w, s in zip(weights, negatives, strict=True))
@@ -86,7 +98,7 @@ def test_gradients_agree_with_finite_differences(name):
     scores = torch.randn(3, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     targets = torch.tensor([0, 4, 2])
     assert torch.autograd.gradcheck(
-        lambda s: LOSSES[name].of_scores(s, targets, CONFIG), scores.requires_grad_()
+        lambda s: LOSSES[name].of_scores(s, targets, CONFIG, ITEMS), scores.requires_grad_()
     )
 
 
@@ -164,5 +176,6 @@ def test_a_loss_that_is_corrected_draws_and_a_softmax_is_one(name):
     loss, scores = LOSSES[name], torch.tensor([[0.5, 2.0, -1.0]])
     assert loss.draws or not loss.corrected
     targets = torch.tensor([1])
-    is_softmax = torch.equal(loss.of_scores(scores, targets, CONFIG), -torch.log_softmax(scores, dim=1)[:, 1])
+    found = loss.of_scores(scores, targets, CONFIG, ITEMS)
+    is_softmax = torch.equal(found, -torch.log_softmax(scores, dim=1)[:, 1])
     assert loss.softmax == is_softmax

@@ -1,0 +1,48 @@
+"""What an attention network is. Costs nothing to import: settings are checked where no model is fitted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from rnnrec_model.config import setting
+from rnnrec_model.fitting.head import HeadConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class SasrecConfig(HeadConfig):
+    """SASRec: blocks of self-attention, in which each item of a session looks at those up to it.
+
+    Kang & McAuley 2018, 1808.09781; the losses that suit it are cross-entropy (Klenitskiy & Vasilev 2023,
+    2309.07602) and gBCE (Petrov & Macdonald 2023, 2308.07192).
+    """
+
+    units: int = setting(100, "width of the items' rows and of every block", 1, 65_536)
+    layers: int = setting(2, "blocks of attention and feed-forward", 1, 16)
+    heads: int = setting(
+        1,
+        "looks at the past that a block takes side by side, each of `units` / `heads` numbers, rounded down",
+        1,
+        256,
+    )
+    max_length: int = setting(
+        50, "newest items of a session that are looked at; positions are learnt up to there", 1, 10_000
+    )
+    embedding_dropout: float = setting(0.2, "share of embedding activations zeroed in training", 0.0, 0.95)
+    hidden_dropout: float = setting(
+        0.2,
+        "share of what a block adds that is zeroed in training, after attention and feed-forward",
+        0.0,
+        0.95,
+    )
+    feed_forward: int = setting(1, "width inside a feed-forward block, in times `units`", 1, 16)
+    item_bias: bool = setting(True, "one learnt bias per item")
+    normalize: bool = setting(
+        True, "score by the cosine of vector and item instead of the inner product (NISER)"
+    )
+    scale: float = setting(12.0, "factor of that cosine; not used without `normalize`", 1e-3, 1e4)
+    repeat_lags: int = setting(
+        8,
+        "items at so many last positions get a learnt addition to their score: people come back; 0 for none",
+        0,
+        64,
+    )
