@@ -14,7 +14,6 @@ from pathlib import Path
 
 PAGE = Path(__file__).parents[2] / "docs" / "data.md"
 HISTORY = "_history"
-BESIDES = {"metrics_over_nights": "evaluations"}  # view → whose columns it has too
 
 
 @dataclass(frozen=True)
@@ -28,8 +27,6 @@ class Meaning:
 def of(name: str) -> Meaning:
     """What the page says of a table or view; of a history what it says of its table."""
     said = _sections().get(name.removesuffix(HISTORY), Meaning())
-    if name in BESIDES:
-        return Meaning(said.meaning, {**of(BESIDES[name]).columns, **said.columns})
     if name.endswith(HISTORY) and said.meaning:
         return Meaning(f"{said.meaning} Of every night, as it was last published.", said.columns)
     return said

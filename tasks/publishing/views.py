@@ -39,10 +39,11 @@ GREW = ("evaluations",)  # its files of before have fewer columns
 PINNED = ("events", "sessions", "items")  # what the shown night has read
 VIEWS = {  # that answer questions, each after those it reads → version of its columns
     "coverage": 1,
-    "nights": 1,
+    "nights": 2,
     "freshness": 1,
     "hits": 1,
-    "metrics_over_nights": 1,
+    "metrics_over_nights": 2,
+    "rules_over_nights": 1,
     "user_recommendations_named": 1,
     "item_recommendations_named": 1,
     "popular_items_named": 1,

@@ -1,21 +1,15 @@
--- Every metric of every contestant, and every rule that was asked, night after night.
--- grain: night, and that of evaluations
+-- Every metric of every contestant, night after night; what rules made of them is rules_over_nights.
+-- grain: night, model, metric, slice
 -- reads: evaluations_history, nights
 select
     judged.model,
-    judged.against,
     judged.metric,
     judged.slice,
     judged.value,
-    judged.low,
-    judged.high,
-    judged.rule,
-    judged.question,
-    judged.allowed,
-    judged.passed,
     judged.predictions,
     judged.night,
     nights.state,
     nights.chosen
 from evaluations_history as judged
 left join nights on judged.night = nights.night
+where coalesce(judged.rule, '') = ''

@@ -44,6 +44,7 @@ select
     coverage.fallback_share,
     list_sum(cast(json_extract(judged.durations, '$.*') as double[])) as seconds,
     judged.published_at,
+    judged.retired_at,
     judged.sequence,
     coalesce(judged.sequence = shown.sequence, false) as is_shown
 from judged

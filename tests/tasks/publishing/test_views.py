@@ -221,10 +221,10 @@ def test_evaluations_of_before_have_no_rules_and_hide_those_of_now(
         ("gru", 0.2, None, None, None)
     ]
     publish(cfg, FRIDAY, evaluations=[one | rule | {"value": 0.3, "passed": True}])
-    assert ask(cfg, "select night, value, low, rule, passed from metrics_over_nights order by night") == [
-        (FRIDAY, 0.3, -0.1, "healthy", True),
-        (SATURDAY, 0.2, None, None, None),
+    assert ask(cfg, "select night, difference, low, rule, passed from rules_over_nights") == [
+        (FRIDAY, 0.3, -0.1, "healthy", True)
     ]
+    assert ask(cfg, "select night, value from metrics_over_nights") == [(SATURDAY, 0.2)]
 
 
 def known_items(cfg: Config, night: date, *items: tuple[str, str | None, str | None]) -> None:
