@@ -55,6 +55,8 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
     if verdict.get("metrics"):
         yield _values(verdict)
         yield _wrapped(_asked(verdict))
+    if verdict.get("by_target"):
+        yield _by_target(verdict)
     rules = verdict.get("rules", [])
     for question, words in QUESTIONS.items():
         if asked := [rule for rule in rules if rule["question"] == question]:
@@ -86,7 +88,7 @@ def _values(verdict: Mapping[str, Any]) -> Table:
     """A row a contestant; the metric that decides first, then those of the same cutoff."""
     metrics: Mapping[str, Mapping[str, float]] = verdict["metrics"]
     known = dict.fromkeys(name for values in metrics.values() for name in values)
-    deciding = next((rule["metric"] for rule in verdict.get("rules", []) if rule["rule"] != "guard"), "")
+    deciding = _deciding(verdict)
     alike = [name for name in known if name.partition("_")[2] == (deciding.partition("_")[2] or "at_20")]
     shown = [name for name in dict.fromkeys([deciding, *alike, "answered"]) if name in known]
     table = Table("contestant", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
@@ -95,6 +97,26 @@ def _values(verdict: Mapping[str, Any]) -> Table:
     for model, values in metrics.items():
         numbers = ["-" if values.get(name) is None else f"{values[name]:.4f}" for name in shown]
         table.add_row(_marked(model, verdict), *numbers)
+    return table
+
+
+def _deciding(verdict: Mapping[str, Any]) -> str:
+    """The metric that decides, by the rules that were asked; an empty text where there are none."""
+    return next((rule["metric"] for rule in verdict.get("rules", []) if rule["rule"] != "guard"), "")
+
+
+def _by_target(verdict: Mapping[str, Any]) -> Table:
+    """A row a contestant: the metric that decides, apart for items that the session had and had not."""
+    parts: Mapping[str, Mapping[str, Any]] = verdict["by_target"]
+    metric = _deciding(verdict) or "mrr_at_20"
+    table = Table(metric, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    for part, found in parts.items():
+        table.add_column(f"{part} ({found['predictions']:,})", justify="right")
+    for model in verdict["metrics"]:
+        values = [found["metrics"].get(model, {}).get(metric) for found in parts.values()]
+        table.add_row(
+            _marked(model, verdict), *("-" if value is None else f"{value:.4f}" for value in values)
+        )
     return table
 
 

@@ -53,7 +53,7 @@ def fetch_champion(cfg: Config, night: date, folder: Path, published: pins.Model
 
 def _check_not_lost(cfg: Config, published: pins.Model | None) -> None:
     """An empty registry has no champion either; what readers see would not be judged against, as if first."""
-    if published is None or published.name != cfg.registry.model_name or registry.knows(cfg, published):
+    if published is None or not registry.lacks(cfg, published):
         return
     raise RegistryError(
         f"registry: expected version {published.version} of {published.name}, from run {published.run_id}: "

@@ -19,6 +19,7 @@ PUBLISHED, FRESH = "published", "fresh"
 REFIT = "refit"  # not a contestant, and yet it may fail
 FITTED = ("fresh", "recipe_changed")  # what is published was fitted this very night
 ALL = "all"
+BY_TARGET = ("new targets", "repeated targets")  # slices that are told of every contestant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +72,7 @@ class Verdict:
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
     exclude       what lists leave out of their user's past, as `recommendations.exclude` says it
     not_shown     the share of the predictions whose item no list can have: everybody's misses
-    slices        contestant → slice → metric → (value, predictions); in the table alone
+    slices        contestant → slice → metric → (value, predictions); all but `by_target` in the table alone
     """
 
     state: State
@@ -114,9 +115,21 @@ class Verdict:
         return replace(self, state="weights_kept", chosen=PUBLISHED, reason=reason, failures=failures)
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without the slices."""
+        """Plain JSON values; of the slices, those by target."""
         told = {name: value for name, value in vars(self).items() if name not in ("slices", "rules")}
-        return told | {"rules": [asdict(rule) for rule in self.rules]}
+        return told | {"rules": [asdict(rule) for rule in self.rules], "by_target": self.by_target}
+
+    @property
+    def by_target(self) -> dict[str, dict[str, Any]]:
+        """Slice → its `predictions`, and its `metrics`: contestant → metric → value."""
+        told: dict[str, dict[str, Any]] = {}
+        for part in BY_TARGET:
+            of = {name: slices[part] for name, slices in self.slices.items() if part in slices}
+            for name, found in of.items():
+                here = told.setdefault(part, {"predictions": 0, "metrics": {}})
+                here["metrics"][name] = {metric: value for metric, (value, _) in found.items()}
+                here["predictions"] = max(count for _, count in found.values())
+        return told
 
 
 def told_not_shown(share: float) -> str:

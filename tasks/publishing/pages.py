@@ -48,6 +48,7 @@ def page(
         "## Who won",
         _predicted(night, verdict),
         _markdown(*verdict_table(cfg, verdict)),
+        *_by_target(cfg, verdict),
         *_asked(verdict),
         *_realized(realized),
         *(
@@ -109,6 +110,19 @@ def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[
         for model, metrics in verdict.metrics.items()
     ]
     return ("model", *known), rows
+
+
+def _by_target(cfg: Config, verdict: Verdict) -> tuple[str, ...]:
+    """The gate's metric apart for items that the session had before and items that it had not."""
+    parts, metric = verdict.by_target, cfg.gate.metric
+    if not parts:
+        return ()
+    columns = [f"{part} ({found['predictions']:,})" for part, found in parts.items()]
+    rows = [
+        (model, *(f"{found['metrics'].get(model, {}).get(metric, 0.0):.4f}" for found in parts.values()))
+        for model in verdict.metrics
+    ]
+    return (_markdown((metric, *columns), rows),)
 
 
 def _ruled(cfg: Config, counts: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

@@ -164,7 +164,7 @@ def _check_models(cfg: Config, published: Publications, keep: int) -> None:
     kept = [one for one in published.rows if one.retired_at is None and one.sequence not in going]
     models = {one.model.run_id: one.model for one in kept if one.model is not None}
     for model in models.values():
-        if model.name == cfg.registry.model_name and not registry.knows(cfg, model):
+        if registry.lacks(cfg, model):
             raise RegistryError(
                 f"registry: expected version {model.version} of {model.name}, from run {model.run_id}: a "
                 "night that is kept was made by it; there is none, the registry was lost, or is another "

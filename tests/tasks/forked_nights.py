@@ -167,7 +167,7 @@ REGISTRY: dict[str, Callable[..., Any]] = {
     "set_champion": _move,
     "check": lambda *_: None,
     "reach": lambda *_, **__: None,
-    "knows": lambda *_: True,
+    "lacks": lambda *_: False,
     "unneeded": lambda *_: (),
 }
 

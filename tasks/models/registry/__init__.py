@@ -29,7 +29,7 @@ from tasks.models.registry.versions import (
     by_alias,
     champion_before,
     get,
-    knows,
+    lacks,
     promote,
     set_champion,
 )
@@ -50,7 +50,7 @@ __all__ = [
     "fetch",
     "get",
     "is_gone",
-    "knows",
+    "lacks",
     "log_nights",
     "log_report",
     "logged",

@@ -92,10 +92,16 @@ def champion_before(cfg: Config, night: date, published: pins.Model | None = Non
         return version
 
 
-def knows(cfg: Config, model: pins.Model) -> bool:
-    """Has this registry a version from the very run that made a published model?"""
+def lacks(cfg: Config, model: pins.Model) -> bool:
+    """Is it one of ours, and has this registry no version from the very run that made it?
+
+    So it was lost, or is another one. Of a model by another name, as of before registry.model_name was
+    changed, nothing is said.
+    """
+    if model.name != cfg.registry.model_name:
+        return False
     with connected(cfg) as client:
-        return _of_run(client, model) is not None
+        return _of_run(client, model) is None
 
 
 def _of_run(client: MlflowClient, model: pins.Model | None) -> Version | None:

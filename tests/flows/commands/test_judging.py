@@ -42,6 +42,20 @@ VERDICT: dict[str, Any] = {
         "fresh": {"recall_at_20": 0.32, "mrr_at_20": 0.1203, "answered": 0.99},
         "vsknn": {"recall_at_20": 0.33, "mrr_at_20": 0.1211, "answered": 0.99},
     },
+    "by_target": {
+        "new targets": {
+            "predictions": 4000,
+            "metrics": {
+                "published": {"mrr_at_20": 0.0712},
+                "fresh": {"mrr_at_20": 0.0731},
+                "vsknn": {"mrr_at_20": 0.0702},
+            },
+        },
+        "repeated targets": {
+            "predictions": 1432,
+            "metrics": {"published": {"mrr_at_20": 0.2518}, "fresh": {"mrr_at_20": 0.2521}},
+        },
+    },
     "predictions": 5432,
     "sessions": 1234,
     "rules": [

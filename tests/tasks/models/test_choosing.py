@@ -102,5 +102,5 @@ def test_a_night_before_all_models_has_no_champion_and_misses_none(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "champion_before", lambda *_: None)
-    monkeypatch.setattr(registry, "knows", lambda _cfg, model: model == published())
+    monkeypatch.setattr(registry, "lacks", lambda _cfg, model: model != published())
     assert choosing.fetch_champion(config, NIGHT, tmp_path, published()) is None

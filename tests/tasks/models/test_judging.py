@@ -231,3 +231,28 @@ def test_a_verdict_is_told_as_plain_values_without_its_slices() -> None:
     assert (
         verdicts.said(RULE) == "mrr_at_5 0.2500 against 0.3000, -0.1000 to +0.0100 where -0.0200 is asked for"
     )
+
+
+def test_a_verdict_tells_every_contestant_apart_for_new_and_for_repeated_targets(
+    config: Config, days: Callable[..., None], tmp_path: Path
+) -> None:
+    """Of u's next items 2 and 3 are new and the last 2 is repeated; after 3 Markov saw nothing but 1."""
+    days([("u", [1, 2, 3, 1])], [("u", [1, 2, 3, 2])])
+    fresh = fitted(tmp_path / "fresh", [[1, 2, 3, 1]])
+    verdict = judging.judge(config, NIGHT, NOTHING, trained(config, fresh=fresh), fresh, 7)
+    told = verdict.as_dict()["by_target"]
+    assert {part: found["predictions"] for part, found in told.items()} == {
+        "new targets": 2,
+        "repeated targets": 1,
+    }
+    assert told["new targets"]["metrics"]["fresh"]["mrr_at_20"] == 1.0  # 1→2, 2→3
+    assert told["repeated targets"]["metrics"]["published"]["mrr_at_20"] < 1.0
+    page = pages_of(config, verdict)
+    assert "| mrr_at_20 | new targets (2) | repeated targets (1) |" in page
+    assert "| fresh | 1.0000 | " in page
+
+
+def pages_of(cfg: Config, verdict: Verdict) -> str:
+    from tasks.publishing import pages
+
+    return pages.page(cfg, NIGHT, verdict=verdict, model_version=1, counts={}, durations={}, tables={})

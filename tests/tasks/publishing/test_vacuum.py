@@ -272,7 +272,7 @@ def test_nothing_is_given_up_where_the_registry_is_gone_and_none_is_made_anew(
 def test_nothing_is_given_up_where_the_registry_has_lost_the_model_of_a_kept_night(
     cfg: Config, monkeypatch: pytest.MonkeyPatch, dry_run: bool
 ) -> None:
-    monkeypatch.setattr(registry, "knows", lambda *_: False)
+    monkeypatch.setattr(registry, "lacks", lambda *_: True)
     before = nights.tree(cfg.root)
     with pytest.raises(RegistryError, match=r"from run mlflow-run-1: a night that is kept .* Restore it"):
         run(cfg, keep=2, dry_run=dry_run)
