@@ -160,17 +160,20 @@ def session_table(sessions: Any, needs: Sequence[str] = ("items",)) -> pa.Table:
     return table
 
 
-def last_apart(lists: pa.Array | pa.ChunkedArray) -> tuple[pa.ListArray, pa.Array]:
-    """(the sequences of two items or more without their last item, those last items)."""
-    whole = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
-    whole = whole.filter(pc.greater_equal(whole.value_lengths(), 2))
-    lengths = whole.value_lengths().to_numpy()
-    items = whole.flatten()
+def last_apart(sequences: pa.Table) -> tuple[pa.Table, pa.Array]:
+    """(the sequences of two items or more without their last item, those last items).
+
+    The table has a column items, and user_id where the sequences have one.
+    """
+    long = sequences.filter(pc.greater_equal(pc.list_value_length(sequences["items"]), 2)).combine_chunks()
+    lists = pa.concat_arrays([pa.array([], long["items"].type), *long["items"].chunks])
+    lengths, items = lists.value_lengths().to_numpy(), lists.flatten()
     is_last = np.zeros(len(items), dtype=bool)
     is_last[lengths.cumsum() - 1] = True
     begins = pa.array(ragged.offsets(lengths - 1), pa.int32())
     before = pa.ListArray.from_arrays(begins, items.filter(pa.array(~is_last)))
-    return before, items.filter(pa.array(is_last))
+    users = {name: long[name] for name in ("user_id",) if name in long.column_names}
+    return pa.table({"items": before, **users}), items.filter(pa.array(is_last))
 
 
 def as_table(rows: Any, what: str) -> pa.Table:

@@ -109,10 +109,13 @@ def evaluate_last(
     Every sequence of two items or more counts: what the model does not know is a miss. Raises DataError when
     there is no such sequence.
     """
-    before, last = last_apart(_lists(session_table(sequences), model.vocabulary))
+    table = session_table(sequences)
+    lists = table.set_column(table.column_names.index("items"), "items", _lists(table, model.vocabulary))
+    before, last = last_apart(lists)
     if len(last) == 0:
         raise DataError("evaluate_last: expected sequences of two items and more; got none")
-    histories = Sessions.from_arrow(before, model.vocabulary, min_length=0)
+    users = before["user_id"] if "user_id" in before.column_names else None
+    histories = Sessions.from_arrow(before["items"], model.vocabulary, min_length=0, users=users)
     targets = model.vocabulary.encode(last)
     asked = Predictions.last_items(histories, targets, model.vocabulary, mask_last)
     return evaluation.evaluate(model, asked, cutoffs)

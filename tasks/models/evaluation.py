@@ -17,7 +17,7 @@ from pyarrow import compute, parquet
 
 from tasks.errors import ConfigurationError
 from tasks.models import recipes
-from tasks.models.material import Material
+from tasks.models.material import Material, needs
 from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
 from tasks.settings.config import Config
@@ -52,19 +52,19 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     """Metrics, seconds and speeds of each model, with the seed and the settings that gave them."""
     measure = _choose(PROTOCOLS, "--protocol", question.protocol)
     chosen = {name: cfg.model(name) for name in question.models}
-    train_lists, test_lists = _read(question)
-    material = Material(pa.table({"items": train_lists}))
+    train, test = _read(question)
+    material = Material(train, frozenset() if _users(train) is None else frozenset({"users"}))
     with model_failures("evaluating"):
         models = {
-            name: _measure_one(cfg, name, material, test_lists, partial(measure, question))
+            name: _measure_one(cfg, name, material, test, partial(measure, question))
             for name in question.models
         }
     return {
         "train": question.train.name,
         "test": question.test.name,
         "protocol": question.protocol,
-        "train_sessions": len(train_lists),
-        "train_events": len(train_lists.flatten()),
+        "train_sessions": len(train),
+        "train_events": len(compute.list_flatten(train["items"])),
         "items": len(material.vocabulary),
         "models": models,
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
@@ -76,13 +76,17 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     }
 
 
-def _read(question: Question) -> tuple[pa.ListArray, pa.ListArray]:
-    """(train, test) list columns of item ids, in time order within a session."""
+def _read(question: Question) -> tuple[pa.Table, pa.Table]:
+    """(train, test) lists of item ids, in time order within a session, and users where the file has them."""
     column = question.split_column
     test_split = question.test_split or (("test",) if question.protocol == "sessions" else ())
     train = _sessions_of(question.train, column, question.train_split)
     test = _sessions_of(question.test, column, test_split)
-    return train["items"].combine_chunks(), test["items"].combine_chunks()
+    return train, test
+
+
+def _users(sessions: pa.Table) -> pa.ChunkedArray | None:
+    return sessions["user_id"] if "user_id" in sessions.column_names else None
 
 
 def _sessions_of(path: Path, column: str, values: tuple[str, ...]) -> pa.Table:
@@ -106,14 +110,15 @@ def _measure_one(
     cfg: Config,
     name: str,
     material: Material,
-    test_lists: pa.ListArray,
-    measure: Callable[[Config, Scorer, pa.ListArray], dict[str, Any]],
+    test: pa.Table,
+    measure: Callable[[Config, Scorer, pa.Table], dict[str, Any]],
 ) -> dict[str, Any]:
-    sessions, vocabulary = material.sessions(), material.vocabulary
+    recipe, vocabulary = recipes.configured(cfg, name), material.vocabulary
+    sessions = material.sessions(needs(recipe) & material.carrying)
     started = time.perf_counter()
-    fitted = fit(cfg, recipes.configured(cfg, name), sessions, vocabulary, on_epoch=_say_epoch)
+    fitted = fit(cfg, recipe, sessions, vocabulary, on_epoch=_say_epoch)
     training = time.perf_counter() - started
-    found = measure(cfg, fitted.scorer, test_lists)
+    found = measure(cfg, fitted.scorer, test)
     log.info("%s: trained in %.1f s, ranked in %.1f s", name, training, found["evaluation_seconds"])
     events = max(1, len(fitted.history)) * len(sessions.items)
     return {"training_seconds": training, "events_per_second": events / max(training, 1e-9), **found}
@@ -123,17 +128,17 @@ def _say_epoch(report: EpochReport) -> None:
     log.info("epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second)
 
 
-def _every_next_item(_: Question, cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
+def _every_next_item(_: Question, cfg: Config, scorer: Scorer, test: pa.Table) -> dict[str, Any]:
     from rnnrec_model.ranking.evaluation import evaluate
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
 
-    sessions = Sessions.from_arrow(test_lists, scorer.vocabulary, min_length=2)
+    sessions = Sessions.from_arrow(test["items"], scorer.vocabulary, min_length=2, users=_users(test))
     found = evaluate(scorer, Predictions.next_items(sessions, scorer.vocabulary), cfg.evaluation.cutoffs)
     return _result(found.metrics, found.predictions, found.seconds)
 
 
-def _last_item(question: Question, cfg: Config, scorer: Scorer, test_lists: pa.ListArray) -> dict[str, Any]:
+def _last_item(question: Question, cfg: Config, scorer: Scorer, test: pa.Table) -> dict[str, Any]:
     """Rank only the last item of each sequence; what came before it is the input and leaves the ranking.
 
     Each sequence of two items or more counts: what the model does not know is a miss, never another target.
@@ -143,8 +148,8 @@ def _last_item(question: Question, cfg: Config, scorer: Scorer, test_lists: pa.L
     from rnnrec_model.session_tables import last_apart
     from rnnrec_model.sessions import Sessions
 
-    before, last = last_apart(test_lists)
-    histories = Sessions.from_arrow(before, scorer.vocabulary, min_length=0)
+    before, last = last_apart(test)
+    histories = Sessions.from_arrow(before["items"], scorer.vocabulary, min_length=0, users=_users(before))
     targets = scorer.vocabulary.encode(last)
     metrics: dict[str, float] = {}
     for suffix, hidden in {"": question.mask_last, "_hiding_all": None}.items():
@@ -158,7 +163,7 @@ def _last_item(question: Question, cfg: Config, scorer: Scorer, test_lists: pa.L
     }
 
 
-PROTOCOLS: dict[str, Callable[[Question, Config, Scorer, pa.ListArray], dict[str, Any]]] = {
+PROTOCOLS: dict[str, Callable[[Question, Config, Scorer, pa.Table], dict[str, Any]]] = {
     "sessions": _every_next_item,
     "leave-one-out": _last_item,
 }

@@ -28,8 +28,8 @@ ID_TYPES = (
 def read_session_file(path: str | Path) -> pa.Table:
     """(session_id string, items list of int64 or string), sessions by their first time, then id.
 
-    Sequences by position have no time and are ordered by user. Raises SourceError for a file that is missing,
-    unreadable, or of another shape.
+    Sequences by position have no time, are ordered by user, and have a column user_id, string, beside. Raises
+    SourceError for a file that is missing, unreadable, or of another shape.
     """
     path = Path(path).resolve()
     kind = READERS.get(path.suffix.lower())
@@ -42,7 +42,8 @@ def read_session_file(path: str | Path) -> pa.Table:
         duck.pick(rows, _types(path, rows, shape)).create_view("steps")
         table = duck.arrow(duck.query(con, shape))
     _check_filled(path, table)
-    return table.drop_columns(["missing"])
+    table = table.drop_columns(["missing"])
+    return table.append_column("user_id", table["session_id"]) if shape == "position_steps" else table
 
 
 def _shape(path: Path, rows: duck.Relation) -> str:

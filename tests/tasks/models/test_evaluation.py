@@ -54,6 +54,18 @@ def test_both_ways_to_hide_what_was_seen_are_told(make_config: Callable[..., Con
     assert found["recall_at_1_hiding_all"] == 1.0
 
 
+def test_a_model_that_knows_users_is_told_them_where_sequences_are_users(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    """Who had b after a has it again, who had c has c; what the last item tells is the same for both."""
+    settings = {"epochs": 40, "learning_rate": 0.05, "negatives": 4, "batch_events": 16}
+    cfg = make_config(evaluation={"cutoffs": [1]}, training=settings, models={"fpmc": {"factors": 4}})
+    lists = [["a", "b" if user % 2 else "c"] * 4 for user in range(10)]
+    path = sequences(tmp_path / "some.parquet", lists)
+    question = Question(path, path, ("fpmc",), "leave-one-out", mask_last=0)
+    assert evaluate_files(cfg, question)["models"]["fpmc"]["metrics"]["recall_at_1"] == 1.0
+
+
 @pytest.mark.parametrize("mask_last", [0, 1, 3, 200])
 def test_ranks_without_the_newest_events_are_those_of_a_slow_loop(
     make_config: Callable[..., Config], tmp_path: Path, mask_last: int

@@ -21,13 +21,14 @@ def written(tmp_path: Path, text: str, name: str = "sessions.csv") -> Path:
 
 def lists(path: Path) -> list[tuple[str, list[object]]]:
     table = read_session_file(path)
-    assert table.column_names == ["session_id", "items"]
+    assert [name for name in table.column_names if name != "user_id"] == ["session_id", "items"]
     return [(row["session_id"], row["items"]) for row in table.to_pylist()]
 
 
 def test_sessions_are_ordered_by_first_time_and_their_items_by_time(tmp_path: Path) -> None:
     path = written(tmp_path, "session_id,item_id,timestamp\n1,30,9\n2,10,5\n1,20,7\n2,10,6\n")
     assert lists(path) == [("2", [10, 10]), ("1", [20, 30])]
+    assert "user_id" not in read_session_file(path).column_names
 
 
 def test_ties_of_time_keep_the_order_of_the_file(tmp_path: Path) -> None:
@@ -43,6 +44,7 @@ def test_tabs_and_other_columns_are_fine(tmp_path: Path) -> None:
 def test_positions_order_the_items_of_a_user(tmp_path: Path) -> None:
     path = written(tmp_path, "user_id,item_id,position\n10,5,1\n9,7,0\n10,4,0\n")
     assert lists(path) == [("9", [7]), ("10", [4, 5])]
+    assert read_session_file(path)["user_id"].to_pylist() == ["9", "10"]
 
 
 def test_parquet_ids_are_widened(tmp_path: Path) -> None:
