@@ -47,7 +47,7 @@ def trainers(options: argparse.Namespace) -> dict[str, Trainer]:
     """One of each kind, alike in everything but the encoder."""
     sessions, vocabulary = generated(options.items, options.length, 200_000)
     gru = RecurrentConfig(units=options.units, **DROPOUT)
-    sasrec = SasrecConfig(units=options.units, max_length=options.length, **DROPOUT)
+    sasrec = SasrecConfig(units=options.units, layers=options.layers, max_length=options.length, **DROPOUT)
     training = TrainingConfig(
         loss=options.loss,
         negatives=options.negatives,
@@ -83,7 +83,18 @@ def measure(options: argparse.Namespace) -> dict[str, float | str]:
                 events[name] += done
                 seconds[name] += time.perf_counter() - began
     speed = {name: events[name] / seconds[name] for name in both}
-    asked = ("length", "units", "batch", "negatives", "items", "loss", "precision", "threads", "device")
+    asked = (
+        "layers",
+        "length",
+        "units",
+        "batch",
+        "negatives",
+        "items",
+        "loss",
+        "precision",
+        "threads",
+        "device",
+    )
     return {
         **{name: getattr(options, name) for name in asked},
         **{f"{name}_events_per_second": round(speed[name]) for name in speed},
@@ -96,22 +107,24 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--length", type=int, default=50, help="inputs of every session")
+    parser.add_argument("--layers", type=int, nargs="+", default=[2, 1], help="blocks of SASRec")
     parser.add_argument("--units", type=int, default=100)
     parser.add_argument("--batch", type=int, default=512)
     parser.add_argument("--negatives", type=int, default=4096)
     parser.add_argument("--items", type=int, default=10_000)
-    parser.add_argument("--loss", nargs="+", default=["cross_entropy", "full_cross_entropy", "bpr_max"])
+    parser.add_argument("--loss", nargs="+", default=["cross_entropy", "full_cross_entropy"])
     parser.add_argument("--precision", nargs="+", default=["float32", "bfloat16"])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=12.0, help="of each, per cell")
+    parser.add_argument("--seconds", type=float, default=8.0, help="of each, per cell")
     parser.add_argument("--turns", type=int, default=6)
     parser.add_argument("--name", default="encoders")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     results = []
-    for loss, precision in itertools.product(options.loss, options.precision):
-        cell = argparse.Namespace(**vars(options) | {"loss": loss, "precision": precision})
+    for loss, precision, layers in itertools.product(options.loss, options.precision, options.layers):
+        told = {"loss": loss, "precision": precision, "layers": layers}
+        cell = argparse.Namespace(**vars(options) | told)
         results.append(measure(cell))
         print("  ".join(f"{key}={value}" for key, value in results[-1].items()), flush=True)
     print(write(options.name, results))

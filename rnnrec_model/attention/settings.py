@@ -17,7 +17,7 @@ class SasrecConfig(HeadConfig):
     """
 
     units: int = setting(100, "width of the items' rows and of every block", 1, 65_536)
-    layers: int = setting(2, "blocks of attention and feed-forward", 1, 16)
+    layers: int = setting(1, "blocks of attention and feed-forward; the paper has two", 1, 16)
     heads: int = setting(
         1,
         "looks at the past that a block takes side by side, each of `units` / `heads` numbers, rounded down",

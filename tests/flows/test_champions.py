@@ -81,7 +81,7 @@ def test_factors_of_users_and_items_are_crowned_and_published_by_configuration_a
 def test_sasrec_is_crowned_on_a_first_night_published_and_answers_as_the_table(
     fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
 ) -> None:
-    small = {"units": 32, "layers": 1, "max_length": 4, "heads": 2}  # some sessions are longer than four
+    small = {"units": 32, "layers": 2, "max_length": 4, "heads": 2}  # some sessions are longer than four
     overrides = {f"models.sasrec.{name}": value for name, value in small.items()}
     result = run_night(fresh, D3, overrides=overrides | {"gate.candidates": ["sasrec"]})
     assert (result["chosen"], published(fresh)) == ("sasrec", [(D3, 1)])

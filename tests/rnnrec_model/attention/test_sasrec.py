@@ -1,6 +1,7 @@
 """SASRec against explicit loops in float64, and what it may and may not look at."""
 
 import dataclasses
+import itertools
 import math
 
 import numpy as np
@@ -275,6 +276,35 @@ def test_the_machines_threads_change_no_bit_of_training_or_scores(precision):
             torch.set_num_threads(before)
     assert same(weights[0], weights[1])
     assert torch.equal(scores[0], scores[1])
+
+
+class Eager:
+    """Records nothing: the step itself is what does it again."""
+
+    replayed = 0
+
+    def run(self, step):
+        step()
+
+    def record(self, step):
+        def again():
+            self.replayed += 1
+            step()
+
+        step()
+        return again
+
+
+def test_replayed_steps_train_the_same_weights():
+    model, recorder, found = dataclasses.replace(MODEL, hidden_dropout=0.2), Eager(), []
+    for one in (None, recorder):
+        sessions = Sessions.of(random_lists())
+        trainer = Trainer(sessions, vocabulary(), drawn(model), TRAINING, fixed_shapes=True, recorder=one)
+        for batch in itertools.chain(*(trainer.epoch(number) for number in range(3))):
+            trainer.step(batch)
+        found.append(trainer.network.state_dict())
+    assert recorder.replayed > 10
+    assert same(*found)
 
 
 def test_evaluating_draws_nothing_and_drops_nothing_out():
