@@ -41,7 +41,7 @@ def why(
     cfg = options.configured(config)
     past, runs = publications.read(Store.of(cfg)), attempts.every(Store.of(cfg))
     day = nights.parse(night) if night else _shown(past).night
-    found = past.newest_of(day) or past.carried.get(day)
+    found = past.newest_of(day) or past.carried.get(day) or past.given_up(day)
     own = [run for run in runs if run.night == day.isoformat()]
     if found is None and not own:
         raise NightError(f"night {day}: expected a night that was run; none is known; ask `rnnrec status`")

@@ -44,6 +44,9 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
         f"Night {publication.night}: {state}, model version {publication.model_version}, "
         f"publication {publication.sequence}"
     )
+    if publication.retired_at is not None:
+        gone = f"`rnnrec vacuum` gave it up at {publication.retired_at:%Y-%m-%d %H:%M} UTC"
+        yield _wrapped(f"{gone}; of its lists and its model this is all that is left.")
     if publication.carried_from is not None:
         yield f"Readers see the tables of {publication.carried_from}, because this night could make none:"
     if verdict.get("reason"):

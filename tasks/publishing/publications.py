@@ -304,6 +304,11 @@ class Publications:
             )
         return "expected a published night; there is none; see `rnnrec status`"
 
+    def given_up(self, night: date) -> Publication | None:
+        """The newest row of a night that a vacuum gave up, one with tables of its own first."""
+        gone = [one for one in self.rows if one.night == night and one.retired_at is not None]
+        return max(gone, key=lambda one: (one.carried_from is None, one.sequence), default=None)
+
     def origin(self, one: Publication) -> Publication:
         """The publication whose tables this one shows on; itself unless it was carried forward."""
         if one.carried_from is None:

@@ -9,6 +9,7 @@ refresh that slept finds nothing to rename when it wakes, and never shows an old
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import shutil
 import time
@@ -71,13 +72,15 @@ def behind(store: Store, published: Publications, remembered: int) -> str:
             f"{store.local / DATABASE}: expected a database with publication {newest}; got "
             f"{found or 'none that can be read'}; run `rnnrec refresh`"
         )
+    if torn := wholeness.torn(store):
+        return f"{store.local / DATABASE}: expected a database that can be read; {torn}; run `rnnrec refresh`"
     if shown is not None and not _have_latest(store, shown):
         return f"{store.local / 'latest'}: expected the files of night {shown.night}; run `rnnrec refresh`"
     return ""
 
 
 def _have_latest(store: Store, shown: Publication) -> bool:
-    """Does `latest` lead to this publication's files, as far as sizes tell?"""
+    """Does `latest` lead to this publication's files?"""
     folder = folder_of(store, shown)
     return (store.local / "latest").resolve() == folder.resolve() and all(
         _is_linked(store, folder / f"{name}.parquet", files[0]) for name, files in shown.files(store).items()
@@ -214,7 +217,13 @@ def folder_of(store: Store, shown: Publication) -> Path:
 
 
 def _is_linked(store: Store, link: Path, file: str) -> bool:
-    return link.is_file() and link.stat().st_size == store.facts(file).size
+    """The very file under another name, or a copy that has its bytes."""
+    if not link.is_file() or link.stat().st_size != store.facts(file).size:
+        return False
+    if store.on_disk and link.samefile(file):
+        return True
+    with link.open("rb") as copy:
+        return hashlib.file_digest(copy, "sha256").hexdigest() == store.digest([file])
 
 
 def _link_files(store: Store, shown: Publication, folder: Path) -> None:

@@ -54,6 +54,20 @@ def highest_shown(store: Store) -> int:
         return 0
 
 
+def torn(store: Store) -> str:
+    """Why rows that serve.duckdb keeps itself cannot be read, by its checksums; empty where there is none."""
+    database = store.local / DATABASE
+    if not database.is_file():
+        return ""
+    try:
+        with copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
+            for (name,) in con.sql("select table_name from duckdb_tables()").fetchall():
+                duck.row(con.sql(f"select bit_xor(hash(one)) from {name} as one"))
+    except (SourceError, OSError) as error:
+        return str(error)
+    return ""
+
+
 def remove_dead(cfg: Config) -> list[Path]:
     """Remove the copies of serve.duckdb that killed processes were looking at; returns their folders."""
     return scratch.remove_dead((cfg.root / "work").glob(f"{SCRATCH}*"))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import night_driver as driver
 import numpy as np
 import pyarrow as pa
 import pytest
+from vacuumed_nights import without_registry
 
 from flows.cli import main
 from rnnrec_model.config import NoSettings
@@ -19,7 +21,7 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.errors import EmptyNightError, SourceError
 from tasks.models import choosing, noise, recipes
-from tasks.publishing import attempts, carrying
+from tasks.publishing import attempts, carrying, vacuum
 from tasks.settings.config import Config, load_config
 from tasks.store import delta
 from tasks.store.store import Store
@@ -140,6 +142,23 @@ def test_a_night_that_was_carried_forward_says_whose_tables_readers_see_and_why(
         "Readers see the tables of 2026-01-02, because this night could make none:",
         "no usable event of this day; bring its logs.",
     ]
+
+
+def test_a_night_that_a_vacuum_gave_up_says_so_and_keeps_its_verdict(
+    cfg: Config, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_registry(lambda *given: monkeypatch.setattr(*given))
+    for night in (driver.FRIDAY, driver.SATURDAY):
+        driver.publish_night(cfg, night, users=4, verdict=VERDICT)
+    before = said(cfg, capsys, "--night", "2026-01-02")
+    vacuum.vacuum(cfg, 1, timedelta())
+    after = said(cfg, capsys, "--night", "2026-01-02")
+    assert (after[0], after[3:]) == (before[0], before[1:])
+    assert re.fullmatch(
+        r"`rnnrec vacuum` gave it up at 20\d\d-\d\d-\d\d \d\d:\d\d UTC; of its lists and its model this is "
+        "all that is left.",
+        " ".join(after[1:3]),
+    )
 
 
 def test_a_night_without_a_publication_says_what_became_of_its_runs(cfg: Config, capsys: Any) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import random
 from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import night_driver as driver
 import pytest
 
@@ -14,6 +17,7 @@ from tasks.errors import ConfigurationError, EmptyNightError, SourceError, Stale
 from tasks.publishing import attempts, carrying, publications, publishing, readers, status
 from tasks.settings.config import Config
 from tasks.settings.sections import EventsConfig, RecommendationsConfig, SessionsConfig
+from tasks.store import tables
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -181,6 +185,84 @@ def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path
         found = status.health(cfg, DAY)
         assert not found.healthy
         assert str(file) in found.sentence
+
+
+def flip(path: Path, place: int) -> None:
+    """Other bits at this place, and a file as long and as old as before."""
+    facts, content = path.stat(), bytearray(path.read_bytes())
+    content[place] ^= 0xFF
+    with path.open("r+b") as file:  # the very file, whatever else names it
+        file.write(content)
+    os.utime(path, ns=(facts.st_atime_ns, facts.st_mtime_ns))
+
+
+@pytest.mark.parametrize("name", tables.OUTPUTS)
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
+def test_a_byte_that_was_flipped_in_what_readers_see_is_not_well(
+    tmp_path: Path, name: str, part: float
+) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    file = (cfg.root / "latest" / f"{name}.parquet").resolve()
+    flip(file, int(part * file.stat().st_size))
+    seen = status.health(cfg, DAY)
+    assert not seen.healthy
+    assert name in seen.sentence
+    assert "restore it from a backup, or run the night again" in seen.sentence
+
+
+def test_a_byte_that_was_flipped_in_a_copy_that_latest_has_is_not_well_and_a_refresh_cures_it(
+    tmp_path: Path,
+) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    link = (cfg.root / "latest").resolve() / "popular_items.parquet"
+    content = link.read_bytes()
+    link.unlink()
+    link.write_bytes(content)  # as where there are no hard links
+    assert status.health(cfg, DAY).healthy
+    flip(link, 40)
+    seen = status.health(cfg, DAY)
+    assert (seen.healthy, "run `rnnrec refresh`" in seen.sentence) == (False, True)
+    readers.refresh(cfg, Store.of(cfg))
+    assert status.health(cfg, DAY).healthy
+
+
+def test_bytes_that_were_flipped_in_the_database_are_not_well_or_nobody_reads_them(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    database, whole = cfg.root / "serve.duckdb", _all_rows(cfg)
+    content = database.read_bytes()
+    drawn = random.Random(6)
+    for _ in range(30):
+        flip(database, drawn.randrange(len(content)))
+        if status.health(cfg, DAY).healthy:
+            assert _all_rows(cfg) == whole
+        database.write_bytes(content)
+
+
+def _all_rows(cfg: Config) -> list[Any]:
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+        names = con.sql("select table_name from information_schema.tables order by 1").fetchall()
+        found = [
+            con.sql(f"select * from {name} order by all").fetchall()
+            for (name,) in names
+            if name != "freshness"
+        ]
+        return [names, found]
+
+
+def test_of_a_night_too_large_to_be_hashed_in_no_time_sizes_and_footers_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    monkeypatch.setattr(status, "HASHED_BYTES", 100)
+    file = (cfg.root / "latest" / "popular_items.parquet").resolve()
+    flip(file, 40)
+    assert status.health(cfg, DAY).healthy
+    file.write_bytes(file.read_bytes()[:-1])
+    assert not status.health(cfg, DAY).healthy
 
 
 def test_a_lost_publication_that_readers_were_shown_is_not_well(tmp_path: Path) -> None:
