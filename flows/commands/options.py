@@ -67,8 +67,13 @@ def configured(config: Path, changes: dict[str, Any] | None = None) -> Config:
 
 
 def with_nights(config: Path) -> Config:
-    """The configuration of a warehouse that can be written and in which nights were published."""
+    """The configuration of a warehouse that can be written and in which nights were published.
+
+    Raises ConfigurationError where its days were cut in another zone: what readers are told of their age, and
+    which days a night has read, would be wrong.
+    """
     from tasks.publishing import wholeness
+    from tasks.raw import settled
     from tasks.store.root import make_root
     from tasks.store.store import Store
 
@@ -77,5 +82,6 @@ def with_nights(config: Path) -> Config:
         raise WarehouseError(
             f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
         )
+    settled.compare(cfg, Store.of(cfg), {})
     make_root(cfg)
     return cfg

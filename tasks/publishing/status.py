@@ -13,6 +13,7 @@ from tasks.errors import ConfigurationError, StaleError
 from tasks.publishing import attempts, publications, readers, realized_week, wholeness
 from tasks.publishing.attempts import Attempt
 from tasks.publishing.publications import Publication, Publications, naive
+from tasks.raw import settled
 from tasks.settings.config import Config
 from tasks.settings.days import start
 from tasks.store.store import Store
@@ -118,7 +119,7 @@ def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Heal
         "" if lost or damaged or _comes(runs, published) else readers.behind(store, published, remembered)
     )
     wrong = [_what_happened(one, moment) for one in _broken(runs, shown)]
-    wrong += filter(None, [lost, damaged, behind])
+    wrong += filter(None, [lost, damaged, behind, _other_zone(cfg, store)])
     if shown is None:
         return Health(False, _sentences("Readers see nothing yet", *wrong), None, None)
     age = moment - published.origin(shown).published_at
@@ -213,6 +214,15 @@ def _damaged(store: Store, shown: Publication | None) -> str:
         f"Night {shown.night}: expected the published file {fault}; restore it from a backup, or run the "
         "night again"
     )
+
+
+def _other_zone(cfg: Config, store: Store) -> str:
+    """What the next night will say of `events.timezone`; the ages told here are by that wrong zone."""
+    try:
+        settled.compare(cfg, store, {})
+    except ConfigurationError as error:
+        return str(error)
+    return ""
 
 
 def _fault(store: Store, shown: Publication) -> str:

@@ -139,6 +139,40 @@ def test_a_second_rollback_to_the_same_night_publishes_nothing(cfg: Config, caps
     assert [row.sequence for row in publications.read(Store.of(cfg)).rows] == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "command", [("rollback", "--night", "2026-01-02"), ("refresh",), ("vacuum", "--keep", "1")]
+)
+def test_in_a_zone_in_which_the_days_were_not_cut_nothing_moves(
+    cfg: Config, capsys: Any, command: tuple[str, ...]
+) -> None:
+    (cfg.root / "timezone").write_text("UTC\n")
+    config = cfg.base / "rnnrec.toml"
+    config.write_text(config.read_text() + '[events]\ntimezone = "Asia/Tokyo"\n')
+    before = (cfg.root / "serve.duckdb").read_bytes()
+    assert rnnrec(cfg, *command) == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "events.timezone: expected 'UTC', in which the days of" in said
+    assert ((cfg.root / "serve.duckdb").read_bytes(), champion(cfg)) == (before, 2)
+    assert len(publications.read(Store.of(cfg)).rows) == 2
+    config.write_text(config.read_text().replace("Asia/Tokyo", "Etc/UTC"))  # another name of the same
+    assert rnnrec(cfg, "refresh") == 0
+
+
+def test_ids_of_another_type_in_the_logs_change_nothing_of_what_readers_are_shown_again(cfg: Config) -> None:
+    """A night is refused for them; what is published has the types that it was published with."""
+    pq.write_table(pa.table({"user_id": [1], "item_id": [2], "timestamp": [0]}), cfg.base / "log.parquet")
+    config = cfg.base / "rnnrec.toml"
+    config.write_text(config.read_text() + '[events]\nsources = ["log.parquet"]\n')
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
+    assert rnnrec(cfg, "refresh") == 0
+    assert seen(cfg) == ["2026-01-02", 4, "2026-01-02", 4]
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+        types = con.sql(
+            "select typeof(user_id), typeof(item_id) from user_recommendations limit 1"
+        ).fetchall()
+    assert types == [("VARCHAR", "VARCHAR")]
+
+
 def test_a_rollback_leaves_a_row_that_says_who_did_it_and_why(cfg: Config, capsys: Any) -> None:
     assert rnnrec(cfg, "rollback", "--night", "2026-01-02", "--reason", "half of the shop's items") == 0
     said = " ".join(capsys.readouterr().out.split())

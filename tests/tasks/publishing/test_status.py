@@ -15,6 +15,7 @@ import pytest
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError, StaleError
 from tasks.publishing import attempts, carrying, publications, publishing, readers, status
+from tasks.raw import settled
 from tasks.settings.config import Config
 from tasks.settings.sections import EventsConfig, RecommendationsConfig, SessionsConfig
 from tasks.store import tables
@@ -185,6 +186,16 @@ def test_a_damaged_file_of_the_night_that_readers_see_is_not_well(tmp_path: Path
         found = status.health(cfg, DAY)
         assert not found.healthy
         assert str(file) in found.sentence
+
+
+def test_a_zone_in_which_the_days_were_not_cut_is_not_well(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    settled.settle(cfg, Store.of(cfg), {})
+    assert status.health(cfg, DAY).healthy
+    tokyo = Config(base=tmp_path, events=EventsConfig(timezone="Asia/Tokyo"))
+    seen = status.health(tokyo, DAY)
+    assert (seen.healthy, "events.timezone: expected 'UTC'" in seen.sentence) == (False, True)
 
 
 def flip(path: Path, place: int) -> None:
