@@ -7,12 +7,13 @@ visitors who had no list, for lists filled up with popular items, and for tables
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from itertools import chain
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.publishing import publications, realized_week, wholeness
 from tasks.publishing.publications import Publication, Publications
@@ -22,7 +23,7 @@ from tasks.settings.config import Config
 from tasks.settings.days import window
 from tasks.store import delta, duck
 from tasks.store.delta import Staged
-from tasks.store.pins import Reads
+from tasks.store.pins import Pin, Reads
 from tasks.store.store import File
 
 log = logging.getLogger(__name__)
@@ -96,24 +97,46 @@ class Realized:
 def realize(cfg: Config, night: date, reads: Reads, run_id: str) -> Realized:
     """Score what readers were shown on the night's day against what the run has read of it; stage the rows.
 
-    There are no rows before the first publication, nor where its files were lost, which stops no night.
+    Where the files of what was shown are gone, as with a vacuum, what the night has published of it by the
+    same events is kept. There are no rows before the first publication, nor where nothing is known of it any
+    more, which stops no night.
     """
     past = publications.read(reads.store)
-    shown = _whole(reads, shown_on(past, night))
+    shown = shown_on(past, night)
     rows = MEASURED.empty_table()
-    if shown is not None:
+    if shown is not None and not (fault := wholeness.changed(reads.store, shown)):
         rows = measure(cfg, night, reads, shown, past.origin(shown).verdict.get("exclude"))
+    elif shown is not None and (known := _known(cfg, night, reads, past, shown)) is not None:
+        log.info("what readers were shown of %s is gone; its numbers are kept", shown.night)
+        rows = known
+    elif shown is not None:
+        log.warning("what readers were shown of %s cannot be scored: %s", shown.night, fault)
+        shown = None
     staged = delta.stage(reads.store, TABLE, _of(shown, rows), {"night": night}, run_id)
     measures, k = realized_week.measures(rows), cfg.recommendations.k
     week = realized_week.week(reads.store, past, k, tonight=measures, before=night)
     return Realized(staged, shown, measures, k, week)
 
 
-def _whole(reads: Reads, shown: Publication | None) -> Publication | None:
-    if shown is not None and (fault := wholeness.changed(reads.store, shown)):
-        log.warning("what readers were shown of %s cannot be scored: %s", shown.night, fault)
+def _known(
+    cfg: Config, night: date, reads: Reads, published: Publications, shown: Publication
+) -> pa.Table | None:
+    """The rows that the night has published of these lists by these events; None where there are none."""
+    before = published.newest_of(night)
+    if before is None or TABLE not in before.tables or wholeness.changed(reads.store, before):
         return None
-    return shown
+    if _events_of(before.reads) != _events_of(reads.by_table()):
+        return None
+    with duck.connect(cfg) as con:
+        duck.view_files(con, reads.store, "known", before.files(reads.store)[TABLE])
+        rows = duck.arrow(con.table("known"))
+    rows = rows.filter(pc.equal(rows["shown_sequence"], shown.sequence)).select(MEASURED.names)
+    wanted = {f"hit_rate_at_{cutoff}" for cutoff in _cutoffs(cfg)}
+    return rows if wanted <= set(rows["metric"].to_pylist()) else None
+
+
+def _events_of(reads: Mapping[str, Mapping[date, Pin]] | None) -> dict[date, str]:
+    return {day: pin.digest for day, pin in (reads or {}).get("events", {}).items()}
 
 
 def shown_on(published: Publications, night: date) -> Publication | None:

@@ -479,6 +479,44 @@ def test_the_night_run_again_gives_the_same_bytes(cfg: Config) -> None:
     assert realized_on_monday(cfg, reads).staged.digest == first.staged.digest
 
 
+def test_numbers_of_lists_that_are_gone_are_kept_by_the_night_that_knows_them(
+    cfg: Config, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a vacuum gave Sunday up, and Monday, which is kept, is run again."""
+    sunday = show(cfg, SUNDAY).publication
+    lines = [line.split() for line in MONDAYS.split("\n") if line.strip()]
+    reads = read_by_the_run(cfg, lines)
+    first = realized_on_monday(cfg, reads)
+    publish_monday(cfg, reads, first)
+    Path(sunday.files(Store.of(cfg))["popular_items"][0]).unlink()
+    again = realized_on_monday(cfg, reads)
+    assert (again.staged.digest, again.measures, again.sentence) == (
+        first.staged.digest, first.measures, first.sentence,
+    )  # fmt: skip
+    assert "cannot be scored" not in caplog.text
+
+    others = read_by_the_run(cfg, lines[:-1], run=3)
+    assert (realized_on_monday(cfg, others).shown, "cannot be scored" in caplog.text) == (None, True)
+
+
+def test_numbers_that_are_known_of_other_cutoffs_are_not_taken_for_these(
+    cfg: Config, make_config: MakeConfig
+) -> None:
+    sunday = show(cfg, SUNDAY).publication
+    reads = read_by_the_run(cfg, [("ann", "2026-01-05T10:00", "a")])
+    publish_monday(cfg, reads, realized_on_monday(cfg, reads))
+    Path(sunday.files(Store.of(cfg))["popular_items"][0]).unlink()
+    longer = make_config(recommendations={"k": 4}, evaluation={"cutoffs": (1, 20)})
+    assert table(realized_on_monday(longer, reads)) == []
+
+
+def publish_monday(cfg: Config, reads: pins.Reads, found: realized.Realized) -> None:
+    tables = driver.output_rows(1)
+    del tables["realized_quality"]
+    staged = [*driver.stage_all(cfg, MONDAY, tables, "run2"), found.staged]
+    publishing.publish(Store.of(cfg), staged, driver.facts(cfg, MONDAY, 2, reads=reads.by_table()), "run2")
+
+
 def test_lists_that_were_lost_are_not_scored_and_stop_no_night(
     cfg: Config, caplog: pytest.LogCaptureFixture
 ) -> None:
