@@ -106,7 +106,7 @@ def vacuum(cfg: Config, keep: int, grace: timedelta, *, dry_run: bool = False) -
     again goes on where it ended.
     """
     store = Store.of(cfg)
-    with _alone(store):
+    with _written(store), _alone(store):
         _check_models(cfg, wholeness.read(store), keep)
         if not dry_run:
             healing.heal(cfg, store)
@@ -141,6 +141,19 @@ def _nights(running: Sequence[attempts.Attempt]) -> tuple[str, ...]:
 
 def _days(running: Sequence[attempts.Attempt]) -> list[date]:
     return [date.fromisoformat(night) for night in _nights(running)]
+
+
+@contextmanager
+def _written(store: Store) -> Iterator[None]:
+    """A disk that is full, or not ours, ends it between two steps; after each readers have what they need."""
+    try:
+        yield
+    except OSError as error:
+        raise WarehouseError(
+            f"{store.local}: expected a disk with some room that can be written; {error}; readers have what "
+            "they had; free some megabytes or mend the folder's permissions, then `rnnrec vacuum` again: it "
+            "goes on where this one ended"
+        ) from error
 
 
 @contextmanager

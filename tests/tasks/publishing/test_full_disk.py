@@ -13,11 +13,12 @@ from pathlib import Path
 
 import night_driver as driver
 import pytest
+import vacuumed_nights as nights
 
 from tasks.errors import EmptyNightError, WarehouseError
 from tasks.publishing import carrying, healing, publications, publishing, readers, wholeness
 from tasks.settings.config import Config
-from tasks.store import delta, parquet
+from tasks.store import delta, parquet, tables
 from tasks.store.store import Store
 
 FRIDAY_SEEN, SATURDAY_SEEN = ["2026-01-02", 4, "2026-01-02", 4], ["2026-01-03", 5, "2026-01-03", 5]
@@ -227,6 +228,50 @@ def done_with_free(cfg: Config, free: int, work: Callable[[Config], object]) -> 
     finally:
         filler.unlink()
     return True
+
+
+WRITTEN = ("events", "sessions", *tables.OUTPUTS)
+VACUUMED = [0, 4_096, 8_192, 16_384, 32_768, 65_536, 300_000, 700_000, 1_500_000]
+
+
+@pytest.fixture
+def five_nights(small_disk: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
+    cfg = nights.config(small_disk)
+    nights.without_registry(lambda *given: monkeypatch.setattr(*given))
+    nights.build(cfg)
+    return cfg
+
+
+@pytest.mark.slow
+def test_a_vacuum_on_a_disk_with_any_room_leaves_readers_whole_and_the_next_one_finishes(
+    five_nights: Config, tmp_path: Path
+) -> None:
+    cfg, outcomes = five_nights, set()
+    before = shutil.copytree(cfg.root, tmp_path / "before", symlinks=True)
+    seen, needed = [driver.whole_night(cfg), nights.history(cfg)], nights.needed(cfg, 2)
+    for free in VACUUMED:
+        shutil.rmtree(cfg.root)
+        shutil.copytree(before, cfg.root, symlinks=True)
+        done = done_with_free(cfg, free, lambda cfg: nights.run(cfg, keep=2))
+        outcomes.add(done)
+        assert driver.whole_night(cfg) == seen[0], free
+        assert nights.history(cfg) in (seen[1], seen[1][-2:]), free
+        nights.run(cfg, keep=2)
+        assert [driver.whole_night(cfg), nights.history(cfg)] == [seen[0], seen[1][-2:]], free
+        left = {str(file.relative_to(cfg.root)) for file in (cfg.root / "tables").rglob("part-*.parquet")}
+        assert {file for file in left if file.split("/")[1] in WRITTEN} == needed, free
+        assert left_behind(cfg) == [], free
+    assert outcomes == {True, False}
+
+
+def test_a_vacuum_of_a_warehouse_that_is_not_ours_to_write_says_what_to_do(
+    five_nights: Config,
+) -> None:
+    cfg, seen = five_nights, nights.history(five_nights)
+    subprocess.run(["mount", "-o", "remount,ro", str(cfg.base)], check=True)
+    with pytest.raises(WarehouseError, match=r"Read-only file system.*`rnnrec vacuum` again"):
+        nights.run(cfg, keep=2)
+    assert nights.history(cfg) == seen
 
 
 def test_a_staged_file_that_did_not_fit_does_not_stay(
