@@ -173,10 +173,11 @@ def for_choosing(keys: Sequence[object], night: date) -> npt.NDArray[np.bool_]:
 def allowance(share: float, value: float, noise: float) -> float:
     """What a difference is held against: a share of the value, and no less than the noise.
 
-    A negative share turns it around, whatever the noise; -1 is beyond every difference that there can be.
+    A negative share turns it around, whatever the noise; 1 and -1 are beyond every difference that there can
+    be, also where the value is small.
     """
-    if share == -1:
-        return -1.0
+    if abs(share) == 1:
+        return share
     return max(share * value, noise) if share >= 0 else share * value
 
 
@@ -312,8 +313,9 @@ def _compared(
 
 def _limit(gate: GateConfig, rule: str, ours: str) -> str:
     """What has to be beaten takes over where it is not beaten: the seed's noise shelters the one that it
-    beats, and no margin."""
-    return "better, must_beat" if rule == "better" and ours in gate.must_beat else rule
+    beats, and no margin but the one that keeps the recipe whatever comes."""
+    waived = rule == "better" and ours in gate.must_beat and gate.margin < 1
+    return "better, must_beat" if waived else rule
 
 
 LIMITS: dict[str, Callable[[GateConfig, float, Contest], float]] = {  # of what is compared with

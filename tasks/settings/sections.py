@@ -328,7 +328,7 @@ class GateConfig(Section):
         0.01,
         "another recipe has to be shown to be better by more than this share of fresh training's metric, "
         "or of the published weights' where that is refused; "
-        "1 keeps the recipe, -1 changes it to any that is healthy",
+        "1 keeps the recipe whatever comes, -1 changes it to any that is healthy",
         ge=-1,
         le=1,
     )

@@ -83,6 +83,7 @@ def test_a_recipe_is_better_only_where_the_whole_interval_lies_above_what_is_ask
         (0.0, 0.2, 0.03, 0.03),
         (-0.5, 0.2, 0.03, -0.1),
         (-1.0, 0.2, 0.03, -1.0),
+        (1.0, 0.2, 0.03, 1.0),
     ],
 )
 def test_what_is_allowed_is_a_share_of_the_value_and_at_least_the_noise_unless_more_is_asked(
@@ -102,6 +103,17 @@ def test_fresh_training_is_published_where_it_is_a_little_worse_and_the_numbers_
     assert rule.high is not None
     assert rule.low < -0.01 < rule.high
     assert found.reason == "mrr_at_20 0.3900 against the published weights' 0.4000"
+
+
+@pytest.mark.parametrize("must_beat", [(), ("wide",)])
+@pytest.mark.parametrize("fresh", [0.05, 0.30])  # refused, or published
+def test_a_margin_of_1_keeps_the_recipe_also_where_another_more_than_doubles_the_metric(
+    must_beat: tuple[str, ...], fresh: float
+) -> None:
+    ranks = {"fresh": hits(fresh), "wide": hits(0.95), "published": hits(0.30)}
+    found = decide(ranks, {"margin": 1.0, "must_beat": must_beat})
+    assert found.state in ("fresh", "weights_kept")
+    assert decide(ranks, {"margin": 0.99, "must_beat": must_beat}).state == "recipe_changed"
 
 
 def test_fresh_training_that_is_shown_to_be_worse_beyond_the_tolerance_leaves_the_published_weights() -> None:
