@@ -141,6 +141,7 @@ def _realized(realized: Realized | None) -> tuple[str, ...]:
         (name.replace(".", " "), f"{value:.4f}", f"{n:,}")
         for name, (value, n) in realized.measures.items()
         if name.endswith((f"_at_{realized.k}", "share_with_list"))
+        and (".all." in name or ".lone_" not in name)
     ]
     heading = "## What readers were shown on the day"
     return heading, f"{realized.sentence}.", _markdown(("what", "value", "of"), rows)

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tasks.publishing import publications, publishing, realized
+from tasks.models.verdicts import Verdict
+from tasks.publishing import pages, publications, publishing, realized
 from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import window
@@ -449,6 +450,17 @@ def test_what_was_shown_last_before_the_night_is_scored_and_nothing_that_came_la
     driver.publish_night(cfg, MONDAY, users=4, attempt=11)
     driver.publish_night(cfg, SUNDAY, users=5, attempt=12, move_latest=True)
     assert scored() == 3, "Monday was over by then"
+
+
+def test_the_page_tells_of_one_list_alone_over_all_chances_only(cfg: Config) -> None:
+    staged: Any = None
+    names = [f"users.published.{part}.lone_hit_rate_at_3" for part in ("all", "new")]
+    found = realized.Realized(staged, None, dict.fromkeys(names, (0.25, 8)), 3)
+    told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
+    verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
+    page = pages.page(cfg, MONDAY, verdict=verdict, model_version=1, realized=found, **told)
+    assert "| users published all lone_hit_rate_at_3 | 0.2500 | 8 |" in page
+    assert "new lone_hit_rate" not in page
 
 
 def test_a_carried_nights_lists_are_named_by_the_night_that_made_them(cfg: Config) -> None:
