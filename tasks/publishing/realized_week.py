@@ -6,7 +6,7 @@ than what they replace, and somebody has to be told. Both have the same visitors
 those that one of them alone was right for (McNemar 1947): with b of n met by the list alone and c by popular
 items alone, the difference is (b - c) / n, and its 95 % interval that of Agresti & Min (2005), who add one
 half to each of the four counts. Only counts are kept, so who comes every night counts every night, as if it
-were another visitor: the interval is a little too narrow.
+were another visitor: the interval is too narrow, the more so the more of the same visitors come again.
 """
 
 from __future__ import annotations
