@@ -68,6 +68,8 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
         yield OLD
     if verdict.get("champion") is not None and verdict.get("noise", 0.0) is None:
         yield f"{NOT_MEASURED}."
+    if verdict.get("decay"):
+        yield _wrapped(f"Over many nights, {verdict['decay']}.")
     for name, why in verdict.get("failures", {}).items():
         yield _wrapped(f"{name} was not asked: {why}")
     yield from unpublished(later)

@@ -72,6 +72,7 @@ class Verdict:
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
     exclude       what lists leave out of their user's past, as `recommendations.exclude` says it
     not_shown     the share of the predictions whose item no list can have: everybody's misses
+    decay         a sentence about an advantage that has shrunk over many nights; mostly empty
     slices        contestant → slice → metric → (value, predictions); all but `by_target` in the table alone
     """
 
@@ -88,6 +89,7 @@ class Verdict:
     noise: float | None = None
     exclude: str = "nothing"
     not_shown: float = 0.0
+    decay: str = ""
     slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(
         default_factory=dict, repr=False
     )

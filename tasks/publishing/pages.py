@@ -42,6 +42,7 @@ def page(
     head = HEADS[verdict.state]
     failed = [f"{name}: {why}" for name, why in verdict.failures.items()]
     beaten = [] if realized is None or not realized.week.warning else [realized.week.warning]
+    beaten += [verdict.decay] if verdict.decay else []
     parts = [
         f"# Night {night}: {head.lower()}, model version {model_version}",
         f"{head}: {verdict.reason}.",

@@ -12,7 +12,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.errors import FencedError, ModelFailure
-from tasks.models import choosing, judging, noise, registry, scoring, training
+from tasks.models import choosing, decay, judging, noise, registry, scoring, training
 from tasks.models.choosing import Chosen, Registered
 from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, TrainedModel
@@ -68,7 +68,10 @@ def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Regis
     log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)
     for name, why in not_asked.items():
         log.warning("%s was not asked to take over: %s", name, why)
-    return replace(verdict, failures={**verdict.failures, **not_asked})
+    decayed = decay.told(cfg.gate, verdict, _verdicts_before(tonight))
+    if decayed:
+        log.warning("%s", decayed)
+    return replace(verdict, failures={**verdict.failures, **not_asked}, decay=decayed)
 
 
 def _not_asked(tonight: Tonight, champion: Registered | None) -> dict[str, str]:
@@ -76,6 +79,13 @@ def _not_asked(tonight: Tonight, champion: Registered | None) -> dict[str, str]:
     if champion is None:
         return {}
     return withdrawn.not_asked(tonight.cfg, tonight.night, publications.read(tonight.store))
+
+
+def _verdicts_before(tonight: Tonight) -> list[Mapping[str, Any]]:
+    """What was found on each night before, the oldest first; of a night that was run again, the last."""
+    rows = publications.read(tonight.store).rows
+    own = {one.night: one.verdict for one in rows if one.carried_from is None and one.night < tonight.night}
+    return [own[night] for night in sorted(own)]
 
 
 def refit(
