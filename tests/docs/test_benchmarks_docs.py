@@ -306,3 +306,16 @@ def test_nine_nights_are_what_the_raw_results_say() -> None:
             assert (row["night"], row[f"state {when}"]) == (one["night"], state)
             assert row[f"fallback {when}"] == f"{100 * one['fallback_share']:.2f} %"
             assert row[f"hits {when}"] == f"{100 * one['hit_rate']:.2f} %"
+
+
+def test_sasrec_beside_the_gru_is_what_the_raw_results_say() -> None:
+    raw = RESULTS["encoders"]["results"]
+    for row, one in zip(rows_with("SASRec over GRU"), raw, strict=True):
+        assert (row["loss"], row["products"], int(row["blocks"])) == (
+            one["loss"],
+            one["precision"],
+            one["layers"],
+        )
+        for head, key in (("GRU: events/s", "gru"), ("SASRec: events/s", "sasrec")):
+            assert number(row[head]) == one[f"{key}_events_per_second"]
+        assert number(row["SASRec over GRU"]) == said(one["sasrec_over_gru"], 2)
