@@ -17,8 +17,8 @@ import pyarrow as pa
 import pytest
 
 from tasks.models import registry
-from tasks.models.verdicts import Verdict
-from tasks.publishing import readers
+from tasks.models.verdicts import Rule, Verdict, evaluation_rows
+from tasks.publishing import publishing, readers
 from tasks.publishing import views as served_views
 from tasks.settings.config import Config
 from tasks.store import delta, tables
@@ -123,6 +123,10 @@ FLOOR = {
     "by_seed": "{}",
     "measured_at": datetime(2026, 1, 3),
 }
+REFUSED = Rule(
+    question=2, rule="better", ours="vsknn", against="fresh", metric="mrr_at_20", value=0.24,
+    difference=-0.01, low=-0.02, high=0.0, allowed=0.002, predictions=8, passed=False,
+)  # fmt: skip
 NOISE = [(column, kind) for column, kind in tables.TABLES["noise"].columns.items()]
 
 
@@ -150,7 +154,12 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     staged = delta.stage(store, "noise", pa.Table.from_pylist([FLOOR], schema=pa.schema(NOISE)), {}, "run")
     delta.append(store, staged, {"noise": 1}, "run", None)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
-    driver.publish_night(cfg, driver.SATURDAY, users=5)
+    verdict = Verdict("fresh", "fresh", "good", {"fresh": {"mrr_at_20": 0.25}}, 8, 3, rules=(REFUSED,))
+    judged = evaluation_rows(driver.SATURDAY, verdict).drop_columns(["night"])
+    staged_tables = driver.stage_all(
+        cfg, driver.SATURDAY, driver.output_rows(5) | {"evaluations": judged}, "run2"
+    )
+    publishing.publish(store, staged_tables, driver.facts(cfg, driver.SATURDAY, 2), "run2")
     readers.refresh(cfg, Store.of(cfg))
     return cfg.base
 
