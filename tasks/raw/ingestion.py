@@ -8,6 +8,7 @@ nothing. The lead-in is for sessions alone: it shows whether the window's first 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -25,7 +26,10 @@ EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a 
 LATEST = datetime(2100, 1, 1)
 LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand in every table
 TOP_REASONS = 5
+DOUBTFUL_LINES = 100  # a share of fewer lines says little of a file
 TOP_NAMES = 5
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,9 @@ class _Tally:
     outside: int = 0
     spoilt: int = 0  # refused, and not because they are blank
     unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
+    doubtful: list[Source] = field(
+        default_factory=list
+    )  # files of which more is refused than is borne of all
     files: dict[str, pins.RawFile] = field(default_factory=dict)
 
 
@@ -118,8 +125,11 @@ def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally:
         )
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
     tally.files[source.name] = found
-    if tally.spoilt > before.spoilt and tally.lines - before.lines == tally.rejected - before.rejected:
+    lines, rejected = tally.lines - before.lines, tally.rejected - before.rejected
+    if tally.spoilt > before.spoilt and lines == rejected:
         tally.unusable.append(source)
+    if rejected > cfg.events.max_reject_share * lines and lines >= DOUBTFUL_LINES:
+        tally.doubtful.append(source)
 
 
 def _take(
@@ -216,12 +226,23 @@ def _check_keys(con: duck.Connection, cfg: Config, source: Source) -> None:
 
 def _check_rejects(con: duck.Connection, cfg: Config, found: Sequence[Source], tally: _Tally) -> None:
     if tally.rejected <= cfg.events.max_reject_share * tally.lines:
+        _warn_of_files(con, cfg, tally)
         return
     raise SourceError(
         f"{tally.rejected} of {tally.lines} lines are refused, more than events.max_reject_share = "
         f"{cfg.events.max_reject_share}: {_reasons(con, [source.name for source in found])}; "
         "repair the source (table rejects has every line) or raise the share"
     )
+
+
+def _warn_of_files(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
+    """Among months of logs a day that is half refused is a small share: its file is named."""
+    for source in tally.doubtful:
+        log.warning(
+            "%s: more than events.max_reject_share = %s of its lines are refused, not of all lines: %s; "
+            "repair the file (table rejects has every line) and run the night again",
+            source.name, cfg.events.max_reject_share, _reasons(con, [source.name]),
+        )  # fmt: skip
 
 
 def _reasons(con: duck.Connection, files: Sequence[str]) -> str:

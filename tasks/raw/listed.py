@@ -24,6 +24,7 @@ LONGEST_TEXT = 1024  # characters, as of the events' ids
 Columns: TypeAlias = Mapping[str, tuple[str, str]]  # our column → (the key that names it, theirs)
 COLUMNS = ("item_id", "name", "category")
 BLANK = "blank line"
+FLAGS = ("never_show", "in_stock", "stock")  # columns of a table of items; a list of ids has none
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,12 @@ def _check_names(name: str, columns: Columns, known: Sequence[str]) -> None:
                 f"{name}: expected one column {theirs!r} ({key}); got {known.count(theirs)}; "
                 "rename all but one"
             )
+    flags = [one for one in known if one.lower() in FLAGS]
+    if flags and set(columns) == {"item_id"}:
+        raise SourceError(
+            f"{name}: expected a list of ids, each of which counts; got a table with a column {flags[0]!r}, "
+            f"which is not read: write the ids that it is true for into a file of their own"
+        )
 
 
 def _check_rows(con: duck.Connection, item_type: str) -> None:

@@ -88,9 +88,9 @@ def look(cfg: Config, night: date | None) -> Preview:
     """Look at every source, and whether the night can be run; without a night, at the sources alone.
 
     Raises SourceError for missing files, for wrong columns (all of them at once), for logs without one
-    usable line and for a list beside them that cannot be taken; EmptyNightError for a night outside of the
-    logs; ConfigurationError for a device that is not; what tasks/raw/settled.py raises where the warehouse
-    was begun with another zone or other types of ids.
+    usable line or with more refused ones than are borne, and for a list beside them that cannot be taken;
+    EmptyNightError for a night outside of the logs; ConfigurationError for a device that is not; what
+    tasks/raw/settled.py raises where the warehouse was begun with another zone or other types of ids.
     """
     _check_device(cfg)
     found = sources.find(cfg)
@@ -101,6 +101,8 @@ def look(cfg: Config, night: date | None) -> Preview:
     files = tuple(zip(found, _read(cfg, found, sampled=True), strict=True))
     total = _sum(seen for _, seen in files)
     _check_usable(total)
+    if not _bearable(cfg, total):
+        _check_rejects(cfg, _sum(_read(cfg, found, sampled=False)))
     if night is None:
         return Preview(files, total, (), known)
     days = [day for day in window(cfg, night) if not any(seen.covers(day) for _, seen in files)]
@@ -223,6 +225,26 @@ def _check_usable(seen: Seen) -> None:
     raise SourceError(
         f"not one of {seen.refused.total():,} lines looked at can become an event; mostly: {reason}, as in "
         f"{seen.raw[reason][:200]!r}; see [events] in the configuration"
+    )
+
+
+def _bearable(cfg: Config, seen: Seen) -> bool:
+    refused = seen.refused.total()
+    return refused <= cfg.events.max_reject_share * (refused + seen.days.total())
+
+
+def _check_rejects(cfg: Config, everything: Seen) -> None:
+    if _bearable(cfg, everything):
+        return
+    refused = everything.refused.total()
+    reasons = "; ".join(
+        f"{reason}: {count:,} (as in {everything.raw[reason][:80]!r})"
+        for reason, count in everything.refused.most_common(ingestion.TOP_REASONS)
+    )
+    raise SourceError(
+        f"{refused:,} of {refused + everything.days.total():,} lines would be refused, more than "
+        f"events.max_reject_share = {cfg.events.max_reject_share}: {reasons}; repair the source, or raise "
+        "the share"
     )
 
 

@@ -554,6 +554,22 @@ def test_two_columns_of_one_name_that_nobody_asks_for_are_read_past(lenient: Con
     assert ingest(lenient, NIGHT, "run", 1).accepted == 1
 
 
+def test_a_file_that_is_refused_by_more_than_is_borne_of_all_is_named_though_the_night_goes_on(
+    make_config: MakeConfig, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = make_config(events={"max_reject_share": 0.05, "sources": ("logs/*",)})
+    good = [GOOD | {"user_id": f"u{number}"} for number in range(2000)]
+    log(config, *good, name="logs/old.ndjson")
+    log(config, *good[:75], *[GOOD | {"timestamp": "late"}] * 25, name="logs/new.ndjson")
+    log(config, GOOD | {"timestamp": "late"}, GOOD, name="logs/few.ndjson")
+    assert ingest(config, NIGHT, "run", 1).rejected == 26
+    (said,) = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert said.startswith(
+        "logs/new.ndjson: more than events.max_reject_share = 0.05 of its lines are refused"
+    )
+    assert "bad timestamp: 25 (first in logs/new.ndjson line 76)" in said
+
+
 def test_a_file_without_a_usable_line_stops_the_night_by_name(make_config: MakeConfig) -> None:
     cfg = make_config(events={"sources": ("logs/*",)})
     log(cfg, *[{**GOOD, "item_id": str(n)} for n in range(1_000)])

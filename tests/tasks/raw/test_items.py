@@ -272,12 +272,17 @@ def test_the_lists_of_the_rules_stand_beside_names_and_categories(shop: Config, 
         ({"never_show": "gone.csv"}, r"rules\.never_show: expected at least one file"),
         ({"in_stock": "empty.csv"}, r"empty\.csv: expected a row for each item; got none"),
         ({"in_stock": "items.csv"}, r"items\.csv: expected a column 'item_id' \(rules\.id\); there are sku"),
+        (
+            {"never_show": "all.csv"},
+            r"all\.csv: expected a list of ids, .*; got a table with a column 'Stock'",
+        ),
     ],
 )
 def test_a_rule_that_cannot_be_read_stops_the_night_and_the_look(
     shop: Config, make_config: Make, rules: dict[str, str], said: str
 ) -> None:
     write(shop, "item_id\n", "empty.csv")
+    write(shop, "item_id,Stock\n7,0\n8,5\n", "all.csv")
     cfg = make_config(events={"sources": ["logs/*.csv"]}, rules=rules)
     with pytest.raises(SourceError, match=said):
         ingest(cfg)

@@ -176,6 +176,20 @@ def test_logs_without_one_usable_line_are_refused_with_one_of_them(
         preview.look(reading(make_config), None)
 
 
+@pytest.mark.parametrize(("wrong", "bearable"), [(50, True), (51, False)])
+def test_more_refused_lines_than_a_night_bears_are_refused_by_the_look_too(
+    logs: Path, make_config: Callable[..., Config], wrong: int, bearable: bool
+) -> None:
+    found = [one | {"timestamp": FIRST} for one in rows(950)]
+    ndjson(logs / "a.ndjson", found + [one | {"timestamp": "tomorrow"} for one in found[:wrong]])
+    cfg = reading(make_config)
+    if bearable:
+        assert preview.look(cfg, None).all.refused.total() == 50
+        return
+    with pytest.raises(SourceError, match=r"51 of 1,001 lines would be refused, .*= 0\.05: .*tomorrow"):
+        preview.look(cfg, None)
+
+
 def test_ids_of_another_type_than_the_warehouse_has_are_refused_before_a_night_is(
     logs: Path, make_config: Callable[..., Config]
 ) -> None:
