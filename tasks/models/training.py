@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnrec_model.errors import ModelError
-from tasks.errors import EmptyNightError, ModelFailure
+from tasks.errors import ConfigurationError, EmptyNightError, ModelFailure
 from tasks.models import recipes
 from tasks.models.material import Material, needs
 from tasks.models.recipes import Recipe
 from tasks.models.verdicts import FRESH
 from tasks.running import stopping
 from tasks.sessions import splitting
-from tasks.settings.config import Config
+from tasks.settings.config import Config, shows_never_learnt
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
@@ -110,17 +110,33 @@ def refit(cfg: Config, night: date, reads: Reads, work: Path, recipe: Recipe, ep
 
 
 def contestants(cfg: Config, champion: Path | None) -> dict[str, Recipe]:
-    """All recipes of a night by name: the champion's as `fresh`, then those that the configuration names."""
+    """All recipes of a night by name: the champion's as `fresh`, then those that the configuration names.
+
+    Raises ModelFailure for a champion of a kind that is not here, ConfigurationError where its lists would
+    show what it never learnt.
+    """
+    served = [] if champion is None else [_served(cfg, champion)]
+    named = [recipes.configured(cfg, name) for name in cfg.contestants]
+    return {recipe.name: recipe for recipe in (*served, *named)}
+
+
+def _served(cfg: Config, champion: Path) -> Recipe:
     try:
-        served = [] if champion is None else [recipes.saved(cfg, FRESH, champion)]
+        recipe = recipes.saved(cfg, FRESH, champion)
     except ModelError as error:
         raise ModelFailure(
             f"the champion's recipe: expected a model that can be fitted and asked here; {error}; install "
             "the package that offers its kind, or go back with `rnnrec rollback` to a night whose model is "
             "here, or, to begin anew without a champion, set registry.model_name to another name"
         ) from error
-    named = [recipes.configured(cfg, name) for name in cfg.contestants]
-    return {recipe.name: recipe for recipe in (*served, *named)}
+    if recipe.training is not None and shows_never_learnt(cfg, recipe.training) and cfg.gate.margin >= 0:
+        raise ConfigurationError(
+            "recommendations.exclude: expected 'session' or 'window', as the champion was fitted with "
+            "training.exclude_seen, whatever rnnrec.toml says by now, and never learnt where the items of a "
+            f"session belong; got {cfg.recommendations.exclude!r}; set one of the two, or let a model of "
+            "gate.candidates take over, with `--set gate.margin=-1` for one night"
+        )
+    return recipe
 
 
 def _fitted_as(known: Mapping[str, Recipe], name: str) -> str:

@@ -244,9 +244,14 @@ def _without_categories(cfg: Config) -> list[str]:
     ]
 
 
+def shows_never_learnt(cfg: Config, training: TrainingConfig) -> bool:
+    """Would lists show a session's own items, which a network that is fitted so never learnt to rank?"""
+    return training.exclude_seen and cfg.recommendations.exclude not in ("session", "window")
+
+
 def _never_learnt(cfg: Config) -> list[str]:
     exclude = cfg.recommendations.exclude
-    if not cfg.training.exclude_seen or exclude in ("session", "window"):
+    if not shows_never_learnt(cfg, cfg.training):
         return []
     return [
         "recommendations.exclude: expected 'session' or 'window', as training.exclude_seen makes the items "

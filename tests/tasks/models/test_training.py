@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -17,8 +18,8 @@ from rnnrec_model import models
 from rnnrec_model.config import NoSettings
 from rnnrec_model.contract import Fitted
 from rnnrec_model.sessions import Sessions
-from tasks.errors import ModelFailure
-from tasks.models import training
+from tasks.errors import ConfigurationError, ModelFailure
+from tasks.models import recipes, training
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.settings.sections import GateConfig
@@ -94,6 +95,26 @@ def test_all_contestants_learn_from_one_set_of_sessions_that_is_made_once(
     assert plain.users is None
     assert of_users.users is not None
     assert of_users.users.to_pylist() == ["u", "v"]
+
+
+@pytest.mark.parametrize(
+    ("exclude", "margin", "refused"),
+    [("nothing", 0.01, True), ("last_item", 0.01, True), ("session", 0.01, False), ("window", 0.01, False),
+     ("last_item", -1.0, False)],
+)  # fmt: skip
+def test_lists_that_would_show_what_the_champion_never_learnt_are_refused_unless_it_shall_change(
+    exclude: str, margin: float, refused: bool, make_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its own recipe counts, which rnnrec.toml may have said on another night."""
+    cfg = make_config(recommendations={"exclude": exclude}, gate={"margin": margin})
+    ours = recipes.configured(cfg, "recurrent")
+    saved = replace(ours, name="fresh", training=replace(cfg.training, exclude_seen=True))
+    monkeypatch.setattr(recipes, "saved", lambda *_: saved)
+    if refused:
+        with pytest.raises(ConfigurationError, match=f"champion .*exclude_seen.* got '{exclude}'.*margin=-1"):
+            training.contestants(cfg, Path("champion"))
+    else:
+        assert training.contestants(cfg, Path("champion"))["fresh"] is saved
 
 
 @pytest.mark.parametrize(
