@@ -79,7 +79,7 @@ def _page(folder: Path, results: list[dict[str, Any]], console: Console) -> None
 
 
 def _verdicts(results: list[dict[str, Any]]) -> Table:
-    table = Table(title="Recall@20 on each night's own day, all items ranked")
+    table = Table(title="Recall@20 on each night's own day, ranked as lists are shown")
     models = ("published", "vsknn", "markov")
     for column in ("night", "state", "version", "tonight", *models):
         table.add_column(column)
