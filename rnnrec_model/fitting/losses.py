@@ -12,6 +12,8 @@ target is never its own negative. What else a loss needs, its entry in the table
     gbce           (-beta log sigmoid(target) - sum_j log(1 - sigmoid(r_j))) / (k + 1), k negatives,
                    beta = alpha (t (1 - 1/alpha) + 1/alpha) = 1 - t (1 - alpha), alpha = k / (items - 1) the
                    share of the negatives there are that was drawn      Petrov & Macdonald 2023, 2308.07192
+                   Of scores less log k, a constant that ranks nothing: else all that training touches is
+                   pushed below the items that it has not met yet, for many epochs
 
 A softmax is taken by training as `sampled_softmax.py` has it: the same without the passes over memory.
 A column that must not take part (a second copy of an item) carries a score of ABSENT or less.
@@ -64,8 +66,9 @@ def gbce(scores: Tensor, targets: Tensor, config: TrainingConfig, items: int) ->
     target, negative = _split(scores, targets)
     count = _present(negative).to(scores.dtype)
     beta = 1 - config.gbce_t * (1 - count / max(1, items - 1))
-    lost = beta * F.softplus(-target.squeeze(1)) + F.softplus(negative).sum(dim=1)  # absent: 0
-    return lost / (count + 1)
+    level = count.clamp_min(1).log()[:, None]
+    wrong = F.softplus(negative - level).sum(dim=1)  # of an absent one 0
+    return (beta * F.softplus(level - target).squeeze(1) + wrong) / (count + 1)
 
 
 @dataclass(frozen=True)

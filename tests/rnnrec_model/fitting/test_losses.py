@@ -50,10 +50,10 @@ def test_top1_max_adds_the_pull_to_zero():
 
 
 def test_gbce_weighs_the_positive_by_how_many_of_all_negatives_were_drawn():
-    # two of twenty negatives: alpha = 1/10, beta = 1 - 3/4 * 9/10 = 13/40; each log is log 2
-    assert value("gbce", [0.0, 0.0, 0.0], 1) == pytest.approx((13 / 40 + 2) * LOG2 / 3)
+    # two of twenty negatives: alpha = 1/10, beta = 1 - 3/4 * 9/10 = 13/40; log 2 leaves chances of a half
+    assert value("gbce", [LOG2, LOG2, LOG2], 1) == pytest.approx((13 / 40 + 2) * LOG2 / 3)
     # all twenty drawn: nothing to make up for, binary cross-entropy
-    assert value("gbce", [0.0] * 21, 1) == pytest.approx(LOG2)
+    assert value("gbce", [math.log(20)] * 21, 1) == pytest.approx(LOG2)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -73,7 +73,11 @@ def slow(name, scores, target):
         return -math.log(math.exp(positive) / sum(math.exp(s) for s in scores))
     if name == "bpr":
         return sum(-math.log(sigmoid(positive - s)) for s in negatives) / len(negatives)
-    if name == "gbce":  # as the paper writes it
+    if name == "gbce":  # as the paper writes it, of scores less the logarithm of how many negatives there are
+        positive, negatives = (
+            positive - math.log(len(negatives)),
+            [s - math.log(len(negatives)) for s in negatives],
+        )
         alpha = len(negatives) / (ITEMS - 1)
         beta = alpha * (CONFIG.gbce_t * (1 - 1 / alpha) + 1 / alpha)
         lost = sum(math.log(1 - sigmoid(s)) for s in negatives) + math.log(sigmoid(positive) ** beta)
