@@ -74,6 +74,7 @@ def noise(
     all of them. What is found is kept in the table `noise`; of each recipe the newest measurement counts.
     """
     from tasks.models import noise as work
+    from tasks.models.verdicts import in_brackets
     from tasks.publishing import publications
     from tasks.settings import nights
     from tasks.store import pins
@@ -93,7 +94,8 @@ def noise(
     recipe = _recipe(cfg, past.shown, model)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     metric = cfg.gate.metric
-    console.print(f"{recipe.name}, recipe {recipe.digest[:12]}: {seeds} fits, judged on night {day}")
+    called = recipe.name + in_brackets("" if recipe.name == recipe.kind else recipe.kind)
+    console.print(f"{called}, recipe {recipe.digest[:12]}: {seeds} fits, judged on night {day}")
     if dry_run:
         now = work.floor(store, recipe.digest, metric)
         known = "not measured" if now is None else f"{now:.4f}"

@@ -13,8 +13,8 @@ from flows.commands.options import DEFAULT, ConfigPath, DryRun
 app = typer.Typer()
 
 RECIPE_LEFT = (
-    " Its recipe, which is another one, is not asked to take over again until `--set gate.margin=-1` for one "
-    "night asks for it."
+    " Its recipe, which is another one{model}, is not asked to take over again until `--set gate.margin=-1` "
+    "for one night asks for it."
 )
 
 
@@ -41,6 +41,7 @@ def rollback(
     The night that readers saw before comes back in the same way, by its own date, and never by itself. Nor
     does a recipe that went with it.
     """
+    from tasks.models.verdicts import in_brackets
     from tasks.publishing.rollback import rollback as work
     from tasks.settings import nights
 
@@ -49,11 +50,12 @@ def rollback(
     left = done.left if done.moved and done.left != done.night else None
     undo = f" To undo this: `rnnrec rollback --night {left}`." if left else ""
     stays = f" Run again from the same inputs, {left} stays withdrawn." if left and left > done.night else ""
-    recipe = RECIPE_LEFT if left and left > done.night and done.left_recipe else ""
+    withdrawn = left and left > done.night and done.left_recipe
+    recipe = RECIPE_LEFT.format(model=in_brackets(done.left_model)) if withdrawn else ""
     Console(soft_wrap=True).print(
         f"Readers see night {done.night} {seen} (publication {done.sequence}); the champion is its model, "
-        f"version {done.model_version}. The next night is judged against it, and will move readers."
-        f"{stays}{recipe}{undo}",
+        f"version {done.model_version}{in_brackets(done.model)}. The next night is judged against it, and "
+        f"will move readers.{stays}{recipe}{undo}",
         highlight=False,
     )
 

@@ -70,6 +70,8 @@ def _status_cells(one: Night) -> tuple[str, ...]:
     rows = [_amount(one["rows"].get(name, 0)) for name in names]
     state = str(one["state"])
     model = f"{one['model_version']} {STATES.get(state, state)}"
+    if one["model"]:
+        model += f"\n{one['model']}"
     return (night, run, model, *rows, one["published_at"][5:16].replace("T", " "), _took(one["seconds"] or 0))
 
 

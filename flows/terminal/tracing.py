@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
+from tasks.models.verdicts import in_brackets
 
 if TYPE_CHECKING:
     from tasks.publishing.differences import Difference, Side
@@ -77,14 +78,16 @@ def _about(found: Trace) -> Iterator[RenderableType]:
     model = found["model"]
     yield _facts(
         night=night,
-        model=f"version {model['version']} of {model['name']}, run {model['run_id']}"
-        if model
-        else "not kept",
+        model=f"{_version(model)}, run {model['run_id']}" if model else "not kept",
         **({"name": escaped(found["name"])} if found["name"] else {}),
     )
     yield escaped(found["sentence"])
     if found["users"] is not None:
         yield f"It is in the lists of {found['users']:,} user(s)."
+
+
+def _version(model: Mapping[str, Any]) -> str:
+    return f"version {model['version']} of {model['name']}{in_brackets(model['made_by'])}"
 
 
 def _session(session: Session) -> Iterator[RenderableType]:
@@ -127,7 +130,9 @@ def difference(found: Difference) -> Iterator[RenderableType]:
 
 
 def _sides(first: Side, second: Side) -> Table:
-    keys = ("state", "tables_of", "model_version", "run_id", "recipe", "config_digest", "data_digest")
+    keys = (
+        "state", "tables_of", "model_version", "model", "run_id", "recipe", "config_digest", "data_digest"
+    )  # fmt: skip
     rows = [
         (key.replace("_", " "), *(str(side[key] or "-")[:DIGITS] for side in (first, second)))  # type: ignore[literal-required]
         for key in keys
@@ -227,7 +232,7 @@ def _model(found: Lineage) -> Iterator[RenderableType]:
         yield "model: not kept by the version of rnnrec that published this night"
         return
     yield _facts(
-        model=f"version {model['version']} of {model['name']}, {len(model['files'])} files",
+        model=f"{_version(model)}, {len(model['files'])} files",
         run=model["run_id"],
         trained=f"for {model['trained_for'] or 'a night that is not known'}",
         library=model["code_digest"] or "not kept",

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
-from tasks.models.verdicts import NOT_MEASURED, PUBLISHED, told_not_shown
+from tasks.models.verdicts import NOT_MEASURED, PUBLISHED, in_brackets, in_full, told_not_shown
 
 if TYPE_CHECKING:
     from tasks.publishing.attempts import Attempt
@@ -41,8 +41,8 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
     """A published night: what became of it, and why. `later`: its runs after the one that published."""
     verdict, state = publication.verdict, publication.state.replace("_", " ")
     yield (
-        f"Night {publication.night}: {state}, model version {publication.model_version}, "
-        f"publication {publication.sequence}"
+        f"Night {publication.night}: {state}, model version "
+        f"{publication.model_version}{in_brackets(publication.made_by)}, publication {publication.sequence}"
     )
     if publication.retired_at is not None:
         gone = f"`rnnrec vacuum` gave it up at {publication.retired_at:%Y-%m-%d %H:%M} UTC"
@@ -132,7 +132,8 @@ def _asked(verdict: Mapping[str, Any]) -> str:
 
 
 def _marked(model: str, verdict: Mapping[str, Any]) -> str:
-    return f"{model} ←" if model == verdict.get("chosen") else model
+    name = in_full(verdict, model)
+    return f"{name} ←" if model == verdict.get("chosen") else name
 
 
 def _rules(question: str, rules: Sequence[Mapping[str, Any]]) -> Table:

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from tasks.errors import EmptyNightError, ModelFailure
 from tasks.models import deciding, recipes, scoring
 from tasks.models.deciding import Contest, Decision
+from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, model_failures
 from tasks.models.verdicts import FRESH, PUBLISHED, Verdict
 from tasks.running import stopping
@@ -40,11 +41,11 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measured:
-    """What one contestant did on the frame, what its lists are like, and the digest of its recipe."""
+    """What one contestant did on the frame, what its lists are like, and its recipe."""
 
     evaluation: Evaluation
     guards: Mapping[str, float]
-    recipe: str
+    recipe: Recipe
 
 
 def judge(
@@ -72,7 +73,7 @@ def judge(
     _check_answered(night, measured)
     contest = Contest(
         evaluations={name: one.evaluation for name, one in measured.items()},
-        recipes={name: one.recipe for name, one in measured.items()},
+        recipes={name: one.recipe.digest for name, one in measured.items()},
         clusters=clusters_of(frame),
         choosing=_choosing(frame, night),
         slices=frame.named,
@@ -82,7 +83,7 @@ def judge(
         training_days=cfg.sessions.window_days - 1,
         failures=failures,
     )
-    verdict = _verdict(deciding.decide(cfg.gate, contest), measured, failures, frame, champion_version)
+    verdict = _verdict(cfg, deciding.decide(cfg.gate, contest), measured, failures, frame, champion_version)
     return replace(verdict, noise=noise)
 
 
@@ -130,7 +131,7 @@ def _measure(cfg: Config, name: str, folder: Path, frame: Predictions) -> Measur
         "%s: %d predictions, %.1f %% of them answered, in %.1f s",
         name, found.predictions, 100 * found.answered, found.seconds,
     )  # fmt: skip
-    return Measured(found, guards, recipes.saved(cfg, name, folder).digest)
+    return Measured(found, guards, recipes.saved(cfg, name, folder))
 
 
 def _measured(
@@ -173,6 +174,7 @@ def _choosing(frame: Predictions, night: date) -> npt.NDArray[np.bool_]:
 
 
 def _verdict(
+    cfg: Config,
     decision: Decision,
     measured: Mapping[str, Measured],
     failures: Mapping[str, str],
@@ -193,7 +195,9 @@ def _verdict(
         not_shown=float(frame.not_shown.mean()),
         rules=decision.rules,
         champion=champion,
-        recipes={name: one.recipe for name, one in measured.items()},
+        recipes={name: one.recipe.digest for name, one in measured.items()},
+        kinds={name: one.recipe.kind for name, one in measured.items()},
+        names={name: recipes.name_of(cfg, one.recipe) for name, one in measured.items()},
         failures=failures,
         slices={
             name: {

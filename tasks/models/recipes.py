@@ -55,6 +55,12 @@ def configured(cfg: Config, name: str) -> Recipe:
     return Recipe(name, model.kind, model.settings, cfg.training)
 
 
+def name_of(cfg: Config, recipe: Recipe) -> str:
+    """What the configuration calls this very recipe; an empty text where nothing in it has that recipe."""
+    named = (configured(cfg, name) for name in dict.fromkeys((recipe.kind, *cfg.contestants, *cfg.models)))
+    return next((one.name for one in named if one.is_that_of(recipe)), "")
+
+
 def saved(cfg: Config, name: str, folder: Path) -> Recipe:
     """The recipe of a saved model, to be fitted on this machine as [training] says.
 

@@ -68,6 +68,8 @@ class Verdict:
     rules         everything that was asked of them
     champion      version of the champion that was judged against, or None
     recipes       contestant → digest of its recipe
+    kinds         contestant → kind of model
+    names         contestant → what the configuration called its recipe; an empty text where nothing had it
     failures      contestant → why it could not be fitted or judged
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
     exclude       what lists leave out of their user's past, as `recommendations.exclude` says it
@@ -85,6 +87,8 @@ class Verdict:
     rules: tuple[Rule, ...] = ()
     champion: int | None = None
     recipes: Mapping[str, str] = field(default_factory=dict)
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[str, str] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     noise: float | None = None
     exclude: str = "nothing"
@@ -110,6 +114,11 @@ class Verdict:
         wanted = (FRESH, REFIT) if self.champion is not None else tuple(self.failures)
         return next((self.failures[name] for name in wanted if name in self.failures), "")
 
+    @property
+    def model(self) -> str:
+        """What makes the tables; see `model_of`."""
+        return model_of(vars(self), self.chosen)
+
     def kept(self, failure: str) -> Verdict:
         """The same night after what was chosen could not be fitted to all days: the weights are kept."""
         reason = f"{self.chosen} could not be fitted to all days: {failure}"
@@ -132,6 +141,27 @@ class Verdict:
                 here["metrics"][name] = {metric: value for metric, (value, _) in found.items()}
                 here["predictions"] = max(count for _, count in found.values())
         return told
+
+
+def model_of(verdict: Mapping[str, Any], contestant: str | None) -> str:
+    """What a contestant is, as its verdict has kept it: markov, or wide, recurrent by name and kind.
+
+    An empty text in verdicts of before this was kept.
+    """
+    known = ((verdict.get(one) or {}).get(contestant) for one in ("names", "kinds"))
+    return ", ".join(filter(None, dict.fromkeys(known)))
+
+
+def in_brackets(model: str) -> str:
+    """Behind what it is said of, as in " (markov)"; an empty text of an empty one."""
+    return f" ({model})" if model else ""
+
+
+def in_full(verdict: Mapping[str, Any], contestant: str) -> str:
+    """A contestant and what it is, unless its name says that: fresh (markov), wide (recurrent), markov."""
+    known = model_of(verdict, contestant).split(", ")
+    more = ", ".join(one for one in known if one and one != contestant)
+    return contestant + in_brackets(more)
 
 
 def told_not_shown(share: float) -> str:

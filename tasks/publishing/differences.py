@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from tasks.publishing import publications, wholeness
 from tasks.publishing.lineage import moment
-from tasks.publishing.publications import Publication
+from tasks.publishing.publications import Publication, Publications
 from tasks.settings.config import Config
 from tasks.store import duck
 from tasks.store.store import Store
@@ -23,7 +23,8 @@ Row = dict[str, Any]
 
 
 class Side(TypedDict):
-    """One of the two nights. `recipe` is the digest of what was published, where the verdict has it."""
+    """One of the two nights. `recipe` is the digest of what was published, where the verdict has it, and
+    `model` what that is, by name and kind."""
 
     night: str
     tables_of: str
@@ -31,6 +32,7 @@ class Side(TypedDict):
     state: str
     published_at: str
     model_version: int
+    model: str
     run_id: str | None
     recipe: str | None
     config_digest: str
@@ -86,8 +88,8 @@ def between(cfg: Config, first: date, second: date) -> Difference:
             _views(con, store, side, one)
         [users] = _rows(con, "diff_users")
         return Difference(
-            first=_side(pair[0]),
-            second=_side(pair[1]),
+            first=_side(published, pair[0]),
+            second=_side(published, pair[1]),
             metrics=_metrics(*pair),
             rows=_counts(*pair),
             users=users,
@@ -115,7 +117,8 @@ def _rows(con: duck.Connection, query: str, /, **params: Any) -> list[Row]:
     return found
 
 
-def _side(one: Publication) -> Side:
+def _side(published: Publications, one: Publication) -> Side:
+    made = published.origin(one)
     return Side(
         night=one.night.isoformat(),
         tables_of=one.data_night.isoformat(),
@@ -123,8 +126,9 @@ def _side(one: Publication) -> Side:
         state=one.state,
         published_at=moment(one.published_at),
         model_version=one.model_version,
+        model=made.made_by,
         run_id=None if one.model is None else one.model.run_id,
-        recipe=one.recipe,
+        recipe=made.recipe,
         config_digest=one.config_digest,
         data_digest=one.data_digest,
         content_digest=one.content_digest,

@@ -36,6 +36,7 @@ class Read(TypedDict):
 class Model(TypedDict):
     """The registered model, and the night that trained it.
 
+    made_by       what it is, by name and kind; empty where the publication's verdict has neither
     trained_for   that night
     learnt        what its run has read, as the run itself or that night's publication has kept it
     delta         table → versions, as the run has logged them; None where it has not
@@ -44,6 +45,7 @@ class Model(TypedDict):
 
     name: str
     version: int
+    made_by: str
     run_id: str
     files: dict[str, str]
     trained_for: str | None
@@ -96,7 +98,7 @@ def lineage(cfg: Config, night: date | None = None) -> Lineage:
         published_at=moment(one.published_at),
         content_digest=one.content_digest,
         tables={name: pin.as_dict() for name, pin in one.tables.items()},
-        model=None if one.model is None else _model(cfg, published, one.model),
+        model=None if one.model is None else _model(cfg, published, one, one.model),
         reads=_read_by(one),
         data_digest=one.data_digest,
         code=None if one.code is None else dict(one.code),
@@ -117,7 +119,7 @@ def moment(when: datetime) -> str:
     return when.isoformat(timespec="seconds") + "Z"
 
 
-def _model(cfg: Config, published: Publications, model: pins.Model) -> Model:
+def _model(cfg: Config, published: Publications, one: Publication, model: pins.Model) -> Model:
     run, trouble = None, ""
     try:
         run = registry.logged(cfg, model.run_id)
@@ -129,6 +131,7 @@ def _model(cfg: Config, published: Publications, model: pins.Model) -> Model:
     return Model(
         name=model.name,
         version=model.version,
+        made_by=published.origin(one).made_by,
         run_id=model.run_id,
         files=dict(model.files),
         trained_for=tags.get("night") or (own.night.isoformat() if own else None),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from tasks.models.verdicts import ALL, NOT_MEASURED, Rule, Verdict, told_not_shown
+from tasks.models.verdicts import ALL, NOT_MEASURED, Rule, Verdict, in_brackets, in_full, told_not_shown
 from tasks.publishing.comparison import Compared
 from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
@@ -44,7 +44,7 @@ def page(
     beaten = [] if realized is None or not realized.week.warning else [realized.week.warning]
     beaten += [verdict.decay] if verdict.decay else []
     parts = [
-        f"# Night {night}: {head.lower()}, model version {model_version}",
+        f"# Night {night}: {head.lower()}, model version {model_version}{in_brackets(verdict.model)}",
         f"{head}: {verdict.reason}.",
         "## Who won",
         _predicted(night, verdict),
@@ -107,7 +107,7 @@ def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[
     columns = dict.fromkeys((cfg.gate.metric, *SHOWN))
     known = [name for name in columns if name in verdict.metrics[verdict.chosen]]
     rows = [
-        (model, *(f"{metrics.get(name, 0.0):.4f}" for name in known))
+        (in_full(vars(verdict), model), *(f"{metrics.get(name, 0.0):.4f}" for name in known))
         for model, metrics in verdict.metrics.items()
     ]
     return ("model", *known), rows
@@ -120,7 +120,10 @@ def _by_target(cfg: Config, verdict: Verdict) -> tuple[str, ...]:
         return ()
     columns = [f"{part} ({found['predictions']:,})" for part, found in parts.items()]
     rows = [
-        (model, *(f"{found['metrics'].get(model, {}).get(metric, 0.0):.4f}" for found in parts.values()))
+        (
+            in_full(vars(verdict), model),
+            *(f"{found['metrics'].get(model, {}).get(metric, 0.0):.4f}" for found in parts.values()),
+        )
         for model in verdict.metrics
     ]
     return (_markdown((metric, *columns), rows),)
@@ -212,7 +215,7 @@ def summary(
     rows = sum(tables.values())
     same = f"nothing new to publish, the same rows of model version {model_version} are there"
     what = f"published {rows:,} rows of model version {model_version}" if published else same
-    who = verdict.state.replace("_", " ")
+    who = ", ".join(filter(None, [verdict.state.replace("_", " "), verdict.model]))
     sentence = (
         f"Night {night}: {what} ({who}) in {seconds:.0f} s; content {content_digest[:12]}; {verdict.reason}."
     )
@@ -228,6 +231,7 @@ def summary(
         "model_version": model_version,
         "state": verdict.state,
         "chosen": verdict.chosen,
+        "kind": verdict.kinds.get(verdict.chosen, ""),
         "reason": verdict.reason,
         "metrics": verdict.metrics,
         "content_digest": content_digest,

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 from tasks.errors import NightError, WarehouseError
+from tasks.models.verdicts import model_of
 from tasks.store import delta, pins
 from tasks.store.store import Store
 
@@ -140,6 +141,16 @@ class Publication(Facts):
         """Digest of the recipe of what was published, where the verdict has it."""
         recipes = self.verdict.get("recipes") or {}
         return recipes.get(self.verdict.get("chosen"))
+
+    @property
+    def kind(self) -> str | None:
+        """Kind of the model that was published, where the verdict has it."""
+        return (self.verdict.get("kinds") or {}).get(self.verdict.get("chosen"))
+
+    @property
+    def made_by(self) -> str:
+        """What made the tables, by name and kind (`verdicts.model_of`); empty where it was not kept."""
+        return model_of(self.verdict, self.verdict.get("chosen"))
 
     @property
     def rows(self) -> dict[str, int]:

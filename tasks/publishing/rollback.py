@@ -34,6 +34,8 @@ class RolledBack:
     """What readers and the next night's judge see now; `moved` is False when readers saw it already.
 
     left         the night that readers saw before; None when they saw nothing
+    model        what made the lists that they see now, by name and kind; empty where it is not known
+    left_model   the same of what they saw before
     left_recipe  is what they saw before known to be of another recipe?
     """
 
@@ -42,6 +44,8 @@ class RolledBack:
     sequence: int
     model_version: int
     left: date | None
+    model: str = ""
+    left_model: str = ""
     left_recipe: bool = False
 
 
@@ -63,8 +67,17 @@ def rollback(cfg: Config, night: date, reason: str = "") -> RolledBack:
     readers.refresh(cfg, store)
     left = None if seen is None else seen.data_night
     now = shown.publication
-    left_recipe = seen is not None and _are_two(published.origin(seen).recipe, goal.recipe)
-    return RolledBack(night, shown.is_new, now.sequence, now.model_version, left, left_recipe)
+    before = None if seen is None else published.origin(seen)
+    return RolledBack(
+        night,
+        shown.is_new,
+        now.sequence,
+        now.model_version,
+        left,
+        model=goal.made_by,
+        left_model="" if before is None else before.made_by,
+        left_recipe=before is not None and _are_two(before.recipe, goal.recipe),
+    )
 
 
 def _are_two(one: str | None, other: str | None) -> bool:

@@ -26,6 +26,7 @@ TOLD_KEPT = 2  # nights in a row whose training was not published; one is nothin
 class Night(TypedDict):
     """One night: its newest publication, or nulls where it has none, and its newest run, where one is known.
 
+    model       what made its tables, by name and kind; empty where its verdict has neither
     age_hours   since the last event it could know of: the end of the night's day
     carried_from   the night whose tables it shows, where it has none of its own
     shown       whether readers of the latest night are shown this one
@@ -36,6 +37,7 @@ class Night(TypedDict):
     state: str | None
     carried_from: str | None
     model_version: int | None
+    model: str
     attempt: int | None
     rows: dict[str, int]
     published_at: str | None
@@ -79,8 +81,9 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
     run = {date.fromisoformat(one.night): one for one in runs}
     shown, moment = published.shown, naive(now)
     newest = published.nights | published.carried
+    made_by = {night: published.origin(one).made_by for night, one in newest.items()}
     return [
-        _night(cfg, night, newest.get(night), run.get(night), shown, moment)
+        _night(cfg, night, newest.get(night), run.get(night), shown, made_by.get(night, ""), moment)
         for night in sorted(newest.keys() | run.keys(), reverse=True)[:n]
     ]
 
@@ -256,6 +259,7 @@ def _night(
     newest: Publication | None,
     run: Attempt | None,
     shown: Publication | None,
+    model: str,
     now: datetime,
 ) -> Night:
     return Night(
@@ -263,6 +267,7 @@ def _night(
         state=newest.state if newest else None,
         carried_from=newest.carried_from.isoformat() if newest and newest.carried_from else None,
         model_version=newest.model_version if newest else None,
+        model=model,
         attempt=newest.attempt if newest else None,
         rows=newest.rows if newest else {},
         published_at=newest.published_at.isoformat(timespec="seconds") + "Z" if newest else None,

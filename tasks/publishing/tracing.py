@@ -96,12 +96,16 @@ class Trace(TypedDict):
 
 @dataclass
 class _Look:
-    """A publication with what it has published and read before DuckDB."""
+    """A publication with what it has published and read before DuckDB.
+
+    made_by   what its lists were made by, by name and kind; empty where that was not kept
+    """
 
     con: duck.Connection
     cfg: Config
     store: Store
     one: Publication
+    made_by: str
 
     def rows(self, query: str, /, **params: Any) -> list[Row]:
         found: list[Row] = duck.arrow(duck.query(self.con, query, **params)).to_pylist()
@@ -169,7 +173,8 @@ def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
 @contextmanager
 def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
     store = Store.of(cfg)
-    one = publications.read(store).asked(night)
+    past = publications.read(store)
+    one = past.asked(night)
     with duck.connect(cfg) as con, wholeness.readable(store, one):
         for table, files in one.files(store).items():
             duck.view_files(con, store, table, files)
@@ -179,7 +184,7 @@ def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
                 duck.view_files(con, store, "item_names" if table == "items" else table, files)
         if not duck.has(con, "item_names"):
             con.register("item_names", _no_names(con))
-        yield _Look(con, cfg, store, one)
+        yield _Look(con, cfg, store, one, past.origin(one).made_by)
 
 
 def _no_names(con: duck.Connection) -> pa.Table:
@@ -239,9 +244,7 @@ def _trace(
         sequence=one.sequence,
         state=one.state,
         published_at=moment(one.published_at),
-        model=None
-        if one.model is None
-        else {"name": one.model.name, "version": one.model.version, "run_id": one.model.run_id},
+        model=_model(look),
         list=[cast("Listed", row) for row in listed],
         sentence=_sentence(look, kind, asked, listed, seen),
         sources=dict(seen.sources),
@@ -250,6 +253,17 @@ def _trace(
         users=users,
         settings_today=one.config_digest == look.cfg.digest(),
     )
+
+
+def _model(look: _Look) -> Row | None:
+    if (model := look.one.model) is None:
+        return None
+    return {
+        "name": model.name,
+        "version": model.version,
+        "run_id": model.run_id,
+        "made_by": look.made_by,
+    }
 
 
 def _names(look: _Look, items: Sequence[Any], sessions: Sequence[Row]) -> dict[Any, str | None]:

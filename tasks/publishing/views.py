@@ -39,7 +39,7 @@ GREW = ("evaluations",)  # its files of before have fewer columns
 PINNED = ("events", "sessions", "items")  # what the shown night has read
 VIEWS = {  # that answer questions, each after those it reads → version of its columns
     "coverage": 1,
-    "nights": 2,
+    "nights": 3,
     "freshness": 1,
     "hits": 1,
     "metrics_over_nights": 2,

@@ -193,6 +193,10 @@ def test_the_registered_version_says_where_it_came_from(first_night: Any) -> Non
     assert version.tags["config_digest"] == cfg.digest()
     assert len(version.tags["files_digest"]) == 64
     assert version.description.startswith("MRR@20 .")
+    assert "(recurrent) against " in version.description
+    assert (version.tags["kind"], result["kind"]) == ("recurrent", "recurrent")
+    assert "of model version 1 (fresh, recurrent) in" in result["sentence"]
+    assert lineage.lineage(cfg, D3)["model"]["made_by"] == "recurrent"
     run = client.get_run(version.run_id)
     assert run.data.metrics["recurrent.recall_at_20"] == result["metrics"]["recurrent"]["recall_at_20"]
     assert run.data.params["training.epochs"] == "12"

@@ -13,7 +13,7 @@ from tasks.models.registry.copies import weights
 from tasks.models.registry.packages import MODEL, code_digest
 from tasks.models.registry.runs import log_run
 from tasks.models.registry.versions import Facts, Version
-from tasks.models.verdicts import PUBLISHED, Verdict, said
+from tasks.models.verdicts import PUBLISHED, Verdict, in_brackets, model_of, said
 from tasks.settings.config import Config
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ def _tags(night: date, facts: Facts) -> dict[str, str]:
         "crowned": str(facts.verdict.crowned).lower(),
         "state": facts.verdict.state,
         "contestant": facts.verdict.tonights,
+        "kind": facts.verdict.kinds.get(facts.verdict.tonights, ""),
         "recipe_digest": facts.verdict.recipes.get(facts.verdict.tonights, ""),
         "previous_champion": "" if facts.previous is None else str(facts.previous.number),
         "refit": facts.days,
@@ -92,16 +93,18 @@ def _rules(verdict: Verdict) -> dict[str, str]:
 
 
 def describe(cfg: Config, night: date, verdict: Verdict) -> str:
-    """What a version says of itself, as in: MRR@20 .5427 against .5330, 2026-03-09."""
+    """What a version says of itself, as in: MRR@20 .5427 (markov) against the published weights' .5330,
+    2026-03-09."""
     name, _, cutoff = cfg.gate.metric.partition("_at_")
-    ours = _value(cfg, verdict, verdict.tonights)
+    model = in_brackets(model_of(vars(verdict), verdict.tonights))
+    ours = _value(cfg, verdict, verdict.tonights) + model
     others = [
         one for one in (PUBLISHED, *cfg.contestants) if one in verdict.metrics and one != verdict.tonights
     ]
     if not others:
         return f"{name.upper()}@{cutoff} {ours}, {night}"
-    whose = "" if others[0] == PUBLISHED else f"{others[0]}'s "
-    return f"{name.upper()}@{cutoff} {ours} against {whose}{_value(cfg, verdict, others[0])}, {night}"
+    whose = "the published weights'" if others[0] == PUBLISHED else f"{others[0]}'s"
+    return f"{name.upper()}@{cutoff} {ours} against {whose} {_value(cfg, verdict, others[0])}, {night}"
 
 
 def _value(cfg: Config, verdict: Verdict, contestant: str) -> str:

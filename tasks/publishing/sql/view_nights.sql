@@ -30,6 +30,7 @@ select
     judged.carried_from,
     judged.model_version,
     judged.chosen,
+    json_extract_string(judged.verdict, '$.kinds."' || judged.chosen || '"') as kind,
     json_extract_string(judged.verdict, '$.recipes."' || judged.chosen || '"') as recipe,
     shown.metric,
     cast(

@@ -109,6 +109,24 @@ def test_a_rollback_takes_tables_and_champion_back_together(cfg: Config, capsys:
     assert "Readers see night 2026-01-02 again (publication 3); the champion is its model, version 1." in said
 
 
+def test_a_rollback_says_by_which_model_readers_are_served_then(cfg: Config, capsys: Any) -> None:
+    def judged(name: str, kind: str) -> dict[str, Any]:
+        of = {"recipes": name, "names": name, "kinds": kind}
+        return {"chosen": "fresh"} | {key: {"fresh": value} for key, value in of.items()}
+
+    for night, number, verdict in (
+        (FRIDAY, 1, judged("markov", "markov")),
+        (SATURDAY, 2, judged("wide", "recurrent")),
+    ):
+        model = registry.pin(cfg, registry.get(cfg, number))
+        driver.publish_night(cfg, night, users=6, model_version=number, model=model, verdict=verdict)
+    readers.refresh(cfg, Store.of(cfg))
+    assert rnnrec(cfg, "rollback", "--night", "2026-01-02") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "the champion is its model, version 1 (markov). The next night" in said
+    assert "Its recipe, which is another one (wide, recurrent), is not asked to take over again" in said
+
+
 def test_the_next_night_is_judged_against_the_model_that_was_gone_back_to(cfg: Config) -> None:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
     judge = registry.champion_before(cfg, SUNDAY)

@@ -141,6 +141,8 @@ def test_a_baseline_of_the_champions_recipe_is_fitted_once_and_told_twice(
     verdict = judging.judge(config, NIGHT, NOTHING, both, folder, 7)
     assert verdict.metrics["markov"] == verdict.metrics["fresh"] == verdict.metrics["published"]
     assert len(set(verdict.recipes.values())) == 1
+    assert set(verdict.kinds.values()) == set(verdict.names.values()) == {"markov"}
+    assert verdict.model == "markov"
 
 
 def test_a_contestant_that_cannot_be_asked_is_left_out_and_said(
@@ -249,7 +251,7 @@ def test_a_verdict_tells_every_contestant_apart_for_new_and_for_repeated_targets
     assert told["repeated targets"]["metrics"]["published"]["mrr_at_20"] < 1.0
     page = pages_of(config, verdict)
     assert "| mrr_at_20 | new targets (2) | repeated targets (1) |" in page
-    assert "| fresh | 1.0000 | " in page
+    assert "| fresh (markov) | 1.0000 | " in page
 
 
 def pages_of(cfg: Config, verdict: Verdict) -> str:

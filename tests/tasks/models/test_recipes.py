@@ -43,6 +43,21 @@ def test_a_saved_model_has_the_recipe_that_it_was_fitted_by(
     assert (found.training is None) == (name != "recurrent")
 
 
+@pytest.mark.parametrize(
+    ("sections", "name"),
+    [
+        ({"recurrent": {"units": 4}}, "recurrent"),
+        ({"small": {"kind": "recurrent", "units": 4}}, "small"),
+        ({"wide": {"kind": "recurrent", "units": 8}}, ""),
+    ],
+)
+def test_a_recipe_has_the_name_that_the_configuration_gives_the_very_same(
+    make_config: Callable[..., Config], sections: dict[str, Any], name: str
+) -> None:
+    served = recipes.configured(make_config(**SMALL), "recurrent")
+    assert recipes.name_of(make_config(**SMALL | {"models": sections}), served) == name
+
+
 def test_settings_and_training_decide_and_the_machine_does_not(make_config: Callable[..., Config]) -> None:
     def digest(models: dict[str, Any], **training: Any) -> str:
         return recipes.configured(make_config(models=models, training=training), "recurrent").digest

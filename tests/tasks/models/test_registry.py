@@ -463,12 +463,21 @@ def test_the_experiment_opens_as_model_training_and_a_version_says_how_good_it_i
 @pytest.mark.parametrize(
     ("metrics", "said"),
     [
-        ({"fresh": 0.5427, "published": 0.5330, "popularity": 0.0052}, "MRR@20 .5427 against .5330"),
-        ({"fresh": 0.5638, "popularity": 0.0108}, "MRR@20 .5638 against popularity's .0108"),
+        (
+            {"fresh": 0.5427, "published": 0.5330, "popularity": 0.0052},
+            "MRR@20 .5427 (wide, recurrent) against the published weights' .5330",
+        ),
+        (
+            {"fresh": 0.5638, "popularity": 0.0108},
+            "MRR@20 .5638 (wide, recurrent) against popularity's .0108",
+        ),
     ],
 )
-def test_a_description_names_the_gates_metric(config: Config, metrics: dict[str, float], said: str) -> None:
-    verdict = replace(FRESH, metrics={name: {"mrr_at_20": one} for name, one in metrics.items()})
+def test_a_description_names_the_gates_metric_and_whose_values_these_are(
+    config: Config, metrics: dict[str, float], said: str
+) -> None:
+    called = {"names": {"fresh": "wide"}, "kinds": {"fresh": "recurrent"}}
+    verdict = replace(FRESH, **called, metrics={name: {"mrr_at_20": one} for name, one in metrics.items()})
     assert registry.describe(config, FRIDAY, verdict) == f"{said}, 2026-01-02"
 
 

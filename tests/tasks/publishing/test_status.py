@@ -18,10 +18,11 @@ from tasks.publishing import attempts, carrying, publications, publishing, reade
 from tasks.raw import settled
 from tasks.settings.config import Config
 from tasks.settings.sections import EventsConfig, RecommendationsConfig, SessionsConfig
-from tasks.store import tables
+from tasks.store import delta, tables
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
+SUNDAY = date(2026, 1, 4)
 SUNDAY_NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)
 
 
@@ -40,6 +41,20 @@ def test_nights_come_newest_first_with_what_readers_are_shown(tmp_path: Path) ->
     assert (friday["seconds"], friday["durations"]) == (2.5, {"train": 2.0, "score": 0.5})
     assert (friday["state"], friday["model_version"], friday["attempt"]) == ("fresh", 1, 2)
     assert friday["verdict"] == {"crowned": True}
+
+
+def test_a_night_says_what_its_lists_were_made_by_also_where_they_are_shown_on(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    made = {"chosen": "fresh", "names": {"fresh": "wide"}, "kinds": {"fresh": "recurrent"}}
+    driver.publish_night(cfg, FRIDAY, users=4, verdict={"crowned": True})
+    driver.publish_night(cfg, SATURDAY, users=5, verdict=made)
+    fails(cfg, SUNDAY)
+    store, attempt = Store.of(cfg), delta.next_attempt(Store.of(cfg), SUNDAY)
+    failed = carrying.Failed(
+        SUNDAY, attempt, "run", SUNDAY_NOON.replace(tzinfo=None), {}, SourceError("no logs")
+    )
+    assert carrying.carry_forward(store, failed) is not None
+    assert [night["model"] for night in status.recent(cfg)] == ["wide, recurrent", "wide, recurrent", ""]
 
 
 def test_only_as_many_nights_as_asked_for(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ FRESH = {
     "chosen": "fresh",
     "metrics": {"fresh": {"mrr_at_20": 0.3}, "published": {"mrr_at_20": 0.28}},
     "recipes": {"fresh": "abc", "published": "abc"},
+    "kinds": {"fresh": "markov", "published": "markov"},
 }
 
 
@@ -70,6 +71,7 @@ def test_nights_say_who_made_the_lists_and_how_good_they_were(cfg: Config) -> No
         ("fresh", "abc", "mrr_at_20", 0.3, 0.28, 0),
         (None, None, "mrr_at_20", None, None, None),
     ]
+    assert ask(cfg, "select kind from nights") == [(None,), ("markov",), (None,)]
     assert ask(cfg, "select user_rows, item_rows, seconds from nights") == [
         (12, 18, 2.5),
         (15, 18, 2.5),
