@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
 CHOOSING_SHARE = 0.25  # of the users, on whom the one of several candidates is chosen
 SHORT_DAY = 0.2  # of a usual day's predictions: with fewer, it has to be one that can refuse anything
+ASSUMED_NOISE = 0.02  # of the value, where the best of several is chosen and nobody has measured the noise
 FULL_DAYS = 6  # of training, from which on `gate.tolerance` holds as it is set
 GUARDS = {"coverage": 1, "popularity": -1, "novelty": 1}  # guard → 1 where more of it is better
 
@@ -181,6 +182,15 @@ def allowance(share: float, value: float, noise: float) -> float:
     return max(share * value, noise) if share >= 0 else share * value
 
 
+def luck(gate: GateConfig, value: float, contest: Contest) -> float:
+    """What the seed may have given the candidate: the noise; of several, no less than is assumed of a seed.
+
+    The best of several is the luckiest of them, and its luck is in its weights: no other users show it.
+    """
+    several = sum(name not in gate.must_beat for name in candidates(gate, contest)) > 1
+    return contest.noise or (ASSUMED_NOISE * value if several else 0.0)
+
+
 def tolerated(tolerance: float, training_days: int) -> float:
     """`gate.tolerance` for fits to so many days: it is set for 6 or more, and grows as days get fewer.
 
@@ -324,7 +334,7 @@ LIMITS: dict[str, Callable[[GateConfig, float, Contest], float]] = {  # of what 
         -allowance(tolerated(gate.tolerance, contest.training_days), value, contest.noise)
     ),
     "must_beat": lambda gate, value, contest: 0.0,  # noqa: ARG005
-    "better": lambda gate, value, contest: allowance(gate.margin, value, contest.noise),
+    "better": lambda gate, value, contest: allowance(gate.margin, value, luck(gate, value, contest)),
     "better, must_beat": lambda gate, value, contest: allowance(0.0, value, contest.noise),  # noqa: ARG005
     "slice": lambda gate, value, contest: -allowance(gate.slice_tolerance, value, contest.noise),
 }

@@ -230,6 +230,18 @@ def test_the_noise_of_the_seed_raises_the_margin() -> None:
     assert "; wide is not shown to be better than fresh training" in found.reason
 
 
+def test_the_best_of_several_has_to_be_better_by_what_a_seed_may_give_until_that_is_measured() -> None:
+    ranks = {"fresh": hits(0.500), "wide": hits(0.507), "deep": hits(0.400), "published": hits(0.500)}
+    asked = {"candidates": ("wide", "deep"), "margin": 0.001}
+    drawn = {"choosing": np.arange(USERS) % 4 == 3}
+    found = decide(ranks, asked, **drawn)
+    better = next(rule for rule in found.rules if rule.rule == "better")
+    assert (outcome(found), better.ours) == (("fresh", "fresh"), "wide")
+    assert better.allowed == pytest.approx(deciding.ASSUMED_NOISE * (better.value - better.difference))
+    assert outcome(decide(ranks, asked, noise=0.0005, **drawn)) == ("recipe_changed", "wide")
+    assert outcome(decide(ranks, asked | {"must_beat": ("deep",)}, **drawn)) == ("recipe_changed", "wide")
+
+
 @pytest.mark.parametrize("fresh", [{"fresh": hits(0.10)}, {}])
 @pytest.mark.parametrize(
     ("wide", "expected"),
