@@ -11,7 +11,17 @@ from rich.console import RenderableType
 from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
-from tasks.models.verdicts import NOT_MEASURED, PUBLISHED, in_brackets, in_full, told_not_shown
+from tasks.models import digits
+from tasks.models.verdicts import (
+    FRESH,
+    NOT_MEASURED,
+    PUBLISHED,
+    differences,
+    in_brackets,
+    in_full,
+    model_of,
+    told_not_shown,
+)
 
 if TYPE_CHECKING:
     from tasks.publishing.attempts import Attempt
@@ -56,14 +66,16 @@ def told(publication: Publication, later: Sequence[Attempt]) -> Iterator[Rendera
             else f"{verdict['reason'].rstrip('.')}."
         )
     if verdict.get("metrics"):
-        yield _values(verdict)
+        yield from _values(verdict)
         yield _wrapped(_asked(verdict))
     if verdict.get("by_target"):
-        yield _by_target(verdict)
+        yield from _by_target(verdict)
     rules = verdict.get("rules", [])
     for question, words in QUESTIONS.items():
         if asked := [rule for rule in rules if rule["question"] == question]:
             yield _rules(words, asked)
+            if of := _of(verdict, asked):
+                yield _wrapped(of)
     if "rules" not in verdict:
         yield OLD
     if verdict.get("champion") is not None and verdict.get("noise", 0.0) is None:
@@ -89,20 +101,14 @@ def _wrapped(sentence: str) -> str:
     return textwrap.fill(escaped(sentence, keep="\n"), WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
-def _values(verdict: Mapping[str, Any]) -> Table:
-    """A row a contestant; the metric that decides first, then those of the same cutoff."""
+def _values(verdict: Mapping[str, Any]) -> Iterator[Table]:
+    """The metric that decides first, then those of the same cutoff."""
     metrics: Mapping[str, Mapping[str, float]] = verdict["metrics"]
     known = dict.fromkeys(name for values in metrics.values() for name in values)
     deciding = _deciding(verdict)
     alike = [name for name in known if name.partition("_")[2] == (deciding.partition("_")[2] or "at_20")]
     shown = [name for name in dict.fromkeys([deciding, *alike, "answered"]) if name in known]
-    table = Table("contestant", box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for name in shown:
-        table.add_column(name, justify="right")
-    for model, values in metrics.items():
-        numbers = ["-" if values.get(name) is None else f"{values[name]:.4f}" for name in shown]
-        table.add_row(_marked(model, verdict), *numbers)
-    return table
+    return _beside("", {name: {one: metrics[one].get(name) for one in metrics} for name in shown}, verdict)
 
 
 def _deciding(verdict: Mapping[str, Any]) -> str:
@@ -110,19 +116,61 @@ def _deciding(verdict: Mapping[str, Any]) -> str:
     return next((rule["metric"] for rule in verdict.get("rules", []) if rule["rule"] != "guard"), "")
 
 
-def _by_target(verdict: Mapping[str, Any]) -> Table:
-    """A row a contestant: the metric that decides, apart for items that the session had and had not."""
-    parts: Mapping[str, Mapping[str, Any]] = verdict["by_target"]
+def _by_target(verdict: Mapping[str, Any]) -> Iterator[Table]:
+    """The metric that decides, apart for items that the session had and had not."""
     metric = _deciding(verdict) or "mrr_at_20"
-    table = Table(metric, box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    for part, found in parts.items():
-        table.add_column(f"{part} ({found['predictions']:,})", justify="right")
-    for model in verdict["metrics"]:
-        values = [found["metrics"].get(model, {}).get(metric) for found in parts.values()]
-        table.add_row(
-            _marked(model, verdict), *("-" if value is None else f"{value:.4f}" for value in values)
-        )
-    return table
+    rows = {
+        f"{part} ({found['predictions']:,})": {one: of.get(metric) for one, of in found["metrics"].items()}
+        for part, found in verdict["by_target"].items()
+    }
+    return _beside(metric, rows, verdict)
+
+
+def _beside(
+    head: str, rows: Mapping[str, Mapping[str, float | None]], verdict: Mapping[str, Any]
+) -> Iterator[Table]:
+    """A column a contestant; as many tables below each other as it takes for nothing to be cut.
+
+    rows   what → contestant → value
+    """
+    columns = {
+        _heading(one, verdict): [_value(values.get(one)) for values in rows.values()]
+        for one in verdict["metrics"]
+        if not _is_fresh_again(one, verdict)
+    }
+    for block in _blocks(max(map(len, (head, *rows))), columns):
+        table = Table(Column(head, no_wrap=True), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        for heading in block:
+            table.add_column(heading, justify="right", no_wrap=True)
+        for number, what in enumerate(rows):
+            table.add_row(what, *(columns[heading][number] for heading in block))
+        yield table
+
+
+def _blocks(label: int, columns: Mapping[str, Sequence[str]]) -> list[list[str]]:
+    """Headings in the order in which they come, as many together as lines have room for; label: its width."""
+    blocks: list[list[str]] = [[]]
+    room = left = WIDTH - label - 4
+    for heading, cells in columns.items():
+        width = 2 + max(map(len, (*heading.split("\n"), *cells)))
+        if width > left and blocks[-1]:
+            blocks.append([])
+            left = room
+        blocks[-1].append(heading)
+        left -= width
+    return blocks
+
+
+def _is_fresh_again(one: str, verdict: Mapping[str, Any]) -> bool:
+    """Is it the very model that stands there as `fresh`, under a name that its heading has in brackets?"""
+    recipes, metrics = verdict.get("recipes") or {}, verdict["metrics"]
+    if one in (FRESH, PUBLISHED, verdict.get("chosen")) or not model_of(verdict, FRESH):
+        return False
+    return recipes.get(one) == recipes.get(FRESH) and metrics[one] == metrics.get(FRESH)
+
+
+def _value(value: float | None) -> str:
+    return "-" if value is None else digits.value(value)
 
 
 def _asked(verdict: Mapping[str, Any]) -> str:
@@ -131,9 +179,11 @@ def _asked(verdict: Mapping[str, Any]) -> str:
     return "; ".join(filter(None, [asked, missed, "← makes the tables" if "chosen" in verdict else ""]))
 
 
-def _marked(model: str, verdict: Mapping[str, Any]) -> str:
-    name = in_full(verdict, model)
-    return f"{name} ←" if model == verdict.get("chosen") else name
+def _heading(one: str, verdict: Mapping[str, Any]) -> str:
+    """A contestant over what it is, in lines of their own: fresh ← (wide, recurrent)."""
+    _, _, more = in_full(verdict, one).partition(" (")
+    name = f"{one} ←" if one == verdict.get("chosen") else one
+    return f"{name}\n({more}".replace(", ", ",\n") if more else name
 
 
 def _rules(question: str, rules: Sequence[Mapping[str, Any]]) -> Table:
@@ -142,11 +192,11 @@ def _rules(question: str, rules: Sequence[Mapping[str, Any]]) -> Table:
     healthy = all(rule["passed"] or rule["against"] in excused for rule in rules)
     answer = "" if rules[0]["question"] == 0 else " yes" if healthy else " no"
     table = Table(
-        Column(rules[0]["ours"], no_wrap=True),
-        Column("differs", justify="right"),
-        Column("95 %", justify="right"),
-        Column("asked"),
-        "",
+        Column(rules[0]["ours"], overflow="fold"),
+        Column("differs", justify="right", no_wrap=True),
+        Column("95 %", justify="right", no_wrap=True),
+        Column("asked", no_wrap=True),
+        Column("", no_wrap=True),
         title=f"{question}{answer}",
         title_justify="left",
         box=SIMPLE_HEAD,
@@ -163,20 +213,27 @@ def _cells(rule: Mapping[str, Any]) -> tuple[str, ...]:
         words = KEPT
     if rule["rule"] == "guard" and rule["metric"].startswith(LESS_IS_BETTER):
         asked = "≤ {allowed}"
-    between = "" if rule["rule"] == "guard" else "too few"
-    if rule["low"] is not None and rule["high"] is not None:
-        between = f"{_number(rule['low'])} {_number(rule['high'])}"
+    difference, low, high, allowed = differences(rule)
+    between = f"{low} {high}" if low else "" if rule["rule"] == "guard" else "too few"
     return (
         words.format(**rule),
-        _number(rule["difference"]),
+        difference,
         between,
-        asked.format(allowed=_number(rule["allowed"])),
+        asked.format(allowed=allowed),
         "" if rule["rule"] == "best" else "yes" if rule["passed"] else "NO",
     )
 
 
-def _number(value: float) -> str:
-    return f"{value:+.4f}" if abs(value) < 10 else f"{value:+,.0f}"
+def _of(verdict: Mapping[str, Any], rules: Sequence[Mapping[str, Any]]) -> str:
+    """That a candidate is compared on a part of the predictions, where users of the others have chosen it."""
+    better, total = rules[0], verdict["predictions"]
+    asked = better.get("predictions", total)
+    if better["rule"] != "better" or asked == total:
+        return ""
+    return (
+        f"Differences are those of {asked:,} of the {total:,} predictions: the users of the other "
+        f"{total - asked:,} chose {better['ours']}."
+    )
 
 
 def _where(publication: Publication) -> str:

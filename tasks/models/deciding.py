@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from tasks.models import digits
 from tasks.models.verdicts import ALL, FRESH, PUBLISHED, Rule, State, said
 from tasks.settings.sections import GateConfig
 
@@ -87,12 +88,14 @@ def decide(gate: GateConfig, contest: Contest) -> Decision:
     healthy = bool(first) and passed(first)
     candidate, second = _other_recipe(gate, contest, FRESH if healthy else PUBLISHED)
     rules = (*first, *second)
-    state_of_fresh = _said_of_health(first) if healthy else _broken(first) if first else _missing(contest)
+    state_of_fresh = (
+        _said_of_health(first) if healthy else _broken(first, contest) if first else _missing(contest)
+    )
     unmet = _unmet(gate, contest)
     if candidate and passed(second):
-        why = _said_of_change(second) + ("" if healthy else f"; {state_of_fresh}")
+        why = _said_of_change(second, contest) + ("" if healthy else f"; {state_of_fresh}")
         return Decision("recipe_changed", candidate, why + unmet, rules)
-    doubt = f"; {_broken(second)}" if candidate in gate.candidates else ""
+    doubt = f"; {_broken(second, contest)}" if candidate in gate.candidates else ""
     state, chosen = KEPT[healthy]
     return Decision(state, chosen, state_of_fresh + doubt + unmet, rules)
 
@@ -219,8 +222,8 @@ def _first_night(gate: GateConfig, contest: Contest) -> Decision:
     rules = [
         _compared(gate, contest, 0, "best", best, name, None) for name in contest.evaluations if name != best
     ]
-    beaten = ", ".join(f"{name}'s {values[name]:.4f}" for name in values if name != best)
-    reason = f"a first night publishes the best: {best}, {gate.metric} {values[best]:.4f}"
+    beaten = ", ".join(f"{name}'s {digits.value(values[name])}" for name in values if name != best)
+    reason = f"a first night publishes the best: {best}, {gate.metric} {digits.value(values[best])}"
     return Decision("fresh", best, reason + (f" against {beaten}" if beaten else ""), tuple(rules))
 
 
@@ -382,13 +385,23 @@ BROKEN = {
 
 def _said_of_health(rules: Sequence[Rule]) -> str:
     one, both = rules[0], lost_by_both(rules)
-    values = f"{one.metric} {one.value:.4f} against the published weights' {one.value - one.difference:.4f}"
+    other = one.value - one.difference
+    ours, theirs = digits.value(one.value, other), digits.value(other, one.value)
+    values = f"{one.metric} {ours} against the published weights' {theirs}"
     return f"{values}; both lose to {' and '.join(both)}" if both else values
 
 
-def _said_of_change(rules: Sequence[Rule]) -> str:
+def _said_of_change(rules: Sequence[Rule], contest: Contest) -> str:
     better = rules[0]
-    return f"{better.ours} is better than {OUSTED[better.against]}: {said(better)}"
+    return f"{better.ours} is better than {OUSTED[better.against]}: {said(better, _of(better, contest))}"
+
+
+def _of(rule: Rule, contest: Contest) -> str:
+    """Over which predictions a candidate was compared, where a part of the users has chosen it."""
+    total = contest.evaluations[rule.ours].predictions
+    if rule.question != 2 or rule.slice != ALL or rule.predictions == total:
+        return ""
+    return f" on the {rule.predictions:,} of {total:,} predictions whose users did not choose it"
 
 
 def _missing(contest: Contest) -> str:
@@ -402,9 +415,9 @@ def _unmet(gate: GateConfig, contest: Contest) -> str:
     return f"; {' and '.join(names)}, which had to be beaten, could not be asked" if names else ""
 
 
-def _broken(rules: Sequence[Rule]) -> str:
+def _broken(rules: Sequence[Rule], contest: Contest) -> str:
     """The rule that refuses it, in words."""
     rule = refusal(rules)
     assert rule is not None, "something was refused"
     told = BROKEN[rule.rule].format(against=CALLED.get(rule.against, rule.against), slice=rule.slice)
-    return f"{CALLED.get(rule.ours, rule.ours)} {told}: {said(rule)}"
+    return f"{CALLED.get(rule.ours, rule.ours)} {told}: {said(rule, _of(rule, contest))}"

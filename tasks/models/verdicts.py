@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
+from tasks.models import digits
+
 State = Literal["fresh", "recipe_changed", "weights_kept"]
 Metrics = Mapping[str, Mapping[str, float]]
 PUBLISHED, FRESH = "published", "fresh"
@@ -176,17 +178,32 @@ def told_not_shown(share: float) -> str:
 NOT_MEASURED = "Noise not measured: `rnnrec noise`"  # a page's line where only users' chance is allowed for
 
 
-def said(rule: Rule) -> str:
-    """A rule's numbers: mrr_at_20 0.5404 against 0.5326, +0.0010 to +0.0150, held against -0.0160."""
+def said(rule: Rule, of: str = "") -> str:
+    """A rule's numbers: mrr_at_20 0.5404 against 0.5326, +0.0010 to +0.0150 where -0.0160 is asked for.
+
+    of   over which predictions, said behind the values: " on ..."; an empty text for all of them
+    """
     if rule.rule == "enough":
         usual = rule.value - rule.difference
         return f"{rule.value:,.0f} predictions, where a day of the window has about {usual:,.0f}"
-    values = f"{rule.metric} {rule.value:.4f} against {rule.value - rule.difference:.4f}"
+    other = rule.value - rule.difference
+    ours, theirs = digits.value(rule.value, other), digits.value(other, rule.value)
+    values = f"{rule.metric} {ours} against {theirs}{of}"
+    difference, low, high, allowed = differences(rule)
     if rule.rule == "guard":
-        return f"{values}, {rule.difference:+.4f} where {rule.allowed:+.4f} is allowed"
-    if rule.low is None or rule.high is None:
+        return f"{values}, {difference} where {allowed} is allowed"
+    if not low:
         return f"{values}, of too few users for an interval"
-    return f"{values}, {rule.low:+.4f} to {rule.high:+.4f} where {rule.allowed:+.4f} is asked for"
+    return f"{values}, {low} to {high} where {allowed} is asked for"
+
+
+def differences(rule: Rule | Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """(difference, low, high, allowed) of a rule as text; low and high empty where there is no interval."""
+    told = asdict(rule) if isinstance(rule, Rule) else rule
+    ends = [told[end] for end in ("low", "high") if told[end] is not None]
+    difference, *between, allowed = digits.signed(told["difference"], *ends, told["allowed"])
+    low, high = between if len(between) == 2 else ("", "")
+    return difference, low, high, allowed
 
 
 def evaluation_rows(night: date, verdict: Verdict) -> pa.Table:

@@ -6,7 +6,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from tasks.models.verdicts import ALL, NOT_MEASURED, Rule, Verdict, in_brackets, in_full, told_not_shown
+from tasks.models import digits
+from tasks.models.verdicts import (
+    ALL,
+    NOT_MEASURED,
+    Rule,
+    Verdict,
+    differences,
+    in_brackets,
+    in_full,
+    told_not_shown,
+)
 from tasks.publishing.comparison import Compared
 from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
@@ -107,7 +117,7 @@ def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[
     columns = dict.fromkeys((cfg.gate.metric, *SHOWN))
     known = [name for name in columns if name in verdict.metrics[verdict.chosen]]
     rows = [
-        (in_full(vars(verdict), model), *(f"{metrics.get(name, 0.0):.4f}" for name in known))
+        (in_full(vars(verdict), model), *(digits.value(metrics.get(name, 0.0)) for name in known))
         for model, metrics in verdict.metrics.items()
     ]
     return ("model", *known), rows
@@ -122,7 +132,7 @@ def _by_target(cfg: Config, verdict: Verdict) -> tuple[str, ...]:
     rows = [
         (
             in_full(vars(verdict), model),
-            *(f"{found['metrics'].get(model, {}).get(metric, 0.0):.4f}" for found in parts.values()),
+            *(digits.value(found["metrics"].get(model, {}).get(metric, 0.0)) for found in parts.values()),
         )
         for model in verdict.metrics
     ]
@@ -165,8 +175,8 @@ def _asked(verdict: Verdict) -> Iterator[str]:
 
 def _rule(rule: Rule) -> tuple[str, ...]:
     part = rule.metric if rule.slice == ALL else f"{rule.metric}, {rule.slice}"
-    interval = "-" if rule.low is None or rule.high is None else f"{rule.low:+.4f} to {rule.high:+.4f}"
-    told = (f"{rule.difference:+.4f}", interval, f"{rule.allowed:+.4f}", "yes" if rule.passed else "no")
+    difference, low, high, allowed = differences(rule)
+    told = (difference, f"{low} to {high}" if low else "-", allowed, "yes" if rule.passed else "no")
     return (rule.rule.replace("_", " "), rule.ours, rule.against, part, *told)
 
 

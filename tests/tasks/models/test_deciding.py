@@ -116,6 +116,20 @@ def test_a_margin_of_1_keeps_the_recipe_also_where_another_more_than_doubles_the
     assert decide(ranks, {"margin": 0.99, "must_beat": must_beat}).state == "recipe_changed"
 
 
+def test_the_reason_says_on_which_predictions_a_candidate_was_compared_where_users_chose_it() -> None:
+    """250 of 1,000 users choose wide; of the others, 150 are hit by fresh training and 450 by wide."""
+    choosing = np.arange(USERS) >= 750
+    ranks = {name: hits(0.15) for name in ("fresh", "published")} | {"wide": hits(0.45), "long": hits(0.1)}
+    asked = {"candidates": ("wide", "long")}
+    part = "on the 750 of 1,000 predictions whose users did not choose it"
+    assert f"mrr_at_20 0.6000 against 0.2000 {part}, +0." in decide(ranks, asked, choosing=choosing).reason
+    kept = decide(ranks, asked | {"margin": 1}, choosing=choosing)
+    assert f"mrr_at_20 0.6000 against 0.2000 {part}, +0." in kept.reason
+    assert kept.reason.startswith("mrr_at_20 0.1500 against the published weights' 0.1500; wide is not shown")
+    alone = {name: ranks[name] for name in ("fresh", "published", "wide")}
+    assert "did not choose" not in decide(alone, choosing=choosing).reason
+
+
 def test_fresh_training_that_is_shown_to_be_worse_beyond_the_tolerance_leaves_the_published_weights() -> None:
     found = decide({"fresh": hits(0.20), "published": hits(0.40)}, {"tolerance": 0.05})
     assert outcome(found) == ("weights_kept", "published")
