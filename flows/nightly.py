@@ -37,7 +37,7 @@ def nightly(
     night         the day, as 2017-10-10; without it: yesterday in the events' time zone when the run was due
     overrides     dotted settings, as in {"training.epochs": 3}
     promote       may the champion alias move
-    move_latest   shall readers of the latest night see this one; none: unless a later one is published
+    move_latest   shall readers of the latest night see this one; none: unless they see a later one
     """
     day = night_of({"config": config, "night": night, "overrides": overrides})
     tag(f"{NIGHT}{day}")

@@ -66,7 +66,7 @@ def _why_nothing_moves(store: Store, past: Publications, night: date, move_lates
         return "it was published before, and that stays"
     if shown.night == night:
         return f"{shown.data_night} was carried forward to it before"
-    if move_latest is False or past.why_behind(night) or night < shown.night:
+    if move_latest is False or night < shown.night:
         return f"readers stay on {shown.data_night}"
     return wholeness.fault(store, shown)
 

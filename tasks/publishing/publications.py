@@ -331,22 +331,23 @@ class Publications:
     def why_readers_stay(self, night: date, inputs: Inputs) -> str:
         """Why a run of this night shows itself neither to readers nor to the alias; empty when it does.
 
-        Not where it backfills an older night, unless readers are shown that night already. And not where they
-        were taken back from what these very inputs gave them: only a rollback brings that back.
+        Not where they see a later night already; what they do not see, withdrawn or never shown, holds up
+        nothing. And not where they were taken back from what these very inputs gave them: only a rollback
+        brings that back.
         """
         if taken_to := self.taken_back(night, inputs):
             return (
                 f"readers were taken back from it to {taken_to.data_night}, and it was run again from the "
                 f"same inputs: `rnnrec rollback --night {night}` shows it to them again"
             )
-        return self.why_behind(night)
-
-    def why_behind(self, night: date) -> str:
-        """That a later night is published, where readers are not shown this one; else empty."""
-        later = max((one for one in self.nights if one > night), default=None)
-        if later is None or (self.shown is not None and self.shown.data_night == night):
+        if self.shown is None or night >= self.shown.data_night:
             return ""
-        return f"{later} is published already"
+        return f"{self.shown.data_night}, a later night, is shown"
+
+    def shows(self, one: Publication) -> bool:
+        """Do readers see these very tables, also where they were carried forward?"""
+        seen = self.shown
+        return seen is not None and (seen.data_night, seen.content_digest) == (one.night, one.content_digest)
 
     def taken_back(self, night: date, inputs: Inputs) -> Publication | None:
         """The row that took readers back from what these inputs gave them, to an earlier night."""

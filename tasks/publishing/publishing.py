@@ -45,10 +45,10 @@ class Published:
 def publish(
     store: Store, staged: Sequence[Staged], facts: Facts, run_id: str, move_latest: bool | None = None
 ) -> Published:
-    """Commit the staged tables and publish them together; the same content again publishes nothing.
+    """Commit the staged tables and publish them together; what readers see or may not see, only once.
 
-    move_latest   show this night to readers of the latest one: True always, False never, None unless a later
-                  night was published before (a backfill leaves readers where they are)
+    move_latest   show this night to readers of the latest one: True always, False never, None unless they
+                  see a later night, or were taken back from what these inputs gave them
     Raises FencedError when a run of this night that started later has already written, or when readers were
     taken back to an earlier night since this run began.
     """
@@ -132,7 +132,12 @@ def _append(
         if more_fences:
             past.there(night)  # a vacuum may have given it up since
         newest, stays = past.newest_of(night), past.why_readers_stay(night, ours.inputs)
-        if newest is not None and _says_the_same(store, ours, newest, past, move_latest):
+        moves = not stays if move_latest is None else move_latest
+        if (
+            newest is not None
+            and _is_where_it_belongs(past, newest, moves, shown_itself=move_latest is True)
+            and _says_the_same(store, ours, newest)
+        ):
             if not delta.move_fences(
                 store, TABLE, (_fence(night), *more_fences), attempt, run_id, past.version
             ):
@@ -143,7 +148,7 @@ def _append(
             ours,
             sequence=past.highest + 1,
             published_at=naive(),
-            moves_latest=not stays if move_latest is None else move_latest,
+            moves_latest=moves,
         )
         try:
             append_row(store, placed, run_id, past.version, more_fences)
@@ -180,13 +185,18 @@ def append_row(
     )
 
 
-def _says_the_same(
-    store: Store, ours: Publication, newest: Publication, past: Publications, move_latest: bool | None
-) -> bool:
+def _is_where_it_belongs(past: Publications, newest: Publication, moves: bool, shown_itself: bool) -> bool:
+    """Are readers to see the night's newest row, and do? Or are they not to be moved by it?
+
+    shown_itself   by its own row; tables that were carried forward do not count then
+    """
+    return not moves or (past.shown == newest if shown_itself else past.shows(newest))
+
+
+def _says_the_same(store: Store, ours: Publication, newest: Publication) -> bool:
     """Would a new row tell readers nothing that the night's newest one does not, with its files intact?"""
-    to_be_moved = move_latest is True and past.shown != newest
     same = ours.content_digest == newest.content_digest and _names_the_same_model(ours, newest)
-    return same and not to_be_moved and not wholeness.changed_bytes(store, newest)
+    return same and not wholeness.changed_bytes(store, newest)
 
 
 def _names_the_same_model(ours: Publication, newest: Publication) -> bool:

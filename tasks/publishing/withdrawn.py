@@ -20,12 +20,22 @@ from tasks.settings.config import Config
 class Withdrawn:
     """Readers were taken back from lists of a recipe, to those of another one.
 
-    until   the newest night that readers were shown of it; such a night itself may be run again with it
+    lists   (night, data_digest) of what readers were shown of it and were taken back from
     back    the rollback's row
     """
 
-    until: date
+    lists: frozenset[tuple[date, str]]
     back: Publication
+
+    @property
+    def until(self) -> date:
+        """The newest of its nights."""
+        return max(night for night, _ in self.lists)
+
+    def stays_away(self, night: date, data_digest: str) -> bool:
+        """Not from nights that move nobody, nor from one of its own whose logs were repaired since."""
+        is_repaired = night in dict(self.lists) and (night, data_digest) not in self.lists
+        return night >= self.back.data_night and not is_repaired
 
     @property
     def sentence(self) -> str:
@@ -40,29 +50,33 @@ class Withdrawn:
 def found(published: Publications) -> dict[str, Withdrawn]:
     """Digests of recipes that were withdrawn; one that readers are shown again since is not."""
     withdrawn: dict[str, Withdrawn] = {}
-    seen: list[tuple[date, str]] = []
+    seen: list[tuple[str, tuple[date, str]]] = []
     for row in (one for one in published.rows if one.moves_latest):
         own = published.origin(row).recipe
         if own is None:
             continue
         if row.rolled_back is not None:
-            later = sorted((night, recipe) for night, recipe in seen if night > row.data_night)
-            withdrawn |= {recipe: Withdrawn(night, row) for night, recipe in later}
+            later: dict[str, set[tuple[date, str]]] = {}
+            for recipe, lists in seen:
+                if lists[0] > row.data_night:
+                    later.setdefault(recipe, set()).add(lists)
+            withdrawn |= {recipe: Withdrawn(frozenset(lists), row) for recipe, lists in later.items()}
         withdrawn.pop(own, None)
-        seen.append((row.data_night, own))
+        seen.append((own, (row.data_night, row.data_digest)))
     return withdrawn
 
 
-def not_asked(cfg: Config, night: date, published: Publications) -> dict[str, str]:
+def not_asked(cfg: Config, night: date, published: Publications, data_digest: str) -> dict[str, str]:
     """The models that might take over tonight but for a rollback → why they are not asked.
 
+    data_digest   of tonight's events, which tells the withdrawn night from the same one with repaired logs
     A negative `gate.margin` asks for a change, and so for them.
     """
     gone = {} if cfg.gate.margin < 0 else found(published)
     told: dict[str, str] = {}
     for name in dict.fromkeys((*cfg.gate.candidates, *cfg.gate.must_beat)) if gone else ():
         one = next((gone[digest] for digest in _digests(cfg, name) if digest in gone), None)
-        if one is not None and night > one.until:
+        if one is not None and one.stays_away(night, data_digest):
             told[name] = one.sentence
     return told
 

@@ -7,7 +7,6 @@ nothing. The lead-in is for sessions alone: it shows whether the window's first 
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -181,7 +180,6 @@ def _write_events(
         rows = duck.batches(duck.query(con, "events", day=day))
         staged[day] = delta.stage(store, "events", rows, {"event_day": day}, run_id)
     events = pins.commit_days(store, staged, attempt, run_id)
-    contents = "".join(f"{day} {pin.digest}\n" for day, pin in events.pins.items())
     return Ingested(
         lines=tally.lines,
         accepted=events.rows,
@@ -189,7 +187,7 @@ def _write_events(
         duplicates=duck.count(con, "candidates") - events.rows,
         outside=tally.outside,
         days=sum(pin.rows > 0 for pin in events.pins.values()),
-        data_digest=hashlib.sha256(contents.encode()).hexdigest(),
+        data_digest=events.digest,
         events=events,
         sources=tally.files,
     )

@@ -53,13 +53,13 @@ def fetch(tonight: Tonight) -> Registered | None:
 @stage("train")
 def train(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> Trained:
     served = None if champion is None else champion.folder
-    cfg = withdrawn.without(tonight.cfg, _not_asked(tonight, champion))
+    cfg = withdrawn.without(tonight.cfg, _not_asked(tonight, reads, champion))
     return training.train(cfg, tonight.night, reads, tonight.work, served)
 
 
 @stage("judge")
 def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Registered | None) -> Verdict:
-    not_asked = _not_asked(tonight, champion)
+    not_asked = _not_asked(tonight, reads, champion)
     cfg, served = withdrawn.without(tonight.cfg, not_asked), trained.recipes.get(FRESH)
     folder, version = (None, None) if champion is None else (champion.folder, champion.version.number)
     floor = None if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
@@ -74,11 +74,12 @@ def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Regis
     return replace(verdict, failures={**verdict.failures, **not_asked}, decay=decayed)
 
 
-def _not_asked(tonight: Tonight, champion: Registered | None) -> dict[str, str]:
+def _not_asked(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> dict[str, str]:
     """Models of withdrawn recipes → why; without a champion there is nobody to take over from."""
     if champion is None:
         return {}
-    return withdrawn.not_asked(tonight.cfg, tonight.night, publications.read(tonight.store))
+    published = publications.read(tonight.store)
+    return withdrawn.not_asked(tonight.cfg, tonight.night, published, reads.events.digest)
 
 
 def _verdicts_before(tonight: Tonight) -> list[Mapping[str, Any]]:

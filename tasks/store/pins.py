@@ -8,6 +8,7 @@ bytes. Stages hand on these names.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -71,6 +72,12 @@ class Days:
     def rows(self) -> int:
         """Rows of all days."""
         return sum(pin.rows for pin in self.pins.values())
+
+    @property
+    def digest(self) -> str:
+        """sha256 over the contents of the days, oldest first."""
+        contents = "".join(f"{day} {pin.digest}\n" for day, pin in sorted(self.pins.items()))
+        return hashlib.sha256(contents.encode()).hexdigest()
 
 
 @dataclass(frozen=True)

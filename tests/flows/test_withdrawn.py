@@ -80,6 +80,15 @@ def test_a_rollback_that_is_undone_leaves_the_recipe_as_any_other(
 
 
 @pytest.mark.slow
+def test_the_withdrawn_night_run_again_with_other_settings_does_not_bring_its_recipe_back(
+    fresh: Any, withdrawn: Callable[..., dict[str, Any]]
+) -> None:
+    assert withdrawn(D4, "markov", **{"gate.tolerance": 1})["state"] == "fresh"
+    one = shown(fresh)
+    assert (one.night, one.verdict["chosen"], list(one.verdict["failures"])) == (D4, "fresh", ["markov"])
+
+
+@pytest.mark.slow
 def test_a_withdrawn_night_stays_so_with_settings_that_decide_nothing_and_comes_back_the_same(
     fresh: Any, withdrawn: Callable[..., dict[str, Any]]
 ) -> None:

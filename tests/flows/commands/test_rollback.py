@@ -144,7 +144,8 @@ def test_the_night_after_a_rollback_moves_readers_on(cfg: Config) -> None:
 def test_the_withdrawn_night_run_again_from_the_same_inputs_stays_withdrawn(cfg: Config) -> None:
     rnnrec(cfg, "rollback", "--night", "2026-01-02")
     model = registry.pin(cfg, registry.get(cfg, 2))
-    assert not driver.publish_night(cfg, SATURDAY, users=5, model=model).is_new
+    again = driver.publish_night(cfg, SATURDAY, users=5, model=model, data_digest=str(SATURDAY))
+    assert not again.is_new
     readers.refresh(cfg, Store.of(cfg))
     assert seen(cfg)[0] == "2026-01-02"
 

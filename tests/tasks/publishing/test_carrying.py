@@ -247,7 +247,7 @@ def test_the_night_it_came_from_run_again_from_the_same_inputs_publishes_nothing
 def test_an_older_night_stays_behind_a_carried_one_as_behind_the_night_it_came_from(cfg: Config) -> None:
     driver.publish_night(cfg, SATURDAY, users=4)
     carry(cfg, SUNDAY)
-    assert past(cfg).why_readers_stay(FRIDAY, INPUTS) == f"{SATURDAY} is published already"
+    assert past(cfg).why_readers_stay(FRIDAY, INPUTS) == f"{SATURDAY}, a later night, is shown"
 
 
 def test_what_readers_were_taken_back_to_is_what_is_carried_and_the_champion_stays(cfg: Config) -> None:

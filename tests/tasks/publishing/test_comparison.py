@@ -396,6 +396,29 @@ def test_a_night_that_readers_were_taken_back_from_is_no_norm(cfg: Config) -> No
     assert audit(cfg, tables(around(USERS, 2))).compared.before == thursday
 
 
+def test_a_recipe_that_was_withdrawn_over_several_nights_is_no_norm_of_the_lists_that_readers_see(
+    cfg: Config,
+) -> None:
+    """Crowned and withdrawn on the 2nd, crowned again on the 3rd and 4th, and withdrawn by three days."""
+    thursday, sunday, monday = (date(2026, 1, day) for day in (1, 4, 5))
+    bad = around(USERS, 3)
+
+    def back() -> None:
+        attempt = delta.next_attempt(Store.of(cfg), thursday)
+        publishing.show_again(Store.of(cfg), thursday, run_id="back", attempt=attempt, why={"reason": "odd"})
+
+    for night in (thursday, FRIDAY, SATURDAY, sunday):
+        events(cfg, night, USERS)
+        publish(cfg, night, tables(around(USERS) if night == thursday else bad), data_digest=str(night))
+        if night == FRIDAY:
+            back()
+    assert audit(cfg, tables(around(USERS, 2)), monday).compared.before == sunday
+    back()
+    assert audit(cfg, tables(around(USERS, 2)), monday).compared.before == thursday
+    publish(cfg, sunday, tables(around(USERS, 4)), data_digest=str(sunday))  # which moves nobody
+    assert audit(cfg, tables(around(USERS, 2)), monday).compared.before == thursday
+
+
 def test_what_cannot_be_read_of_yesterday_leaves_it_out(
     cfg: Config, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -182,9 +182,11 @@ BEFORE = publications.Inputs("d0", "c0")
 def test_an_older_night_moves_readers_only_where_they_are_shown_it() -> None:
     found = published((FRIDAY, True), (SATURDAY, True))
     stay = [found.why_readers_stay(night, TONIGHTS) for night in (FRIDAY, SATURDAY, SUNDAY)]
-    assert stay == ["2026-01-03 is published already", "", ""]
+    assert stay == ["2026-01-03, a later night, is shown", "", ""]
     taken_back = published((FRIDAY, True), (SATURDAY, True), (FRIDAY, True))
     assert [taken_back.why_readers_stay(night, TONIGHTS) for night in (FRIDAY, SATURDAY)] == ["", ""]
+    between = published((FRIDAY, True), (SUNDAY, True), (FRIDAY, True))
+    assert between.why_readers_stay(SATURDAY, TONIGHTS) == ""
 
 
 def test_a_night_that_a_vacuum_gave_up_does_not_come_back_as_carried_forward() -> None:

@@ -112,6 +112,34 @@ def test_an_older_night_can_be_shown_again_and_later_nights_move_on(cfg: Config)
     assert shown_night(cfg) == date(2026, 1, 4)
 
 
+def test_a_night_between_what_readers_see_and_what_they_were_taken_back_from_moves_them(cfg: Config) -> None:
+    sunday, monday = date(2026, 1, 4), date(2026, 1, 5)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, monday, users=5, data_digest="wrong")
+    show_again(cfg, FRIDAY)
+    assert driver.publish_night(cfg, SATURDAY, users=6, data_digest="sound").readers_stay == ""
+    assert shown_night(cfg) == SATURDAY
+    assert driver.publish_night(cfg, sunday, users=7, data_digest="sound").publication.moves_latest
+    assert driver.publish_night(cfg, FRIDAY, users=8).readers_stay == f"{sunday}, a later night, is shown"
+    assert not driver.publish_night(cfg, monday, users=9, data_digest="wrong").publication.moves_latest
+    assert shown_night(cfg) == sunday
+
+
+def test_a_night_that_readers_were_never_shown_is_shown_where_it_runs_again_above_what_they_see(
+    cfg: Config,
+) -> None:
+    sunday = date(2026, 1, 4)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, sunday, users=5)
+    driver.publish_night(cfg, SATURDAY, users=6)
+    assert shown_night(cfg) == sunday
+    show_again(cfg, FRIDAY)
+    assert not driver.publish_night(cfg, SATURDAY, users=6, move_latest=False).is_new
+    assert driver.publish_night(cfg, SATURDAY, users=6).publication.moves_latest
+    assert shown_night(cfg) == SATURDAY
+    assert not driver.publish_night(cfg, SATURDAY, users=6).is_new
+
+
 def why(cfg: Config, night: date, data_digest: str = "d") -> str:
     inputs = publications.Inputs(data_digest, "c")
     return publications.read(Store.of(cfg)).why_readers_stay(night, inputs)
@@ -132,7 +160,7 @@ def test_readers_and_champion_do_not_come_back_to_a_withdrawn_night_from_the_sam
     assert why(cfg, FRIDAY) == ""
     driver.publish_night(cfg, FRIDAY, users=4)
     driver.publish_night(cfg, SATURDAY, users=5)
-    assert [why(cfg, FRIDAY), why(cfg, SATURDAY)] == ["2026-01-03 is published already", ""]
+    assert [why(cfg, FRIDAY), why(cfg, SATURDAY)] == ["2026-01-03, a later night, is shown", ""]
     show_again(cfg, FRIDAY)
     assert [why(cfg, FRIDAY), why(cfg, SATURDAY)] == ["", TAKEN_BACK]
     again = driver.publish_night(cfg, SATURDAY, users=5)

@@ -64,25 +64,23 @@ class Expected:
     def newest(self, night: date) -> Row | None:
         return self.nights.get(night)
 
-    def later(self, night: date) -> bool:
-        return any(one > night for one in self.nights)
-
     def moves(self, night: date, users: int) -> bool:
         moving = [row for row in self.rows if row.moves]
         given = [place for place, row in enumerate(moving) if (row.night, row.users) == (night, users)]
         if given and any(row.night < night for row in moving[given[-1] :]):
             return False  # readers were taken back from it
-        return not self.later(night) or (self.shown is not None and self.shown.night == night)
+        return self.shown is None or night >= self.shown.night  # no night that they do not see is in the way
 
     def night(self, night: date, users: int) -> Expected:
-        newest = self.newest(night)
-        if newest is not None and newest.users == users:
+        newest, moves = self.newest(night), self.moves(night, users)
+        is_seen = self.shown is not None and (self.shown.night, self.shown.users) == (night, users)
+        if newest is not None and newest.users == users and (is_seen or not moves):
             return self
-        return Expected((*self.rows, Row(night, night, users, self.moves(night, users))))
+        return Expected((*self.rows, Row(night, night, users, moves)))
 
     def empty(self, night: date) -> Expected:
         shown = self.shown
-        if shown is None or self.newest(night) or shown.said >= night or self.later(night):
+        if shown is None or self.newest(night) or shown.said >= night:
             return self
         return Expected((*self.rows, replace(shown, said=night)))
 

@@ -34,9 +34,9 @@ def row(sequence: int, night: int, recipe: str, back_from: int | None, **others:
     return Publication(**told | others)
 
 
-def names(published: Publications, night: int = 9, **gate: Any) -> list[str]:
+def names(published: Publications, night: int = 9, data_digest: str = "d", **gate: Any) -> list[str]:
     cfg = CFG.model_copy(update={"gate": CFG.gate.model_copy(update=gate)})
-    return list(withdrawn.not_asked(cfg, NIGHTS[night], published))
+    return list(withdrawn.not_asked(cfg, NIGHTS[night], published, data_digest))
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,16 @@ def test_what_readers_were_taken_back_from_is_not_asked_until_they_see_it_again(
 BACK = ((1, "popularity", None), (2, "markov", None), (1, "popularity", 2))
 
 
-def test_the_withdrawn_night_itself_may_be_run_again_with_its_recipe() -> None:
-    assert names(rows(*BACK), night=2) == []
-    assert names(rows(*BACK), night=3) == ["markov"]
+def test_the_withdrawn_night_itself_is_run_again_with_its_recipe_only_where_its_logs_were_repaired() -> None:
+    assert names(rows(*BACK), night=2) == ["markov"]
+    assert names(rows(*BACK), night=2, data_digest="repaired") == []
+    assert names(rows(*BACK), night=3, data_digest="another") == ["markov"]
+
+
+def test_no_other_night_that_may_move_readers_asks_it() -> None:
+    back = rows((2, "popularity", None), (4, "markov", None), (2, "popularity", 4))
+    asked = {night: names(back, night, data_digest="other") for night in (1, 2, 3, 4, 5)}
+    assert asked == {1: [], 2: ["markov"], 3: ["markov"], 4: [], 5: ["markov"]}
 
 
 def test_a_negative_margin_asks_for_it() -> None:
@@ -86,8 +93,8 @@ def test_a_negative_margin_asks_for_it() -> None:
 def test_other_settings_of_a_model_are_another_recipe() -> None:
     other = Config.model_validate({"models": {"vsknn": {"neighbours": 7}}} | CFG.model_dump(include={"gate"}))
     taken_back = rows((1, "popularity", None), (2, "vsknn", None), (1, "popularity", 2))
-    assert list(withdrawn.not_asked(CFG, NIGHTS[9], taken_back)) == ["vsknn"]
-    assert withdrawn.not_asked(other, NIGHTS[9], taken_back) == {}
+    assert list(withdrawn.not_asked(CFG, NIGHTS[9], taken_back, "d")) == ["vsknn"]
+    assert withdrawn.not_asked(other, NIGHTS[9], taken_back, "d") == {}
 
 
 def test_a_backfill_that_moved_nobody_is_nothing_that_was_taken_back() -> None:
@@ -96,7 +103,7 @@ def test_a_backfill_that_moved_nobody_is_nothing_that_was_taken_back() -> None:
 
 
 def test_it_is_said_why_and_how_to_ask() -> None:
-    assert withdrawn.not_asked(CFG, NIGHTS[9], rows(*BACK))["markov"] == (
+    assert withdrawn.not_asked(CFG, NIGHTS[9], rows(*BACK), "d")["markov"] == (
         "readers were taken back from its lists of 2026-01-02 to 2026-01-01 (odd); --set gate.margin=-1 for "
         "one night asks it again"
     )
