@@ -158,9 +158,15 @@ def _read_by(store: Store, shown: Publication | None, name: str) -> list[str]:
 
 
 def _keep_versions(con: duck.Connection) -> None:
-    versions = {name: tables.TABLES[name].version for name in (*tables.OUTPUTS, *PINNED, TABLE)} | VIEWS
+    """Of every table and view there is; a history's columns are its table's."""
     con.execute("create table schema_versions (name varchar, version integer)")
-    con.executemany("insert into schema_versions values (?, ?)", sorted(versions.items()))
+    names = con.sql("select table_name from information_schema.tables order by table_name").fetchall()
+    versions = [(name, _version(name.removesuffix(meanings.HISTORY))) for (name,) in names]
+    con.executemany("insert into schema_versions values (?, ?)", versions)
+
+
+def _version(name: str) -> int:
+    return tables.TABLES[name].version if name in tables.TABLES else VIEWS.get(name, 1)
 
 
 def _comment(con: duck.Connection) -> None:
