@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from tasks.errors import EmptyNightError, SourceError
 from tasks.raw import items, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
-from tasks.settings.days import clock, lead_in, window
+from tasks.settings.days import clock, lead_in, local_day, window
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
@@ -65,6 +65,8 @@ class _Tally:
     rejected: int = 0
     outside: int = 0
     spoilt: int = 0  # refused, and not because they are blank
+    first: datetime | None = None  # time of a usable event, UTC; also of one outside
+    last: datetime | None = None
     unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
     doubtful: list[Source] = field(
         default_factory=list
@@ -139,12 +141,14 @@ def _take(
     duck.keep(con, "piece", "typed_events", **typing_of(cfg))
     duck.append(con, "candidates", "accepted_events", source_file=source.name, **days)
     duck.append(con, "refused", "refused_lines", source_file=source.name)
-    lines, rejected, outside, spoilt = duck.row(duck.query(con, "piece_tally", **days))
+    lines, rejected, outside, spoilt, first, last = duck.row(duck.query(con, "piece_tally", **days))
     assert lines == records, f"{source.name}: expected {records} records in a piece; got {lines}"
     tally.lines += lines
     tally.rejected += rejected
     tally.outside += outside
     tally.spoilt += spoilt
+    tally.first = min(filter(None, (tally.first, first)), default=None)
+    tally.last = max(filter(None, (tally.last, last)), default=None)
 
 
 def typing_of(cfg: Config) -> dict[str, Any]:
@@ -257,8 +261,26 @@ def _some(names: Sequence[str]) -> str:
 def _check_night(con: duck.Connection, cfg: Config, night: date, tally: _Tally) -> None:
     if duck.row(duck.query(con, "night_candidates", night=night))[0]:
         return
-    raise EmptyNightError(
-        f"no event of {night} ({cfg.events.timezone}) in {tally.lines} lines: {tally.rejected} refused, "
-        f"{tally.outside} outside the {len(_written_days(cfg, night))} days up to it; "
-        "is the log complete, and is the night the one you meant?"
+    if tally.first is None or tally.last is None:
+        raise EmptyNightError(
+            f"night {night}: expected events of that day ({cfg.events.timezone}) in "
+            f"{', '.join(cfg.events.sources)}; of {tally.lines:,} lines there none is usable; "
+            "bring the day's logs"
+        )
+    raise no_events(cfg, night, local_day(cfg, tally.first), local_day(cfg, tally.last))
+
+
+def no_events(cfg: Config, night: date, first: date, last: date) -> EmptyNightError:
+    """What is said of a night that has no event in logs which reach from the first to the last day."""
+    return EmptyNightError(
+        f"night {night}: expected events of that day ({cfg.events.timezone}) in "
+        f"{', '.join(cfg.events.sources)}; they reach from {first} to {last}; {runnable(first, last)}; "
+        "bring the day's logs, or give another --night"
     )
+
+
+def runnable(first: date, last: date) -> str:
+    """Which nights can be run from logs that reach from the first to the last day."""
+    if first == last:
+        return "no night can be run before there is a second day"
+    return f"nights from {first + timedelta(days=1)} to {last} can be run"

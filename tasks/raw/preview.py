@@ -11,7 +11,7 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -250,16 +250,11 @@ def _check_rejects(cfg: Config, everything: Seen) -> None:
 
 def _check_night(cfg: Config, night: date, everything: Seen) -> None:
     first, last = min(everything.days), max(everything.days)
-    runnable = f"nights from {first + timedelta(days=1)} to {last} can be run"
-    if first == last:
-        runnable = "no night can be run before there is a second day"
     if not everything.days[night]:
-        raise EmptyNightError(
-            f"night {night}: expected events of that day ({cfg.events.timezone}) in the logs; they reach "
-            f"from {first} to {last}; {runnable}; bring the day's logs, or give another --night"
-        )
+        raise ingestion.no_events(cfg, night, first, last)
     if not any(everything.days[day] for day in window(cfg, night)[:-1]):
         raise EmptyNightError(
             f"night {night}: expected events of earlier days in its window of {cfg.sessions.window_days} "
-            f"days to learn from; the logs reach from {first} to {last}; {runnable}"
+            f"days to learn from; the logs reach from {first} to {last}; "
+            f"{ingestion.runnable(first, last)}"
         )

@@ -39,6 +39,12 @@ def start(cfg: Config, day: date) -> datetime:
     )
 
 
+def local_day(cfg: Config, moment: datetime) -> date:
+    """The local day of a time in UTC without a zone."""
+    near = _stretches(cfg, moment.date(), moment.date())
+    return next((moment + one.ahead).date() for one in near if one.since <= moment < one.until)
+
+
 def clock(cfg: Config, days: Sequence[date]) -> pa.Table:
     """How far local time is ahead of UTC (since, until, ahead), over all instants of these days and more."""
     found = _stretches(cfg, min(days), max(days))

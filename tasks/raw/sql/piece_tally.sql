@@ -8,5 +8,7 @@ select
     count(*) filter (
         where reason is null and (event_day is null or event_day not between $first_day and $last_day)
     ) as outside,
-    count(*) filter (where reason is not null and reason <> 'blank line') as spoilt
+    count(*) filter (where reason is not null and reason <> 'blank line') as spoilt,
+    min(event_time) filter (where reason is null) as first_time,
+    max(event_time) filter (where reason is null) as last_time
 from piece

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import ConfigurationError, EmptyNightError, FencedError, SourceError, WarehouseError
-from tasks.raw import columnar, ingestion, lines, sources
+from tasks.raw import columnar, ingestion, lines, preview, sources
 from tasks.raw.ingestion import Ingested
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -236,9 +236,34 @@ def test_a_missing_source_names_folder_and_glob(config: Config) -> None:
 
 def test_a_night_without_events_is_an_empty_night(config: Config) -> None:
     log(config, {**GOOD, "timestamp": "2026-01-04T10:00:00Z"})
-    with pytest.raises(EmptyNightError, match="no event of 2026-01-05"):
+    with pytest.raises(EmptyNightError) as night_says:
         ingest(config, NIGHT, "run", 1)
+    assert str(night_says.value) == (
+        "night 2026-01-05: expected events of that day (UTC) in logs/*.ndjson; they reach from 2026-01-04 to "
+        "2026-01-04; no night can be run before there is a second day; bring the day's logs, or give another "
+        "--night"
+    )
     assert not rows(config, "events")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Tokyo", "America/Sao_Paulo"])
+def test_a_look_and_a_night_say_the_same_of_a_day_without_logs(make_config: MakeConfig, zone: str) -> None:
+    """Also of events far outside of the night's days, by the local day of each."""
+    cfg = make_config(events={"timezone": zone})
+    log(cfg, *({**GOOD, "timestamp": f"{day}T23:30:00Z"} for day in ("2025-03-01", "2025-12-30")))
+    said = []
+    for tried in (lambda: preview.look(cfg, NIGHT), lambda: ingest(cfg, NIGHT, "run", 1)):
+        with pytest.raises(EmptyNightError) as refused:
+            tried()
+        said.append(str(refused.value))
+    assert said[0] == said[1]
+    assert f"reach from 2025-03-0{2 if zone == 'Asia/Tokyo' else 1} to 2025-12-3" in said[0]
+
+
+def test_a_night_of_empty_logs_says_that_no_line_is_usable(config: Config) -> None:
+    log(config, b"")
+    with pytest.raises(EmptyNightError, match=r"in logs/\*\.ndjson; of 0 lines there none is usable; bring"):
+        ingest(config, NIGHT, "run", 1)
 
 
 @pytest.mark.parametrize(
