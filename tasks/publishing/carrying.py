@@ -57,6 +57,15 @@ def carry_forward(store: Store, failed: Failed, move_latest: bool | None = None)
     raise WarehouseError(f"night {night}: {publishing.PUBLISH_TRIES} looks met another run's publication")
 
 
+def seen(store: Store) -> str:
+    """What readers see after a night without tables, also one that moved nothing; empty for nothing yet."""
+    shown = publications.read(store).shown
+    if shown is None:
+        return ""
+    stale = "" if shown.carried_from is None else f", marked stale ({shown.state})"
+    return f"Readers see {shown.data_night} on{stale}"
+
+
 def _why_nothing_moves(store: Store, past: Publications, night: date, move_latest: bool | None) -> str:
     """Why there is no row for this night, in words; an empty text when there is to be one."""
     shown = past.shown

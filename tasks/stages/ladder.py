@@ -40,10 +40,10 @@ def caught(tonight: Tonight, move_latest: bool | None) -> Iterator[None]:
 def _carry_forward(tonight: Tonight, error: PipelineError, move_latest: bool | None) -> None:
     try:
         carried = carry(tonight, error, move_latest)
+        error.readers = carrying.seen(tonight.store)
         if carried is None:
             return
         error.published = carried.state
-        error.readers = f"Readers see {carried.carried_from} on, marked stale ({carried.state})"
         log.warning("night %s made no tables", tonight.night)
         _show(tonight, carried)
     except PipelineError as another:

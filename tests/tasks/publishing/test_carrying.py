@@ -227,6 +227,16 @@ def test_readers_open_the_same_rows_and_the_history_has_them_once(cfg: Config) -
     assert told == [(SATURDAY, "carried_forward", FRIDAY)]
 
 
+def test_what_readers_see_is_said_of_every_night_without_tables_also_where_nothing_moved(cfg: Config) -> None:
+    store = Store.of(cfg)
+    assert carrying.seen(store) == ""
+    driver.publish_night(cfg, FRIDAY, users=4)
+    assert carrying.seen(store) == f"Readers see {FRIDAY} on"
+    carry(cfg, SATURDAY)
+    assert carry(cfg, SATURDAY) is None
+    assert carrying.seen(store) == f"Readers see {FRIDAY} on, marked stale (carried_forward)"
+
+
 def test_a_carried_night_is_no_later_night_to_a_run_of_the_one_it_came_from(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     carry(cfg, SATURDAY)
