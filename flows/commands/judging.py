@@ -19,7 +19,7 @@ from tasks.running import logs
 
 if TYPE_CHECKING:
     from tasks.models.recipes import Recipe
-    from tasks.publishing.publications import Publication, Publications
+    from tasks.publishing.publications import Publication
     from tasks.settings.config import Config
 
 app = typer.Typer()
@@ -40,7 +40,7 @@ def why(
 
     cfg = options.configured(config)
     past, runs = publications.read(Store.of(cfg)), attempts.every(Store.of(cfg))
-    day = nights.parse(night) if night else _shown(past).night
+    day = nights.parse(night) if night else past.asked(None).night
     found = past.newest_of(day) or past.carried.get(day) or past.given_up(day)
     own = [run for run in runs if run.night == day.isoformat()]
     if found is None and not own:
@@ -90,7 +90,7 @@ def noise(
     cfg = options.configured(config, options.overrides(settings))
     store = Store.of(cfg)
     past = publications.read(store)
-    day = nights.parse(night) if night else _shown(past).data_night
+    day = nights.parse(night) if night else past.asked(None).data_night
     recipe = _recipe(cfg, past.shown, model)
     console = Console(soft_wrap=True, highlight=False, markup=False)
     metric = cfg.gate.metric
@@ -115,12 +115,6 @@ def noise(
         f"mean {one.mean:.4f}, standard deviation {one.sd:.4f}, floor {one.floor:.4f}{share}: the judge "
         "takes no smaller difference for one."
     )
-
-
-def _shown(past: Publications) -> Publication:
-    if past.shown is None:
-        raise NightError("expected a published night; there is none yet; name the night with --night")
-    return past.shown
 
 
 def _recipe(cfg: Config, shown: Publication | None, model: str) -> Recipe:

@@ -76,7 +76,12 @@ def _status_cells(one: Night) -> tuple[str, ...]:
 
 
 def _run_state(one: Night) -> str:
-    """What became of the night's newest run; a publication from before runs were recorded counts as done."""
+    """What became of the night's newest run; a publication from before runs were recorded counts as done.
+
+    A night that a vacuum gave up says that, and nothing else.
+    """
+    if one["given_up"]:
+        return "given up"
     if one["run"] is None:
         return "done"
     state = str(one["run"]["state"])

@@ -274,7 +274,7 @@ def _days(days: Mapping[str, Any]) -> tuple[str, str, str]:
 
 def _more(count: int, what: str) -> Iterator[str]:
     if count > 0:
-        yield f"and {count:,} {what} more; --json names all"
+        yield f"and {count:,} more {what if count > 1 else what.removesuffix('s')}; --json names all"
 
 
 def _facts(**told: str) -> Table:

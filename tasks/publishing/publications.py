@@ -276,13 +276,19 @@ class Publications:
         if night is not None and found is None and any(one.night == night for one in self.rows):
             raise NightError(f"night {night}: {self._why_none(night)}")
         if found is None:
-            nights = sorted(self.last)
-            there = f"{nights[0]} to {nights[-1]} ({len(nights)})" if nights else "none"
+            asked = f"night {night}" if night else "what readers see"
             raise NightError(
-                f"night {night or 'that readers see'}: expected a published night; there are {there}; "
-                "`rnnrec status` lists them"
+                f"{asked}: expected a published night; {self._which_there_are(named=bool(night))}"
             )
         return found
+
+    def _which_there_are(self, *, named: bool) -> str:
+        """Which nights can be asked for, and how."""
+        nights = sorted(self.last)
+        if not nights:
+            return "nothing is published yet; `rnnrec nightly` runs a night"
+        how = "`rnnrec status` lists them" if named else "name one of them with --night"
+        return f"there are {nights[0]} to {nights[-1]} ({len(nights)}); {how}"
 
     def pinned(self, store: Store) -> frozenset[str]:
         """Addresses of all files that a publication names: of its tables, and of what it was made from."""
@@ -313,7 +319,7 @@ class Publications:
                 f"expected a night that is kept; `rnnrec vacuum` gave it up at {retired[-1]:%Y-%m-%d %H:%M} "
                 "UTC; choose another night, or run this one again from its logs"
             )
-        return "expected a published night; there is none; see `rnnrec status`"
+        return f"expected a published night; {self._which_there_are(named=True)}"
 
     def given_up(self, night: date) -> Publication | None:
         """The newest row of a night that a vacuum gave up, one with tables of its own first."""

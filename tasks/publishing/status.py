@@ -30,6 +30,7 @@ class Night(TypedDict):
     age_hours   since the last event it could know of: the end of the night's day
     carried_from   the night whose tables it shows, where it has none of its own
     shown       whether readers of the latest night are shown this one
+    given_up    when a vacuum gave all of it up; null while it can be shown
     run         the fields of its newest Attempt
     """
 
@@ -47,6 +48,7 @@ class Night(TypedDict):
     shown: bool
     verdict: dict[str, Any]
     content_digest: str | None
+    given_up: str | None
     run: dict[str, Any] | None
 
 
@@ -79,12 +81,10 @@ def recent(cfg: Config, n: int = 10, now: datetime | None = None) -> list[Night]
     store = Store.of(cfg)
     published, runs = publications.read(store), attempts.every(store)
     run = {date.fromisoformat(one.night): one for one in runs}
-    shown, moment = published.shown, naive(now)
-    newest = published.nights | published.carried
-    made_by = {night: published.origin(one).made_by for night, one in newest.items()}
+    nights = published.nights.keys() | published.carried.keys() | run.keys()
     return [
-        _night(cfg, night, newest.get(night), run.get(night), shown, made_by.get(night, ""), moment)
-        for night in sorted(newest.keys() | run.keys(), reverse=True)[:n]
+        _night(cfg, published, night, run.get(night), naive(now))
+        for night in sorted(nights, reverse=True)[:n]
     ]
 
 
@@ -253,32 +253,31 @@ def _sentences(*said: str) -> str:
     return " ".join(one if one.endswith((".", "?", "!")) else f"{one}." for one in said)
 
 
-def _night(
-    cfg: Config,
-    night: date,
-    newest: Publication | None,
-    run: Attempt | None,
-    shown: Publication | None,
-    model: str,
-    now: datetime,
-) -> Night:
+def _night(cfg: Config, published: Publications, night: date, run: Attempt | None, now: datetime) -> Night:
+    newest = published.nights.get(night) or published.carried.get(night)
+    gone = None if newest else published.given_up(night)
     return Night(
         night=night.isoformat(),
         state=newest.state if newest else None,
         carried_from=newest.carried_from.isoformat() if newest and newest.carried_from else None,
         model_version=newest.model_version if newest else None,
-        model=model,
+        model=published.origin(newest).made_by if newest else "",
         attempt=newest.attempt if newest else None,
         rows=newest.rows if newest else {},
-        published_at=newest.published_at.isoformat(timespec="seconds") + "Z" if newest else None,
+        published_at=_said(newest.published_at) if newest else None,
         age_hours=_hours(now - start(cfg, night + timedelta(days=1))),
         seconds=round(sum(newest.durations.values()), 3) if newest else None,
         durations=dict(newest.durations) if newest else {},
-        shown=newest is not None and newest == shown,
+        shown=newest is not None and newest == published.shown,
         verdict=dict(newest.verdict) if newest else {},
         content_digest=newest.content_digest if newest else None,
+        given_up=_said(gone.retired_at) if gone and gone.retired_at else None,
         run=asdict(run) if run else None,
     )
+
+
+def _said(moment: datetime) -> str:
+    return moment.isoformat(timespec="seconds") + "Z"
 
 
 def _moment(text: str) -> datetime:

@@ -225,7 +225,7 @@ def _rewrite(store: Store, published: Publications, numbers: set[int], moment: d
 
 def _clean(work: Vacuum, what: Kept, done: Vacuumed) -> None:
     """What follows from the marks: days leave the logs, readers the views, and what nobody holds the disk."""
-    left = {name: _let_go(work, what, name, done) for name in DAYS}
+    left = {name: _let_go(work, what, name, done) for name in DAYS} | {TABLE: _written_together(work)}
     _give_models_up(work)
     work, published, what = _look_again(work)  # no run that begins from here on takes up what was given up
     done.kept = tuple(sorted(published.nights))
@@ -267,6 +267,15 @@ def _let_go(work: Vacuum, what: Kept, name: str, done: Vacuumed) -> dict[str, in
     if not work.dry_run:
         return {}
     files = [file for day in days for file in by_day[day] if work.store.has(file)]
+    return {file: work.store.size(file) for file in files}
+
+
+def _written_together(work: Vacuum) -> dict[str, int]:
+    """What the marks would replace, of a dry run: address → bytes of the publications' own files."""
+    published = publications.read(work.store)
+    if not work.dry_run or not retention.to_retire(published, work.keep):
+        return {}
+    files = delta.files(work.store, TABLE, published.version)
     return {file: work.store.size(file) for file in files}
 
 

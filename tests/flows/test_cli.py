@@ -229,7 +229,7 @@ def test_the_widest_status_fits_80_columns(capsys: Any) -> None:
     night: Any = {
         "night": "2026-01-02", "shown": True, "state": "recipe_changed", "model_version": 1234, "rows": rows,
         "published_at": "2026-01-03T02:41:00Z", "seconds": 86_000.0,
-        "run": {"state": "failed", "exit_code": 10},
+        "run": {"state": "failed", "exit_code": 10}, "given_up": None,
     }  # fmt: skip
     Console(width=80).print(status_table([night]))
     said = capsys.readouterr().out

@@ -178,7 +178,10 @@ def fail(cfg: Config, night: date) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "message"),
-    [([], "expected a published night"), (["--night", "2026-01-04"], "a night that was run; none is known")],
+    [
+        ([], "expected a published night; nothing is published yet; `rnnrec nightly`"),
+        (["--night", "2026-01-04"], "a night that was run; none is known"),
+    ],
 )
 def test_a_night_of_which_nothing_is_known_is_refused(
     cfg: Config, capsys: Any, asked: list[str], message: str

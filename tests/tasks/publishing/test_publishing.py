@@ -205,7 +205,7 @@ def test_a_night_that_readers_were_taken_back_to_is_shown_anew_with_its_own_cham
 
 
 def test_a_night_that_was_never_published_cannot_be_shown_again(cfg: Config) -> None:
-    with pytest.raises(NightError, match="expected a published night; there is none"):
+    with pytest.raises(NightError, match="expected a published night; nothing is published yet"):
         publishing.show_again(Store.of(cfg), FRIDAY, run_id="rollback", attempt=1)
 
 

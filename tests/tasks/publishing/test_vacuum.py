@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import vacuumed_nights as nights
+from rich.console import Console
 from vacuumed_nights import NIGHTS, run
 
 from flows.terminal import showing
@@ -33,6 +34,7 @@ from tasks.publishing import (
     readers,
     retention,
     rollback,
+    status,
     vacuum,
     verification,
     wholeness,
@@ -152,15 +154,15 @@ def test_files_that_were_replaced_wait_as_long_as_those_that_were_given_up(cfg: 
     assert data_files(cfg) == nights.needed(cfg, keep=1)
 
 
-def test_a_look_changes_nothing_and_says_what_would_be_done(cfg: Config) -> None:
+@pytest.mark.parametrize("hours", [0, 24])
+def test_a_look_changes_nothing_and_says_what_would_be_done(cfg: Config, hours: float) -> None:
     before = nights.tree(cfg.root)
-    told = run(cfg, keep=2, dry_run=True)
+    told = run(cfg, keep=2, hours=hours, dry_run=True)
     assert nights.tree(cfg.root) == before
-    done = run(cfg, keep=2)
+    done = run(cfg, keep=2, hours=hours)
     assert (told.kept, told.given_up, told.days) == (done.kept, done.given_up, done.days)
-    for counted in (told, done):
-        counted.gone.pop("files of publications", None)  # the one row a file that a vacuum writes together
-    assert told.gone == done.gone
+    assert (told.gone, told.waiting) == (done.gone, done.waiting)
+    assert (done.waiting > 0) == (hours > 0)
 
 
 def test_a_second_vacuum_changes_nothing(cfg: Config) -> None:
@@ -198,6 +200,20 @@ def test_rows_tell_what_was_published_and_when_it_was_given_up(cfg: Config) -> N
     with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
         told = con.execute("select night from publications where retired_at is null order by 1").fetchall()
     assert told == [(THURSDAY,), (FRIDAY,)]
+
+
+def test_a_night_that_was_given_up_says_so_in_the_status(cfg: Config) -> None:
+    with attempts.recorded(Store.of(cfg), MONDAY, "r"):
+        pass
+    run(cfg, keep=2)
+    told = {one["night"]: one for one in status.recent(cfg)}
+    assert told.keys() == {str(MONDAY), str(THURSDAY), str(FRIDAY)}
+    assert told[str(MONDAY)]["given_up"] is not None
+    assert [told[str(one)]["given_up"] for one in (THURSDAY, FRIDAY)] == [None, None]
+    console = Console(width=80)
+    with console.capture() as said:
+        console.print(showing.status_table(list(told.values())))
+    assert f"{MONDAY} given up -" in " ".join(said.get().split())
 
 
 def test_while_a_run_is_under_way_nothing_goes_that_it_may_have_read(cfg: Config) -> None:
