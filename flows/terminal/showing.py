@@ -78,13 +78,11 @@ def _status_cells(one: Night) -> tuple[str, ...]:
 def _run_state(one: Night) -> str:
     """What became of the night's newest run; a publication from before runs were recorded counts as done.
 
-    A night that a vacuum gave up says that, and nothing else.
+    Of a night that a vacuum gave up nothing is there any more to be called done.
     """
-    if one["given_up"]:
+    state = str(one["run"]["state"]) if one["run"] else "done"
+    if state == "done" and one["given_up"]:
         return "given up"
-    if one["run"] is None:
-        return "done"
-    state = str(one["run"]["state"])
     return f"failed, {one['run']['exit_code']}" if state == "failed" else state
 
 

@@ -228,7 +228,7 @@ def test_the_widest_status_fits_80_columns(capsys: Any) -> None:
     rows = {"user_recommendations": 999_999, "item_recommendations": 123_456_789}
     night: Any = {
         "night": "2026-01-02", "shown": True, "state": "recipe_changed", "model_version": 1234, "rows": rows,
-        "published_at": "2026-01-03T02:41:00Z", "seconds": 86_000.0,
+        "published_at": "2026-01-03T02:41:00Z", "seconds": 86_000.0, "model": "",
         "run": {"state": "failed", "exit_code": 10}, "given_up": None,
     }  # fmt: skip
     Console(width=80).print(status_table([night]))
