@@ -144,7 +144,7 @@ def _opened(look: _Look, one: Publication) -> Link:
     """serve.duckdb and latest/, where they show this publication."""
     name = "what readers open"
     if one != look.published.shown:
-        return Link(name, "whole", said="not asked, as another night is shown")
+        return Link(name, "whole", said="another night is shown")
     try:
         said = (
             readers.behind(look.store, look.published, look.remembered)

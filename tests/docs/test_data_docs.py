@@ -207,7 +207,7 @@ COLUMNS = {  # name → (version, sha256 of its columns and their types)
     "item_recommendations_named": (1, "84d6c46548bc"),
     "items": (1, "5f366fe3a3ff"),
     "metrics_over_nights": (2, "78a66299299c"),
-    "nights": (2, "1cffc9ee4a5c"),
+    "nights": (3, "d879127071a5"),
     "popular_items": (1, "00a3d4a2571d"),
     "popular_items_named": (1, "2fa52f334ff6"),
     "publications": (2, "f3443541328e"),
