@@ -80,10 +80,10 @@ def _run_state(one: Night) -> str:
 
     Of a night that a vacuum gave up nothing is there any more to be called done.
     """
-    state = str(one["run"]["state"]) if one["run"] else "done"
-    if state == "done" and one["given_up"]:
+    run = one["run"] or {"state": "done"}
+    if run["state"] == "done" and one["given_up"]:
         return "given up"
-    return f"failed, {one['run']['exit_code']}" if state == "failed" else state
+    return f"failed, {run['exit_code']}" if run["state"] == "failed" else str(run["state"])
 
 
 def _amount(rows: int) -> str:
