@@ -47,12 +47,14 @@ class Kind:
     needs      what the sessions that it is fitted to carry beside items: users, times. Of sessions that it
                scores they may not be known, and are None: of an item alone, or through MLflow
     uses       what it makes use of where they carry it, and does without elsewhere
+    seeded     does another seed give another model? Not of what only counts
     """
 
     module: str
     config: type[Settings] | str = NoSettings
     needs: tuple[Carried, ...] = ()
     uses: tuple[Carried, ...] = ()
+    seeded: bool = True
 
     @property
     def carried(self) -> frozenset[Carried]:
@@ -99,11 +101,11 @@ class Kind:
 MODELS: dict[str, Kind] = {
     "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig),
     "sasrec": Kind("rnnrec_model.attention.model", SasrecConfig),
-    "popularity": Kind("rnnrec_model.counting.popularity"),
-    "session_popularity": Kind("rnnrec_model.counting.session_popularity"),
-    "markov": Kind("rnnrec_model.counting.markov"),
-    "sequential_rules": Kind("rnnrec_model.counting.sequential_rules", SequentialRulesConfig),
-    "vsknn": Kind("rnnrec_model.counting.vsknn", SessionNeighboursConfig),
+    "popularity": Kind("rnnrec_model.counting.popularity", seeded=False),
+    "session_popularity": Kind("rnnrec_model.counting.session_popularity", seeded=False),
+    "markov": Kind("rnnrec_model.counting.markov", seeded=False),
+    "sequential_rules": Kind("rnnrec_model.counting.sequential_rules", SequentialRulesConfig, seeded=False),
+    "vsknn": Kind("rnnrec_model.counting.vsknn", SessionNeighboursConfig, seeded=False),
     "als": Kind("rnnrec_model.factors.als", AlsConfig, uses=("users",)),
     "fpmc": Kind("rnnrec_model.factors.fpmc", FpmcConfig, uses=("users",)),
 }

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import options
-from flows.commands.options import DEFAULT, ConfigPath
+from flows.commands.options import DEFAULT, AsJson, ConfigPath
 from tasks.errors import StaleError
 
 app = typer.Typer()
@@ -20,7 +20,7 @@ app = typer.Typer()
 def status(
     config: ConfigPath = DEFAULT,
     nights: Annotated[int, typer.Option(min=1, help="How many nights to show.")] = 10,
-    as_json: Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")] = False,
+    as_json: AsJson = False,
     check: Annotated[
         bool,
         typer.Option("--check", help="Exit code 11 unless readers see what is fresh."),

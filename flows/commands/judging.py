@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from flows.commands import options
-from flows.commands.options import DEFAULT, ConfigPath, DryRun, Settings
+from flows.commands.options import DEFAULT, AsJson, ConfigPath, DryRun, Settings
 from tasks.errors import ConfigurationError, NightError
+from tasks.models import digits
 from tasks.running import logs
 
 if TYPE_CHECKING:
+    from tasks.models.noise import Noise
     from tasks.models.recipes import Recipe
+    from tasks.publishing.attempts import Attempt
     from tasks.publishing.publications import Publication
     from tasks.settings.config import Config
 
@@ -31,6 +36,7 @@ def why(
     night: Annotated[
         str | None, typer.Option(help="The day, as 2017-10-10; what readers see when not given.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Why a night's model was published, or was not: every rule that was asked, with its numbers."""
     from flows.terminal import verdicts
@@ -45,6 +51,9 @@ def why(
     own = [run for run in runs if run.night == day.isoformat()]
     if found is None and not own:
         raise NightError(f"night {day}: expected a night that was run; none is known; ask `rnnrec status`")
+    if as_json:
+        print(json.dumps(_why(day.isoformat(), found, own), indent=2, ensure_ascii=False))
+        return
     console = Console(width=verdicts.WIDTH, highlight=False, markup=False)
     if found is None:
         console.print(f"Night {day}: nothing was published")
@@ -53,6 +62,22 @@ def why(
         told = verdicts.told(found, [run for run in own if run.number > found.attempt])
     for part in told:
         console.print(part)
+
+
+def _why(night: str, found: Publication | None, runs: Sequence[Attempt]) -> dict[str, Any]:
+    """All that `why` knows, as plain values: of a night that was not published, its runs alone."""
+    told: dict[str, Any] = {"night": night, "runs": [asdict(run) for run in runs]}
+    if found is None:
+        return told
+    return told | {
+        "state": found.state,
+        "carried_from": None if found.carried_from is None else found.carried_from.isoformat(),
+        "sequence": found.sequence,
+        "model_version": found.model_version,
+        "kind": found.kind,
+        "recipe": found.recipe,
+        "verdict": dict(found.verdict),
+    }
 
 
 @app.command()
@@ -67,6 +92,7 @@ def noise(
     seeds: Annotated[int, typer.Option(help="How many fits, 3 or more, each as long as a training.")] = 5,
     settings: Settings = None,
     dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """How far the metric moves with the seed alone: the judge takes no smaller difference for one.
 
@@ -92,29 +118,50 @@ def noise(
     past = publications.read(store)
     day = nights.parse(night) if night else past.asked(None).data_night
     recipe = _recipe(cfg, past.shown, model)
-    console = Console(soft_wrap=True, highlight=False, markup=False)
-    metric = cfg.gate.metric
+    metric, is_seeded = cfg.gate.metric, work.is_seeded(recipe)
+    console = Console(soft_wrap=True, highlight=False, markup=False, quiet=as_json)
     called = recipe.name + in_brackets("" if recipe.name == recipe.kind else recipe.kind)
-    console.print(f"{called}, recipe {recipe.digest[:12]}: {seeds} fits, judged on night {day}")
-    if dry_run:
-        now = work.floor(store, recipe.digest, metric)
-        known = "not measured" if now is None else f"{now:.4f}"
-        console.print(f"Nothing was fitted. Its floor for {metric} as of now: {known}.")
-        return
-    make_root(cfg)
-    began = time.perf_counter()
+    fits = f"{seeds} fits, judged on night {day}" if is_seeded else "no fit takes a seed"
+    console.print(f"{called}, recipe {recipe.digest[:12]}: {fits}")
+    found: list[Noise] = []
+    if is_seeded and not dry_run:
+        make_root(cfg)
+        began = time.perf_counter()
 
-    def say(seed: int, metrics: Mapping[str, float]) -> None:
-        console.print(f"seed {seed}: {metric} {metrics[metric]:.4f}, {time.perf_counter() - began:.0f} s")
+        def say(seed: int, metrics: Mapping[str, float]) -> None:
+            took = time.perf_counter() - began
+            console.print(f"seed {seed}: {metric} {digits.value(metrics[metric])}, {took:.0f} s")
 
-    found = work.measure(cfg, day, pins.newest(cfg, store, day), recipe, seeds, say)
-    work.keep(store, found)
-    (one,) = [one for one in found if one.metric == metric]
+        found = work.measure(cfg, day, pins.newest(cfg, store, day), recipe, seeds, say)
+        work.keep(store, found)
+    floor = work.floor_of(store, recipe, metric)
+    console.print(_floor_told(metric, floor, found, is_seeded=is_seeded))
+    if as_json:
+        told = {"model": recipe.name, "kind": recipe.kind, "recipe": recipe.digest, "night": day.isoformat()}
+        measured = [_plain(one) for one in found]
+        told_of = {"is_seeded": is_seeded, "metric": metric, "floor": floor, "measured": measured}
+        print(json.dumps(told | told_of, indent=2))
+
+
+def _floor_told(metric: str, floor: float | None, found: Sequence[Noise], *, is_seeded: bool) -> str:
+    """What came out, in a sentence: of nothing to measure, of a dry run, of fits."""
+    if not is_seeded:
+        return "Fitted again it is the same model: its floor is 0, and there is nothing to measure."
+    if not found:
+        known = "not measured" if floor is None else digits.value(floor)
+        return f"Nothing was fitted. Its floor for {metric} as of now: {known}."
+    [one] = [one for one in found if one.metric == metric]
+    mean, deviation, floor_ = (digits.value(number) for number in (one.mean, one.sd, one.floor))
     share = f", {one.floor / one.mean:.1%} of the mean" if one.mean else ""
-    console.print(
-        f"mean {one.mean:.4f}, standard deviation {one.sd:.4f}, floor {one.floor:.4f}{share}: the judge "
-        "takes no smaller difference for one."
+    return (
+        f"mean {mean}, standard deviation {deviation}, floor {floor_}{share}: the judge takes no smaller "
+        "difference for one."
     )
+
+
+def _plain(one: Noise) -> dict[str, Any]:
+    plain = {"night": one.night.isoformat(), "measured_at": f"{one.measured_at.isoformat()}Z"}
+    return asdict(one) | plain | {"by_seed": json.loads(one.by_seed)}
 
 
 def _recipe(cfg: Config, shown: Publication | None, model: str) -> Recipe:

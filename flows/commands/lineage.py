@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import options
-from flows.commands.options import DEFAULT, ConfigPath
+from flows.commands.options import DEFAULT, AsJson, ConfigPath
 from tasks.errors import BrokenChainError, ConfigurationError
 
 app = typer.Typer()
@@ -18,7 +18,6 @@ app = typer.Typer()
 Night = Annotated[
     str | None, typer.Option(help="The published day, as 2017-10-10; what readers see when not given.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")]
 
 
 @app.command()

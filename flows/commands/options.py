@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 ConfigPath = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Everything that is known, as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say only how it ended.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say every epoch, rule and state.")]
 LogFormat = Annotated[

@@ -145,6 +145,18 @@ def keep(store: Store, found: Sequence[Noise]) -> None:
     delta.append(store, staged, {TABLE: number}, run_id)
 
 
+def floor_of(store: Store, recipe: Recipe, metric: str) -> float | None:
+    """What the seed moves: nothing where none is used; None where it is used and nobody has measured it."""
+    return floor(store, recipe.digest, metric) if is_seeded(recipe) else 0.0
+
+
+def is_seeded(recipe: Recipe) -> bool:
+    """Does another seed give another model of this recipe?"""
+    from rnnrec_model import models
+
+    return models.find(recipe.kind).seeded
+
+
 def floor(store: Store, recipe: str, metric: str) -> float | None:
     """What the newest measurement of this recipe found; None where nobody has measured it."""
     newest = max(

@@ -231,7 +231,7 @@ def _check_rejects(con: duck.Connection, cfg: Config, found: Sequence[Source], t
         _warn_of_files(con, cfg, tally)
         return
     raise SourceError(
-        f"{tally.rejected} of {tally.lines} lines are refused, more than events.max_reject_share = "
+        f"{tally.rejected:,} of {tally.lines:,} lines are refused, more than events.max_reject_share = "
         f"{cfg.events.max_reject_share}: {_reasons(con, [source.name for source in found])}; "
         "repair the source (table rejects has every line) or raise the share"
     )

@@ -7,6 +7,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Collection, Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -132,19 +133,29 @@ def load_config(
     Raises ConfigurationError naming the key, what was expected and what came.
     """
     path = Path(path)
-    tree = _read(path)
+    given = _read(path)
+    tree, base = deepcopy(given), path.resolve().parent
     for key, value in (overrides or {}).items():
         _set(tree, key, _toml_value(value))
-    base, wrong, bad = path.resolve().parent, [], set()
+    cfg, wrong = _checked(tree, base, for_a_night)
+    if wrong:
+        in_file = _checked(given, base, for_a_night)[1] if overrides else wrong
+        raise refusal(
+            path, [one for one in wrong if one in in_file], [one for one in wrong if one not in in_file]
+        )
+    return cfg
+
+
+def _checked(tree: Mapping[str, Any], base: Path, for_a_night: bool) -> tuple[Config, list[str]]:
+    """(the configuration without its wrong sections, what is wrong)."""
+    wrong: list[str] = []
+    bad: set[str] = set()
     try:
         cfg = Config(**tree, base=base)
     except ValidationError as error:
         wrong, bad = explain(error, Config, tree), {str(one["loc"][0]) for one in error.errors()}
         cfg = Config(**{name: section for name, section in tree.items() if name not in bad}, base=base)
-    wrong += _unknown_models(cfg, bad) + (_unfit(cfg, bad) if for_a_night else [])
-    if wrong:
-        raise refusal(path, wrong)
-    return cfg
+    return cfg, wrong + _unknown_models(cfg, bad) + (_unfit(cfg, bad) if for_a_night else [])
 
 
 def load_alerts(path: str | Path, overrides: Mapping[str, Any] | None = None) -> AlertsConfig:

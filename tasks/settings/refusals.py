@@ -25,10 +25,15 @@ RENAMED = {  # what stood in files of before → what to write now
 }
 
 
-def refusal(path: Path, wrong: Sequence[str]) -> ConfigurationError:
-    """All that is wrong with a file, a line each."""
-    told = map(without_users, wrong)  # our own words too may quote what came
-    return ConfigurationError("\n  ".join([f"{path}: {len(wrong)} wrong setting(s)", *told]))
+def refusal(path: Path, wrong: Sequence[str], overrides: Sequence[str] = ()) -> ConfigurationError:
+    """All that is wrong, a line each: with a file, and with what overrides have made of it."""
+    whose = {str(path): wrong, "--set" if wrong else f"--set ({path} itself is right)": overrides}
+    return ConfigurationError("\n".join(_told(name, lines) for name, lines in whose.items() if lines))
+
+
+def _told(name: str, wrong: Sequence[str]) -> str:
+    lines = map(without_users, wrong)  # our own words too may quote what came
+    return "\n  ".join([f"{name}: {len(wrong)} wrong setting(s)", *lines])
 
 
 def explain(error: ValidationError, sections: type[BaseModel], tree: Mapping[str, Any]) -> list[str]:

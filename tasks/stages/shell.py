@@ -106,8 +106,10 @@ def counts(result: object) -> dict[str, int]:
 
 
 def _first(trained: Trained) -> Mapping[str, int]:
-    """Numbers of the first that was fitted; all have seen the same sessions."""
-    return next(map(_numbers, trained.models.values()), {})
+    """Numbers of the first that was fitted, as all have seen the same sessions; the epochs of whoever has
+    been fitted by most of them."""
+    every = [*map(_numbers, trained.models.values())]
+    return {**every[0], "epochs": max(one["epochs"] for one in every)} if every else {}
 
 
 def _numbers(result: object) -> Mapping[str, int]:

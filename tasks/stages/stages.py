@@ -62,7 +62,7 @@ def judge(tonight: Tonight, reads: pins.Reads, trained: Trained, champion: Regis
     not_asked = _not_asked(tonight, reads, champion)
     cfg, served = withdrawn.without(tonight.cfg, not_asked), trained.recipes.get(FRESH)
     folder, version = (None, None) if champion is None else (champion.folder, champion.version.number)
-    floor = None if served is None else noise.floor(tonight.store, served.digest, cfg.gate.metric)
+    floor = None if served is None else noise.floor_of(tonight.store, served, cfg.gate.metric)
     usual = splitting.usual_predictions(cfg, tonight.night, reads)
     verdict = judging.judge(cfg, tonight.night, reads, trained, folder, version, floor, usual)
     log.info("%s: %s", verdict.state.replace("_", " "), verdict.reason)

@@ -105,9 +105,9 @@ def test_a_range_ends_where_the_page_says(key: str, tmp_path: Path) -> None:
 
 def test_the_shown_error_is_the_one_that_comes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    Path("rnnrec.toml").touch()
+    Path("rnnrec.toml").write_text("[sessions]\ngap_minutes = 0\n[registry]\nmodel_name = 1\n")
     with pytest.raises(ConfigurationError) as error:
-        load_config("rnnrec.toml", {"sessions.gap_minutes": 0, "registry.model_name": 1})
+        load_config("rnnrec.toml")
     assert "\n".join("    " + line for line in str(error.value).splitlines()) in PAGE
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import date, timedelta
 from pathlib import Path
@@ -88,14 +89,14 @@ def cfg(tmp_path: Path) -> Config:
     return load_config(tmp_path / "rnnrec.toml")
 
 
-def said(cfg: Config, capsys: Any, *asked: str) -> list[str]:
+def said(cfg: Config, capsys: Any, *asked: str, wide: bool = False) -> list[str]:
     """What `rnnrec why` says, line by line, without empty ones, rulers and spaces before or behind."""
     capsys.readouterr()
     with pytest.raises(SystemExit) as ended:
         main(["why", "--config", str(cfg.base / "rnnrec.toml"), *asked])
     assert ended.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= 80
+    assert wide or max(map(len, lines)) <= 80
     return words(lines)
 
 
@@ -302,10 +303,10 @@ def ask_noise(cfg: Config, capsys: Any, *asked: str) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
-def test_noise_fits_the_champions_recipe_with_so_many_seeds_and_keeps_what_it_found(
-    cfg: Config, champion: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+def test_noise_fits_a_recipe_with_so_many_seeds_and_keeps_what_it_found(
+    cfg: Config, capsys: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe = recipes.saved(cfg, "champion", champion)
+    recipe = recipes.configured(cfg, "recurrent")
 
     def measure(_: Config, night: date, __: Any, asked: Any, seeds: int, on_seed: Any) -> list[Any]:
         assert (night, asked, seeds) == (driver.FRIDAY, recipe, 3)
@@ -316,11 +317,42 @@ def test_noise_fits_the_champions_recipe_with_so_many_seeds_and_keeps_what_it_fo
 
     monkeypatch.setattr(noise, "measure", measure)
     driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
-    said = ask_noise(cfg, capsys, "--seeds", "3")
-    assert f"champion (markov), recipe {recipe.digest[:12]}: 3 fits, judged on night 2026-01-02" in said
+    said = ask_noise(cfg, capsys, "--seeds", "3", "--model", "recurrent")
+    assert f"recurrent, recipe {recipe.digest[:12]}: 3 fits, judged on night 2026-01-02" in said
     assert "seed 2: mrr_at_20 0.1200" in said
-    assert "mean 0.1200, standard deviation 0.0200, floor 0.1217, 101.4% of the mean" in said
-    assert noise.floor(Store.of(cfg), recipe.digest, "mrr_at_20") == pytest.approx(4.303 * 2**0.5 * 0.02)
+    assert "mean 0.1200, standard deviation 0.02000, floor 0.1217, 101.4% of the mean" in said
+    floor = pytest.approx(4.303 * 2**0.5 * 0.02)
+    assert noise.floor(Store.of(cfg), recipe.digest, "mrr_at_20") == floor
+    told = json.loads(ask_noise(cfg, capsys, "--seeds", "3", "--model", "recurrent", "--json"))
+    assert (told["kind"], told["recipe"], told["floor"]) == ("recurrent", recipe.digest, floor)
+    assert told["measured"][0]["by_seed"] == {"1": 0.10, "2": 0.12, "3": 0.14}
+
+
+def test_noise_of_a_champion_that_takes_no_seed_is_none_and_nothing_is_fitted(
+    cfg: Config, champion: Path, capsys: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipes.saved(cfg, "champion", champion)
+    monkeypatch.setattr(noise, "measure", lambda *_: pytest.fail("it was fitted"))
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
+    assert ask_noise(cfg, capsys) == (
+        f"champion (markov), recipe {recipe.digest[:12]}: no fit takes a seed Fitted again it is the same "
+        "model: its floor is 0, and there is nothing to measure."
+    )
+    told = json.loads(ask_noise(cfg, capsys, "--dry-run", "--json"))
+    assert (told["is_seeded"], told["floor"], told["measured"]) == (False, 0.0, [])
+
+
+def test_a_verdict_is_told_to_a_program_as_it_was_kept(cfg: Config, capsys: Any) -> None:
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=VERDICT)
+    fail(cfg, driver.FRIDAY)
+    told = json.loads(" ".join(said(cfg, capsys, "--json", wide=True)))
+    assert (told["night"], told["state"], told["kind"]) == ("2026-01-02", "fresh", "recurrent")
+    assert told["verdict"] == VERDICT
+    assert [run["state"] for run in told["runs"]] == ["failed"]
+    fail(cfg, SUNDAY)
+    told = json.loads(" ".join(said(cfg, capsys, "--json", "--night", "2026-01-04", wide=True)))
+    assert "verdict" not in told
+    assert [run["exit_code"] for run in told["runs"]] == [4]
 
 
 def test_noise_of_two_fits_is_refused_with_the_reason(cfg: Config, capsys: Any) -> None:

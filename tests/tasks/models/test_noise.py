@@ -117,3 +117,10 @@ def test_each_seed_is_fitted_to_the_same_sessions_and_asked_the_same(make_config
 def test_what_is_not_fitted_from_a_seed_has_no_noise(config: Config) -> None:
     found = noise.measure(config, FRIDAY, READS, recipes.configured(config, "markov"), 3)
     assert {one.floor for one in found} == {0.0}
+
+
+def test_a_recipe_that_takes_no_seed_has_a_floor_of_0_that_nobody_has_to_measure(config: Config) -> None:
+    store = Store.of(config)
+    floors = {kind: noise.floor_of(store, recipes.configured(config, kind), "mrr_at_20") for kind in MODELS}
+    counting = {"popularity", "session_popularity", "markov", "sequential_rules", "vsknn"}
+    assert floors == {kind: 0.0 if kind in counting else None for kind in MODELS}

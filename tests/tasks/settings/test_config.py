@@ -58,7 +58,7 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[evaluation]\nbaselines = ['champion']", r"evaluation\.baselines\.0: expected one of recurrent"),
         (
             "[gate]\ncandidates = ['gru']",
-            r"gate\.candidates\.0: expected one of recurrent, popularity.*; got 'gru'",
+            r"gate\.candidates\.0: expected one of recurrent, .*popularity.*; got 'gru'",
         ),
         (
             "[gate]\nchallenger = 'recurrent'",
@@ -322,6 +322,20 @@ def test_every_wrong_setting_is_told_with_its_key_once_whichever_way_it_is_wrong
     assert sorted(keys) == sorted(set(overrides) - {"sessions.min_length"})
     assert not [line for key, line in zip(keys, lines, strict=True) if line.count(key) > 1]
     assert not [line for line in lines if "Value error" in line or line.count("; got ") > 1]
+
+
+def test_what_an_override_made_wrong_is_not_blamed_on_the_file(tmp_path):
+    file = written(tmp_path, "[training]\nepochs = 3")
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(file, {"gate.metric": "recall_at_7"})
+    head, line = str(refused.value).splitlines()
+    assert head == f"--set ({file} itself is right): 1 wrong setting(s)"
+    assert line.startswith("  gate.metric: expected one of ")
+    wrong = written(tmp_path, "[training]\nepochs = 'a'")
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(wrong, {"gate.metric": "recall_at_7"})
+    heads = [line for line in str(refused.value).splitlines() if not line.startswith(" ")]
+    assert heads == [f"{wrong}: 1 wrong setting(s)", "--set: 1 wrong setting(s)"]
 
 
 def test_settings_are_not_called_unfit_beside_a_section_that_is_wrong_itself(tmp_path):

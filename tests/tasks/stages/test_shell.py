@@ -17,6 +17,7 @@ from tasks.models.choosing import Registered
 from tasks.models.training import Trained, TrainedModel
 from tasks.models.verdicts import Verdict
 from tasks.publishing.publishing import Published
+from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.stages import shell, stages
 from tasks.stages.tonight import Diary, Ended, Tonight
@@ -42,6 +43,13 @@ def test_nothing_is_said_of_a_refit_that_is_not_needed(
     place = tonight(config, tmp_path)
     assert stages.refit(place, READS, TRAINED, KEPT) == (MODEL, KEPT)
     assert (place.diary.durations, place.diary.counts, caplog.text) == ({}, {}, "")
+
+
+def test_training_says_the_epochs_of_a_network_also_where_the_champion_only_counts() -> None:
+    models = {"fresh": replace(MODEL, epochs=0), "recurrent": replace(MODEL, epochs=5)}
+    told = shell.counts(Trained({"fresh": RECIPE}, models, {}))
+    assert (told["models"], told["epochs"], told["items"]) == (2, 5, 754)
+    assert shell.counts(Trained({"fresh": RECIPE}, {}, {})) == {"models": 0}
 
 
 @pytest.fixture
@@ -81,9 +89,10 @@ def test_the_judge_is_told_what_the_seed_alone_moves_of_the_champions_recipe(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, told = tonight(config, tmp_path), []
-    monkeypatch.setattr(judging, "judge", lambda *given: told.append(given[-1]) or KEPT)
+    monkeypatch.setattr(judging, "judge", lambda *given: told.append(given[-2]) or KEPT)
+    monkeypatch.setattr(splitting, "usual_predictions", lambda *_: 0.0)
     judge = stages.judge.__wrapped__  # type: ignore[attr-defined]
-    served: Any = SimpleNamespace(digest="the champion's", is_that_of=lambda _: False)
+    served: Any = SimpleNamespace(kind="recurrent", digest="the champion's", is_that_of=lambda _: False)
     for recipe in ("the champion's", "another"):
         values = {1: 0.1, 2: 0.1, 3: 0.4} if recipe == "another" else {1: 0.1, 2: 0.2, 3: 0.3}
         noise.keep(place.store, [noise.summary(recipe, "r", "mrr_at_20", NIGHT, values)])
