@@ -37,7 +37,7 @@ def test_a_user_got_what_was_published_with_names_and_the_model_that_made_it(tra
     ]
     [friday, _] = publications.read(Store.of(traced)).rows
     assert friday.model is not None
-    assert found["model"] == {"name": "rnnrec", "version": 1, "run_id": friday.model.run_id}
+    assert found["model"] == {"name": "rnnrec", "version": 1, "run_id": friday.model.run_id, "made_by": ""}
 
 
 def test_without_a_night_it_is_what_readers_see(traced: Config) -> None:
