@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -22,6 +23,7 @@ from tasks.publishing.realized import Realized
 from tasks.settings.config import Config
 
 SHOWN = ("recall_at_20", "mrr_at_20", "ndcg_at_20")
+SPECIAL = re.compile(r"[\\*<>\[\]#|~]|(?<!\w)_|_(?!\w)")  # of markdown, outside of words
 SCORING = "recommend"  # the stage that makes lists
 HEADS = {
     "fresh": "Fresh training",
@@ -87,10 +89,17 @@ def carried_page(night: date, shown: date, reason: str, remedy: str) -> str:
     parts = [
         f"# Night {night}: carried forward from {shown}",
         f"There are no tables of {night}. Readers see those of {shown} on, marked stale.",
-        f"```\n{reason}\n```",
+        _prose(reason),
         f"Next: {remedy}.",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _prose(text: str) -> str:
+    """A message as markdown that wraps: each line as it is, commands between backticks as such."""
+    parts = text.split("`")
+    parts[::2] = [SPECIAL.sub(r"\\\g<0>", part) for part in parts[::2]]
+    return "`".join(parts).replace("\n", "  \n")
 
 
 def flat(numbers: Mapping[str, Mapping[str, float]]) -> dict[str, float]:

@@ -98,6 +98,16 @@ def test_a_night_that_was_published_keeps_its_tables_when_it_fails_later(cfg: Co
     assert len(rows(cfg)) == 2
 
 
+def test_the_page_tells_why_in_lines_that_wrap_and_are_read_as_they_are(cfg: Config) -> None:
+    driver.publish_night(cfg, FRIDAY, users=4)
+    why = "no file matches *.ndjson in logs_of_<shop>;\n  try `rnnrec check -c my_shop.toml`"
+    carry(cfg, SATURDAY, error=EmptyNightError(why))
+    report = past(cfg).rows[-1].report
+    assert "```" not in report
+    said = "no file matches \\*.ndjson in logs_of\\_\\<shop\\>;  \n  try `rnnrec check -c my_shop.toml`"
+    assert f"\n\n{said}\n\nNext: " in report
+
+
 def test_a_night_that_fails_again_says_nothing_new(cfg: Config) -> None:
     driver.publish_night(cfg, FRIDAY, users=4)
     assert carry(cfg, SATURDAY) is not None
