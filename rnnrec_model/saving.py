@@ -120,8 +120,12 @@ def _read_vocabulary(path: Path) -> Vocabulary:
     except (OSError, KeyError, pa.ArrowInvalid) as error:
         raise SavedModelError(f"{path}: expected item_id and events columns; {error}") from None
     typed = ids.type in (pa.int64(), pa.string()) and not ids.null_count
-    if not typed or not pc.all(pc.less(ids[:-1], ids[1:])).as_py():
+    if not typed or not pc.all(pc.less(ids[:-1], ids[1:]), min_count=0).as_py():
         raise SavedModelError(f"{path}: expected integers or strings as item_id, sorted, distinct, no nulls")
-    if counts.type != pa.int64() or counts.null_count or not pc.all(pc.greater_equal(counts, 0)).as_py():
+    if (
+        counts.type != pa.int64()
+        or counts.null_count
+        or not pc.all(pc.greater_equal(counts, 0), min_count=0).as_py()
+    ):
         raise SavedModelError(f"{path}: expected counts as events; got {counts.type}, negative or null ones")
     return Vocabulary(ids, counts.to_numpy(zero_copy_only=False).copy())

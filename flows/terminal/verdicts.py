@@ -42,7 +42,7 @@ ASKED = {  # rule → what it asks, and what has to hold of what
     "slice": ("not worse on {slice}", "high ≥ {allowed}"),
     "guard": ("{metric}", "≥ {allowed}"),
 }
-KEPT = "nor are published"  # weights, below a rule of `must_beat` that fresh training does not pass
+NOR = "nor is {ours}"  # what is published instead, below a rule of `must_beat` that was not passed
 LESS_IS_BETTER = ("popularity", "gini")  # guards that ask for at most
 OLD = "It was judged before rules were kept: the reason and the values are all that is known."
 
@@ -188,11 +188,12 @@ def _heading(one: str, verdict: Mapping[str, Any]) -> str:
 
 def _rules(question: str, rules: Sequence[Mapping[str, Any]]) -> Table:
     """One question: its rules, each with difference, interval and what was asked of them."""
-    excused = {rule["against"] for rule in rules if rule["ours"] == PUBLISHED and not rule["passed"]}
+    held = rules[0]["ours"]
+    excused = {rule["against"] for rule in rules if rule["ours"] != held and not rule["passed"]}
     healthy = all(rule["passed"] or rule["against"] in excused for rule in rules)
     answer = "" if rules[0]["question"] == 0 else " yes" if healthy else " no"
     table = Table(
-        Column(rules[0]["ours"], overflow="fold"),
+        Column(held, overflow="fold"),
         Column("differs", justify="right", no_wrap=True),
         Column("95 %", justify="right", no_wrap=True),
         Column("asked", no_wrap=True),
@@ -203,14 +204,14 @@ def _rules(question: str, rules: Sequence[Mapping[str, Any]]) -> Table:
         padding=(0, 1, 0, 0),
     )
     for rule in rules:
-        table.add_row(*_cells(rule))
+        table.add_row(*_cells(rule, held))
     return table
 
 
-def _cells(rule: Mapping[str, Any]) -> tuple[str, ...]:
+def _cells(rule: Mapping[str, Any], held: str) -> tuple[str, ...]:
     words, asked = ASKED[rule["rule"]]
-    if rule["ours"] == PUBLISHED:
-        words = KEPT
+    if rule["ours"] != held:
+        words = NOR
     if rule["rule"] == "guard" and rule["metric"].startswith(LESS_IS_BETTER):
         asked = "≤ {allowed}"
     difference, low, high, allowed = differences(rule)

@@ -3,9 +3,10 @@
 Each night asks `fresh` and the models that have to be beaten for the same next items, so a night that is hard
 is hard for both, and the ratio of the two, the recipe's advantage, can be compared over nights. It has shrunk
 where it was lower on every one of the newest 7 nights than the median of the up to 28 before, and the median
-of the 7 is lower by more than `gate.tolerance`. Where nothing changes, the first alone holds on fewer than 3
-of 100 nights (the nights in any order are as likely: of 14 before, their upper 7 are all above the 7). What
-takes both down alike is not seen.
+of the 7 is lower by more than `gate.tolerance`. Of nights that know nothing of each other the first alone
+holds on fewer than 3 of 100 (in any order they are as likely: of 14 before, their upper 7 are all above the
+7); nights next to each other are alike, and then it holds more often, for several nights in a row. What takes
+both down alike is not seen.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 CHOOSING_SHARE = 0.25  # of the users, on whom the one of several candidates is chosen
 SHORT_DAY = 0.2  # of a usual day's predictions: with fewer, it has to be one that can refuse anything
-ASSUMED_NOISE = 0.02  # of the value, where the best of several is chosen and nobody has measured the noise
+ASSUMED_NOISE = 0.02  # of the value, where the best of several is chosen
 FULL_DAYS = 6  # of training, from which on `gate.tolerance` holds as it is set
 GUARDS = {"coverage": 1, "popularity": -1, "novelty": 1}  # guard → 1 where more of it is better
 
@@ -100,10 +100,12 @@ def decide(gate: GateConfig, contest: Contest) -> Decision:
     return Decision(state, chosen, state_of_fresh + doubt + unmet, rules)
 
 
-def health(gate: GateConfig, contest: Contest, ours: str, question: int) -> list[Rule]:
+def health(
+    gate: GateConfig, contest: Contest, ours: str, question: int, instead: str = PUBLISHED
+) -> list[Rule]:
     """Question 1 of a contestant: not worse than the published weights, nor than what has to be beaten.
 
-    What `fresh` loses to is asked of the published weights too: they would be kept in its place.
+    instead   who is published in its place; what `ours` loses to is asked of it too
     """
     rows = contest_rows(contest, gate) if question == 2 else None
     rules = [_compared(gate, contest, question, "healthy", ours, PUBLISHED, rows)]
@@ -112,8 +114,8 @@ def health(gate: GateConfig, contest: Contest, ours: str, question: int) -> list
         if name not in contest.evaluations or name == ours or contest.recipes.get(name) == own:
             continue
         rules.append(_compared(gate, contest, question, "must_beat", ours, name, rows))
-        if ours == FRESH and not rules[-1].passed:
-            rules.append(_compared(gate, contest, question, "must_beat", PUBLISHED, name, rows))
+        if name != instead and not rules[-1].passed:
+            rules.append(_compared(gate, contest, question, "must_beat", instead, name, rows))
     return [*rules, *_too_short(gate, contest, ours, question)]
 
 
@@ -127,8 +129,8 @@ def candidates(gate: GateConfig, contest: Contest) -> list[str]:
 def choice(gate: GateConfig, contest: Contest, against: str = FRESH) -> str | None:
     """The candidate that meets the champion's recipe: the best on the part that is kept for choosing.
 
-    Of those whose lists no guard refuses, else of all: guards do not see what came, so nothing is chosen by
-    the numbers that decide.
+    Of those whose lists no guard refuses, and who are shown to be worse on no slice of that part, else of
+    all: guards do not see what came, and those users decide nothing else.
     """
     named = candidates(gate, contest)
     if gate.margin < 0:  # a change is asked for: to one of those that are named to take over
@@ -138,7 +140,11 @@ def choice(gate: GateConfig, contest: Contest, against: str = FRESH) -> str | No
     if len(named) < 2 or not contest.choosing.any():
         return named[0] if named else None
     means = {name: _mean(gate, contest.evaluations[name], contest.choosing) for name in named}
-    return max(named, key=lambda name: means[name])  # the first of equals
+    best = sorted(named, key=lambda name: -means[name])  # the first of equals first
+    if gate.margin < 0:
+        return best[0]
+    sound = (name for name in best if passed(_slices(gate, contest, name, against, contest.choosing)))
+    return next(sound, best[0])
 
 
 def contest_rows(contest: Contest, gate: GateConfig) -> npt.NDArray[np.bool_] | None:
@@ -148,7 +154,7 @@ def contest_rows(contest: Contest, gate: GateConfig) -> npt.NDArray[np.bool_] | 
 
 
 def passed(rules: Sequence[Rule]) -> bool:
-    """Does none of them speak against it? What the published weights lose to as well does not."""
+    """Does none of them speak against it? What is published instead loses to as well does not."""
     return refusal(rules) is None
 
 
@@ -159,8 +165,8 @@ def refusal(rules: Sequence[Rule]) -> Rule | None:
 
 
 def lost_by_both(rules: Sequence[Rule]) -> list[str]:
-    """Models that the published weights lose to as `fresh` does: keeping them would help nobody."""
-    return [one.against for one in rules if one.ours == PUBLISHED and not one.passed]
+    """Models that what is published instead loses to as well: refusing this for them would help nobody."""
+    return [one.against for one in rules if one.ours != rules[0].ours and not one.passed]
 
 
 def for_choosing(keys: Sequence[object], night: date) -> npt.NDArray[np.bool_]:
@@ -188,10 +194,11 @@ def allowance(share: float, value: float, noise: float) -> float:
 def luck(gate: GateConfig, value: float, contest: Contest) -> float:
     """What the seed may have given the candidate: the noise; of several, no less than is assumed of a seed.
 
-    The best of several is the luckiest of them, and its luck is in its weights: no other users show it.
+    The best of several is the luckiest of them, and its luck is in its weights: no other users show it. What
+    was measured is the champion's noise, which may be calmer than theirs, or have no seed at all.
     """
     several = sum(name not in gate.must_beat for name in candidates(gate, contest)) > 1
-    return contest.noise or (ASSUMED_NOISE * value if several else 0.0)
+    return max(contest.noise, ASSUMED_NOISE * value if several else 0.0)
 
 
 def tolerated(tolerance: float, training_days: int) -> float:
@@ -233,7 +240,10 @@ def _other_recipe(gate: GateConfig, contest: Contest, against: str) -> tuple[str
     if name is None:
         return None, []
     rows = contest_rows(contest, gate)
-    rules = [_compared(gate, contest, 2, "better", name, against, rows), *health(gate, contest, name, 2)]
+    rules = [
+        _compared(gate, contest, 2, "better", name, against, rows),
+        *health(gate, contest, name, 2, against),
+    ]
     if gate.margin < 0:  # it shall change, whatever comes
         return name, rules
     return name, [
@@ -392,8 +402,10 @@ def _said_of_health(rules: Sequence[Rule]) -> str:
 
 
 def _said_of_change(rules: Sequence[Rule], contest: Contest) -> str:
-    better = rules[0]
-    return f"{better.ours} is better than {OUSTED[better.against]}: {said(better, _of(better, contest))}"
+    better, both = rules[0], lost_by_both(rules)
+    how = "is better than" if better.allowed >= 0 else "takes over, as gate.margin asks, from"
+    told = f"{better.ours} {how} {OUSTED[better.against]}: {said(better, _of(better, contest))}"
+    return f"{told}; both lose to {' and '.join(both)}" if both else told
 
 
 def _of(rule: Rule, contest: Contest) -> str:

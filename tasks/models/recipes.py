@@ -16,6 +16,7 @@ from rnnrec_model.config import Settings, TrainingConfig
 from tasks.settings.config import Config
 
 MACHINE = ("threads", "device", "checkpoint_minutes")  # where and how fast it is fitted, not to what
+CAME_LATER = ("gbce_t",)  # keys that decide nothing at their default: recipes of before keep their digests
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,10 @@ class Recipe:
         """Plain JSON values of all that decides what comes out of the same data."""
         training = None if self.training is None else self.training.as_dict()
         decides = {key: value for key, value in (training or {}).items() if key not in MACHINE}
+        as_before = TrainingConfig().as_dict()
+        for key in CAME_LATER:
+            if decides.get(key) == as_before[key]:
+                del decides[key]
         return {"kind": self.kind, "settings": self.settings.as_dict(), "training": decides or None}
 
     @property

@@ -327,8 +327,9 @@ class GateConfig(Section):
     margin: float = setting(
         0.01,
         "another recipe has to be shown to be better by more than this share of fresh training's metric, "
-        "or of the published weights' where that is refused; "
-        "1 keeps the recipe whatever comes, -1 changes it to any that is healthy",
+        "or of the published weights' where that is refused; of several candidates by 2 % at least, which is "
+        "what a seed may have given the luckiest; 1 keeps the recipe whatever comes, -1 changes it to any "
+        "that is healthy",
         ge=-1,
         le=1,
     )

@@ -80,6 +80,12 @@ def test_a_model_is_saved_as_its_kind_without_pickle(name: str, tmp_path: Path) 
     assert {path.name for path in tmp_path.iterdir()} == set(files)
 
 
+def test_a_model_of_one_item_is_loaded_as_any_other(tmp_path: Path) -> None:
+    one = Vocabulary(pa.array(["the only one"]), np.array([2]))
+    save(MODELS["popularity"].fit(NoSettings(), Sessions.of([[0, 0]]), one).scorer, tmp_path)
+    assert load(tmp_path).vocabulary.ids.to_pylist() == ["the only one"]
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_kind_has_settings_that_need_not_be_told_and_takes_no_others(name: str) -> None:
     kind = MODELS[name]

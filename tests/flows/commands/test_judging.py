@@ -223,7 +223,7 @@ def test_what_both_lose_to_makes_no_night_unhealthy(cfg: Config, capsys: Any) ->
     found = said(cfg, capsys)
     assert "Is tonight's training healthy? yes" in found
     assert "not worse than markov -0.0300 -0.0400 -0.0200 high ≥ +0.0000 NO" in found
-    assert "nor are published -0.0300 -0.0400 -0.0200 high ≥ +0.0000 NO" in found
+    assert "nor is published -0.0300 -0.0400 -0.0200 high ≥ +0.0000 NO" in found
 
 
 REAL = {  # the defaults on real clicks, with more digits than anybody reads

@@ -244,7 +244,7 @@ def test_the_noise_of_the_seed_raises_the_margin() -> None:
     assert "; wide is not shown to be better than fresh training" in found.reason
 
 
-def test_the_best_of_several_has_to_be_better_by_what_a_seed_may_give_until_that_is_measured() -> None:
+def test_the_best_of_several_has_to_be_better_by_what_a_seed_may_give_it() -> None:
     ranks = {"fresh": hits(0.500), "wide": hits(0.507), "deep": hits(0.400), "published": hits(0.500)}
     asked = {"candidates": ("wide", "deep"), "margin": 0.001}
     drawn = {"choosing": np.arange(USERS) % 4 == 3}
@@ -252,8 +252,35 @@ def test_the_best_of_several_has_to_be_better_by_what_a_seed_may_give_until_that
     better = next(rule for rule in found.rules if rule.rule == "better")
     assert (outcome(found), better.ours) == (("fresh", "fresh"), "wide")
     assert better.allowed == pytest.approx(deciding.ASSUMED_NOISE * (better.value - better.difference))
-    assert outcome(decide(ranks, asked, noise=0.0005, **drawn)) == ("recipe_changed", "wide")
+    assert outcome(decide(ranks, asked, noise=0.0005, **drawn)) == ("fresh", "fresh")
     assert outcome(decide(ranks, asked | {"must_beat": ("deep",)}, **drawn)) == ("recipe_changed", "wide")
+
+
+def test_a_candidate_that_beats_fresh_training_may_lose_to_what_both_lose_to() -> None:
+    ranks = {"fresh": hits(0.08), "wide": hits(0.11), "popularity": hits(0.13), "published": hits(0.08)}
+    guards = {name: {"coverage_at_20": 0.001 if name == "popularity" else 0.5} for name in ranks}
+    gate = {"candidates": ("wide",), "must_beat": ("popularity",)}
+    found = decide(ranks, gate, guards=guards, choosing=np.arange(USERS) % 4 == 3)
+    assert outcome(found) == ("recipe_changed", "wide")
+    assert [(rule.ours, rule.against) for rule in found.rules if rule.question == 2 and not rule.passed] == [
+        ("wide", "popularity"),
+        ("fresh", "popularity"),
+    ]
+    worse = ranks | {"fresh": hits(0.13), "published": hits(0.13), "wide": hits(0.12)}
+    assert outcome(decide(worse, gate | {"margin": 0.0}, guards=guards)) == ("fresh", "fresh")
+
+
+def test_a_candidate_that_choosing_users_show_to_be_worse_on_a_slice_keeps_no_other_out() -> None:
+    choosing, old = np.arange(USERS) % 4 == 3, np.arange(USERS) < 500
+    wide = np.where(old, 1, MISS)  # all old users, and of the new ones nobody
+    ranks = {"fresh": hits(0.40), "wide": wide, "deep": hits(0.45), "published": hits(0.40)}
+    spread = np.random.default_rng(1).permutation(USERS)
+    ranks |= {name: ranks[name][spread] for name in ("fresh", "deep", "published")}
+    new = {"new users": np.flatnonzero(~old)}
+    gate = {"candidates": ("wide", "deep"), "margin": 0.0}
+    both = contest(ranks, choosing=choosing, slices=new)
+    assert deciding.choice(GateConfig(**gate, must_beat=()), both) == "deep"
+    assert deciding.choice(GateConfig(**gate, must_beat=()), contest(ranks, choosing=choosing)) == "wide"
 
 
 @pytest.mark.parametrize("fresh", [{"fresh": hits(0.10)}, {}])
@@ -491,7 +518,9 @@ def test_the_recipe_that_could_not_be_fitted_is_no_other_recipe_under_another_na
 def test_the_outcome_can_be_asked_for(gate: dict[str, Any], expected: tuple[str, str]) -> None:
     ranks = {"fresh": hits(0.40), "wide": hits(0.35), "published": hits(0.35)}
     guards = {name: {"coverage_at_20": 0.1 if name == "wide" else 0.9} for name in ranks}
-    assert outcome(decide(ranks, gate, guards=guards)) == expected
+    found = decide(ranks, gate, guards=guards)
+    assert outcome(found) == expected
+    assert "is better than" not in found.reason
 
 
 def test_a_change_that_is_asked_for_is_to_one_that_is_named_to_take_over() -> None:
