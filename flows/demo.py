@@ -24,7 +24,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "events": {"sources": ["logs/*.ndjson"]},
     "models.recurrent": {"units": 64},
     "training": {"epochs": 5, "negatives": 512},
-    "recommendations": {"k": 10},
 }
 # without the workflow type a browser that was never here before opens any experiment as a GenAI one
 RUNS = "http://127.0.0.1:5000/#/experiments/1/runs?workflowType=machine_learning"

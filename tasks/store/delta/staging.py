@@ -56,9 +56,16 @@ def stage(
 
 def check_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
     """Raises WarehouseError where a column that is there is wanted with another type, or not at all."""
+    unknown = [field.name for field in present if field.name not in wanted.names]
+    if unknown:
+        raise WarehouseError(
+            f"table {name}: expected columns that this version of rnnrec knows; got "
+            f"{', '.join(unknown)} too, of a newer one: run that one, or go back with the "
+            "copy of the warehouse from before the upgrade"
+        )
     for field in present:
-        if field.name not in wanted.names or wanted.field(field.name).type != field.type:
-            came = wanted.field(field.name).type if field.name in wanted.names else "no such column"
+        if wanted.field(field.name).type != field.type:
+            came = wanted.field(field.name).type
             raise WarehouseError(
                 f"table {name}: expected {field.name} as {field.type}, as its first rows had it; got {came}; "
                 "give the source its former id type, or start a new warehouse.root"

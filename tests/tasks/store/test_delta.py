@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from tasks.errors import FencedError, WarehouseError
 from tasks.settings.config import Config
 from tasks.store import delta
-from tasks.store.delta import commits, fences, logs, stale
+from tasks.store.delta import commits, fences, logs, staging, stale
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
@@ -490,3 +490,11 @@ def test_a_log_that_belongs_to_somebody_else_is_not_called_damaged(
     ) as said:
         delta.files(Store.of(cfg), "popular_items")
     assert "backup" not in str(said.value)
+
+
+def test_a_table_with_a_column_of_a_newer_version_is_named_as_that() -> None:
+    today = pa.schema({"user_id": pa.string()})
+    with pytest.raises(WarehouseError, match=r"got colour too, of a newer one: run that one"):
+        staging.check_types("events", pa.schema({"user_id": pa.string(), "colour": pa.string()}), today)
+    with pytest.raises(WarehouseError, match=r"expected user_id as int64, .*; got string; give the source"):
+        staging.check_types("events", pa.schema({"user_id": pa.int64()}), today)
