@@ -22,7 +22,7 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
 MODEL = SasrecConfig(
-    units=16, heads=2, max_length=8, embedding_dropout=0.0, hidden_dropout=0.0, repeat_lags=0
+    layers=2, units=16, heads=2, max_length=8, embedding_dropout=0.0, hidden_dropout=0.0, repeat_lags=0
 )
 TRAINING = TrainingConfig(
     epochs=2, batch_events=16, negatives=4, learning_rate=0.02, device="cpu", precision="float32"

@@ -19,7 +19,7 @@ from rnnrec_model.scorer import EndScorer, Model
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-COUNTING = [name for name in MODELS if name != "recurrent"]
+COUNTING = [name for name, kind in MODELS.items() if kind.module.startswith("rnnrec_model.counting.")]
 A, B, C, D = range(4)
 LOG = [[A, B, C], [A, B], [A, C, D], [B, A]]  # events: A 4, B 3, C 2, D 1
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
