@@ -5,7 +5,8 @@
 What is run is whichever pipeline can be imported: with the folder of an older commit on PYTHONPATH, that
 one's. Of each night: the state, the model's version, the share of `item_recommendations` that comes from
 popularity for want of a model that knows the item, and, of the next day's events of users who had a list, the
-share whose item stood in it, and the mean of 1 / rank (0 where it did not).
+share whose item stood in it, and the mean of 1 / rank (0 where it did not); and the share whose item stood
+among as many of that night's popular items, everybody's list.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ from tasks.models import imports
 from tasks.running import logs
 from tasks.settings.config import Config
 
-NIGHTS, LEAD = 9, 6
+NIGHTS, LEAD, K = 9, 6, 10
 FALLBACK = """
 select avg((source = 'fallback')::int) from item_recommendations_history where night = $night
 """
@@ -37,9 +38,14 @@ with visits as (
                    columns = {user_id: 'varchar', item_id: 'varchar', timestamp: 'varchar'})
     where user_id is not null and item_id is not null and try_cast(timestamp as timestamptz) is not null
 ),
-listed as (select user_id, item_id, rank from user_recommendations_history where night = $night)
-select count(*), count(distinct v.user_id), avg((l.rank is not null)::int), avg(coalesce(1 / l.rank, 0))
-from visits v left join listed l using (user_id, item_id)
+listed as (select user_id, item_id, rank from user_recommendations_history where night = $night),
+popular as (
+    select item_id from popular_items_history
+    where night = $night and rank <= (select max(rank) from listed)
+)
+select count(*), count(distinct v.user_id), avg((l.rank is not null)::int), avg(coalesce(1 / l.rank, 0)),
+    avg((p.item_id is not null)::int)
+from visits v left join listed l using (user_id, item_id) left join popular p using (item_id)
 where v.user_id in (select user_id from listed)
 """
 
@@ -54,7 +60,7 @@ def run(folder: Path) -> list[dict[str, Any]]:
     logs.set_up()
     nights = days[LEAD : LEAD + NIGHTS]
     for night in nights:
-        nightly(str(config), night.isoformat(), {"training.threads": 1})
+        nightly(str(config), night.isoformat(), {"training.threads": 1, "recommendations.k": K})
     with duckdb.connect(str(folder / "warehouse" / "serve.duckdb"), read_only=True) as con:
         told = []
         for night in nights:
@@ -64,7 +70,9 @@ def run(folder: Path) -> list[dict[str, Any]]:
             ).fetchone()  # fmt: skip
             (fallback,) = con.execute(FALLBACK, {"night": night}).fetchone()
             log = folder / "logs" / f"{night + timedelta(days=1)}.ndjson"
-            events, visitors, hits, rank = con.execute(REALIZED, {"night": night, "log": str(log)}).fetchone()
+            events, visitors, hits, rank, popular = con.execute(
+                REALIZED, {"night": night, "log": str(log)}
+            ).fetchone()
             told.append(
                 {
                     "night": night.isoformat(),
@@ -76,6 +84,7 @@ def run(folder: Path) -> list[dict[str, Any]]:
                     "visitors": visitors,
                     "hit_rate": hits,
                     "mrr": rank,
+                    "popular_hit_rate": popular,
                 }
             )
     return told
