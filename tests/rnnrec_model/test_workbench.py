@@ -139,7 +139,7 @@ def test_a_model_hears_of_users_and_times_where_the_events_have_them(monkeypatch
 
 
 REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
-    (lambda: fit("markow", SESSIONS), ConfigError, "expected one of recurrent, popularity"),
+    (lambda: fit("markow", SESSIONS), ConfigError, "expected one of recurrent, sasrec"),
     (lambda: fit("recurrent", SESSIONS, unit=3), ConfigError, "got unit. Do you mean units?"),
     (lambda: fit("markov", SESSIONS, units=3), ConfigError, "settings of markov, there are none"),
     (lambda: fit("recurrent", SESSIONS, units=0), ConfigError, "expected a number from 1 to 65536; got 0"),
