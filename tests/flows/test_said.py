@@ -102,6 +102,7 @@ def test_a_run_without_a_command_line_says_why_once_and_then_only_what_to_do_nex
     assert "Next: " in err[-1]
 
 
+@pytest.mark.slow
 def test_epochs_and_rules_are_said_when_asked_for(after_first: Any, capfd: Any) -> None:
     for option in ("--quiet", "--verbose"):
         with pytest.raises(SystemExit):

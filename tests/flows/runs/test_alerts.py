@@ -128,6 +128,7 @@ def ended(*arguments: str) -> int:
     return end.value.code
 
 
+@pytest.mark.slow
 def test_a_failed_night_without_an_automation_wakes_by_webhook_and_mail_once(
     fresh: Any, web: Received, post: Received
 ) -> None:
@@ -233,6 +234,7 @@ def test_alerts_change_no_night() -> None:
     assert told.as_dict()["alerts"]["webhook_env"] == "HOOK"
 
 
+@pytest.mark.slow
 def test_the_watch_fails_and_wakes_only_while_the_night_is_not_published(
     first_night: Any, web: Received, tmp_path: Path
 ) -> None:

@@ -221,6 +221,7 @@ def check_killed_nights(folder: Path, kills: int) -> None:
     assert len(nights) >= min(kills, 80)
 
 
+@pytest.mark.slow
 def test_a_night_killed_at_some_steps_shows_whole_nights_only_and_recovers(tmp_path: Path) -> None:
     check_killed_nights(tmp_path, kills=3)
 

@@ -873,6 +873,7 @@ def test_whatever_the_bytes_every_line_is_accounted_for(
     assert len(rows(cfg, "events")) == result.accepted
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_three_million_news_clicks_are_accounted_for(
     make_config: MakeConfig, real_data: Callable[[str], Path]
