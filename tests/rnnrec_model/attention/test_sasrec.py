@@ -278,25 +278,8 @@ def test_the_machines_threads_change_no_bit_of_training_or_scores(precision):
     assert torch.equal(scores[0], scores[1])
 
 
-class Eager:
-    """Records nothing: the step itself is what does it again."""
-
-    replayed = 0
-
-    def run(self, step):
-        step()
-
-    def record(self, step):
-        def again():
-            self.replayed += 1
-            step()
-
-        step()
-        return again
-
-
-def test_replayed_steps_train_the_same_weights():
-    model, recorder, found = dataclasses.replace(MODEL, hidden_dropout=0.2), Eager(), []
+def test_replayed_steps_train_the_same_weights(recorder):
+    model, found = dataclasses.replace(MODEL, hidden_dropout=0.2), []
     for one in (None, recorder):
         sessions = Sessions.of(random_lists())
         trainer = Trainer(sessions, vocabulary(), drawn(model), TRAINING, fixed_shapes=True, recorder=one)

@@ -188,28 +188,10 @@ def test_a_checkpoint_of_one_family_is_not_gone_on_from_by_another():
     assert len(identities) == 2
 
 
-class Eager:
-    """Records nothing: the step itself is what does it again."""
-
-    def __init__(self):
-        self.replayed = 0
-
-    def run(self, step):
-        step()
-
-    def record(self, step):
-        def again():
-            self.replayed += 1
-            step()
-
-        step()
-        return again
-
-
 @pytest.mark.parametrize("network", NETWORKS)
-def test_replayed_steps_carry_the_state_of_any_network_over_the_pieces_of_sessions(network):
+def test_replayed_steps_carry_the_state_of_any_network_over_the_pieces_of_sessions(network, recorder):
     config = dataclasses.replace(TRAINING, epochs=4, bptt_steps=4)
-    recorder, states = Eager(), []
+    states = []
     for one in (None, recorder):
         trainer = Trainer(SESSIONS, vocabulary(), drawn(network), config, fixed_shapes=True, recorder=one)
         for epoch in range(config.epochs):
