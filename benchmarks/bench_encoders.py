@@ -20,7 +20,7 @@ import pyarrow as pa
 import torch
 from measuring import write
 
-from rnnrec_model.attention import model as attention
+from rnnrec_model.attention import sasrec as attention
 from rnnrec_model.attention.settings import SasrecConfig
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import Batch

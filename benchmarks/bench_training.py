@@ -125,8 +125,8 @@ def counted(trainer: Trainer) -> dict[str, float]:
 
 def _columns(trainer: Trainer, batch: Batch) -> int:
     starts, lengths = (torch.as_tensor(one, device=trainer.device) for one in (batch.starts, batch.lengths))
-    objective = trainer.objective
-    found = objective.candidates(strips(starts, lengths, batch.steps, objective.before(batch)))
+    criterion = trainer.criterion
+    found = criterion.candidates(strips(starts, lengths, batch.steps, criterion.before(batch)))
     return len(trainer.vocabulary) if found.items is None else len(found.items.unique())
 
 

@@ -18,7 +18,7 @@ from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
-from rnnrec_model.attention.settings import SasrecConfig
+from rnnrec_model.attention.settings import Bert4recConfig, SasrecConfig
 from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
 from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
@@ -100,7 +100,8 @@ class Kind:
 
 MODELS: dict[str, Kind] = {
     "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig),
-    "sasrec": Kind("rnnrec_model.attention.model", SasrecConfig),
+    "sasrec": Kind("rnnrec_model.attention.sasrec", SasrecConfig),
+    "bert4rec": Kind("rnnrec_model.attention.bert4rec", Bert4recConfig),
     "popularity": Kind("rnnrec_model.counting.popularity", seeded=False),
     "session_popularity": Kind("rnnrec_model.counting.session_popularity", seeded=False),
     "markov": Kind("rnnrec_model.counting.markov", seeded=False),

@@ -9,12 +9,8 @@ from rnnrec_model.fitting.head import HeadConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class SasrecConfig(HeadConfig):
-    """SASRec: blocks of self-attention, in which each item of a session looks at those up to it.
-
-    Kang & McAuley 2018, 1808.09781; the losses that suit it are cross-entropy (Klenitskiy & Vasilev 2023,
-    2309.07602) and gBCE (Petrov & Macdonald 2023, 2308.07192).
-    """
+class AttentionConfig(HeadConfig):
+    """Blocks of self-attention over the newest items of a session."""
 
     units: int = setting(100, "width of the items' rows and of every block", 1, 65_536)
     layers: int = setting(1, "blocks of attention and feed-forward; the paper has two", 1, 16)
@@ -45,4 +41,33 @@ class SasrecConfig(HeadConfig):
         "items at so many last positions get a learnt addition to their score: people come back; 0 for none",
         0,
         64,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SasrecConfig(AttentionConfig):
+    """SASRec: blocks of self-attention, in which each item of a session looks at those up to it.
+
+    Kang & McAuley 2018, 1808.09781; the losses that suit it are cross-entropy (Klenitskiy & Vasilev 2023,
+    2309.07602) and gBCE (Petrov & Macdonald 2023, 2308.07192).
+    """
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bert4recConfig(AttentionConfig):
+    """BERT4Rec: blocks of self-attention that look both ways, trained to say which items were hidden.
+
+    Sun et al. 2019, 1904.06690. It is asked by a mask behind the newest items. Each position that is asked
+    about is read by itself: evaluation at every position takes as many times longer as sessions are long.
+    """
+
+    mask_share: float = setting(
+        0.2,
+        "share of a session's items that training hides at a time: one at least, never all; the paper has "
+        "0.2 to 0.6, more for shorter sessions",
+        0.0,
+        0.95,
+    )
+    last_share: float = setting(
+        0.1, "share of the sessions of which training hides the last item alone, as asking does", 0.0, 1.0
     )

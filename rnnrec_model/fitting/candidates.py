@@ -13,9 +13,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rnnrec_model.fitting.batches import Strips
+from rnnrec_model.fitting.objective import Questions
 from rnnrec_model.fitting.workspace import Workspace
 
 
@@ -23,28 +25,36 @@ from rnnrec_model.fitting.workspace import Workspace
 class Candidates:
     """items     (columns,) item of each column, or None: column = item, all of them
     strips    where the sessions stand in the data
+    asked     where of them what is asked
     columns   (before + steps + 1, lanes) column of every item of the strips; absent cells show a lane's first
-    events    (events,) cells that are events, as positions in the flattened (steps, lanes) rectangle
-    weight    (events,) 1, or 0 for a cell that is padding
     first     (columns,) column that holds the item's first copy, or None: every column is the only one
     """
 
     items: Tensor | None
     strips: Strips
+    asked: Questions
     columns: Tensor
-    events: Tensor
-    weight: Tensor
     first: Tensor | None = None
 
     @property
+    def events(self) -> Tensor:
+        """(events,) cells at which is asked, as positions in the flattened rectangle of the inputs."""
+        return self.asked.events
+
+    @property
+    def weight(self) -> Tensor:
+        """(events,) 1, or 0 for one that only keeps the shape."""
+        return self.asked.weight
+
+    @property
     def inputs(self) -> Tensor:
-        """(steps, lanes) column of each cell's input item."""
-        return self.columns[self.strips.before : -1]
+        """(cells, lanes) column of each input item: of the steps; for masked items of the last target too."""
+        return self.columns[self.strips.before : len(self.columns) - self.asked.lead]
 
     @property
     def targets(self) -> Tensor:
-        """(events,) column of each event's next item."""
-        return self.columns[self.strips.before + 1 :].flatten()[self.events]
+        """(events,) column of each event's answer."""
+        return self.columns[self.strips.before + self.asked.lead :].flatten()[self.events]
 
     @property
     def own(self) -> Tensor:
@@ -65,15 +75,21 @@ class Candidates:
         return brought.sum() - brought.square().sum() / brought.sum()
 
     def recent(self, lags: int) -> tuple[Tensor, Tensor]:
-        """(events, lags) columns of the items at the last positions, newest first, and which there are."""
-        lanes = self.columns.shape[1]
-        back = lanes * torch.arange(lags, device=self.events.device)
+        """(events, lags) columns of the items before the answer, newest first, and which are there to see."""
+        lanes, device = self.columns.shape[1], self.events.device
+        back = lanes * (torch.arange(lags, device=device) + 1 - self.asked.lead)
         at = self.events[:, None] + self.strips.before * lanes - back
-        there = (at >= 0) & self.strips.present.flatten()[at.clamp_min(0)]
+        there = (at >= 0) & self._shown().flatten()[at.clamp_min(0)]
         return self.columns.flatten()[at.clamp_min(0)], there
 
     def seen(self, columns: int, workspace: Workspace) -> Tensor:
-        """(events, columns) what the event's session held up to and with its input; never its target."""
+        """(events, columns) what the event's session held up to and with its input; never its target.
+
+        With hidden items, which are asked for amidst a session, all that the session holds but the target.
+        """
+        if self.asked.hidden is not None:
+            held = workspace.take("seen", len(self.events), columns, torch.bool, self.events.device)
+            return held.fill_(False).scatter_(1, self.own, True).scatter_(1, self.targets[:, None], False)
         lanes, before = self.columns.shape[1], self.strips.before
         steps, device = len(self.columns) - before - 1, self.events.device
         step = torch.arange(-before, steps, device=device).clamp_min(-1).to(torch.int32)
@@ -87,30 +103,36 @@ class Candidates:
         torch.index_select(held, 0, self.events, out=seen)
         return seen.scatter_(1, self.targets[:, None], False)
 
+    def _shown(self) -> Tensor:
+        """(before + steps + 1, lanes) which cells hold an item that the network sees."""
+        if self.asked.hidden is None:
+            return self.strips.present
+        hidden = F.pad(self.asked.hidden, (0, 0, self.strips.before, 0))
+        return self.strips.present & ~hidden
 
-def compact(data: Tensor, strips: Strips, drawn: Tensor | None) -> Candidates:
+
+def compact(data: Tensor, strips: Strips, asked: Questions, drawn: Tensor | None) -> Candidates:
     """data (all events,) items; drawn (negatives,) items, or None: all items are candidates."""
-    events = strips.real.flatten().nonzero().squeeze(1)
     columns, items = data[strips.cells], None
     if drawn is not None:
         held = columns.flatten()
         items, place = torch.unique(torch.cat((held, drawn)), return_inverse=True)
         columns = place[: len(held)].view(columns.shape)
-    return Candidates(items, strips, columns, events, torch.ones(len(events)))
+    return Candidates(items, strips, asked.weighty(), columns)
 
 
-def fixed(data: Tensor, strips: Strips, drawn: Tensor | None, scratch: Tensor | None) -> Candidates:
+def fixed(
+    data: Tensor, strips: Strips, asked: Questions, drawn: Tensor | None, scratch: Tensor | None
+) -> Candidates:
     """As `compact`, in sizes that depend on the shape of the strips and the number of draws only.
 
     scratch   (items,) int64, any content; overwritten
     """
-    real, held = strips.real, data[strips.cells]
-    events = torch.arange(real.numel(), device=data.device)
-    weight = real.flatten().float()
+    held = data[strips.cells]
     if drawn is None or scratch is None:
-        return Candidates(None, strips, held, events, weight)
+        return Candidates(None, strips, asked, held)
     items = torch.cat((held.flatten(), drawn))
     place = torch.arange(len(items), device=data.device)
     scratch.scatter_(0, items, len(items)).scatter_reduce_(0, items, place, "amin")
     first = scratch[items]
-    return Candidates(items, strips, first[: held.numel()].view(held.shape), events, weight, first)
+    return Candidates(items, strips, asked, first[: held.numel()].view(held.shape), first)

@@ -126,7 +126,7 @@ class ReplayedSteps:
         return self._rectangles[key]
 
     def _shape_of(self, batch: Batch, rectangle: _Rectangle) -> _Shape:
-        key = batch.steps, len(batch.starts), self._trainer.objective.before(batch)
+        key = batch.steps, len(batch.starts), self._trainer.criterion.before(batch)
         if key not in self._shapes:
             self._shapes[key] = _Shape(lambda: self._learn(rectangle, key[0], key[2]))
         return self._shapes[key]

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from rnnrec_model.fitting.head import HeadConfig
 from rnnrec_model.fitting.layers import item_table
+from rnnrec_model.fitting.objective import Masking
 from rnnrec_model.fitting.users import Users
 
 INSIDE = "encoder."
@@ -28,7 +29,7 @@ class Encoder(Protocol):
     """A torch module that reads rows of items along sessions and says a vector after each of them.
 
     window   what it says depends on so many newest inputs of a session alone: it has no state, and its
-             rectangles are never longer. None: its state carries all that came before
+             rectangles are never longer, but for a mask. None: its state carries all that came before
     """
 
     @property
@@ -38,12 +39,18 @@ class Encoder(Protocol):
         """What is known of so many sessions before their first item: tensors of zeros."""
 
     def __call__(
-        self, x: Tensor, states: list[Tensor], random: torch.Generator | None, precision: torch.dtype
+        self,
+        x: Tensor,
+        states: list[Tensor],
+        random: torch.Generator | None,
+        precision: torch.dtype,
+        *cells: Tensor,
     ) -> tuple[Tensor, list[Tensor]]:
         """(steps, lanes, width) rows, states → (steps, lanes, units) vectors, the next states.
 
         random      generator of the dropout masks; None (scoring) drops nothing
         precision   of the products
+        cells       one that looks both ways is told (lanes,) where the lanes end
         """
 
 
@@ -58,6 +65,7 @@ class ItemNetwork(nn.Module):
     kind: str
     users: Users | None = None
     user_rows: Tensor | None = None
+    masking: Masking | None = None
 
     def __init__(
         self,
@@ -127,11 +135,13 @@ class ItemNetwork(nn.Module):
         states: list[Tensor],
         random: torch.Generator | None = None,
         precision: torch.dtype = torch.float32,
+        cells: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Input rows (steps, lanes, width) → vectors (steps, lanes, units) and the next states."""
         tied = self.config.normalize and self.input_rows is None
         rows = F.normalize(rows, dim=-1) if tied else rows
-        vectors, following = self.encoder(rows, states, random, precision)
+        ends = () if cells is None else (cells,)
+        vectors, following = self.encoder(rows, states, random, precision, *ends)
         return (F.normalize(vectors, dim=-1) if self.config.normalize else vectors), following
 
     def additions(self, vectors: Tensor) -> Tensor:

@@ -11,6 +11,10 @@ last inputs with a mark for those that there are, or none. State begins as zeros
 shapes, and is passed in and given back: the network keeps nothing. A network that looks anew at the newest
 inputs each time, as attention with positions does, says how many (`window`): training cuts sessions into so
 many, scoring gives it the newest so many before each position it is asked about.
+
+A network may look both ways, at what comes later in its lane too, if it says how items are hidden from it
+(`masking`): then it is trained to say what is hidden, and asked with a mask behind the last item
+(objective.py). It has a window, and is told where each lane ends.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.config import Settings
+from rnnrec_model.fitting.objective import Masking
 from rnnrec_model.fitting.users import Users
 
 ROWS, BIAS = "item_rows", "item_bias"
@@ -38,6 +43,7 @@ class Network(Protocol):
     users         whose rows it reads beside the items' (users.py), or None
     user_rows     where there are such: (users + 1, width), the last one nobody's
     window        it looks at so many newest inputs alone, and has no state; None: its state carries the past
+    masking       how items are hidden from it, so that it may look both ways; None: it says what comes next
     """
 
     @property
@@ -57,6 +63,9 @@ class Network(Protocol):
 
     @property
     def window(self) -> int | None: ...
+
+    @property
+    def masking(self) -> Masking | None: ...
 
     @property
     def users(self) -> Users | None: ...
@@ -91,12 +100,14 @@ class Network(Protocol):
         states: list[Tensor],
         random: torch.Generator | None = None,
         precision: torch.dtype = torch.float32,
+        cells: Tensor | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """(steps, lanes, width) rows of the input table → (steps, lanes, units) vectors, and the next states.
 
         rows        behind them, in the same tensor, those of the lanes' users, where there are such
         random      generator of what training leaves to chance, such as dropout; None in scoring
         precision   of the products
+        cells       (lanes,) how many of each lane's rows are no padding; told with `masking` alone
         """
 
     def additions(self, vectors: Tensor) -> Tensor:

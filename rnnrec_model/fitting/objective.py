@@ -1,103 +1,102 @@
-"""What the vectors of a step are scored against, and what that costs: candidates, correction, loss."""
+"""What training asks of sessions: which cells it shows, at which it asks, and where the answers stand.
+
+    next item      a b c d   shows a b c     asks at each of them, what comes after it
+    masked item    a b c d   shows a _ c _   asks at each _, what it hides
+
+The second is BERT4Rec's (Sun et al. 2019, 1904.06690): a network that looks both ways would see what comes
+next, so items are hidden from it, a mask standing in their place. Asked for what comes next, it is given one
+more mask, behind the last item.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from rnnrec_model.config import TrainingConfig
-from rnnrec_model.fitting.batches import Batch, Strips, history_width
-from rnnrec_model.fitting.candidates import Candidates, compact, fixed
-from rnnrec_model.fitting.layers import of_length
-from rnnrec_model.fitting.losses import ABSENT, LOSSES
-from rnnrec_model.fitting.negatives import Inclusion, NegativeSampler
-from rnnrec_model.fitting.network import BIAS, ROWS, Network
-from rnnrec_model.fitting.sampled_softmax import Places, SampledSoftmax, scores_of
-from rnnrec_model.fitting.workspace import Workspace
-from rnnrec_model.sessions import Sessions, as_tensor
-from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.fitting.batches import Strips
 
 
-class Objective:
-    """The loss of a training, on the device it runs on.
-
-    random         draws the negatives
-    precision      of the scores
-    fixed_shapes   sizes depend on the shape of a batch only, not on its items
+@dataclass(frozen=True)
+class Questions:
+    """events   (events,) cells at which is asked, as positions in the flattened rectangle of what is shown
+    weight   (events,) 1, or 0 for an event that only keeps the shape
+    lead     the answer to an event stands so many cells behind it
+    hidden   (cells, lanes) which of the cells that are shown hide their item; None: none does
     """
 
-    def __init__(
-        self,
-        network: Network,
-        sessions: Sessions,
-        vocabulary: Vocabulary,
-        config: TrainingConfig,
-        random: torch.Generator,
-        precision: torch.dtype,
-        fixed_shapes: bool,
-    ) -> None:
-        self._network, self._config = network, config
-        self._precision, self._fixed_shapes = precision, fixed_shapes
-        self._loss, self._count = LOSSES[config.loss], len(vocabulary)
-        self._items = as_tensor(sessions.items).to(random.device)
-        counts = torch.as_tensor(vocabulary.counts.copy(), device=random.device)
-        self._sampler = NegativeSampler(counts, config.negative_alpha, random)
-        self._inclusion: Inclusion | None = None
-        if self._loss.corrected and config.logq > 0.0:
-            holding = torch.as_tensor(sessions.holding(len(vocabulary)), device=random.device)
-            self._inclusion = Inclusion(self._sampler.chance, holding, config.negatives)
-        self._workspace = Workspace()
-        self._scratch = torch.zeros(len(vocabulary), dtype=torch.int64, device=random.device)
+    events: Tensor
+    weight: Tensor
+    lead: int
+    hidden: Tensor | None = None
 
-    def before(self, batch: Batch) -> int:
-        """How many events before a batch its sessions' loss looks at; of few widths in fixed shapes."""
-        if self._config.exclude_seen:
-            return history_width(batch.past) if self._fixed_shapes else batch.past
-        return min(batch.past, max(0, self._network.lags - 1))
+    def weighty(self) -> Questions:
+        """Without the events that only keep the shape: how many are left depends on the data."""
+        kept = self.weight.nonzero().squeeze(1)
+        return replace(self, events=self.events[kept], weight=self.weight[kept])
 
-    def candidates(self, where: Strips) -> Candidates:
-        """The items that the events of these strips are scored against; draws the negatives."""
-        drawn = self._sampler.draw(self._config.negatives) if self._loss.draws else None
-        if self._fixed_shapes:
-            return fixed(self._items, where, drawn, self._scratch)
-        return compact(self._items, where, drawn)
 
-    def losses(self, vectors: Tensor, rows: dict[str, Tensor], found: Candidates) -> Tensor:
-        """(events,) loss of vectors (events, units) against the candidates' rows of each table."""
-        matrix = rows[ROWS]
-        additions = self._network.additions(vectors)
-        recent, there = found.recent(additions.shape[1])
-        additions = additions * there
-        banned = found.seen(len(matrix), self._workspace) if self._config.exclude_seen else None
-        offset, own, own_offset = self._offsets(rows, found)
-        if self._loss.softmax:
-            places = Places(found.targets, recent, own, own_offset, banned)
-            loss: Tensor = SampledSoftmax.apply(  # type: ignore[no-untyped-call]
-                vectors, matrix, offset, additions, places, self._network.row_length, self._precision,
-                self._workspace,
-            )  # fmt: skip
-            return loss
-        scores = scores_of(vectors, of_length(matrix, self._network.row_length), self._precision) + offset.t()
-        scores = scores.scatter_add(1, recent, additions)
-        scores = scores if banned is None else scores.masked_fill(banned, ABSENT)
-        return self._loss.of_scores(scores, found.targets, self._config, self._count)
+@dataclass(frozen=True)
+class Masking:
+    """What hides items, and which of them in training.
 
-    def _offsets(
-        self, rows: dict[str, Tensor], found: Candidates
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """(candidates, 1) what every score gets, and which columns get how much of it back in an event's row.
+    row     (width,) of the input table's kind, in the place of an item that is hidden; learnt
+    share   of a session's items that is hidden at a time, rounded: one at least, never all
+    last    share of the sessions of which the last item alone is hidden, as it is when one asks
+    """
 
-        That is the bias, less the log chance to be a candidate; the items of the event's own session are
-        candidates for certain. A second copy of an item is absent.
-        """
-        matrix, own, own_offset = rows[ROWS], None, None
-        offset = rows.get(BIAS, matrix.new_zeros(len(matrix), 1))
-        if self._inclusion is not None and found.items is not None:
-            correction = self._config.logq * self._inclusion.log_chance(found.items, found.others)
-            offset = offset - correction[:, None]
-            own = found.own
-            own_offset = correction[own]
-        if found.first is not None:
-            copies = found.first != torch.arange(len(found.first), device=offset.device)
-            offset = offset.masked_fill(copies[:, None], ABSENT)
-        return offset, own, own_offset
+    row: Tensor
+    share: float
+    last: float
+
+    def hide(self, rows: Tensor, hidden: Tensor) -> Tensor:
+        """(cells, lanes, width), (cells, lanes) → the same with the mask's row where items are hidden."""
+        return torch.where(hidden[..., None], self.row, rows)
+
+    def append(self, rows: Tensor, lengths: Tensor) -> Tensor:
+        """(steps, lanes, width) rows → (steps + 1, lanes, width) with a mask behind the end of each lane."""
+        step = torch.arange(len(rows) + 1, device=rows.device)[:, None]
+        return self.hide(torch.cat((rows, rows[:1])), step == lengths)
+
+
+class NextItem:
+    """Shows all items but the last of each lane, and asks at each what comes after it."""
+
+    lead = 1
+
+    def __call__(self, strips: Strips) -> Questions:
+        """The questions of a rectangle."""
+        real = strips.real
+        return Questions(torch.arange(real.numel(), device=real.device), real.flatten().float(), self.lead)
+
+
+class MaskedItem:
+    """Hides some items of each lane, anew each time, and asks for them.
+
+    masking   shares of items and sessions
+    random    draws what is hidden
+    """
+
+    lead = 0
+
+    def __init__(self, masking: Masking, random: torch.Generator) -> None:
+        self._masking, self._random = masking, random
+
+    def __call__(self, strips: Strips) -> Questions:
+        """The questions of a rectangle; as many for a lane, at most, as a full one has."""
+        there, device = strips.present[strips.before :], strips.cells.device
+        cells, lanes = there.shape
+        count = there.sum(0)
+        chance = torch.rand(cells + 1, lanes, generator=self._random, device=device)
+        ends_only = chance[-1] < self._masking.last
+        is_end = torch.arange(cells, device=device)[:, None] == count - 1
+        chance = chance[:-1].masked_fill(~there, 2.0).masked_fill(is_end & ends_only, -1.0)
+        order = chance.argsort(dim=0, stable=True)  # the cells of each lane, those to hide first
+        hides = (self._masking.share * count.double()).round().clamp_min(1).minimum(count - 1)
+        most = max(1, min(round(self._masking.share * cells), cells - 1))
+        place = torch.arange(cells, device=device)[:, None]
+        chosen = (place < hides.masked_fill(ends_only, 1)) & (count > 0)
+        hidden = torch.zeros_like(there).scatter_(0, order, chosen)
+        events = order[:most] * lanes + torch.arange(lanes, device=device)
+        return Questions(events.flatten(), chosen[:most].flatten().float(), self.lead, hidden)

@@ -2,7 +2,8 @@
 
 With a state, each session is read once. A network that looks at its newest inputs alone reads the beginning
 of a session once, as far as its window goes; every later position has a reading of its own, the window that
-ends there. So it says the same of a position whether one asks for all of a session or for its last.
+ends there. So it says the same of a position whether one asks for all of a session or for its last. One that
+looks both ways is asked by a mask, which has to be the last it sees: every position has a reading of its own.
 """
 
 from __future__ import annotations
@@ -31,15 +32,21 @@ class Readings:
     rows: Indices
 
 
-def readings(starts: Indices, inputs: Indices, last_only: bool, window: int | None) -> Readings:
+def readings(
+    starts: Indices, inputs: Indices, last_only: bool, window: int | None, masked: bool = False
+) -> Readings:
     """Readings of sessions that start there and have so many inputs.
 
     last_only   one answer a session, after its last input; else one after every input, sessions in order
     window      how many inputs the network looks at; None: it has a state
+    masked      only the answer after a reading's last input is one
     """
     if last_only:
         lengths = inputs if window is None else np.minimum(inputs, window)
         return Readings(starts + inputs - lengths, lengths, lengths - 1, np.arange(len(inputs)))
+    if masked:
+        owners, ends = ragged.owners(inputs), ragged.places(np.ones_like(inputs), inputs)
+        return readings(starts[owners], ends, True, window)
     rows = inputs.cumsum() - inputs
     if window is None:
         return Readings(starts, inputs, np.zeros_like(inputs), rows)

@@ -109,7 +109,8 @@ class Recommender:
         items = as_tensor(sessions.items).to(device)
         tables = network.tables()
         table, units = tables[network.input_table], tables[ROWS].shape[1]
-        read = readings(sessions.offsets[:-1], inputs, last_only, network.window)
+        masking = network.masking
+        read = readings(sessions.offsets[:-1], inputs, last_only, network.window, masking is not None)
         longest = SCORING_STEPS if network.window is None else network.window
         skipped, first = (torch.as_tensor(one, device=device) for one in (read.skipped, read.rows))
         rows = len(inputs) if last_only else int(inputs.sum())
@@ -126,7 +127,7 @@ class Recommender:
             shown = table[items[cells]]
             if by_event is not None and network.user_rows is not None:
                 shown = lane_users(network.user_rows, by_event, starts, lengths).beside(shown)
-            known, states = network(shown, states)
+            known, states = self._said(shown, states, lengths)
             additions = network.additions(known.flatten(0, 1)).view(*known.shape[:2], -1)
             known = torch.cat((known, additions), dim=-1)[:, : len(batch.rows)]
             lanes = torch.as_tensor(batch.rows, device=device)
@@ -134,6 +135,17 @@ class Recommender:
             kept = real[:, : len(lanes)] & (answer >= 0)
             vectors[(first[lanes] + answer)[kept]] = known[kept]
         return vectors
+
+    def _said(self, shown: Tensor, states: list[Tensor], lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """What the network says of the place after each input, and its next states.
+
+        One that items are hidden from is asked for it by a mask there, behind each lane's end alone.
+        """
+        masking = self.network.masking
+        if masking is None:
+            return self.network(shown, states)
+        vectors, states = self.network(masking.append(shown, lengths), states, cells=lengths + 1)
+        return vectors[1:], states
 
 
 def load(draw: Draw, saved: Saved) -> Recommender:

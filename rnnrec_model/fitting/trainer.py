@@ -19,10 +19,10 @@ from rnnrec_model.errors import DataError, TrainingError
 from rnnrec_model.fitting import schedules
 from rnnrec_model.fitting.batches import Batch, strips, training_plan
 from rnnrec_model.fitting.candidates import Candidates
+from rnnrec_model.fitting.criterion import Criterion
 from rnnrec_model.fitting.cuda_graphs import CudaGraphs, Recorder, ReplayedSteps
 from rnnrec_model.fitting.machine import choose_device, choose_precision
 from rnnrec_model.fitting.network import Draw
-from rnnrec_model.fitting.objective import Objective
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
@@ -58,7 +58,7 @@ class Trainer:
         known = self.network.users
         self.user_of = None if known is None else known.by_event(sessions, self.device)  # (events,)
         self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
-        self.objective = Objective(
+        self.criterion = Criterion(
             self.network, sessions, vocabulary, config, self.random, self.precision, self.fixed_shapes
         )
         self._states: list[Tensor] = []
@@ -87,7 +87,7 @@ class Trainer:
             starts = torch.as_tensor(batch.starts, device=self.device)
             lengths = torch.as_tensor(batch.lengths, device=self.device)
             states = self.network.zero_state(len(starts)) if batch.first else self._states
-            before = self.objective.before(batch)
+            before = self.criterion.before(batch)
             self._states = self.learn(starts, lengths, batch.past, batch.steps, before, states)
         self.steps_done += 1
 
@@ -105,7 +105,7 @@ class Trainer:
         starts, lengths, past   the lanes of a `Batch`, and the events before it
         steps, before           the shape: cells for events, and for those before that the loss looks at
         """
-        found = self.objective.candidates(strips(starts, lengths, steps, before, past))
+        found = self.criterion.candidates(strips(starts, lengths, steps, before, past))
         rows = {
             name: (table.data if found.items is None else table.data.index_select(0, found.items))
             for name, table in self.network.tables().items()
@@ -116,9 +116,9 @@ class Trainer:
         inputs = given.view(*found.inputs.shape, -1)  # (steps, lanes, width)
         users = self._users(starts, lengths)
         inputs = inputs if users is None else users.beside(inputs)
-        vectors, following = self.network(inputs, states, self.random, self.precision)
+        vectors, following = self._said(inputs, states, lengths, found)
         vectors = vectors.flatten(0, 1).index_select(0, found.events)  # (events, units)
-        losses = self.objective.losses(vectors, rows, found) * found.weight
+        losses = self.criterion.losses(vectors, rows, found) * found.weight
         self._update(losses.sum() / found.weight.sum(), rows, given, found, users)
         self.total_loss += losses.detach().sum()
         self.total_events += found.weight.sum()
@@ -164,6 +164,15 @@ class Trainer:
         self.total_loss.zero_()
         self.total_events.zero_()
         return loss, events
+
+    def _said(
+        self, inputs: Tensor, states: list[Tensor], lengths: Tensor, found: Candidates
+    ) -> tuple[Tensor, list[Tensor]]:
+        masking, hidden = self.network.masking, found.asked.hidden
+        if masking is None or hidden is None:
+            return self.network(inputs, states, self.random, self.precision)
+        inputs = masking.hide(inputs, hidden)
+        return self.network(inputs, states, self.random, self.precision, cells=lengths + 1)
 
     def _users(self, starts: Tensor, lengths: Tensor) -> LaneUsers | None:
         table = self.network.user_rows

@@ -166,7 +166,7 @@ def test_relative_paths_start_at_the_file_s_own_folder_and_no_folder_is_in_the_d
 def test_the_readme_names_every_cell_loss_and_baseline() -> None:
     spelt = {"rnn_tanh": "RNN", "rnn_relu": "RNN", "mingru": "minGRU", "top1_max": "TOP1-max"}
     spelt |= {"cross_entropy": "cross-entropy", "full_cross_entropy": "cross-entropy", "bpr_max": "BPR-max"}
-    spelt |= {"gbce": "gBCE", "sasrec": "SASRec"}
+    spelt |= {"gbce": "gBCE", "sasrec": "SASRec", "bert4rec": "BERT4Rec"}
     spelt |= {"sequential_rules": "sequential rules", "vsknn": "VS-kNN", "markov": "Markov"}
     spelt |= {
         "als": "matrix factorization",

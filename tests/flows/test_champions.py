@@ -78,14 +78,15 @@ def test_factors_of_users_and_items_are_crowned_and_published_by_configuration_a
 
 
 @pytest.mark.slow
-def test_sasrec_is_crowned_on_a_first_night_published_and_answers_as_the_table(
-    fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
+@pytest.mark.parametrize("kind", ["sasrec", "bert4rec"])
+def test_attention_is_crowned_on_a_first_night_published_and_answers_as_the_table(
+    kind: str, fresh: Any, run_night: Callable[..., Any], answers_as_the_table: Callable[..., None]
 ) -> None:
     small = {"units": 32, "layers": 2, "max_length": 4, "heads": 2}  # some sessions are longer than four
-    overrides = {f"models.sasrec.{name}": value for name, value in small.items()}
-    result = run_night(fresh, D3, overrides=overrides | {"gate.candidates": ["sasrec"]})
-    assert (result["chosen"], published(fresh)) == ("sasrec", [(D3, 1)])
-    assert kinds(fresh) == {1: "sasrec"}
+    overrides = {f"models.{kind}.{name}": value for name, value in small.items()}
+    result = run_night(fresh, D3, overrides=overrides | {"gate.candidates": [kind]})
+    assert (result["chosen"], published(fresh)) == (kind, [(D3, 1)])
+    assert kinds(fresh) == {1: kind}
     answers_as_the_table(fresh, D3)
 
 

@@ -31,6 +31,7 @@ ITEMS = 8
 SMALL = {
     "recurrent": {"units": 4},
     "sasrec": {"units": 4, "max_length": 3},
+    "bert4rec": {"units": 4, "max_length": 3},
     "fpmc": {"factors": 4},
     "vsknn": {"neighbours": 2, "sample": 3},
     "sequential_rules": {"steps": 3},

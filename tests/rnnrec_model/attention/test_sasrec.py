@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from rnnrec_model.attention.encoder import AttentionBlock, AttentionEncoder
-from rnnrec_model.attention.model import Sasrec, drawn, fit
+from rnnrec_model.attention.sasrec import Sasrec, drawn, fit
 from rnnrec_model.attention.settings import SasrecConfig
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting

@@ -11,6 +11,7 @@ from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import strips
 from rnnrec_model.fitting.candidates import compact, fixed
 from rnnrec_model.fitting.losses import LOSSES
+from rnnrec_model.fitting.objective import NextItem
 from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.fitting.workspace import Workspace
 from rnnrec_model.recurrent.model import drawn
@@ -28,7 +29,7 @@ def items_at(found, columns):
 
 
 def test_compact_holds_each_item_once():
-    found = compact(DATA, STRIPS, DRAWN)
+    found = compact(DATA, STRIPS, NextItem()(STRIPS), DRAWN)
     assert found.items.tolist() == [1, 3, 5, 7, 9]
     assert items_at(found, found.inputs[STRIPS.real]) == [7, 5, 3]
     assert found.events.tolist() == [0, 1, 2]
@@ -37,7 +38,7 @@ def test_compact_holds_each_item_once():
 
 
 def test_fixed_points_second_copies_at_the_first_and_weighs_padding_nothing():
-    found = fixed(DATA, STRIPS, DRAWN, torch.full((10,), 77))
+    found = fixed(DATA, STRIPS, NextItem()(STRIPS), DRAWN, torch.full((10,), 77))
     assert found.items.tolist() == [7, 5, 3, 9, 7, 5, 9, 9, 1]
     assert found.first.tolist() == [0, 1, 2, 3, 0, 1, 3, 3, 8]
     assert items_at(found, found.inputs[STRIPS.real]) == [7, 5, 3]
@@ -51,10 +52,10 @@ def second_piece(request):
     data = torch.tensor([7, 3, 7, 5, 9, 2, 4, 6])
     lanes = strips(torch.tensor([2, 7]), torch.tensor([2, 0]), steps=2, before=2)
     if request.param == "all items":
-        return compact(data, lanes, None), 10
+        return compact(data, lanes, NextItem()(lanes), None), 10
     draw = fixed if request.param == "fixed" else compact
     extra = (torch.zeros(10, dtype=torch.int64),) if draw is fixed else ()
-    found = draw(data, lanes, DRAWN, *extra)
+    found = draw(data, lanes, NextItem()(lanes), DRAWN, *extra)
     return found, len(found.items)
 
 
@@ -63,7 +64,8 @@ def test_the_other_sessions_items_are_counted_once_a_session(draw):
     """7 3 7, 5 9 3 and an empty lane: to two items the other session brings three, to three two."""
     lanes = strips(torch.tensor([0, 3, 0]), torch.tensor([2, 2, 0]), steps=2, before=0)
     scratch = (torch.zeros(10, dtype=torch.int64),) if draw == "fixed" else ()
-    found = (fixed if draw == "fixed" else compact)(torch.tensor([7, 3, 7, 5, 9, 3]), lanes, DRAWN, *scratch)
+    find, data = fixed if draw == "fixed" else compact, torch.tensor([7, 3, 7, 5, 9, 3])
+    found = find(data, lanes, NextItem()(lanes), DRAWN, *scratch)
     assert found.others.item() == pytest.approx((2 * 3 + 3 * 2) / 5)
 
 

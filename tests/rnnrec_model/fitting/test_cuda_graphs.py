@@ -9,6 +9,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from rnnrec_model.attention import bert4rec
+from rnnrec_model.attention.settings import Bert4recConfig
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting
 from rnnrec_model.fitting import layers
@@ -100,9 +102,8 @@ def vocabulary_of(sessions):
 
 
 def trained(sessions, model, config, recorder):
-    trainer = Trainer(
-        sessions, vocabulary_of(sessions), drawn(model), config, fixed_shapes=True, recorder=recorder
-    )
+    draw = bert4rec.drawn(model) if isinstance(model, Bert4recConfig) else drawn(model)
+    trainer = Trainer(sessions, vocabulary_of(sessions), draw, config, fixed_shapes=True, recorder=recorder)
     for epoch in range(config.epochs):
         for batch in trainer.epoch(epoch):
             trainer.step(batch)
@@ -143,6 +144,12 @@ def test_every_cell_is_replayed_to_the_same_bits(cell):
 )
 def test_every_way_to_train_is_replayed_to_the_same_bits(settings):
     assert_replayed_is_run(MODEL, dataclasses.replace(TRAINING, **settings))
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "bpr"])
+def test_what_is_hidden_is_drawn_anew_by_every_replayed_step(loss):
+    model = Bert4recConfig(units=12, max_length=6, repeat_lags=3, mask_share=0.4, last_share=0.2)
+    assert_replayed_is_run(model, dataclasses.replace(TRAINING, loss=loss, exclude_seen=True))
 
 
 def test_what_a_recording_reads_stays_where_it_is():

@@ -10,6 +10,7 @@ from rnnrec_model.config import TrainingConfig
 from rnnrec_model.fitting.batches import strips, training_plan
 from rnnrec_model.fitting.candidates import compact
 from rnnrec_model.fitting.negatives import Inclusion, NegativeSampler, alias_table
+from rnnrec_model.fitting.objective import NextItem
 from rnnrec_model.sessions import Sessions
 
 
@@ -123,7 +124,8 @@ def test_the_candidates_stand_for_the_whole_softmax(negatives, batch_events):
     for epoch in range(4):
         for batch in training_plan(SESSIONS, config, np.random.default_rng(epoch)):
             starts, lengths = torch.as_tensor(batch.starts), torch.as_tensor(batch.lengths)
-            found = compact(items, strips(starts, lengths, batch.steps, 0), sampler.draw(negatives))
+            lanes = strips(starts, lengths, batch.steps, 0)
+            found = compact(items, lanes, NextItem()(lanes), sampler.draw(negatives))
             ours = weight[found.items] / inclusion.log_chance(found.items, found.others).exp()
             for lane in range(0, len(starts), 7):
                 own = found.columns[:, lane].unique()

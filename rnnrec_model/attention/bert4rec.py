@@ -1,0 +1,46 @@
+"""The kind of model that is BERT4Rec: how one is drawn, fitted and loaded."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from rnnrec_model.attention.encoder import AttentionEncoder
+from rnnrec_model.attention.settings import Bert4recConfig
+from rnnrec_model.contract import Fitted, Fitting, Saved
+from rnnrec_model.fitting import recommender, training
+from rnnrec_model.fitting.item_network import ItemNetwork
+from rnnrec_model.fitting.layers import item_table
+from rnnrec_model.fitting.network import Draw
+from rnnrec_model.fitting.objective import Masking
+from rnnrec_model.fitting.recommender import Recommender
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+
+
+class Bert4rec(ItemNetwork):
+    """Self-attention both ways between rows of items, and one row more, of the mask that hides an item."""
+
+    kind = "bert4rec"
+
+    def __init__(self, items: int, config: Bert4recConfig, random: torch.Generator) -> None:
+        super().__init__(items, config, partial(AttentionEncoder, config, masks=1), random)
+        self.mask_row = nn.Parameter(item_table(1, config.units, random)[0])
+        self.masking = Masking(self.mask_row, config.mask_share, config.last_share)
+
+
+def drawn(settings: Bert4recConfig) -> Draw:
+    """How a network of these settings is drawn."""
+    return lambda items, random: Bert4rec(items, settings, random)
+
+
+def fit(settings: Bert4recConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
+    """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
+    return training.fit(drawn(settings), sessions, vocabulary, fitting)
+
+
+def load(saved: Saved) -> Recommender:
+    """What was saved. Raises ConfigError for settings and RuntimeError for weights that do not fit."""
+    return recommender.load(drawn(saved.settings), saved)
