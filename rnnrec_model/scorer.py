@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.sessions import Sessions
-from rnnrec_model.vocabulary import Vocabulary
+from rnnrec_model.vocabulary import Indices, Vocabulary
 
 if TYPE_CHECKING:
     from rnnrec_model.contract import Saved
@@ -67,6 +67,13 @@ class Representation:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+    def take(self, rows: Indices) -> Representation:
+        """What is known of some of the positions."""
+        at = torch.as_tensor(rows, device=self.vectors.device)
+        if self.raised is None or self.by is None:
+            return Representation(self.vectors[at])
+        return Representation(self.vectors[at], self.raised[at], self.by[at])
 
     def split(self, rows: int) -> Iterator[Representation]:
         """Consecutive parts of so many rows."""

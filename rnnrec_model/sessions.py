@@ -4,6 +4,11 @@ items    [a0 a1 a2 | b0 b1 | c0 c1 c2 c3]
 offsets  [0          3       5           9]
 users    [a          b       c          ]      where they are known, and so are times:
 times    [a0 a1 a2 | b0 b1 | c0 c1 c2 c3]      models that have no use for them are given none
+
+A row may hold several sessions of one user, the oldest first. Then `ended` says after which events one of
+them was over; models that do not look at it read one longer session:
+
+ended    [ .  X  . |  .  . |  .  .  .  X]      a0 a1 were a session, a2 began the next; c is over, b may go on
 """
 
 from __future__ import annotations
@@ -25,6 +30,8 @@ from rnnrec_model.vocabulary import Indices, Vocabulary
 ITEMS, OFFSETS = "items.npy", "offsets.npy"
 EVENTS_AT_ONCE = 1_000_000
 
+Marks = NDArray[np.bool_]
+
 
 @dataclass(frozen=True)
 class Sessions:
@@ -34,12 +41,14 @@ class Sessions:
     offsets   (sessions + 1,) int64: session i is items[offsets[i] : offsets[i + 1]]
     users     (sessions,) arrow array of the user's own ids, or None; null where one is not known
     times     (events,) int64 microseconds since 1970, UTC, or None
+    ended     (events,) whether a session was over after the event, or None: nobody said so of any
     """
 
     items: Indices
     offsets: Indices
     users: pa.Array | None = None
     times: Indices | None = None
+    ended: Marks | None = None
 
     def __post_init__(self) -> None:
         if len(self.offsets) == 0 or self.offsets[0] != 0 or self.offsets[-1] != len(self.items):
@@ -50,6 +59,8 @@ class Sessions:
             raise DataError(f"users: expected one a session, {len(self)}; got {len(self.users)}")
         if self.times is not None and len(self.times) != len(self.items):
             raise DataError(f"times: expected one an event, {len(self.items)}; got {len(self.times)}")
+        if self.ended is not None and len(self.ended) != len(self.items):
+            raise DataError(f"ended: expected one an event, {len(self.items)}; got {len(self.ended)}")
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -65,9 +76,9 @@ class Sessions:
         return Sessions(*(np.load(folder / name, mmap_mode="c") for name in (ITEMS, OFFSETS)))
 
     def save(self, folder: Path) -> None:
-        """Write items and offsets as .npy files into a folder. Raises DataError with users or times."""
-        if self.users is not None or self.times is not None:
-            raise DataError("sessions: expected no users and no times, for which there is no file")
+        """Write items and offsets as .npy files into a folder. Raises DataError with anything beside."""
+        if any(one is not None for one in (self.users, self.times, self.ended)):
+            raise DataError("sessions: expected no users, times or ends, for which there is no file")
         folder.mkdir(parents=True, exist_ok=True)
         np.save(folder / ITEMS, self.items)
         np.save(folder / OFFSETS, self.offsets)
@@ -123,7 +134,16 @@ class Sessions:
             np.concatenate(([0], known.cumsum()))[self.offsets],
             self.users,
             None if self.times is None else self.times[known],
+            None if self.ended is None else self._ended_of(np.flatnonzero(known)),
         )
+
+    def _ended_of(self, kept: Indices) -> Marks:
+        """(kept,) whether a session was over after each of these events, and before the next of them."""
+        assert self.ended is not None, "asked of those alone"
+        row_ends = self.offsets[1:][ragged.owners(self.lengths)[kept]]
+        following = np.minimum(np.append(kept[1:], len(self.items)), row_ends)
+        count = ragged.offsets(self.ended.astype(np.int64))
+        return np.asarray(count[following] > count[kept])
 
     def holding(self, items: int) -> Indices:
         """(items,) in how many of the sessions of two items and more each item stands."""
@@ -139,13 +159,65 @@ class Sessions:
         starts = self.offsets[rows]
         return self._pieces(starts, self.offsets[rows + 1] - starts, rows)
 
-    def beginnings(self, most: int | None = None) -> Sessions:
+    def over(self) -> Sessions:
+        """The same, each session marked as over after its last event."""
+        ended = self.marks.copy()
+        ended[self.offsets[1:][self.lengths > 0] - 1] = True
+        return replace(self, ended=ended)
+
+    @property
+    def marks(self) -> Marks:
+        """(events,) as `ended`; nothing where nobody said so of any."""
+        return np.zeros(len(self.items), dtype=bool) if self.ended is None else self.ended
+
+    def after(self, before: Sessions) -> Sessions:
+        """Each session behind the same row of `before`; times where both know them.
+
+        Raises DataError where these are not as many rows.
+        """
+        if len(before) != len(self):
+            raise DataError(f"after: expected what was before each session, {len(self)}; got {len(before)}")
+        lengths = np.stack((before.lengths, self.lengths), axis=1)
+        starts = np.stack((before.offsets[:-1], self.offsets[:-1] + len(before.items)), axis=1)
+        at = ragged.places(starts.ravel(), lengths.ravel())
+        times = None
+        if self.times is not None and before.times is not None:
+            times = np.concatenate((before.times, self.times))[at]
+        return Sessions(
+            np.concatenate((before.items, self.items))[at],
+            ragged.offsets(lengths.sum(axis=1)),
+            self.users,
+            times,
+            np.concatenate((before.marks, self.marks))[at],
+        )
+
+    def across(self) -> Sessions:
+        """A row for each user: their sessions joined in the order given, each one's end marked.
+
+        A row stands where the user's last session stood. Sessions of nobody stay alone.
+        """
+        if self.users is None:
+            return self
+        codes = self.users.dictionary_encode().indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        place = np.arange(len(self))
+        last = np.zeros(codes.max(initial=-1) + 1, dtype=np.int64)
+        np.maximum.at(last, codes[codes >= 0], place[codes >= 0])
+        row = np.where(codes >= 0, np.append(last, 0)[codes], place)  # where that of each session stands
+        joined = self.take(np.argsort(row, kind="stable")).over()
+        rows, sessions = np.unique(row, return_counts=True)
+        return replace(
+            joined, offsets=joined.offsets[ragged.offsets(sessions)], users=self.users.take(pa.array(rows))
+        )
+
+    def beginnings(self, most: int | None = None, rows: Indices | None = None) -> Sessions:
         """Every beginning that has a next item as a session of its own: abc gives a, ab.
 
         most   the newest so many events of each; by default all
+        rows   which of them; by default all
         """
         count = np.maximum(self.lengths - 1, 0)
-        rows, whole = ragged.owners(count), ragged.places(np.ones_like(count), count)
+        owners, whole = ragged.owners(count), ragged.places(np.ones_like(count), count)
+        rows, whole = (owners, whole) if rows is None else (owners[rows], whole[rows])
         lengths = whole if most is None else np.minimum(whole, most)
         return self._pieces(self.offsets[rows] + whole - lengths, lengths, rows)
 
@@ -185,6 +257,7 @@ class Sessions:
             bounds - bounds[0],
             None if self.users is None else self.users[start:stop],
             None if self.times is None else self.times[events],
+            None if self.ended is None else self.ended[events],
         )
 
     def _pieces(self, starts: Indices, lengths: Indices, rows: Indices) -> Sessions:
@@ -195,6 +268,7 @@ class Sessions:
             ragged.offsets(lengths),
             None if self.users is None else self.users.take(pa.array(rows)),
             None if self.times is None else self.times[at],
+            None if self.ended is None else self.ended[at],
         )
 
     def chunks(self, max_events: int) -> Iterator[tuple[int, Sessions]]:

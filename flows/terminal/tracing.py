@@ -54,6 +54,9 @@ def trace(found: Trace) -> Iterator[RenderableType]:
                 for row in found["list"]
             ],
         )
+    if found["kind"] == "user" and found["list"] and found["context"] == "window":
+        asked = sum(session["is_asked"] for session in found["sessions"])
+        yield f"\nAsked from {asked:,} session(s), joined: the newest of these."
     for session in found["sessions"]:
         yield from _session(session)
     if found["followers"]:

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 
 from rnnrec_model import ragged
 from rnnrec_model.digests import digests
+from rnnrec_model.earlier import Earlier
 from rnnrec_model.errors import SavedModelError
 from rnnrec_model.ranking.left_out import NOTHING, Exclude, LeftOut
 from rnnrec_model.ranking.rules import FREE, REASONS, Applied, Rules
@@ -42,7 +43,7 @@ class Answering:
 
     popular     arrow table (item_id, score): every item of the window, the most popular first
     k           rows for each list
-    max_items   of a longer list the newest so many are read
+    max_items   of a longer list the newest so many are read, and as many of what was before it
     left_out    what no list has
     """
 
@@ -71,6 +72,8 @@ def answer(
     seen: pa.Array | pa.ChunkedArray | None = None,
     users: pa.Array | pa.ChunkedArray | None = None,
     times: pa.Array | pa.ChunkedArray | None = None,
+    earlier: Earlier | None = None,
+    over: bool = False,
 ) -> Answers:
     """k rows for each list, in the order of the lists, then by rank.
 
@@ -78,11 +81,16 @@ def answer(
     seen         list column of what else the users had; left out too where the window is excluded
     users        whose each list is, for models that know users
     times        list column of when each item came, for models that know times
+    earlier      what each user did before, which is read before the list, and excluded by `seen` alone
+    over         are these sessions over, and the next one's items asked for? For models that tell these apart
     Fewer than k rows come only when exclusion and rules leave fewer of the whole catalogue.
     """
     lists = _newest(item_lists, answering.max_items)
     moments = None if times is None else _newest(times, answering.max_items)
     sessions = Sessions.from_arrow(lists, scorer.vocabulary, min_length=0, users=users, times=moments)
+    sessions = sessions.over() if over else sessions
+    if earlier is not None:
+        sessions = sessions.after(earlier.newest(answering.max_items).sessions(scorer.vocabulary))
     asked = _Asked(scorer, answering.popular, sessions, _hidden(lists, answering.left_out.exclude, seen))
     indices, scores = _filled(asked, *_model_rows(asked, answering.k))
     removed = dict.fromkeys(REASONS, 0)

@@ -95,9 +95,10 @@ def evaluate(
     """
     began = time.perf_counter()
     asked = predictions.asked_of(scorer.vocabulary)
-    blocks = (step_blocks if predictions.every_step else last_blocks)(
-        scorer, asked.histories, max_bytes=max_bytes
-    )
+    if predictions.every_step:
+        blocks = step_blocks(scorer, asked.histories, max_bytes=max_bytes, steps=asked.steps)
+    else:
+        blocks = last_blocks(scorer, asked.histories, max_bytes=max_bytes)
     ranks = np.full(len(predictions), MISS)
     ranks[asked.places] = _ranks(blocks, asked, scorer)
     ranks[(ranks != MISS) & predictions.not_shown] = NOT_SHOWN

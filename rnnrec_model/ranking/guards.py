@@ -94,7 +94,8 @@ def guard_metrics(scorer: Scorer, predictions: Predictions, k: int) -> dict[str,
 def list_places(scorer: Scorer, predictions: Predictions, k: int) -> Indices:
     """(items + 1,) how often each item of the frame's vocabulary stands in a list; last, items outside it."""
     catalogue = predictions.vocabulary
-    longest = int(predictions.histories.lengths.max(initial=1))
+    earlier = predictions.earlier
+    longest = max(int(predictions.histories.lengths.max(initial=1)), earlier.longest if earlier else 0)
     answering = Answering(_popular(catalogue), k, longest, predictions.left_out)
     places = np.zeros(len(catalogue) + 1, dtype=np.int64)
     for at in range(0, len(predictions.histories), LISTS_AT_ONCE):
@@ -108,6 +109,8 @@ def list_places(scorer: Scorer, predictions: Predictions, k: int) -> Indices:
             seen=None if predictions.seen is None else predictions.seen[some],
             users=histories.users,
             times=None if times is None else pa.ListArray.from_arrays(begins, pa.array(times)),
+            earlier=None if earlier is None else earlier.slice(some.start, some.stop),
+            over=True,
         ).rows
         # an item outside the catalogue is -1: the last place
         places += np.bincount(catalogue.encode(rows["item_id"]) % len(places), minlength=len(places))

@@ -16,6 +16,10 @@ Readers get lists that leave something out (left_out.py). A frame that is told s
 like these: what a list leaves out takes no place above the target, and a target that it leaves out is a miss
 of everybody, in its place. A quota of a category is a pass over a list: it takes no item out of a ranking.
 
+Lists may be asked from what their user did before the session, too. A frame that is told so (`after`) is read
+like these: earlier sessions stand before each history, with their ends marked; targets, slices and what is
+left out stay what they are.
+
 Slices of a frame have names. Those of `named` are the ones a judge asks about, each of them where it has a
 prediction, and "new users" where the frame was told who is known (`knowing`):
 
@@ -37,6 +41,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from rnnrec_model import ragged
+from rnnrec_model.earlier import Earlier
 from rnnrec_model.errors import DataError
 from rnnrec_model.ranking.left_out import NOTHING, Exclude, LeftOut
 from rnnrec_model.sessions import Sessions
@@ -82,6 +87,7 @@ class Asked:
     targets    (rows,) the items that came
     hidden     (rows) items that leave the ranking of each row; of two spans both
     refused    items that leave every ranking
+    steps      (rows,) the steps that are asked, of all that the histories have; None: all of them
     """
 
     places: Indices
@@ -89,6 +95,7 @@ class Asked:
     targets: Indices
     hidden: tuple[Spans, ...]
     refused: Indices
+    steps: Indices | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +114,7 @@ class Predictions:
     left_out     what lists leave out
     seen         (sessions,) list column of the ids of what else each user had before; None where the window
                  is not left out
+    earlier      what each user did before; None where lists are asked from the session alone
     """
 
     vocabulary: Vocabulary
@@ -119,6 +127,7 @@ class Predictions:
     new_users: npt.NDArray[np.bool_] | None = None
     left_out: LeftOut = NOTHING
     seen: pa.ListArray | None = None
+    earlier: Earlier | None = None
 
     def __post_init__(self) -> None:
         _require_known(self.vocabulary, self.histories.items)
@@ -156,10 +165,17 @@ class Predictions:
     def asked_of(self, vocabulary: Vocabulary) -> Asked:
         """The part that a model with this vocabulary can answer, in its indices."""
         index = self._indices_in(vocabulary)
-        places, histories, targets = (self._steps_asked if self.every_step else self._ends_asked)(index)
+        known, steps = self.histories.known(index), None
+        joined = known if self.earlier is None else known.after(self.earlier.sessions(vocabulary))
+        if not self.every_step:
+            places, histories, targets = self._ends_asked(index, joined)
+        elif self.earlier is None:
+            places, histories, targets = self._steps_asked(index, known)
+        else:
+            places, histories, targets, steps = self._later_steps_asked(index, known, joined)
         hidden = tuple(self._hidden(places, index, vocabulary))
         refused = np.flatnonzero(~self.left_out.may_be_shown(vocabulary.ids))
-        return Asked(places, histories, targets, hidden, refused)
+        return Asked(places, histories, targets, hidden, refused, steps)
 
     def knowing(self, users: pa.Array | pa.ChunkedArray) -> Predictions:
         """The same frame, told which users are known: those of the training sessions.
@@ -188,6 +204,17 @@ class Predictions:
                 f"window is left out; got {given}"
             )
         return replace(self, left_out=left_out, seen=_whole(seen))
+
+    def after(self, earlier: Earlier) -> Predictions:
+        """The same frame, each history read behind what its user did before.
+
+        Raises DataError where that is not given of each history.
+        """
+        if len(earlier) != len(self.histories):
+            raise DataError(
+                f"after: expected what was before each history, {len(self.histories)}; got {len(earlier)}"
+            )
+        return replace(self, earlier=earlier)
 
     @cached_property
     def not_shown(self) -> npt.NDArray[np.bool_]:
@@ -283,9 +310,8 @@ class Predictions:
         same = ours is vocabulary.ids or ours.equals(vocabulary.ids)
         return np.append(np.arange(len(ours)) if same else vocabulary.encode(ours), UNKNOWN)
 
-    def _steps_asked(self, index: Indices) -> tuple[Indices, Sessions, Indices]:
+    def _steps_asked(self, index: Indices, histories: Sessions) -> tuple[Indices, Sessions, Indices]:
         """Known targets after something known: the very steps of the sessions without what is unknown."""
-        histories = self.histories.known(index)
         is_step = _places(histories)[1] > 0
         answerable = np.zeros(len(self.histories.items), dtype=bool)
         answerable[index[self.histories.items] != UNKNOWN] = is_step
@@ -293,8 +319,27 @@ class Predictions:
         long_enough = np.flatnonzero(histories.lengths >= 2)
         return places, histories.take(long_enough), histories.items[is_step]
 
-    def _ends_asked(self, index: Indices) -> tuple[Indices, Sessions, Indices]:
-        histories, targets = self.histories.known(index), index[self.targets]
+    def _later_steps_asked(
+        self, index: Indices, own: Sessions, joined: Sessions
+    ) -> tuple[Indices, Sessions, Indices, Indices]:
+        """As `_steps_asked`, where more was read before; and which of the joined sessions' steps these are.
+
+        own, joined   the histories without what is unknown, alone and behind what was before
+        """
+        is_known = index[self.histories.items] != UNKNOWN
+        is_asked = _places(self.histories)[1] > 0
+        rows, at = ragged.owners(own.lengths), ragged.places(joined.offsets[1:] - own.lengths, own.lengths)
+        answered = is_asked[is_known] & (at > joined.offsets[rows])
+        answerable = np.zeros(len(is_known), dtype=bool)
+        answerable[is_known] = answered
+        wanted, place = np.unique(rows[answered], return_inverse=True)
+        histories = joined.take(wanted)
+        step = at[answered] - joined.offsets[rows[answered]]  # items before it
+        steps = histories.offsets[place] - place + step - 1  # a session has one step less than items
+        return np.flatnonzero(answerable[is_asked]), histories, own.items[answered], steps
+
+    def _ends_asked(self, index: Indices, histories: Sessions) -> tuple[Indices, Sessions, Indices]:
+        targets = index[self.targets]
         places = np.flatnonzero((targets != UNKNOWN) & (histories.lengths > 0))
         return places, histories.take(places), targets[places]
 

@@ -13,12 +13,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from rnnrec_model.errors import DataError
 from rnnrec_model.scorer import EndScorer, FactorScorer, Representation, Scorer, has_factors
 from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Indices
 
 DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 MAX_BLOCK_ROWS = 1024
@@ -41,12 +43,24 @@ class ScoreBlock:
 
 
 def step_blocks(
-    scorer: Scorer, sessions: Sessions, *, max_bytes: int | None = None, multiple: int = 1
+    scorer: Scorer,
+    sessions: Sessions,
+    *,
+    max_bytes: int | None = None,
+    multiple: int = 1,
+    steps: Indices | None = None,
 ) -> Iterator[ScoreBlock]:
-    """Blocks of scorer.score_steps(sessions), widths padded to a multiple."""
+    """Blocks of scorer.score_steps(sessions), widths padded to a multiple.
+
+    steps   ascending, the rows that are asked; by default all
+    """
     if has_factors(scorer):
         pieces = (scorer.represent_steps(piece) for _, piece in sessions.chunks(EVENTS_AT_ONCE))
+        if steps is not None:
+            pieces = (scorer.represent_steps(piece).take(rows) for piece, rows in _asked(sessions, steps))
         return _products(scorer, pieces, max_bytes, MAX_BLOCK_ROWS, multiple)
+    if steps is not None:
+        return _given(scorer, _dense_asked(scorer, sessions, steps, max_bytes), multiple)
     return _given(scorer, _dense_steps(scorer, sessions, max_bytes), multiple)
 
 
@@ -120,6 +134,24 @@ def _dense_steps(scorer: Scorer, sessions: Sessions, max_bytes: int | None) -> I
             last = len(piece.items) - 1
             for at in range(0, last, rows):
                 yield _ends(scorer, piece, at, min(at + rows, last))
+
+
+def _asked(sessions: Sessions, steps: Indices) -> Iterator[tuple[Sessions, Indices]]:
+    """Pieces of the sessions, and which of their steps are asked."""
+    for first, piece in sessions.chunks(EVENTS_AT_ONCE):
+        begins = sessions.offsets[first] - first  # steps before the piece: one less a session than events
+        start, stop = np.searchsorted(steps, (begins, begins + len(piece.items) - len(piece)))
+        yield piece, steps[start:stop] - begins
+
+
+def _dense_asked(
+    scorer: Scorer, sessions: Sessions, steps: Indices, max_bytes: int | None
+) -> Iterator[Tensor]:
+    """Each asked step as the beginning it stands behind: the scorer is asked for no row in between."""
+    at_once = _dense_rows(scorer, max_bytes)
+    for piece, rows in _asked(sessions, steps):
+        for at in range(0, len(rows), at_once):
+            yield scorer.score_last(piece.beginnings(rows=rows[at : at + at_once]))
 
 
 def _ends(scorer: Scorer, session: Sessions, start: int, stop: int) -> Tensor:

@@ -29,7 +29,7 @@ def told(gate: GateConfig, verdict: Verdict, past: Sequence[Mapping[str, Any]]) 
     if not 0 < gate.tolerance < 1:
         return ""
     tonight = verdict.as_dict()
-    alike = [one for one in past if one.get("exclude") == verdict.exclude]  # else lists were judged otherwise
+    alike = [one for one in past if _judged_as(one) == _judged_as(tonight)]
     for name in gate.must_beat:
         nights = list(_advantages(gate.metric, name, tonight, [*alike, tonight]))
         newest, before = nights[-NEWEST:], nights[-NEWEST - BEFORE : -NEWEST]
@@ -40,6 +40,11 @@ def told(gate: GateConfig, verdict: Verdict, past: Sequence[Mapping[str, Any]]) 
                 f"{median(before):.3f} times on the {len(before)} before"
             )
     return ""
+
+
+def _judged_as(verdict: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What lists left out, and what they were asked from: nights that differ by it compare to nothing."""
+    return verdict.get("exclude"), verdict.get("context", "last_session")
 
 
 def shrunk(newest: Sequence[float], before: Sequence[float], tolerance: float) -> bool:

@@ -88,10 +88,11 @@ def judge(
 
 
 def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
-    """Every next item of the holdout's sessions, ranked as lists are that leave out what tonight's do.
+    """Every next item of the holdout's sessions, asked and ranked as tonight's lists are.
 
     The vocabulary is that of all days, counted before the holdout's.
     """
+    from rnnrec_model.earlier import Earlier
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
@@ -111,7 +112,11 @@ def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
     sessions = Sessions.from_arrow(rows["items"], vocabulary, users=rows["user_id"], times=rows["times"])
     left_out = scoring.left_out(cfg, reads)
     seen = splitting.seen_before(cfg, night, reads, rows) if left_out.exclude == "window" else None
-    return Predictions.next_items(sessions, vocabulary).knowing(train["user_id"]).leaving_out(left_out, seen)
+    frame = Predictions.next_items(sessions, vocabulary).knowing(train["user_id"]).leaving_out(left_out, seen)
+    if cfg.recommendations.context == "last_session":
+        return frame
+    before = splitting.earlier_sessions(cfg, night, reads, rows)
+    return frame.after(Earlier.of(before["items"], before["times"]).newest(cfg.sessions.max_length))
 
 
 def _flat(rows: pa.Table) -> pa.Array:
@@ -192,6 +197,7 @@ def _verdict(
         predictions=len(frame),
         sessions=len(frame.histories),
         exclude=frame.left_out.exclude,
+        context=cfg.recommendations.context,
         not_shown=float(frame.not_shown.mean()),
         rules=decision.rules,
         champion=champion,

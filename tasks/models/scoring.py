@@ -133,7 +133,11 @@ def _user_rows(asking: Asking) -> pa.RecordBatchReader:
         seen = splitting.seen_items(cfg, night, reads)
         assert seen["user_id"].equals(users["user_id"]), "the same users in the same order"
         users = users.append_column("seen", seen["items"])
-    return _reader(_answers(asking, users, "user_id", "item_id"))
+    if cfg.recommendations.context == "window":
+        earlier = splitting.earlier_of_active(reads)
+        users = users.append_column("earlier", earlier["items"])
+        users = users.append_column("earlier_times", earlier["times"])
+    return _reader(_answers(asking, users, "user_id", "item_id", over=True))
 
 
 def _item_rows(asking: Asking) -> pa.RecordBatchReader:
@@ -146,15 +150,23 @@ def _item_rows(asking: Asking) -> pa.RecordBatchReader:
     return _reader(_answers(itself, items, "item_id", "next_item_id"))
 
 
-def _answers(asking: Asking, asked: pa.Table, key: str, value: str) -> Iterator[pa.RecordBatch]:
-    """Batches of rows in the order of the asked lists, then by rank; counts what rules took."""
+def _answers(
+    asking: Asking, asked: pa.Table, key: str, value: str, over: bool = False
+) -> Iterator[pa.RecordBatch]:
+    """Batches of rows in the order of the asked lists, then by rank; counts what rules took.
+
+    over   are these sessions over?
+    """
+    from rnnrec_model.earlier import Earlier
     from rnnrec_model.ranking.answers import answer
 
     for start in range(0, asked.num_rows, CHUNK):
         part = asked.slice(start, CHUNK)
         carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
         known = {name: part[column] for name, column in carried.items() if column in part.column_names}
-        answers = answer(asking.scorer, asking.answering, part["items"], **known)
+        if "earlier" in part.column_names:
+            known["earlier"] = Earlier.of(part["earlier"], part["earlier_times"])
+        answers = answer(asking.scorer, asking.answering, part["items"], over=over, **known)
         asking.removed.update(answers.removed)
         rows = answers.rows
         count = rows.num_rows

@@ -75,6 +75,7 @@ class Verdict:
     failures      contestant → why it could not be fitted or judged
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
     exclude       what lists leave out of their user's past, as `recommendations.exclude` says it
+    context       what lists are asked from, as `recommendations.context` says it
     not_shown     the share of the predictions whose item no list can have: everybody's misses
     decay         a sentence about an advantage that has shrunk over many nights; mostly empty
     slices        contestant → slice → metric → (value, predictions); all but `by_target` in the table alone
@@ -94,6 +95,7 @@ class Verdict:
     failures: Mapping[str, str] = field(default_factory=dict)
     noise: float | None = None
     exclude: str = "nothing"
+    context: str = "last_session"
     not_shown: float = 0.0
     decay: str = ""
     slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(

@@ -53,13 +53,18 @@ class Step(TypedDict):
 
 
 class Session(TypedDict):
-    """A session; `is_kept`: does it stand so in the table of sessions that the night has read?"""
+    """A session.
+
+    is_kept    does it stand so in the table of sessions that the night has read?
+    is_asked   was the user's list asked from it? Of an item's sessions none is
+    """
 
     session_id: str
     user_id: Any
     started_at: str
     ended_at: str
     is_kept: bool
+    is_asked: bool
     steps: list[Step]
 
 
@@ -70,7 +75,8 @@ class Trace(TypedDict):
     tables_of        the night that made the tables: another one where they were carried forward
     sentence         what there is, or why there is no list
     sources          raw file → events that the night has read of it
-    sessions         the newest first
+    context          what users' lists were asked from, as `recommendations.context` said it
+    sessions         the newest first; of a user at least all that the list was asked from
     followers        what came after the item in the night's sessions: item_id, name, times
     users            how many users were recommended the item; None for a user
     settings_today   whether the configuration file still says what it said then
@@ -87,6 +93,7 @@ class Trace(TypedDict):
     model: Row | None
     list: list[Listed]
     sentence: str
+    context: str
     sources: dict[str, int]
     sessions: list[Session]
     followers: list[Row]
@@ -99,6 +106,7 @@ class _Look:
     """A publication with what it has published and read before DuckDB.
 
     made_by   what its lists were made by, by name and kind; empty where that was not kept
+    context   what its users' lists were asked from
     """
 
     con: duck.Connection
@@ -106,6 +114,7 @@ class _Look:
     store: Store
     one: Publication
     made_by: str
+    context: str
 
     def rows(self, query: str, /, **params: Any) -> list[Row]:
         found: list[Row] = duck.arrow(duck.query(self.con, query, **params)).to_pylist()
@@ -165,7 +174,7 @@ def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
             "item",
             what,
             seen=seen,
-            sessions=[{**one, "is_kept": True} for one in sessions],
+            sessions=[{**one, "is_kept": True, "is_asked": False} for one in sessions],
             users=readers["users"],
         )
 
@@ -184,7 +193,8 @@ def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
                 duck.view_files(con, store, "item_names" if table == "items" else table, files)
         if not duck.has(con, "item_names"):
             con.register("item_names", _no_names(con))
-        yield _Look(con, cfg, store, one, past.origin(one).made_by)
+        origin = past.origin(one)
+        yield _Look(con, cfg, store, one, origin.made_by, origin.verdict.get("context", "last_session"))
 
 
 def _no_names(con: duck.Connection) -> pa.Table:
@@ -209,14 +219,32 @@ def _as_id(look: _Look, kind: Kind, asked: str) -> int | str:
 
 
 def _sessions_of(look: _Look, events: Sequence[Row]) -> list[Row]:
-    """The user's newest sessions, cut from the events that lie in `events_to_cut`."""
+    """The user's newest sessions, all that were asked from at least, cut from what is in `events_to_cut`."""
     if not events:
         return []
     assert look.one.reads is not None, "else there were no events"
     cutting.cut(look.con, look.cfg, list(look.one.reads["events"]))
     said = {(one["item_id"], one["event_time"]): one["source_file"] for one in events}
-    found = look.rows("traced_user_sessions", most=SESSIONS)
-    return [one | {"user_id": events[0]["user_id"], "said": said} for one in found]
+    first_day = min(look.one.reads["sessions"])  # of the window, without the lead-in
+    since = first_day if look.context == "window" else date.max
+    found = look.rows("traced_user_sessions", most=SESSIONS, since=since)
+    asked = _asked_from(found, first_day, look.cfg.sessions.max_length if look.context == "window" else 0)
+    more = {"user_id": events[0]["user_id"], "said": said}
+    return [one | more | {"is_asked": place < asked} for place, one in enumerate(found)]
+
+
+def _asked_from(sessions: Sequence[Row], first_day: date, events: int) -> int:
+    """From how many of a user's sessions, the newest first, the list was asked.
+
+    events   so many of those before the last one count, of sessions that start in the window
+    """
+    last, *others = sessions
+    begun = last["times"][0]
+    for place, one in enumerate(others, start=1):
+        if events <= 0 or one["session_day"] < first_day:
+            return place
+        events -= sum(moment < begun for moment in one["times"])
+    return len(sessions)
 
 
 def _trace(
@@ -247,6 +275,7 @@ def _trace(
         model=_model(look),
         list=[cast("Listed", row) for row in listed],
         sentence=_sentence(look, kind, asked, listed, seen),
+        context=look.context,
         sources=dict(seen.sources),
         sessions=[_session(row, names) for row in sessions],
         followers=followers,
@@ -279,6 +308,7 @@ def _session(row: Row, names: Mapping[Any, str | None]) -> Session:
         started_at=moment(row["started_at"]),
         ended_at=moment(row["ended_at"]),
         is_kept=row["is_kept"],
+        is_asked=row["is_asked"],
         steps=[
             Step(item_id=item, name=names.get(item), time=moment(when), source_file=said.get((item, when)))
             for item, when in zip(row["items"], row["times"], strict=True)

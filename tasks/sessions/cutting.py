@@ -18,12 +18,16 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 from tasks.settings.config import Config
 from tasks.settings.days import clock, start, window
 from tasks.store import delta, duck, parquet, pins
 
 EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
+EARLIER_SESSIONS = "earlier_sessions"  # derived where lists are asked from all of the window
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Sessionized:
     """What was written: sessions, events in them, users that have one; first and last day they start on.
 
     pinned    the files of these days: what the stages after this one read
-    derived   the folder with a file for each of DERIVED
+    derived   the folder with a file for each of DERIVED, and of EARLIER_SESSIONS where that is asked for
     """
 
     sessions: int
@@ -91,8 +95,34 @@ def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, w
     work.mkdir(parents=True, exist_ok=True)
     for name in DERIVED:
         rows = duck.batches(duck.query(con, name, **params[name]))
-        with (work / f"{name}.parquet").open("wb") as file:
-            parquet.write(file, rows, rows.schema)
+        _write(work, name, rows)
+    if cfg.recommendations.context == "window":
+        users = parquet.read([work / f"{ACTIVE_USERS}.parquet"])
+        _write(work, EARLIER_SESSIONS, duck.batches(earlier(con, users, window(cfg, night)[0])))
+
+
+def _write(work: Path, name: str, rows: pa.RecordBatchReader) -> None:
+    with (work / f"{name}.parquet").open("wb") as file:
+        parquet.write(file, rows, rows.schema)
+
+
+def ask_about(con: duck.Connection, sessions: pa.Table) -> None:
+    """Put sessions before DuckDB as `asked_sessions`: whose each is, and when it began.
+
+    sessions   (user_id, times): the first time is when a session began
+    """
+    asked = {
+        "place": pa.array(range(sessions.num_rows)),
+        "user_id": sessions["user_id"],
+        "started_at": pc.list_element(sessions["times"], 0),
+    }
+    con.register("asked_sessions", pa.table(asked))
+
+
+def earlier(con: duck.Connection, sessions: pa.Table, first_day: date) -> duck.Relation:
+    """(items, times), a row for each session: what its user did before, as lists of `found` sessions."""
+    ask_about(con, sessions)
+    return duck.query(con, EARLIER_SESSIONS, first_day=first_day)
 
 
 def active_since(cfg: Config, night: date) -> datetime:

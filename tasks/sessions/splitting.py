@@ -14,7 +14,6 @@ from datetime import date
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tasks.sessions import cutting
 from tasks.settings.config import Config
@@ -69,17 +68,31 @@ def seen_before(cfg: Config, night: date, reads: pins.Reads, sessions: pa.Table)
 
     sessions   (user_id, times): the first time is when a session began
     """
-    asked = pa.table(
-        {
-            "place": pa.array(range(sessions.num_rows)),
-            "user_id": sessions["user_id"],
-            "started_at": pc.list_element(sessions["times"], 0),
-        }
-    )
     with duck.connect(cfg) as con:
-        con.register("asked_sessions", asked)
+        cutting.ask_about(con, sessions)
         cutting.view_events(con, reads.events, window(cfg, night))
         return duck.arrow(duck.query(con, "seen_before"))["items"].combine_chunks()
+
+
+def earlier_sessions(cfg: Config, night: date, reads: pins.Reads, sessions: pa.Table) -> pa.Table:
+    """(items, times), a row for each session: lists of what its user did in the window before it began.
+
+    sessions   (user_id, times): the first time is when a session began
+    Each list holds sessions that start in the window, oldest first, however short, without what came later;
+    null where there is none. They are cut once more from the events, as the table of sessions lacks the
+    shortest.
+    """
+    with duck.connect(cfg) as con:
+        cutting.ask_about(con, sessions)
+        duck.view_files(con, reads.store, "read_events", reads.events.files())
+        duck.keep(con, "events_to_cut", "events_of_asked")
+        cutting.cut(con, cfg, list(reads.events.pins))
+        return duck.arrow(cutting.earlier(con, sessions, window(cfg, night)[0]))
+
+
+def earlier_of_active(reads: pins.Reads) -> pa.Table:
+    """As `earlier_sessions`, of the sessions of active_users, in the same order; where it was worked out."""
+    return _derived(reads, cutting.EARLIER_SESSIONS)
 
 
 def popular_items(reads: pins.Reads) -> pa.Table:

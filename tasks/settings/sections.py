@@ -363,6 +363,12 @@ class RecommendationsConfig(Section):
         "what a user's list leaves out: nothing; the very last item; the items of the last session; all that "
         "the user had in the window",
     )
+    context: Literal["last_session", "window"] = setting(
+        "last_session",
+        "what a user's list is asked from: the last session alone, however short; or all of the user's "
+        "sessions that start in the window, joined, of which before the last one the newest "
+        "`sessions.max_length` events count. The judge asks in the same way",
+    )
     popular_items: int = setting(100, "rows of the table popular_items", ge=1, le=100_000)
 
 

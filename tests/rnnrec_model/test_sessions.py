@@ -48,6 +48,9 @@ WAYS: dict[str, Callable[[Sessions], Sessions]] = {
     "known": lambda sessions: sessions.known(
         np.append(np.where(np.arange(1000) % 2, -1, np.arange(1000)), -1)
     ),
+    "after nothing": lambda sessions: sessions.after(
+        Sessions.of([[] for _ in range(len(sessions))], times=[[]])
+    ),
 }
 
 
@@ -192,3 +195,75 @@ def test_a_long_session_of_a_model_that_scores_by_users_keeps_its_user() -> None
     long = Sessions.of([[4] + [1] * 80], users=["bob"])
     asked = Predictions.next_items(long, SIX)
     assert evaluate(model, asked, max_bytes=1).ranks.tolist() == [1] * 80
+
+
+users = st.lists(st.sampled_from(["ann", "bob", "cat", None]), min_size=1, max_size=9)
+
+
+def drawn_for(whose: list[str | None]) -> Sessions:
+    """A session for each: one to three items that nobody else has."""
+    return Sessions.of(
+        [[10 * row + at for at in range(1 + row % 3)] for row in range(len(whose))], users=whose
+    )
+
+
+def rows_of(sessions: Sessions) -> list[list[tuple[int, bool]]]:
+    """Each row's items with whether a session was over after them."""
+    events = list(zip(sessions.items.tolist(), sessions.marks.tolist(), strict=True))
+    return [events[start:stop] for start, stop in zip(sessions.offsets, sessions.offsets[1:], strict=False)]
+
+
+@given(whose=users)
+def test_sessions_are_joined_by_user_as_a_loop_over_them_does(whose: list[str | None]) -> None:
+    sessions = drawn_for(whose)
+    joined: dict[object, list[tuple[int, bool]]] = {}
+    for row, name in enumerate(whose):
+        items = sessions.slice(row, row + 1).items.tolist()
+        key = row if name is None else name
+        before = joined.pop(key, [])  # the row goes to where the user's last session stands
+        joined[key] = [*before, *((one, one == items[-1]) for one in items)]
+    across = sessions.across()
+    assert rows_of(across) == list(joined.values())
+    assert across.users.to_pylist() == [key if isinstance(key, str) else None for key in joined]
+
+
+def test_without_users_every_session_stays_alone() -> None:
+    sessions = Sessions.of([[1, 2], [3]])
+    assert sessions.across() is sessions
+
+
+@given(whose=users, unknown=st.sets(st.integers(0, 90), max_size=12))
+def test_an_unknown_item_takes_no_end_of_a_session_with_it(
+    whose: list[str | None], unknown: set[int]
+) -> None:
+    """The end moves to the last item before it that is known; a session of which nothing is left has none."""
+    across = drawn_for(whose).across()
+    index = np.append(np.where(np.isin(np.arange(100), list(unknown)), -1, np.arange(100)), -1)
+    expected = []
+    for row in rows_of(across):
+        kept: list[tuple[int, bool]] = []
+        for item, over in row:
+            if item not in unknown:
+                kept.append((item, over))
+            elif kept and over:
+                kept[-1] = (kept[-1][0], True)
+        expected.append(kept)
+    assert rows_of(across.known(index)) == expected
+
+
+def test_ends_stay_with_their_events() -> None:
+    across = Sessions.of([[0, 1], [2, 3, 4], [5]], users=["u", "v", "u"]).across()
+    assert rows_of(across) == [[(2, False), (3, False), (4, True)], [(0, False), (1, True), (5, True)]]
+    assert rows_of(across.slice(1, 2)) == rows_of(across.take(np.array([1]))) == rows_of(across)[1:]
+    assert rows_of(across.newest(2)) == [row[-2:] for row in rows_of(across)]
+    assert rows_of(Sessions.of([[7], [], [8, 9]]).over()) == [[(7, True)], [], [(8, False), (9, True)]]
+
+
+def test_what_was_before_stands_before_with_its_ends() -> None:
+    before = Sessions.of([[1, 2], []], times=[[10, 20], []]).over()
+    after = Sessions.of([[3], [4, 5]], users=["u", "v"], times=[[30], [40, 50]]).after(before)
+    assert rows_of(after) == [[(1, False), (2, True), (3, False)], [(4, False), (5, False)]]
+    assert after.times.tolist() == [10, 20, 30, 40, 50]
+    assert after.users.to_pylist() == ["u", "v"]
+    with pytest.raises(DataError, match="expected what was before each session, 2; got 1"):
+        after.after(Sessions.of([[1]]))

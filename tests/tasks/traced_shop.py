@@ -64,8 +64,8 @@ LISTS = {  # night → user → items
 CODE = {"version": "0.1.0", "commit": "c0ffee", "model_library": "1ib"}
 
 
-def build(folder: Path) -> Config:
-    """Both nights, as readers see them."""
+def build(folder: Path, context: str = "last_session") -> Config:
+    """Both nights, as readers see them; a list was asked from `context`, as its verdict says."""
     (folder / "logs").mkdir(parents=True)
     (folder / "rnnrec.toml").write_text(SETTINGS)
     (folder / "items.csv").write_text("id,title\ni1,A lamp\ni2,A chair\ni3,\n")
@@ -73,9 +73,10 @@ def build(folder: Path) -> Config:
     registry.reach(cfg)
     friday, saturday = LOGS
     write(cfg, friday)
-    model = _night(cfg, FRIDAY, 1, "fresh", None)
+    verdict = {} if context == "last_session" else {"context": context}
+    model = _night(cfg, FRIDAY, 1, "fresh", None, verdict)
     write(cfg, saturday)
-    _night(cfg, SATURDAY, 2, "weights_kept", model)
+    _night(cfg, SATURDAY, 2, "weights_kept", model, verdict)
     readers.refresh(cfg, Store.of(cfg))
     return cfg
 
@@ -100,7 +101,12 @@ def write(cfg: Config, name: str) -> None:
 
 
 def _night(
-    cfg: Config, night: date, attempt: int, state: publications.State, model: pins.Model | None
+    cfg: Config,
+    night: date,
+    attempt: int,
+    state: publications.State,
+    model: pins.Model | None,
+    verdict: dict[str, str],
 ) -> pins.Model:
     store, run_id = Store.of(cfg), f"run{attempt}"
     came = ingestion.ingest(cfg, store, night, run_id, attempt)
@@ -118,7 +124,7 @@ def _night(
         data_digest=came.data_digest,
         started_at=publications.naive(),
         durations={"train": 1.0},
-        verdict={},
+        verdict=verdict,
         report="",
         reads=reads.by_table(),
         model=model,

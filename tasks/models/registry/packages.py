@@ -112,6 +112,7 @@ def _signature(item_type: str) -> Any:
                 ColSpec(Array(item), "items"),
                 ColSpec(Array(item), "seen", required=False),
                 ColSpec(DataType.string, "user_id", required=False),
+                ColSpec(Array(Array(item)), "earlier", required=False),
             ]
         ),
         outputs=Schema([ColSpec(kind, name) for name, kind in answers]),

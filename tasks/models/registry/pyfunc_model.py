@@ -13,6 +13,7 @@ import pyarrow as pa
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
+from rnnrec_model.earlier import Earlier
 from rnnrec_model.ranking.answers import answer, load_answering
 from rnnrec_model.saving import load
 
@@ -22,6 +23,8 @@ class Predictor(PythonModel):
 
     A second column, `seen`, may say what else each user had: where the tables leave out all that users had in
     the window, so do the answers. A third, `user_id`, may say whose each list is, for models that know users.
+    A fourth, `earlier`, may say what each user did before: a list of sessions, oldest first, each a list of
+    items; it is read before the list, as the tables do where they are asked from all of the window.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -36,17 +39,22 @@ class Predictor(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Rows (row, rank, item_id, score, source), k for each list; k = 0 is the tables' own k."""
-        asked, seen = (self._lists(model_input, name) for name in ("items", "seen"))
+        kind = pa.list_(self.recommender.vocabulary.ids.type)
+        asked, seen = (_lists(model_input, name, kind) for name in ("items", "seen"))
+        before = _lists(model_input, "earlier", pa.list_(kind))
+        earlier = None if before is None else Earlier.of(before)
         answering = replace(self.answering, k=int((params or {}).get("k", 0)) or self.answering.k)
         users = pa.array(model_input["user_id"], from_pandas=True) if "user_id" in model_input else None
-        return answer(self.recommender, answering, asked, seen=seen, users=users).rows.to_pandas()
+        known = {"seen": seen, "users": users, "earlier": earlier}
+        return answer(self.recommender, answering, asked, over=True, **known).rows.to_pandas()
 
-    def _lists(self, given: pd.DataFrame, column: str) -> pa.Array | None:
-        """A column of lists; what is no list, such as a missing value, is an empty one."""
-        if column not in given:
-            return None
-        lists = [list(one) if pd.api.types.is_list_like(one) else [] for one in given[column]]
-        return pa.array(lists, pa.list_(self.recommender.vocabulary.ids.type))
+
+def _lists(given: pd.DataFrame, column: str, kind: pa.DataType) -> pa.Array | None:
+    """A column of lists; what is no list, such as a missing value, is an empty one."""
+    if column not in given:
+        return None
+    lists = [list(one) if pd.api.types.is_list_like(one) else [] for one in given[column]]
+    return pa.array(lists, kind)
 
 
 set_model(Predictor())

@@ -1,19 +1,28 @@
--- The newest sessions of one user, each with whether the table of sessions has it as the night has read it.
+-- The newest sessions of one user, and all that start on a day or later; each with whether the table of
+-- sessions has it as the night has read it.
 -- grain: session
 -- reads: found, sessions
--- parameters: $most
+-- parameters: $most, $since (a day)
+with newest as (
+    select *
+    from found
+    qualify
+        row_number() over (order by started_at desc, session_id desc) <= $most
+        or session_day >= $since
+)
+
 select
-    found.session_id,
-    found.started_at,
-    found.ended_at,
-    found.items,
-    found.times,
+    newest.session_id,
+    newest.started_at,
+    newest.ended_at,
+    newest.items,
+    newest.times,
+    newest.session_day,
     sessions.session_id is not null as is_kept
-from found
+from newest
 left join sessions
     on
-        found.user_id = sessions.user_id
-        and found.session_id = sessions.session_id
-        and found.items = sessions.items
-order by found.started_at desc, found.session_id desc
-limit $most
+        newest.user_id = sessions.user_id
+        and newest.session_id = sessions.session_id
+        and newest.items = sessions.items
+order by newest.started_at desc, newest.session_id desc

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnnrec_model.config import NoSettings
+from rnnrec_model.earlier import Earlier
 from rnnrec_model.errors import DataError
 from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.evaluation import MISS, NOT_SHOWN, evaluate
@@ -208,6 +209,62 @@ def test_a_rank_is_the_place_in_the_list_that_a_reader_would_get(
     assert asked.not_shown.tolist() == [
         cut[place][at] in out for (place, at), out in zip(steps, left, strict=True)
     ]
+
+
+@settings(max_examples=40)
+@given(judged=known_ids, model=known_ids, lists=id_lists, seed=st.integers(0, 999), draw=st.data())
+def test_a_frame_with_contexts_is_that_of_a_loop_which_joins_them_by_hand(
+    judged: list[str], model: list[str], lists: list[list[str]], seed: int, draw: st.DataObject
+) -> None:
+    """The same targets in the same places; what came before is read first, by whoever knows it."""
+    vocabulary = vocabulary_of(judged)
+    sessions = Sessions.from_arrow(texts(lists), vocabulary, min_length=0)
+    before = [draw.draw(st.lists(st.lists(st.sampled_from(IDS), max_size=4), max_size=3)) for _ in lists]
+    nested = pa.array(before, pa.list_(pa.list_(pa.string())))
+    alone = Predictions.next_items(sessions, vocabulary)
+    frame = alone.after(Earlier.of(nested))
+    cut = [[one for one in items if one in judged] for items in lists]
+    asked = [
+        ([*(one for session in had for one in session), *items[:at]], items[at])
+        for had, items in zip(before, cut, strict=True)
+        for at in range(1, len(items))
+    ]
+    assert frame.targets.tolist() == alone.targets.tolist()
+    for kind in (Drawn, Factors):
+        scorer = kind(vocabulary_of(model), seed)
+        expected = [rank_by_loop(scorer, read, target, []) for read, target in asked]
+        for max_bytes in (1, None):
+            assert evaluate(scorer, frame, max_bytes=max_bytes).ranks.tolist() == expected
+    assert {name: rows.tolist() for name, rows in frame.slices.items()} == {
+        name: rows.tolist() for name, rows in alone.slices.items()
+    }
+
+
+def test_what_comes_later_moves_no_earlier_prediction() -> None:
+    """Another item at the end of a session changes what is said of that item alone."""
+    vocabulary = vocabulary_of(list(IDS))
+    before = Earlier.of(pa.array([[["a", "b"]], [["c"]]]))
+    ranks = {
+        last: evaluate(
+            Drawn(vocabulary, 7),
+            Predictions.next_items(Sessions.of([[0, 3, 4, last], [5, 6]]), vocabulary).after(before),
+        ).ranks.tolist()
+        for last in (1, 2)
+    }
+    assert [ranks[1][place] == ranks[2][place] for place in (0, 1, 3)] == [True] * 3
+
+
+def test_one_target_after_a_history_is_asked_behind_what_was_before_too() -> None:
+    vocabulary, drawn = vocabulary_of(["a", "b", "c"]), Drawn(vocabulary_of(["a", "b", "c"]), 3)
+    targets = np.array([0, 1])
+    frame = Predictions.last_items(Sessions.of([[0, 1], []]), targets, vocabulary, hidden=0)
+    frame = frame.after(Earlier.of(pa.array([[["c"]], [["c", "a"]]])))
+    assert evaluate(drawn, frame).ranks.tolist() == [
+        rank_by_loop(drawn, ["c", "a", "b"], "a", []),
+        rank_by_loop(drawn, ["c", "a"], "b", []),
+    ]
+    with pytest.raises(DataError, match="expected what was before each history, 2; got 1"):
+        frame.after(Earlier.of(pa.array([[["c"]]])))
 
 
 def test_what_no_list_can_have_is_a_miss_that_the_model_was_asked_all_the_same() -> None:

@@ -95,6 +95,30 @@ def test_everybody_is_ranked_as_the_lists_that_readers_get(
     }
 
 
+def test_everybody_is_asked_as_the_lists_that_readers_get(
+    make_config: Callable[..., Config],
+    days: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By what was read most: after 1 alone 1 leads; after 3 3 and 1 it is 3, which came."""
+    days([("u", [1, 2, 3, 3]), ("u", [3, 2])], [("u", [1, 3]), ("v", [1, 2])])
+    before = pa.table({"items": [[[3], [3]], None], "times": [[[7], [8]], None]})
+    monkeypatch.setattr(splitting, "earlier_sessions", lambda *_: before)
+    fresh = fitted(tmp_path / "fresh", [[1, 2, 3, 3], [3, 2]], "session_popularity")
+    found = {}
+    for context in ("last_session", "window"):
+        cfg = make_config(recommendations={"exclude": "nothing", "k": 1, "context": context})
+        verdict = judging.judge(cfg, NIGHT, NOTHING, trained(cfg, fresh=fresh), None)
+        assert (verdict.context, verdict.predictions) == (context, 2), "the frame is the same"
+        found[context] = verdict.metrics["fresh"]["mrr_at_5"], verdict.metrics["fresh"]["coverage_at_1"]
+    # 3 is read once of 2 and more popular than 2; then 2 comes third after 1 and 3
+    assert found == {
+        "last_session": (pytest.approx((1 / 2 + 1 / 3) / 2), pytest.approx(2 / 3)),
+        "window": (pytest.approx((1 + 1 / 3) / 2), pytest.approx(2 / 3)),
+    }
+
+
 def test_what_a_shop_does_not_show_takes_no_place_and_is_missed_by_all(
     make_config: Callable[..., Config],
     days: Callable[..., None],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -65,9 +65,8 @@ def make_night(
     monkeypatch.setattr(scoring, "evaluation_rows", lambda *_: evaluations())
 
     def make(exclude: str, k: int = 9, **sections: Any) -> Night:
-        cfg = make_config(
-            events={"sources": ["logs/*.csv"]}, recommendations={"k": k, "exclude": exclude}, **sections
-        )
+        recommendations = {"k": k, "exclude": exclude} | sections.pop("recommendations", {})
+        cfg = make_config(events={"sources": ["logs/*.csv"]}, recommendations=recommendations, **sections)
         store, work = Store.of(cfg), tmp_path / "warehouse" / "work" / exclude
         attempt = delta.next_attempt(store, NIGHT)
         found = ingestion.ingest(cfg, store, NIGHT, "run", attempt)
@@ -117,6 +116,38 @@ def test_tables_and_registered_model_leave_out_the_same_and_agree_to_the_bit(
     }
     assert {source for rows in lists.values() for *_, source in rows} == {"model", "fallback"}
     assert answered(night, tmp_path) == lists
+
+
+def test_lists_asked_from_all_of_the_window_are_those_of_the_joined_sessions_and_of_the_registered_model(
+    make_night: Callable[..., Night], tmp_path: Path
+) -> None:
+    """Ann had 1 2 3, then 2 1: what all of it brings is told by a model that counts what it reads."""
+    night = counting(make_night("nothing", recommendations={"context": "window"}))
+    recommendations = night.cfg.recommendations.model_copy(update={"context": "last_session"})
+    alone = replace(night, cfg=night.cfg.model_copy(update={"recommendations": recommendations}))
+    counts = {item: int(score) for _, item, score, _ in night.lists()["ann"]}
+    assert counts == {"1": 2, "2": 2, "3": 1, "4": 0, "5": 0, "6": 1}, "6 is popular, once"
+    assert {item: int(score) for _, item, score, _ in alone.lists()["ann"]} == counts | {
+        "1": 1,
+        "2": 1,
+        "3": 0,
+    }
+    assert {user: night.lists()[user] == alone.lists()[user] for user in ("ann", "bob", "eve")} == {
+        "ann": False, "bob": True, "eve": True
+    }  # fmt: skip
+    assert answered(night, tmp_path, earlier=True) == night.lists()
+    items = "item_recommendations"
+    assert night.lists(items) == alone.lists(items), "an item alone has nothing before it"
+
+
+def counting(night: Night) -> Night:
+    """The same night with a model that scores an item by how often it was read."""
+    lists = splitting.all_sessions(night.cfg, night.reads)["items"].combine_chunks()
+    vocabulary = Vocabulary.build(lists.flatten())
+    sessions = Sessions.from_arrow(lists, vocabulary)
+    save(MODELS["session_popularity"].fit(NoSettings(), sessions, vocabulary).scorer, night.model)
+    scoring.save_answering(night.cfg, night.reads, night.model)
+    return night
 
 
 def test_an_items_own_list_never_has_the_item(make_night: Callable[..., Night]) -> None:
@@ -189,7 +220,7 @@ def test_rules_that_leave_no_item_are_refused_with_what_to_look_at(
         make_night("nothing", rules={"in_stock": "stock.csv"})
 
 
-def answered(night: Night, tmp_path: Path) -> dict[Any, list[Row]]:
+def answered(night: Night, tmp_path: Path, earlier: bool = False) -> dict[Any, list[Row]]:
     """What whoever loads the packaged model gets for the lists that the tables were made with."""
     import mlflow
 
@@ -203,6 +234,8 @@ def answered(night: Night, tmp_path: Path) -> dict[Any, list[Row]]:
             "seen": splitting.seen_items(night.cfg, NIGHT, night.reads)["items"].to_pylist(),
         }
     )
+    if earlier:
+        asked["earlier"] = splitting.earlier_of_active(night.reads)["items"].to_pylist()
     answers = mlflow.pyfunc.load_model(str(target)).predict(asked)
     found: dict[Any, list[Row]] = {}
     for row in answers.itertuples():

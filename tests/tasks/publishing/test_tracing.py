@@ -56,6 +56,7 @@ def test_the_sessions_are_those_that_the_night_has_read_the_newest_first(traced:
         ("2026-01-02T10:01:00Z", "i2"),
     ]
     assert (newest["is_kept"], older["is_kept"]) == (True, True)
+    assert (newest["is_asked"], older["is_asked"]) == (True, False)
     assert tracing.user(traced, "ann")["sources"] == {"logs/friday.ndjson": 2, "logs/saturday.ndjson": 2}
 
 
@@ -193,3 +194,27 @@ def test_a_damaged_file_is_named_with_the_next_step(
     if what == "published":
         with pytest.raises(WarehouseError, match=re.escape(file)):
             differences.between(cfg, FRIDAY, SATURDAY)
+
+
+def test_a_list_of_all_the_window_leads_back_to_all_sessions_that_it_was_asked_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ann has four sessions of a click each: more than the newest that are always told."""
+    monkeypatch.setitem(
+        traced_shop.LOGS,
+        "logs/saturday.ndjson",
+        [
+            ("ann", item, f"2026-01-03T{hour}:00:00Z")
+            for hour, item in (("09", "i3"), ("11", "i1"), ("13", "i2"))
+        ],
+    )
+    cfg = traced_shop.build(tmp_path / "shop", context="window")
+    found = tracing.user(cfg, "ann")
+    assert found["context"] == "window"
+    assert ["".join(step["item_id"] for step in one["steps"]) for one in found["sessions"]] == [
+        "i2", "i1", "i3", "i1i2"
+    ]  # fmt: skip
+    assert [one["is_asked"] for one in found["sessions"]] == [True] * 4
+    shorter = cfg.model_copy(update={"sessions": cfg.sessions.model_copy(update={"max_length": 2})})
+    asked = [one["is_asked"] for one in tracing.user(shorter, "ann")["sessions"]]
+    assert asked == [True, True, True, False], "the newest two events before the last session"

@@ -206,6 +206,48 @@ def test_what_a_user_had_before_a_session_is_what_came_in_the_window_before_its_
     assert found == expected == ["", "be"]
 
 
+def told(sessions: pa.Table) -> list[list[str]]:
+    """Of each row, what was before as one text a session; times are as many as items."""
+    for row in sessions.to_pylist():
+        assert [len(one) for one in row["items"] or []] == [len(one) for one in row["times"] or []]
+    return [["".join(one) for one in had or []] for had in sessions["items"].to_pylist()]
+
+
+def test_what_was_before_a_session_are_the_users_sessions_of_the_window_that_began_earlier(week: Any) -> None:
+    """Of any length: ann had d alone on the night's day, after abc. Cut anew or kept by the run, the same."""
+    cfg = week(recommendations={"context": "window"})
+    users, reads = splitting.active_users(of_the_run(cfg)), of_the_run(cfg)
+    before = splitting.earlier_sessions(cfg, NIGHT, reads, users)
+    assert dict(zip(users["user_id"].to_pylist(), told(before), strict=True)) == {
+        "ann": ["abc"],
+        "bob": [],
+        "cat": [],
+        "dan": [],
+        "eve": ["eb"],
+    }
+    assert splitting.earlier_of_active(reads).equals(before)
+    rows = splitting.holdout_sessions(*asked(cfg), True)
+    assert told(splitting.earlier_sessions(cfg, NIGHT, reads, rows)) == [[], ["eb"]]
+
+
+def test_nothing_is_worked_out_of_earlier_sessions_where_nobody_asks(week: Any) -> None:
+    folder = of_the_run(week()).derived
+    assert sorted(one.name for one in folder.iterdir()) == ["active_users.parquet", "popular_items.parquet"]
+
+
+def test_what_was_before_a_session_ends_where_the_window_and_the_session_begin(week: Any) -> None:
+    """In two days abc is too old. Of a session that goes on meanwhile, what came before counts."""
+    cfg = week(sessions={"window_days": 2}, events={"columns": {"session_id": "s"}})
+    given = [("ann", "10:00", "d", "s1"), ("ann", "10:04", "e", "s2"), ("ann", "10:08", "f", "s1")]
+    rows = _events([[user, f"{NIGHT}T{time}", item] for user, time, item, _ in given])
+    rows = rows.set_column(4, "session_id", pa.array([session for *_, session in given]))
+    delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": NIGHT}, "given", 2)
+    sessionize(cfg, 2)
+    users = splitting.active_users(of_the_run(cfg))
+    assert lists(users.slice(0, 1)) == [("ann", "e")]
+    assert told(splitting.earlier_sessions(cfg, NIGHT, of_the_run(cfg), users))[0] == ["d"]
+
+
 def test_popular_items_are_counted_in_events_and_tied_by_id(week: Any) -> None:
     assert splitting.popular_items(of_the_run(week())).slice(0, 4).to_pylist() == [
         {"rank": 1, "item_id": "a", "score": 6.0},
