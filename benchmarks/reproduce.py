@@ -17,6 +17,7 @@ import statistics
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,11 @@ from measuring import write
 from public_data import DATASETS, Prepared, prepare
 from rich.console import Console
 from rich.table import Table
-from tuning import search
 
 from rnnrec_model import models
 from tasks.errors import PipelineError
+from tasks.models import recipes
+from tasks.models.comparing import tuning
 from tasks.models.evaluation import Question, evaluate_files
 from tasks.settings.config import Config, load_config
 
@@ -88,14 +90,16 @@ def _tuned(options: argparse.Namespace, prepared: Prepared) -> tuple[Mapping[str
     """(the best settings on valid, every trial, best first)."""
     metric = DATASETS[options.data_set].split.metric
 
-    def measure(settings: Mapping[str, Any]) -> float:
-        found = _evaluate(_config(options, settings), options, prepared, "fit", "valid", [OURS])
-        value = float(found["models"][OURS]["metrics"][metric])
-        logging.info("valid %s %.4f with %s", metric, value, dict(settings) or "the preset")
-        return value
-
-    trials = search(_config(options, {}), options.tune, measure, fixed=_given(options))
-    return trials[0].settings, [{"settings": trial.settings, metric: trial.value} for trial in trials]
+    preset = recipes.configured(_config(options, {}), OURS)
+    fixed = {key.removeprefix(f"models.{OURS}.") for key in _given(options)}
+    found = []
+    for changes in islice(tuning.changes_of(preset, fixed), options.tune):
+        settings = tuning.as_settings(preset, changes)
+        ranked = _evaluate(_config(options, settings), options, prepared, "fit", "valid", [OURS])
+        found.append({"settings": settings, metric: float(ranked["models"][OURS]["metrics"][metric])})
+        logging.info("valid %s %.4f with %s", metric, found[-1][metric], settings or "the preset")
+    found.sort(key=lambda trial: -trial[metric])
+    return found[0]["settings"], found
 
 
 def _evaluate(

@@ -14,7 +14,17 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flows.commands import beginning, evaluation, health, judging, lineage, nights, readers, scheduling
+from flows.commands import (
+    beginning,
+    comparing,
+    evaluation,
+    health,
+    judging,
+    lineage,
+    nights,
+    readers,
+    scheduling,
+)
 from flows.server.surroundings import settle
 from flows.terminal.escaping import escaped
 from tasks.errors import PipelineError, exit_code, release
@@ -26,7 +36,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Every night: raw event logs in, recommendations out, published only when they earned it.",
 )
-for subject in (nights, health, judging, lineage, readers, evaluation, beginning, scheduling):
+for subject in (nights, health, judging, lineage, readers, comparing, evaluation, beginning, scheduling):
     app.add_typer(subject.app)
 
 

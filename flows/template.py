@@ -82,6 +82,22 @@ deployments:
       move_latest: false
     concurrency_limit: *one_at_a_time
     work_pool: *process
+
+  - name: comparison
+    description: Every kind of model on yesterday's window, tuned alike; nothing that readers see is touched.
+    entrypoint: flows.comparison.comparison
+    parameters:
+      config: CONFIG
+      night: null
+      overrides: {}
+      trials: 8
+    schedules:
+      - slug: every-month
+        cron: "0 8 2 * *" # after that morning's night
+        timezone: UTC # equal to events.timezone
+        active: false # takes hours on a large shop: `rnnrec compare --dry-run` says how many
+    concurrency_limit: *one_at_a_time
+    work_pool: *process
 """
 
 

@@ -11,13 +11,14 @@ by an entry point of your package, which names a `Kind`:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
 
+from rnnrec_model import spaces
 from rnnrec_model.attention.settings import Bert4recConfig, SasrecConfig
 from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
@@ -48,6 +49,7 @@ class Kind:
                scores they may not be known, and are None: of an item alone, or through MLflow
     uses       what it makes use of where they carry it, and does without elsewhere
     seeded     does another seed give another model? Not of what only counts
+    space      what is worth trying of its settings; nothing where there is nothing to tune
     """
 
     module: str
@@ -55,6 +57,7 @@ class Kind:
     needs: tuple[Carried, ...] = ()
     uses: tuple[Carried, ...] = ()
     seeded: bool = True
+    space: spaces.Space = field(default_factory=dict)
 
     @property
     def carried(self) -> frozenset[Carried]:
@@ -99,16 +102,20 @@ class Kind:
 
 
 MODELS: dict[str, Kind] = {
-    "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig),
-    "sasrec": Kind("rnnrec_model.attention.sasrec", SasrecConfig),
-    "bert4rec": Kind("rnnrec_model.attention.bert4rec", Bert4recConfig),
+    "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig, space=spaces.RECURRENT),
+    "sasrec": Kind("rnnrec_model.attention.sasrec", SasrecConfig, space=spaces.ATTENTION),
+    "bert4rec": Kind("rnnrec_model.attention.bert4rec", Bert4recConfig, space=spaces.MASKED),
     "popularity": Kind("rnnrec_model.counting.popularity", seeded=False),
     "session_popularity": Kind("rnnrec_model.counting.session_popularity", seeded=False),
     "markov": Kind("rnnrec_model.counting.markov", seeded=False),
-    "sequential_rules": Kind("rnnrec_model.counting.sequential_rules", SequentialRulesConfig, seeded=False),
-    "vsknn": Kind("rnnrec_model.counting.vsknn", SessionNeighboursConfig, seeded=False),
-    "als": Kind("rnnrec_model.factors.als", AlsConfig, uses=("users",)),
-    "fpmc": Kind("rnnrec_model.factors.fpmc", FpmcConfig, uses=("users",)),
+    "sequential_rules": Kind(
+        "rnnrec_model.counting.sequential_rules", SequentialRulesConfig, seeded=False, space=spaces.RULES
+    ),
+    "vsknn": Kind(
+        "rnnrec_model.counting.vsknn", SessionNeighboursConfig, seeded=False, space=spaces.NEIGHBOURS
+    ),
+    "als": Kind("rnnrec_model.factors.als", AlsConfig, uses=("users",), space=spaces.ALS),
+    "fpmc": Kind("rnnrec_model.factors.fpmc", FpmcConfig, uses=("users",), space=spaces.FPMC),
 }
 
 

@@ -43,7 +43,7 @@ def nightly(
         _describe(cfg, night)
         return
     nights.resolve(cfg, night)
-    with _before_prefect(cfg):
+    with before_prefect(cfg):
         from flows.nightly import nightly as flow
 
         logs.set_up()
@@ -70,7 +70,7 @@ def backfill(
     overrides = options.overrides(settings)
     cfg = options.configured(config, overrides)
     nights.between(nights.parse(first), nights.parse(last))
-    with _before_prefect(cfg):
+    with before_prefect(cfg):
         from flows.backfill import backfill as flow
 
         logs.set_up()
@@ -98,7 +98,7 @@ def _describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Non
 
 
 @contextmanager
-def _before_prefect(cfg: Config) -> Iterator[None]:
+def before_prefect(cfg: Config) -> Iterator[None]:
     """A writable folder, a server, and an end within seconds when a signal asks for it."""
     from flows.server.temporary import have_a_server
     from tasks.models import imports

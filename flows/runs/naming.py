@@ -35,6 +35,11 @@ def backfill_name() -> str:
     return f"backfill-{asked.get('first')}-to-{asked.get('last')}"
 
 
+def comparison_name() -> str:
+    """comparison-2026-03-04; for Prefect's flow_run_name."""
+    return f"comparison-{night_of(_parameters())}"
+
+
 def night_of(asked: Mapping[str, Any]) -> str:
     """The day that a run with these parameters means, as 2026-03-04.
 

@@ -22,6 +22,11 @@ def completed(result: dict[str, Any]) -> dict[str, Any]:
     return cast("dict[str, Any]", Completed(data=result, message=result["sentence"]))
 
 
+def compared(result: dict[str, Any]) -> dict[str, Any]:
+    """A comparison's result in a state whose message is its sentence."""
+    return cast("dict[str, Any]", Completed(data=result, message=result["sentence"]))
+
+
 def seen(sentence: str) -> str:
     """A sentence in a state whose message it is."""
     return cast("str", Completed(data=sentence, message=sentence))

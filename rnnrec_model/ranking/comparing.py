@@ -17,6 +17,7 @@ Draws come from a seed as whole numbers and sums are made without BLAS: the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -153,9 +154,16 @@ def _dealt(gains: Values, counts: Values, generator: np.random.Generator) -> tup
 def _differences(gains: Values, counts: Values, resamples: int, generator: np.random.Generator) -> Values:
     """(resamples,) the difference of means in each draw."""
     found = np.empty(resamples)
-    at_once = max(1, DRAWS_AT_ONCE // len(counts))
-    for start in range(0, resamples, at_once):
-        stop = min(start + at_once, resamples)
-        drawn = generator.integers(0, len(counts), (stop - start, len(counts)))
+    for start, stop, drawn in draws(len(counts), resamples, generator):
         found[start:stop] = gains.take(drawn).sum(axis=1) / counts.take(drawn).sum(axis=1)
     return found
+
+
+def draws(
+    clusters: int, resamples: int, generator: np.random.Generator
+) -> Iterator[tuple[int, int, Indices]]:
+    """(first draw, last draw, (draws, clusters) who is drawn), some draws at a time."""
+    at_once = max(1, DRAWS_AT_ONCE // clusters)
+    for start in range(0, resamples, at_once):
+        stop = min(start + at_once, resamples)
+        yield start, stop, generator.integers(0, clusters, (stop - start, clusters))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import floor, log10
 
 VALUE_DIGITS, DIFFERENCE_DIGITS = 4, 3  # that mean something
@@ -26,6 +27,18 @@ def signed(*numbers: float) -> list[str]:
     if 0 < largest < 10:
         decimals = max(decimals, FEWEST_DECIMALS)
     return [f"{number + 0.0:+,.{decimals}f}" for number in numbers]
+
+
+def metric(name: str) -> str:
+    """MRR@20 of mrr_at_20."""
+    family, _, k = name.partition("_at_")
+    return f"{family.capitalize() if family == 'recall' else family.upper()}@{k}"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in markdown."""
+    lines = [columns, ["---"] * len(columns), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _decimals(largest: float, wanted: int) -> int:

@@ -23,6 +23,7 @@ import pyarrow.compute as pc
 from tasks.errors import EmptyNightError, ModelFailure
 from tasks.models import deciding, recipes, scoring
 from tasks.models.deciding import Contest, Decision
+from tasks.models.material import COLUMNS
 from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, model_failures
 from tasks.models.verdicts import FRESH, PUBLISHED, Verdict
@@ -92,11 +93,6 @@ def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
 
     The vocabulary is that of all days, counted before the holdout's.
     """
-    from rnnrec_model.earlier import Earlier
-    from rnnrec_model.ranking.predictions import Predictions
-    from rnnrec_model.sessions import Sessions
-    from rnnrec_model.vocabulary import Vocabulary
-
     train = splitting.train_sessions(cfg, night, reads)
     rows = splitting.holdout_sessions(cfg, night, reads, True)
     rows = rows.filter(pc.greater_equal(pc.list_value_length(rows["items"]), 2))
@@ -105,18 +101,42 @@ def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
             f"night {night}: expected holdout sessions with two items or more; found none. "
             "Check that the day's events are complete."
         )
-    before = Vocabulary.build(_flat(train))
-    both = Vocabulary.build(pa.concat_arrays([_flat(train), _flat(rows)]))
-    counts = np.append(before.counts, 0)[before.encode(both.ids)]
-    vocabulary = Vocabulary(both.ids, counts)
-    sessions = Sessions.from_arrow(rows["items"], vocabulary, users=rows["user_id"], times=rows["times"])
+    return asked_as_lists(cfg, night, reads, train, rows)
+
+
+def asked_as_lists(cfg: Config, night: date, reads: Reads, train: pa.Table, rows: pa.Table) -> Predictions:
+    """Every next item of some sessions of the night's window, asked and ranked as its lists are.
+
+    train   (items, user_id), all from before these sessions
+    rows    (items, user_id, times)
+    """
+    from rnnrec_model.earlier import Earlier
+
     left_out = scoring.left_out(cfg, reads)
     seen = splitting.seen_before(cfg, night, reads, rows) if left_out.exclude == "window" else None
-    frame = Predictions.next_items(sessions, vocabulary).knowing(train["user_id"]).leaving_out(left_out, seen)
+    frame = next_items(train, rows).knowing(train["user_id"]).leaving_out(left_out, seen)
     if cfg.recommendations.context == "last_session":
         return frame
     before = splitting.earlier_sessions(cfg, night, reads, rows)
     return frame.after(Earlier.of(before["items"], before["times"]).newest(cfg.sessions.max_length))
+
+
+def next_items(train: pa.Table, rows: pa.Table) -> Predictions:
+    """Every next item of some sessions, in the vocabulary of both, counted before these sessions.
+
+    rows   (items, user_id, times), the last two where they are known
+    """
+    from rnnrec_model.ranking.predictions import Predictions
+    from rnnrec_model.sessions import Sessions
+    from rnnrec_model.vocabulary import Vocabulary
+
+    before = Vocabulary.build(_flat(train))
+    both = Vocabulary.build(pa.concat_arrays([_flat(train), _flat(rows)]))
+    counts = np.append(before.counts, 0)[before.encode(both.ids)]
+    vocabulary = Vocabulary(both.ids, counts)
+    carried = {name: rows[column] for name, column in COLUMNS.items() if column in rows.column_names}
+    sessions = Sessions.from_arrow(rows["items"], vocabulary, **carried)
+    return Predictions.next_items(sessions, vocabulary)
 
 
 def _flat(rows: pa.Table) -> pa.Array:

@@ -60,7 +60,7 @@ def page(
         f"{head}: {verdict.reason}.",
         "## Who won",
         _predicted(night, verdict),
-        _markdown(*verdict_table(cfg, verdict)),
+        digits.table(*verdict_table(cfg, verdict)),
         *_by_target(cfg, verdict),
         *_asked(verdict),
         *_realized(realized),
@@ -71,15 +71,15 @@ def page(
         ),
         *_compared(compared),
         "## What came in",
-        _markdown(
+        digits.table(
             ("stage", "what", "count"),
             _counted({name: one for name, one in counts.items() if name != SCORING}),
         ),
         *_ruled(cfg, counts),
         "## What is published",
-        _markdown(("table", "rows"), [(name, f"{rows:,}") for name, rows in sorted(tables.items())]),
+        digits.table(("table", "rows"), [(name, f"{rows:,}") for name, rows in sorted(tables.items())]),
         "## Seconds",
-        _markdown(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in durations.items()]),
+        digits.table(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in durations.items()]),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -145,7 +145,7 @@ def _by_target(cfg: Config, verdict: Verdict) -> tuple[str, ...]:
         )
         for model in verdict.metrics
     ]
-    return (_markdown((metric, *columns), rows),)
+    return (digits.table((metric, *columns), rows),)
 
 
 def _ruled(cfg: Config, counts: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:
@@ -153,7 +153,7 @@ def _ruled(cfg: Config, counts: Mapping[str, Mapping[str, Any]]) -> tuple[str, .
     if not cfg.rules.any:
         return ()
     rows = [(name.replace("_", " "), f"{count:,}") for name, count in counts.get(SCORING, {}).items()]
-    return "## What rules took out of lists", _markdown(("rule", "rows"), rows)
+    return "## What rules took out of lists", digits.table(("rule", "rows"), rows)
 
 
 def _realized(realized: Realized | None) -> tuple[str, ...]:
@@ -167,7 +167,7 @@ def _realized(realized: Realized | None) -> tuple[str, ...]:
         and (".all." in name or ".lone_" not in name)
     ]
     heading = "## What readers were shown on the day"
-    return heading, f"{realized.sentence}.", _markdown(("what", "value", "of"), rows)
+    return heading, f"{realized.sentence}.", digits.table(("what", "value", "of"), rows)
 
 
 def _asked(verdict: Verdict) -> Iterator[str]:
@@ -177,7 +177,7 @@ def _asked(verdict: Verdict) -> Iterator[str]:
         rules = [rule for rule in verdict.rules if rule.question == question]
         if rules:
             yield f"## {told}"
-            yield _markdown(columns, [_rule(rule) for rule in rules])
+            yield digits.table(columns, [_rule(rule) for rule in rules])
     if verdict.champion is not None and verdict.noise is None:
         yield f"{NOT_MEASURED}."
 
@@ -198,7 +198,7 @@ def _compared(compared: Compared | None) -> tuple[str, ...]:
         for name, (tonight, before) in compared.measures.items()
     ]
     heading = f"## Beside {compared.before}" if compared.before else "## Nothing to compare with"
-    return heading, _markdown(("what", "tonight", "before"), rows)
+    return heading, digits.table(("what", "tonight", "before"), rows)
 
 
 def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -208,11 +208,6 @@ def _counted(counts: Mapping[str, Mapping[str, Any]]) -> list[tuple[str, ...]]:
         for name, value in values.items()
         if isinstance(value, int)
     ]
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [columns, ["---"] * len(columns), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def summary(

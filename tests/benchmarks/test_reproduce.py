@@ -11,11 +11,8 @@ import measuring
 import pytest
 import reproduce
 import torch
-import tuning
 
-from rnnrec_model.config import TrainingConfig
 from rnnrec_model.models import MODELS
-from tasks.settings.config import Config
 
 SMALL = ("models.recurrent.units=8", "training.epochs=2", "training.negatives=4", "training.device=cpu")
 Run = Callable[..., dict[str, Any]]
@@ -104,18 +101,3 @@ def test_help_describes_every_data_set(capsys: pytest.CaptureFixture[str]) -> No
     assert ended.value.code == 0
     printed = capsys.readouterr().out
     assert all(f"  {name}: {data_set.title}" in printed for name, data_set in reproduce.DATASETS.items())
-
-
-def test_a_search_measures_the_preset_first_and_scales_its_numbers() -> None:
-    asked: list[dict[str, Any]] = []
-
-    def measure(settings: tuning.Settings) -> float:
-        asked.append(dict(settings))
-        return -abs(settings.get("training.learning_rate", 1.0) - 0.16)
-
-    preset = Config(training=TrainingConfig(learning_rate=0.1, batch_events=100))
-    found = tuning.search(preset, 20, measure, fixed={"training.epochs"})
-    assert asked[0] == {}
-    assert found[0].settings["training.learning_rate"] == pytest.approx(0.16)
-    assert {trial["training.batch_events"] for trial in asked[1:]} <= {25, 50, 100, 200}
-    assert not any("training.epochs" in trial for trial in asked)

@@ -13,6 +13,7 @@ the tag `previous_run_id` while the version's night is not before the night that
 followed: a registry that was lost and made anew numbers from 1 again.
 """
 
+from tasks.models.registry.comparisons import log_comparison
 from tasks.models.registry.connection import is_gone, reach, tracking_uri
 from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.history import log_nights
@@ -51,6 +52,7 @@ __all__ = [
     "get",
     "is_gone",
     "lacks",
+    "log_comparison",
     "log_nights",
     "log_report",
     "logged",

@@ -131,11 +131,11 @@ def log_report(cfg: Config, run_id: str, report: str, numbers: Mapping[str, floa
         log_points(client, run_id, {(name, 0): (value, now()) for name, value in numbers.items()})
 
 
-def experiment(cfg: Config, client: MlflowClient) -> str:
-    """Id of the experiment that holds all runs, made when it is not there."""
+def experiment(cfg: Config, client: MlflowClient, name: str | None = None) -> str:
+    """Id of the experiment of this name, by default the one with all nights; made when it is not there."""
     from mlflow.exceptions import MlflowException
 
-    name, tags = cfg.registry.experiment, {KIND: MODEL_TRAINING}
+    name, tags = name or cfg.registry.experiment, {KIND: MODEL_TRAINING}
     local = None if cfg.registry.tracking_uri else (cfg.root / "mlartifacts").as_uri()
     if client.get_experiment_by_name(name) is None:
         try:
@@ -175,9 +175,7 @@ def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:
     from mlflow.entities import Metric, Param
 
     at = now()
-    params = [
-        Param(name, value) for name, value in {**_flat(facts.config), **_versions(facts.inputs)}.items()
-    ]
+    params = [Param(name, value) for name, value in {**flat(facts.config), **_versions(facts.inputs)}.items()]
     metrics = [
         Metric(f"{model}.{name}", float(value), at, 0)
         for model, values in facts.verdict.metrics.items()
@@ -199,12 +197,12 @@ def _versions(inputs: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
+def flat(settings: Mapping[str, Any], above: str = "") -> dict[str, str]:
     """Dotted key of each setting to its value, as text."""
     found: dict[str, str] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            found |= _flat(value, f"{above}{key}.")
+            found |= flat(value, f"{above}{key}.")
         else:
             found[above + key] = value if isinstance(value, str) else json.dumps(value)
     return found

@@ -80,7 +80,7 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
 def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> None:
     deployments = eventually("three deployments", lambda: serving.poll() is not None or _both(api))
     assert serving.poll() is None, "`rnnrec server` has ended"
-    assert set(deployments) == {"nightly", "backfill", "watch"}
+    assert set(deployments) == {"nightly", "backfill", "watch", "comparison"}
     nightly, backfill = deployments["nightly"], deployments["backfill"]
     assert [(one["slug"], one["schedule"]["timezone"]) for one in nightly["schedules"]] == [
         ("every-night", "UTC")

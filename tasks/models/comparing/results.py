@@ -1,0 +1,220 @@
+"""What came out: metrics with paired intervals against the best, who can be the best, costs, and all "
+"ranks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.errors import ModelFailure
+from tasks.models.comparing import sentence
+from tasks.models.comparing.course import FINAL, Plan
+from tasks.models.comparing.jobs import RANKS, Job, cutoff_of
+from tasks.models.comparing.parts import Part
+from tasks.models.comparing.sentence import Row
+from tasks.store import parquet
+
+if TYPE_CHECKING:
+    from rnnrec_model.ranking.evaluation import Evaluation
+    from rnnrec_model.vocabulary import Indices
+
+FAMILIES = ("recall", "mrr", "ndcg")
+RESULT, RANKS_FILE = "result.json", "ranks.parquet"
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Ranks of several models on one frame, and whose each prediction is."""
+
+    ranks: Mapping[str, Indices]
+    session_of: Indices
+    clusters: Indices
+
+    def evaluation(self, name: str) -> Evaluation:
+        """The ranks as the paired bootstrap takes them."""
+        from rnnrec_model.ranking.evaluation import Evaluation
+
+        ranks = self.ranks[name]
+        return Evaluation(name, {}, len(ranks), 0.0, ranks, self.session_of, {})
+
+
+def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
+    """Plain values of all that was found; only what stands under `cost`, and the sentence, which tells costs,
+    differ between two runs of the same inputs and settings.
+
+    Raises ModelFailure where no model could be measured.
+    """
+    names = [name for name in plan.recipes if plan.measured(name).is_done]
+    if not names:
+        raise ModelFailure(
+            "compare: expected one model at least that can be fitted and asked; got none: "
+            + "; ".join(failures.values())
+        )
+    part = Part.load(plan.work / FINAL)
+    ranked = _ranked(part, {name: plan.measured(name) for name in names})
+    k = cutoff_of(plan.question.metric)
+    compared = {f"{family}_at_{k}": _compared(ranked, f"{family}_at_{k}") for family in FAMILIES}
+    found = {name: _model(plan, name, compared) for name in names}
+    return {
+        "about": dict(plan.about),
+        "metric": plan.question.metric,
+        "budget": {"trials": plan.question.budget.trials, "minutes": plan.question.budget.minutes},
+        "models": found,
+        "failures": dict(failures),
+        "curves": {axis: _curve(plan, part, ranked, axis) for axis in plan.question.curves},
+        "sentence": _told(plan, ranked, found),
+        "digest": plan.digest,
+    }
+
+
+def keep(plan: Plan, found: Mapping[str, Any]) -> None:
+    """result.json and ranks.parquet, in the folder as it is while it is worked on."""
+    (plan.part / RESULT).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    part = Part.load(plan.work / FINAL)
+    rows = ranks_table(part, _ranked(part, {name: plan.measured(name) for name in found["models"]}).ranks)
+    with (plan.part / RANKS_FILE).open("wb") as file:
+        parquet.write(file, rows, rows.schema)
+
+
+def ranks_table(part: Part, ranks: Mapping[str, Indices]) -> pa.Table:
+    """(prediction, session, step, user_id, target, rank_<model> ...): a row a prediction of the frame.
+
+    target is null where it is in nobody's vocabulary, a rank where the model could not rank it, or no list
+    can have it there: a miss. user_id is null where it is not known.
+    """
+    from rnnrec_model.ranking.evaluation import NOT_SHOWN
+
+    frame = part.frame
+    users = frame.histories.users
+    known = frame.targets >= 0
+    targets = frame.vocabulary.ids.take(pa.array(frame.targets, mask=~known))
+    whose = pa.nulls(len(frame), pa.string()) if users is None else users.take(pa.array(frame.session_of))
+    columns = {
+        "prediction": pa.array(np.arange(len(frame))),
+        "session": pa.array(frame.session_of),
+        "step": pa.array(frame.steps),
+        "user_id": whose,
+        "target": targets,
+    }
+    return pa.table(
+        columns
+        | {f"rank_{name}": pa.array(one, mask=np.asarray(one >= NOT_SHOWN)) for name, one in ranks.items()}
+    )
+
+
+def _ranked(part: Part, measured: Mapping[str, Job]) -> Ranked:
+    from rnnrec_model.ranking.comparing import clusters_of
+
+    ranks = {name: np.load(job.folder / RANKS) for name, job in measured.items()}
+    return Ranked(ranks, part.frame.session_of, clusters_of(part.frame))
+
+
+def _compared(ranked: Ranked, metric: str) -> dict[str, dict[str, Any]]:
+    """Model → its mean, its difference to the best one's with its interval, and whether it can be the "
+    "best."""
+    from rnnrec_model.ranking.comparing import enough
+    from rnnrec_model.ranking.contenders import contenders
+    from rnnrec_model.ranking.metrics import metric_values
+
+    means = {name: float(metric_values(metric, ranks).mean()) for name, ranks in ranked.ranks.items()}
+    best = max(means, key=means.__getitem__)
+    can_tell = enough(ranked.clusters)
+    may_be = contenders(ranked.ranks, metric, ranked.clusters, level=LEVEL) if can_tell else list(means)
+    found = {}
+    for name, mean in means.items():
+        low, high = interval(ranked, name, best, metric) if can_tell else (None, None)
+        found[name] = {
+            "value": mean,
+            "difference": mean - means[best],
+            "low": low,
+            "high": high,
+            "can_be_best": name in may_be or high is None or high >= 0,
+        }
+    return found
+
+
+def interval(ranked: Ranked, ours: str, theirs: str, metric: str) -> tuple[float, float]:
+    """Of the difference of two models on the same predictions, 95 %."""
+    from rnnrec_model.ranking.comparing import paired
+
+    found = paired(ranked.evaluation(ours), ranked.evaluation(theirs), metric, ranked.clusters, level=LEVEL)
+    return found.low, found.high
+
+
+def _model(plan: Plan, name: str, compared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    measured, k = plan.measured(name).found, plan.cfg.recommendations.k
+    tuned = plan.tuned(name).found if plan.tunes(name) else {"trials": [], "best": {}}
+    return {
+        "kind": plan.recipes[name].kind,
+        "recipe": plan.chosen(name).as_dict(),
+        "trials": tuned["trials"],
+        "chosen": tuned["best"],
+        "epochs": measured["epochs"],
+        "answered": measured["answered"],
+        "metrics": {metric: one[name] for metric, one in compared.items()},
+        "every_metric": measured["metrics"],
+        "coverage": measured["guards"][f"coverage_at_{k}"],
+        "cost": measured["cost"],
+    }
+
+
+def _curve(plan: Plan, part: Part, ranked: Ranked, axis: str) -> list[dict[str, Any]]:
+    """A point for each model and share: its value, and how far it is from the model that is best on all "
+    "data."""
+    metric = plan.question.metric
+    best = _best(ranked, metric)
+    found = []
+    for share in sorted({*plan.question.shares, 1.0}):
+        jobs = {
+            name: plan.measured(name) if share == 1 else plan.sampled(name, axis, share)
+            for name in ranked.ranks
+        }
+        found += _points(
+            _ranked(part, {name: job for name, job in jobs.items() if job.is_done}), metric, best, share
+        )
+    return found
+
+
+def _points(ranked: Ranked, metric: str, best: str, share: float) -> list[dict[str, Any]]:
+    from rnnrec_model.ranking.comparing import enough
+    from rnnrec_model.ranking.metrics import metric_values
+
+    can_tell = best in ranked.ranks and enough(ranked.clusters)
+    found = []
+    for name, ranks in ranked.ranks.items():
+        low, high = interval(ranked, name, best, metric) if can_tell else (None, None)
+        value = float(metric_values(metric, ranks).mean())
+        found.append({"model": name, "share": share, "value": value, "low": low, "high": high})
+    return found
+
+
+def _best(ranked: Ranked, metric: str) -> str:
+    from rnnrec_model.ranking.metrics import metric_values
+
+    return max(ranked.ranks, key=lambda name: float(metric_values(metric, ranked.ranks[name]).mean()))
+
+
+def _told(plan: Plan, ranked: Ranked, found: Mapping[str, Any]) -> str:
+    metric = plan.question.metric
+    rows = [
+        Row(
+            name, one["metrics"][metric]["value"], seconds(one["cost"]), one["metrics"][metric]["can_be_best"]
+        )
+        for name, one in found.items()
+    ]
+    best, cheaper = sentence.pair(rows)
+    between = None
+    if cheaper is not None and found[best.name]["metrics"][metric]["low"] is not None:
+        between = interval(ranked, best.name, cheaper.name, metric)
+    return sentence.told(rows, metric, plan.about.get("days"), between)
+
+
+def seconds(cost: Mapping[str, float]) -> float:
+    """What a model costs a night: processor seconds of its fit and of ranking what is asked."""
+    return cost["training_processor_seconds"] + cost["scoring_processor_seconds"]

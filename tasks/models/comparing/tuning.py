@@ -1,0 +1,106 @@
+"""Random search around a recipe, judged inside the days that come before what is measured at the end.
+
+Every kind gets the same number of trials, or the same minutes. The recipe as it is, is always the first
+trial, so that tuning never ends below it on what it was judged by (rnnrec_model/spaces.py on the draws).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any
+
+from rnnrec_model import models
+from rnnrec_model.spaces import Changes, draws
+from tasks.models.recipes import Recipe
+
+TRAINING = "training."
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What tuning may take, of every model alike.
+
+    trials    so many recipes at most, that of the configuration among them; 1: nothing is tuned
+    minutes   no further trial begins after so long, by the clock; none: as many as `trials` says
+    """
+
+    trials: int = 1
+    minutes: float | None = None
+
+    @property
+    def tunes(self) -> bool:
+        """Is anything tried beside the recipe as it is?"""
+        return self.trials > 1
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What was laid over the recipe, and what came of it on the days that tuning is judged by."""
+
+    changes: Changes
+    value: float
+
+
+def trials(
+    recipe: Recipe,
+    budget: Budget,
+    measure: Callable[[Recipe], float],
+    fixed: Collection[str] = (),
+    known: Collection[Trial] = (),
+    seed: int = 1,
+) -> Iterator[Trial]:
+    """Trials of the budget in the order in which they were drawn; the first is the recipe as it is.
+
+    fixed   settings that stay as they are, by their names in the space
+    known   trials of a search that was stopped: they are not measured again
+    """
+    began, values = time.monotonic(), {_key(one.changes): one.value for one in known}
+    for number, changes in enumerate(islice(changes_of(recipe, fixed, seed), budget.trials)):
+        if number and _is_over(budget, began):
+            return
+        value = values.get(_key(changes))
+        yield Trial(changes, measure(changed(recipe, changes)) if value is None else value)
+
+
+def changes_of(recipe: Recipe, fixed: Collection[str] = (), seed: int = 1) -> Iterator[Changes]:
+    """What may be laid over a recipe, one draw after another; first nothing."""
+    return draws(models.find(recipe.kind).space, lambda name: _current(recipe, name), fixed, seed)
+
+
+def best(found: Collection[Trial]) -> Trial:
+    """The best of them; of equal ones the first."""
+    return max(found, key=lambda trial: trial.value)
+
+
+def changed(recipe: Recipe, changes: Changes) -> Recipe:
+    """The recipe with other settings, by their names in the space."""
+    own = {name: value for name, value in changes.items() if not name.startswith(TRAINING)}
+    trained = {
+        name.removeprefix(TRAINING): value for name, value in changes.items() if name.startswith(TRAINING)
+    }
+    training = recipe.training if recipe.training is None else replace(recipe.training, **trained)
+    return replace(recipe, settings=replace(recipe.settings, **own), training=training)
+
+
+def as_settings(recipe: Recipe, changes: Changes) -> dict[str, Any]:
+    """The same changes by the keys of the configuration, as in {"models.recurrent.units": 64}."""
+    return {
+        name if name.startswith(TRAINING) else f"models.{recipe.name}.{name}": value
+        for name, value in changes.items()
+    }
+
+
+def _current(recipe: Recipe, name: str) -> Any:
+    owner = recipe.training if name.startswith(TRAINING) else recipe.settings
+    return getattr(owner, name.removeprefix(TRAINING))
+
+
+def _is_over(budget: Budget, began: float) -> bool:
+    return budget.minutes is not None and time.monotonic() - began > 60 * budget.minutes
+
+
+def _key(changes: Changes) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted(changes.items()))

@@ -1,0 +1,201 @@
+"""A comparison from its question to its folder, on a shop whose best model is known."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from tasks.errors import ConfigurationError, ModelFailure, WarehouseError
+from tasks.models import judging
+from tasks.models.comparing import course, folder, jobs
+from tasks.models.comparing.conclusion import Compared
+from tasks.models.comparing.course import Plan, Question
+from tasks.models.comparing.parts import Part
+from tasks.models.comparing.tuning import Budget
+from tasks.settings.config import Config
+
+Planned, Whole = Callable[..., Plan], Callable[..., Compared]
+
+
+def without_costs(found: Compared) -> str:
+    values = json.loads((found.folder / "result.json").read_text())
+    del values["sentence"]
+    for one in values["models"].values():
+        del one["cost"]
+    return json.dumps(values)
+
+
+def test_the_best_model_is_found_and_the_sentence_says_so(made: Compared) -> None:
+    models = made.found["models"]
+    best = {name for name, one in models.items() if one["metrics"]["recall_at_1"]["can_be_best"]}
+    assert "markov" in best
+    assert "popularity" not in best
+    assert models["markov"]["metrics"]["recall_at_1"]["value"] > 0.7  # what follows comes four times of five
+    assert models["popularity"]["metrics"]["recall_at_1"]["value"] < 0.1
+    assert "On these 6 days" in made.found["sentence"]
+    assert "popularity" not in made.found["sentence"]
+
+
+def test_an_interval_against_the_best_is_what_a_slow_bootstrap_finds(made: Compared) -> None:
+    rows = pq.read_table(made.folder / "ranks.parquet").to_pandas()
+    hits = {name: (rows[f"rank_{name}"] == 1).to_numpy(float) for name in ("markov", "popularity")}
+    generator, differences = np.random.default_rng(5), []
+    users = sorted(set(rows["user_id"]))
+    of_user = {user: np.flatnonzero(rows["user_id"] == user) for user in users}
+    for _ in range(2000):
+        who = np.concatenate([of_user[users[n]] for n in generator.integers(0, len(users), len(users))])
+        differences.append(hits["popularity"][who].mean() - hits["markov"][who].mean())
+    one = made.found["models"]["popularity"]["metrics"]["recall_at_1"]
+    assert one["difference"] == pytest.approx(hits["popularity"].mean() - hits["markov"].mean())
+    assert [one["low"], one["high"]] == pytest.approx(np.quantile(differences, [0.025, 0.975]), abs=0.02)
+
+
+def test_the_ranks_of_every_model_are_kept_place_by_place(made: Compared, final: Part) -> None:
+    rows = pq.read_table(made.folder / "ranks.parquet")
+    assert rows.column_names[:5] == ["prediction", "session", "step", "user_id", "target"]
+    assert rows.column_names[5:] == ["rank_popularity", "rank_markov", "rank_vsknn"]
+    assert len(rows) == len(final.frame) == made.found["about"]["predictions"]
+    assert rows["target"].to_pylist() == final.frame.vocabulary.decode(final.frame.targets).to_pylist()
+
+
+def test_equal_inputs_and_settings_give_equal_results_but_for_what_they_cost(
+    planned: Planned, final: Part, made: Compared, compared: Whole, here: list[jobs.Job]
+) -> None:
+    again = compared(planned(), final)
+    assert len(here) == 3
+    assert without_costs(again) == without_costs(made)
+    assert (again.folder / "ranks.parquet").read_bytes() == (made.folder / "ranks.parquet").read_bytes()
+
+
+def test_the_folder_holds_what_a_reader_opens_and_nothing_else(made: Compared) -> None:
+    names = sorted(path.name for path in made.folder.iterdir())
+    assert names == ["quality_over_cost.svg", "ranks.parquet", "report.md", "result.json"]
+    assert [path.name for path in made.folder.parent.iterdir()] == [made.folder.name]
+    assert re.fullmatch(r"toy-[0-9a-f]{12}", made.folder.name)
+
+
+def test_a_stopped_comparison_goes_on_with_what_was_not_done(
+    planned: Planned, final: Part, here: list[jobs.Job], monkeypatch: pytest.MonkeyPatch, compared: Whole
+) -> None:
+    plan, do = planned(), jobs.apart
+
+    def dies(job: jobs.Job, say: jobs.Say) -> None:
+        if job.recipe.name == "vsknn":
+            raise KeyboardInterrupt
+        do(job, say)
+
+    monkeypatch.setattr(jobs, "apart", dies)
+    with pytest.raises(KeyboardInterrupt):
+        compared(plan, final)
+    assert not plan.target.exists()
+    monkeypatch.setattr(jobs, "apart", do)
+    found = compared(plan, final)
+    assert [job.recipe.name for job in here] == ["popularity", "markov", "vsknn"]
+    assert list(found.found["models"]) == ["popularity", "markov", "vsknn"]
+
+
+def test_another_question_of_the_same_name_finds_nothing_of_the_first(
+    planned: Planned, final: Part, here: list[jobs.Job]
+) -> None:
+    one, other = planned(), planned(metric="mrr_at_5")
+    target = one.target
+    with course.opened(one):
+        course.measure(course.supplied(one, final, None), "markov")
+    moved = Plan(other.cfg, other.question, target, other.recipes, other.about, other.digest)
+    with course.opened(moved):
+        course.measure(course.supplied(moved, final, None), "markov")
+    assert len(here) == 2
+
+
+def test_two_runs_of_one_comparison_do_not_work_in_it_at_once(planned: Planned) -> None:
+    with (
+        course.opened(planned()),
+        pytest.raises(WarehouseError, match="another run"),
+        course.opened(planned()),
+    ):
+        pass
+
+
+def test_tuning_chooses_inside_and_the_final_models_are_measured_with_it(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    valid = Part(final.rows[:150], judging.next_items(final.rows[:150], final.rows[150:]))
+    found = compared(planned(models=("markov", "vsknn"), budget=Budget(3)), final, valid)
+    assert [(job.what, job.part.name) for job in here] == [
+        ("measure", "final.part"),
+        ("tune", "valid.part"),
+        ("measure", "final.part"),
+    ]
+    knn = found.found["models"]["vsknn"]
+    values = [trial["value"] for trial in knn["trials"]]
+    assert len(values) == 3
+    assert knn["chosen"] == knn["trials"][values.index(max(values))]["changes"]
+    assert {**knn["recipe"]["settings"], **knn["chosen"]} == knn["recipe"]["settings"]
+    page = (found.folder / "report.md").read_text()
+    assert "untuned: nothing to tune" in page
+    assert "3 trials" in page
+
+
+def test_less_data_is_asked_the_same_and_all_of_it_is_not_fitted_twice(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    found = compared(
+        planned(models=("markov", "popularity"), curves=("users", "history"), shares=(0.2, 1.0)), final
+    )
+    assert [job.sample for job in here] == [None, None, *[("users", 0.2)] * 2, *[("history", 0.2)] * 2]
+    markov = [one for one in found.found["curves"]["users"] if one["model"] == "markov"]
+    assert [one["share"] for one in markov] == [0.2, 1.0]
+    assert markov[0]["value"] < markov[1]["value"]
+    assert markov[1]["value"] == found.found["models"]["markov"]["metrics"]["recall_at_1"]["value"]
+    assert (found.folder / "quality_over_history.svg").exists()
+
+
+def test_what_cannot_be_fitted_is_listed_with_its_reason(
+    planned: Planned, final: Part, here: list[jobs.Job], monkeypatch: pytest.MonkeyPatch, compared: Whole
+) -> None:
+    def fails(job: jobs.Job, say: jobs.Say) -> None:
+        if job.recipe.name == "vsknn":
+            raise ModelFailure("fitting vsknn: expected times beside items; got none")
+        jobs.here(job, say)
+
+    monkeypatch.setattr(jobs, "apart", fails)
+    found = compared(planned(), final)
+    assert found.found["failures"] == {"vsknn": "fitting vsknn: expected times beside items; got none"}
+    assert "- vsknn: fitting vsknn: expected times" in (found.folder / "report.md").read_text()
+    with pytest.raises(ModelFailure, match="expected one model at least"):
+        compared(planned(models=("vsknn",)), final)
+    assert here == []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"models": ("markof",)}, "markof"),
+        ({"curves": ("days",)}, "--curve: expected some of users, history"),
+        ({"shares": (0.1, 2.0)}, "--shares"),
+        ({"metric": "recall"}, "--metric"),
+        ({"budget": Budget(0)}, "--trials"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused_by_name(config: Config, given: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigurationError, match=words):
+        Question.of(config, **given)
+
+
+def test_every_kind_and_every_named_model_is_asked_where_nobody_says_which(make_config: Any) -> None:
+    cfg = make_config(models={"wide": {"kind": "recurrent", "units": 8}})
+    question = Question.of(cfg)
+    assert {"recurrent", "vsknn", "fpmc", "wide"} <= set(question.models)
+    assert question.metric == "recall_at_20"
+    assert not question.budget.tunes
+
+
+def test_a_folder_that_is_worked_on_is_hidden_beside_its_target(planned: Planned) -> None:
+    plan = planned()
+    assert folder.part_of(plan.target).name == f".{plan.target.name}.part"

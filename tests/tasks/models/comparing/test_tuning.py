@@ -1,0 +1,61 @@
+"""The same number of trials for every kind, the recipe as it is always the first of them."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import pytest
+
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.counting.settings import SessionNeighboursConfig
+from rnnrec_model.recurrent.settings import RecurrentConfig
+from tasks.models.comparing import tuning
+from tasks.models.comparing.tuning import Budget, Trial
+from tasks.models.recipes import Recipe
+
+KNN = Recipe("vsknn", "vsknn", SessionNeighboursConfig(), TrainingConfig())
+GRU = Recipe("recurrent", "recurrent", RecurrentConfig(), TrainingConfig(learning_rate=0.1, batch_events=100))
+
+
+def test_the_recipe_as_it_is_comes_first_and_there_are_as_many_trials_as_asked_for() -> None:
+    asked: list[Recipe] = []
+    found = list(tuning.trials(KNN, Budget(5), lambda recipe: asked.append(recipe) or 0.1 * len(asked)))
+    assert asked[0] == KNN
+    assert len(found) == 5
+    assert len({recipe.digest for recipe in asked}) == 5
+    assert tuning.best(found) == found[-1]
+    assert tuning.changed(KNN, found[-1].changes) == asked[-1]
+
+
+def test_settings_of_the_kind_and_of_its_training_are_changed_and_no_others() -> None:
+    changed = tuning.changed(GRU, {"training.epochs": 3, "hidden_dropout": 0.5})
+    training = replace(GRU.training or TrainingConfig(), epochs=3)
+    assert changed == replace(GRU, settings=RecurrentConfig(hidden_dropout=0.5), training=training)
+
+
+def test_multiples_are_of_what_the_recipe_says() -> None:
+    drawn = [
+        one for one, _ in zip(tuning.changes_of(GRU, fixed={"training.epochs"}), range(30), strict=False)
+    ]
+    assert {one["training.batch_events"] for one in drawn[1:]} <= {25, 50, 100, 200}
+    assert not any("training.epochs" in one for one in drawn)
+
+
+def test_known_trials_are_not_measured_again() -> None:
+    first = list(tuning.trials(KNN, Budget(3), lambda _: 0.2))
+    asked: list[Recipe] = []
+    again = list(tuning.trials(KNN, Budget(4), lambda recipe: asked.append(recipe) or 0.9, known=first))
+    assert again[:3] == first
+    assert len(asked) == 1
+
+
+def test_a_kind_with_nothing_to_tune_has_one_trial() -> None:
+    markov = Recipe("markov", "markov", KNN.settings, None)
+    assert list(tuning.trials(markov, Budget(9), lambda _: 0.3)) == [Trial({}, 0.3)]
+
+
+def test_when_the_minutes_are_over_no_further_trial_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 10_000, 40))  # seconds at each look
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    assert len(list(tuning.trials(KNN, Budget(99, minutes=2.0), lambda _: 0.1))) == 4
