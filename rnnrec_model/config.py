@@ -30,6 +30,11 @@ class Settings:
         if wrong:
             raise ConfigError("; ".join(wrong))
 
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """What sessions are to carry beside items for what is set here, where they have it."""
+        return ()
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain JSON values."""
         return asdict(self)

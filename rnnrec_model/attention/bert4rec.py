@@ -38,7 +38,7 @@ def drawn(settings: Bert4recConfig) -> Draw:
 
 def fit(settings: Bert4recConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
     """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
-    return training.fit(drawn(settings), sessions, vocabulary, fitting)
+    return training.fit(drawn(settings), sessions, vocabulary, fitting, settings.across_sessions)
 
 
 def load(saved: Saved) -> Recommender:

@@ -33,7 +33,7 @@ def drawn(settings: SasrecConfig) -> Draw:
 
 def fit(settings: SasrecConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
     """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
-    return training.fit(drawn(settings), sessions, vocabulary, fitting)
+    return training.fit(drawn(settings), sessions, vocabulary, fitting, settings.across_sessions)
 
 
 def load(saved: Saved) -> Recommender:

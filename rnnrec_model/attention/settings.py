@@ -42,6 +42,11 @@ class AttentionConfig(HeadConfig):
         0,
         64,
     )
+    across_sessions: bool = setting(
+        False,
+        "a user's sessions are learnt from as one, with a learnt mark where one was over: what the next one "
+        "begins with is learnt, too. Goes with `recommendations.context` = `window`",
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

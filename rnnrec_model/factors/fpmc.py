@@ -37,7 +37,7 @@ class Network(nn.Module):
     """
 
     kind, input_table, row_length, lags, window = "fpmc", "input_rows", None, 0, None
-    masking = None
+    masking = boundary = None
 
     def __init__(self, items: int, config: FpmcConfig, users: Users, random: torch.Generator) -> None:
         super().__init__()

@@ -52,6 +52,11 @@ class Candidates:
         return self.columns[self.strips.before : len(self.columns) - self.asked.lead]
 
     @property
+    def cells(self) -> Tensor:
+        """(cells, lanes) flat event position of each input item."""
+        return self.strips.cells[self.strips.before : len(self.columns) - self.asked.lead]
+
+    @property
     def targets(self) -> Tensor:
         """(events,) column of each event's answer."""
         return self.columns[self.strips.before + self.asked.lead :].flatten()[self.events]

@@ -57,6 +57,7 @@ def identity(trainer: Trainer, validation: Sessions | None = None, patience: int
     arrays = [trainer.vocabulary.counts, trainer.sessions.items, trainer.sessions.offsets]
     arrays += [tensor.cpu().numpy() for tensor in trainer.state().values()]
     arrays += [] if trainer.user_of is None else [trainer.user_of.cpu().numpy()]
+    arrays += [] if trainer.ended is None else [trainer.ended.cpu().numpy()]
     arrays += [] if validation is None else [validation.items, validation.offsets]
     shapes = [array.shape for array in arrays]
     words = repr((FORMAT, type(trainer.network).__qualname__, settings, machine, shapes))

@@ -16,3 +16,9 @@ class HeadConfig(Settings):
     normalize: bool
     scale: float
     repeat_lags: int
+    across_sessions: bool
+
+    @property
+    def carried(self) -> tuple[str, ...]:
+        """Users, where their sessions are learnt from as one."""
+        return ("users",) if self.across_sessions else ()

@@ -60,6 +60,7 @@ class ItemNetwork(nn.Module):
     item_rows   (items, units) output rows, and input rows when tied
     item_bias   (items, 1), or None
     input_rows  (items, width) where inputs have rows of their own, else None
+    boundary    (width of the inputs,) where sessions of a row are told apart, else None
     """
 
     kind: str
@@ -85,6 +86,8 @@ class ItemNetwork(nn.Module):
         self.repeat_weight = nn.Parameter(torch.zeros(units, lags)) if lags else None
         self.repeat_bias = nn.Parameter(torch.zeros(lags)) if lags else None
         self.encoder = encoder(random)
+        width = input_width or units
+        self.boundary = nn.Parameter(torch.zeros(width)) if config.across_sessions else None
 
     @property
     def input_table(self) -> str:

@@ -43,6 +43,8 @@ class Network(Protocol):
     users         whose rows it reads beside the items' (users.py), or None
     user_rows     where there are such: (users + 1, width), the last one nobody's
     window        it looks at so many newest inputs alone, and has no state; None: its state carries the past
+    boundary      (width,) added to the row of an item after which a session was over, where sessions say so;
+                  None: it does not tell sessions of a row apart
     masking       how items are hidden from it, so that it may look both ways; None: it says what comes next
     """
 
@@ -66,6 +68,9 @@ class Network(Protocol):
 
     @property
     def masking(self) -> Masking | None: ...
+
+    @property
+    def boundary(self) -> Tensor | None: ...
 
     @property
     def users(self) -> Users | None: ...
@@ -112,6 +117,11 @@ class Network(Protocol):
 
     def additions(self, vectors: Tensor) -> Tensor:
         """(events, units) vectors → (events, lags) added to the scores of the last items, newest first."""
+
+
+def with_ends(rows: Tensor, ended: Tensor | None, boundary: Tensor | None) -> Tensor:
+    """(steps, lanes, width) rows → the same with the boundary where a session was over, (steps, lanes)."""
+    return rows if ended is None or boundary is None else rows + ended[..., None] * boundary
 
 
 Draw = Callable[[int, torch.Generator], Network]

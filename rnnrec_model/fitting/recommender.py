@@ -12,7 +12,7 @@ from rnnrec_model.contract import Saved
 from rnnrec_model.errors import ConfigError
 from rnnrec_model.fitting.batches import grid, scoring_plan
 from rnnrec_model.fitting.layers import of_length
-from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network
+from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network, with_ends
 from rnnrec_model.fitting.readings import readings
 from rnnrec_model.fitting.users import lane_users
 from rnnrec_model.scorer import Representation
@@ -116,6 +116,7 @@ class Recommender:
         rows = len(inputs) if last_only else int(inputs.sum())
         vectors = torch.zeros(rows, units + network.lags, device=device)
         by_event = None if network.users is None else network.users.by_event(sessions, device)
+        ended = None if sessions.ended is None else torch.as_tensor(sessions.ended, device=device)
         states: list[Tensor] = []
         for batch in scoring_plan(read.starts, read.lengths, SCORING_EVENTS, longest):
             if not read.lengths[batch.rows].any():
@@ -125,6 +126,7 @@ class Recommender:
             cells, real = grid(starts, lengths, batch.steps)
             states = network.zero_state(len(starts)) if batch.first else states
             shown = table[items[cells]]
+            shown = shown if ended is None else with_ends(shown, ended[cells], network.boundary)
             if by_event is not None and network.user_rows is not None:
                 shown = lane_users(network.user_rows, by_event, starts, lengths).beside(shown)
             known, states = self._said(shown, states, lengths)

@@ -22,7 +22,7 @@ from rnnrec_model.fitting.candidates import Candidates
 from rnnrec_model.fitting.criterion import Criterion
 from rnnrec_model.fitting.cuda_graphs import CudaGraphs, Recorder, ReplayedSteps
 from rnnrec_model.fitting.machine import choose_device, choose_precision
-from rnnrec_model.fitting.network import Draw
+from rnnrec_model.fitting.network import Draw, with_ends
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
@@ -57,6 +57,8 @@ class Trainer:
         )
         known = self.network.users
         self.user_of = None if known is None else known.by_event(sessions, self.device)  # (events,)
+        marked = self.network.boundary is not None and sessions.ended is not None
+        self.ended = torch.as_tensor(sessions.marks, device=self.device) if marked else None  # (events,)
         self.random = torch.Generator(self.device).manual_seed(config.seed + 1)
         self.criterion = Criterion(
             self.network, sessions, vocabulary, config, self.random, self.precision, self.fixed_shapes
@@ -114,6 +116,8 @@ class Trainer:
         given = rows[self.network.input_table].detach().index_select(0, found.inputs.flatten())
         given.requires_grad_()
         inputs = given.view(*found.inputs.shape, -1)  # (steps, lanes, width)
+        if self.ended is not None:
+            inputs = with_ends(inputs, self.ended[found.cells], self.network.boundary)
         users = self._users(starts, lengths)
         inputs = inputs if users is None else users.beside(inputs)
         vectors, following = self._said(inputs, states, lengths, found)

@@ -24,7 +24,9 @@ VALIDATION_SHARE = 0.05
 LOOK_STEPS = 1000  # between two looks at the loss, each of which waits for the device
 
 
-def fit(draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
+def fit(
+    draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting, across: bool = False
+) -> Fitted:
     """Fit a network.
 
     draw         a fresh network of its family
@@ -34,12 +36,14 @@ def fit(draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting
     stop_after   end after so many epochs of the schedule's `epochs` and look for no best one: all sessions
                  are trained on, as long as an earlier training found best (its `Fitted.epochs`)
     checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
+    across       join each user's sessions, but for those that serve to validate, which are ranked alone
     Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
     """
     config, validation = fitting.training, fitting.validation
     patience = config.patience if fitting.stop_after is None else 0
     if patience and validation is None:
         sessions, validation = _newest_apart(sessions)
+    sessions = sessions.across() if across else sessions
     with cpu_threads(config.threads):
         trainer = Trainer(sessions, vocabulary, draw, config)
         return _train(trainer, fitting, validation, patience)

@@ -19,7 +19,7 @@ def drawn(settings: RecurrentConfig) -> Draw:
 
 def fit(settings: RecurrentConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
     """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
-    return training.fit(drawn(settings), sessions, vocabulary, fitting)
+    return training.fit(drawn(settings), sessions, vocabulary, fitting, settings.across_sessions)
 
 
 def load(saved: Saved) -> Recommender:

@@ -54,3 +54,8 @@ class RecurrentConfig(HeadConfig):
         0,
         16,
     )
+    across_sessions: bool = setting(
+        False,
+        "a user's sessions are learnt from as one, with a learnt mark where one was over: what the next one "
+        "begins with is learnt, too. Goes with `recommendations.context` = `window`",
+    )

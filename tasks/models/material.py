@@ -56,4 +56,6 @@ def needs(*wanted: Recipe) -> frozenset[str]:
     """What sessions have to carry beside items for these recipes: users, times, or nothing."""
     from rnnrec_model import models
 
-    return frozenset(one for recipe in wanted for one in models.find(recipe.kind).carried)
+    return frozenset(
+        one for recipe in wanted for one in (*models.find(recipe.kind).carried, *recipe.settings.carried)
+    )

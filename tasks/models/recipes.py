@@ -16,7 +16,8 @@ from rnnrec_model.config import Settings, TrainingConfig
 from tasks.settings.config import Config
 
 MACHINE = ("threads", "device", "checkpoint_minutes")  # where and how fast it is fitted, not to what
-CAME_LATER = ("gbce_t",)  # keys that decide nothing at their default: recipes of before keep their digests
+# keys that decide nothing at their default: recipes of before keep their digests
+CAME_LATER = ("gbce_t", "across_sessions")
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,11 @@ class Recipe:
         """Plain JSON values of all that decides what comes out of the same data."""
         training = None if self.training is None else self.training.as_dict()
         decides = {key: value for key, value in (training or {}).items() if key not in MACHINE}
-        as_before = TrainingConfig().as_dict()
-        for key in CAME_LATER:
-            if decides.get(key) == as_before[key]:
-                del decides[key]
-        return {"kind": self.kind, "settings": self.settings.as_dict(), "training": decides or None}
+        return {
+            "kind": self.kind,
+            "settings": _as_before(self.settings.as_dict(), type(self.settings)()),
+            "training": _as_before(decides, TrainingConfig()) or None,
+        }
 
     @property
     def digest(self) -> str:
@@ -52,6 +53,14 @@ class Recipe:
         if None in (self.training, other.training):
             return replace(self, training=None).digest == replace(other, training=None).digest
         return self.digest == other.digest
+
+
+def _as_before(told: dict[str, Any], defaults: Settings) -> dict[str, Any]:
+    """Without the keys that came later and are at their default."""
+    known = defaults.as_dict()
+    return {
+        key: value for key, value in told.items() if key not in CAME_LATER or value != known.get(key, value)
+    }
 
 
 def configured(cfg: Config, name: str) -> Recipe:

@@ -30,7 +30,7 @@ class Attention(nn.Module):
     for the inputs in it that there are."""
 
     kind, input_table, row_length, lags, window = "attention", "item_rows", None, 0, None
-    users = user_rows = masking = None
+    users = user_rows = masking = boundary = None
 
     def __init__(self, items, config, random):
         super().__init__()
@@ -67,7 +67,7 @@ class LastItem(nn.Module):
     """Looks at the input alone: a factorized Markov chain, without any state."""
 
     kind, input_table, row_length, lags, window = "last item", "input_rows", None, 0, None
-    users = user_rows = masking = None
+    users = user_rows = masking = boundary = None
 
     def __init__(self, items, config, random):
         super().__init__()

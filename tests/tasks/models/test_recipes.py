@@ -78,6 +78,8 @@ def test_a_recipe_keeps_its_digest_when_settings_come_that_change_nothing_by_def
     assert recipe.digest.startswith("c5ea9b865c770c71")
     drawn = replace(recipe, training=replace(recipe.training or TrainingConfig(), gbce_t=0.5))
     assert drawn.digest != recipe.digest
+    across = make_config(models={"recurrent": {"across_sessions": True}})
+    assert recipes.configured(across, "recurrent").digest != recipe.digest
 
 
 def test_training_is_no_part_of_the_recipe_of_a_model_that_only_counts(
