@@ -6,13 +6,16 @@ field with a default; its meaning and its range stand beside it. Nothing here co
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal, TypeVar, get_args, get_type_hints
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Literal, Self, TypeVar, get_args, get_type_hints
 
+from rnnrec_model import sizing
 from rnnrec_model.errors import ConfigError
+from rnnrec_model.sizing import AUTO, Rule, Size
 
 Value = TypeVar("Value")
-LossName = Literal["cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max", "gbce"]
+LossName = Literal["auto", "cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max", "gbce"]
 OptimizerName = Literal["adagrad", "adamw"]
 # Names alone, which cost nothing to import: settings are checked by them before the models are there.
 MetricName = Literal["recall", "mrr", "ndcg"]
@@ -20,7 +23,11 @@ MetricName = Literal["recall", "mrr", "ndcg"]
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What settings have in common. Making them raises ConfigError with every one that is wrong."""
+    """What settings have in common. Making them raises ConfigError with every one that is wrong.
+
+    A setting may be `auto` where it has a rule: then it is a number once it is known how much there is to
+    learn from (`sized`), and typed as that number.
+    """
 
     def __post_init__(self) -> None:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -39,6 +46,39 @@ class Settings:
         """The settings as plain JSON values."""
         return asdict(self)
 
+    def sized(self, size: Size, beside: Mapping[str, Any] | None = None) -> Self:
+        """The same with a value for every `auto`; they tell which these were (`by_size`).
+
+        beside   what is settled already, of other settings
+        """
+        left = {name: rule for name, rule in rules(type(self)).items() if getattr(self, name) == AUTO}
+        if not left:
+            return self
+        settled = {**(beside or {}), **self.as_dict()}
+        for name, rule in left.items():
+            settled[name] = rule(size, settled)
+        return replace(self, **{name: settled[name] for name in left}).told(left)
+
+    @property
+    def by_size(self) -> tuple[str, ...]:
+        """Names of those that were `auto`. Not compared, and not passed on by `replace`."""
+        names: tuple[str, ...] = getattr(self, "_by_size", ())
+        return names
+
+    def told(self, by_size: Iterable[str]) -> Self:
+        """The same, told which ones were `auto`. Raises ConfigError for one that cannot be."""
+        made, names = replace(self), tuple(by_size)
+        if unknown := [name for name in names if name not in rules(type(self))]:
+            owner = type(self).__name__
+            raise ConfigError(f"{owner}: expected names of settings that may be auto; got {unknown}")
+        object.__setattr__(made, "_by_size", names)
+        return made
+
+    @property
+    def asked(self) -> Self:
+        """The same as they were asked for: `auto` again where it was."""
+        return replace(self, **dict.fromkeys(self.by_size, AUTO))
+
 
 @dataclass(frozen=True, kw_only=True)
 class NoSettings(Settings):
@@ -50,9 +90,22 @@ def setting(default: Value, meaning: str, low: float | None = None, high: float 
 
     The configuration file and its documentation are written from what stands here.
     """
-    metadata: dict[str, Any] = {"meaning": meaning} | ({} if low is None else {"range": (low, high)})
-    made: Value = field(default=default, metadata=metadata)
+    made: Value = field(default=default, metadata=_metadata(meaning, low, high))
     return made
+
+
+def auto(rule: Rule, meaning: str, low: float | None = None, high: float | None = None) -> Any:
+    """A field that is `auto` by default, of which the rule makes a value by the size of the data."""
+    return field(default=AUTO, metadata=_metadata(meaning, low, high) | {"rule": rule})
+
+
+def _metadata(meaning: str, low: float | None, high: float | None) -> dict[str, Any]:
+    return {"meaning": meaning} | ({} if low is None else {"range": (low, high)})
+
+
+def rules(settings: type) -> dict[str, Rule]:
+    """By what each setting that may be `auto` gets its value."""
+    return {one.name: one.metadata["rule"] for one in fields(settings) if "rule" in one.metadata}
 
 
 def expected(settings: type, name: str, value: object) -> str | None:
@@ -61,24 +114,27 @@ def expected(settings: type, name: str, value: object) -> str | None:
     if choices:
         return None if value in choices else f"expected one of {', '.join(choices)}"
     metadata = {one.name: one.metadata for one in fields(settings)}[name]
-    if "range" not in metadata:
+    if "range" not in metadata or ("rule" in metadata and value == AUTO):
         return None
     low, high = metadata["range"]
     if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
         return None
-    return f"expected a number from {low} to {high}"
+    return f"expected {'auto, or ' if 'rule' in metadata else ''}a number from {low} to {high}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
     """How a network is fitted."""
 
-    loss: LossName = setting(
-        "cross_entropy",
-        "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items",
+    negatives: int = auto(
+        sizing.step("negatives"),
+        "items drawn per batch, shared by all its rows, beside the in-batch ones",
+        0,
+        1_000_000,
     )
-    negatives: int = setting(
-        4096, "items drawn per batch, shared by all its rows, beside the in-batch ones", 0, 1_000_000
+    loss: LossName = auto(
+        sizing.loss,
+        "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items",
     )
     negative_alpha: float = setting(
         0.5, "drawn with probability ~ count**alpha: 0 uniform, 1 by popularity", 0.0, 2.0
@@ -96,8 +152,8 @@ class TrainingConfig(Settings):
         0.0,
         1.0,
     )
-    epochs: int = setting(14, "passes over the sessions", 1, 10_000)
-    batch_events: int = setting(512, "input events per optimizer step", 1, 1_000_000)
+    epochs: int = auto(sizing.step("epochs"), "passes over the sessions", 1, 10_000)
+    batch_events: int = auto(sizing.step("batch_events"), "input events per optimizer step", 1, 1_000_000)
     order: Literal["time", "random"] = setting("time", "time: an epoch ends with the newest sessions")
     block_batches: int = setting(
         64, "with order time: sessions are shuffled inside blocks of so many batches", 1, 1_000_000
@@ -109,7 +165,7 @@ class TrainingConfig(Settings):
         100_000,
     )
     optimizer: OptimizerName = setting("adamw", "adagrad: one rate an item row; adamw: lazy on item rows")
-    learning_rate: float = setting(0.006, "peak learning rate", 1e-8, 10.0)
+    learning_rate: float = auto(sizing.step("learning_rate"), "peak learning rate", 1e-8, 10.0)
     schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the rate falls over all steps")
     warmup: float = setting(0.0, "share of all steps over which the rate rises from zero", 0.0, 1.0)
     momentum: float = setting(0.0, "adagrad only: Polyak momentum", 0.0, 0.999)
@@ -129,8 +185,8 @@ class TrainingConfig(Settings):
         10_000,
     )
     seed: int = setting(1, "of weights, order of sessions, negatives and dropout", 0, 2**63 - 1)
-    threads: int = setting(
-        1,
+    threads: int = auto(
+        sizing.threads,
         "CPU threads of training: one is nearly as fast as two at 100 units, does not suffer on a busy "
         "machine, and gives the same bits on any; 0 leaves it to torch, for wide layers",
         0,

@@ -63,12 +63,14 @@ class Fitting:
 class Fitted:
     """A fitted model, what each pass over the data reported, and how many of them the model has seen.
 
+    sized   what became of settings that were `auto`, by name: those of the kind, then those of the training
     A model that is fitted otherwise than by passes has no history and no epochs.
     """
 
     scorer: Model
     history: tuple[EpochReport, ...] = ()
     epochs: int = 0
+    sized: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

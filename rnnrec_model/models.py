@@ -11,7 +11,7 @@ by an entry point of your package, which names a `Kind`:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
@@ -79,7 +79,7 @@ class Kind:
         vocabulary: Vocabulary,
         fitting: Fitting | None = None,
     ) -> Fitted:
-        """Fit a model to sessions, which are given oldest first.
+        """Fit a model to sessions, which are given oldest first; what is `auto` gets its value by their size.
 
         Raises ConfigError for another kind's settings, DataError when the sessions have not got what the
         kind needs or nothing can be learnt from them, TrainingError when numbers stop being finite.
@@ -89,8 +89,14 @@ class Kind:
         lacking = [name for name in self.needs if getattr(sessions, name) is None]
         if lacking:
             raise DataError(f"sessions: expected {' and '.join(lacking)} beside items; got none")
-        fitted: Fitted = self._module().fit(settings, sessions, vocabulary, fitting or Fitting())
-        return fitted
+        how = fitting or Fitting()
+        size = sessions.size(vocabulary)
+        own = settings.sized(size)
+        training = how.training.sized(size, own.as_dict())
+        fitted: Fitted = self._module().fit(own, sessions, vocabulary, replace(how, training=training))
+        of_training = training if fitted.epochs else NoSettings()
+        sized = {name: getattr(one, name) for one in (own, of_training) for name in one.by_size}
+        return replace(fitted, sized=sized)
 
     def load(self, saved: Saved) -> Model:
         """The model that was saved. Raises ModelError, or what torch raises, when it cannot be that."""

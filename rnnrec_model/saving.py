@@ -25,6 +25,7 @@ from rnnrec_model.scorer import Model
 from rnnrec_model.vocabulary import Vocabulary
 
 FORMAT = 2  # 1 knew recurrent models only
+BY_SIZE = "by_size"  # which settings were `auto`; models that were saved before have none
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.parquet"
 BEFORE = {"repeat_lags": 0}  # what recurrent models had that were saved before the setting was there
 
@@ -42,6 +43,7 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
         "settings": saved.settings.as_dict(),
         "training": None if saved.training is None else saved.training.as_dict(),
     }
+    settings |= _by_size(saved)
     (folder / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     table = pa.table({"item_id": saved.vocabulary.ids, "events": pa.array(saved.vocabulary.counts)})
     pq.write_table(table, folder / VOCABULARY, compression="zstd")
@@ -71,9 +73,27 @@ def load(folder: Path) -> Model:
 
 
 def load_recipe(folder: Path) -> tuple[str, Settings, TrainingConfig | None]:
-    """(kind, settings, how it was fitted) of a saved model, without its weights. Raises SavedModelError."""
+    """(kind, settings, how it was fitted) of a saved model as they were asked for, `auto` where they were.
+
+    Without its weights. Raises SavedModelError.
+    """
     path = Path(folder) / CONFIG
-    return _recipe(path, _told(path))
+    kind, settings, training = _recipe(path, _told(path))
+    return kind, settings.asked, None if training is None else training.asked
+
+
+def load_sized(folder: Path) -> dict[str, Any]:
+    """Which settings of a saved model were `auto`, and what they came out as. Raises SavedModelError."""
+    path = Path(folder) / CONFIG
+    _, *both = _recipe(path, _told(path))
+    return {name: getattr(one, name) for one in both if one is not None for name in one.by_size}
+
+
+def _by_size(saved: Saved) -> dict[str, dict[str, list[str]]]:
+    """Names of settings that were `auto`: {"by_size": {"settings": [...], "training": [...]}}, if any."""
+    told = {"settings": saved.settings.by_size, "training": saved.training and saved.training.by_size}
+    named = {part: sorted(names) for part, names in told.items() if names}
+    return {BY_SIZE: named} if named else {}
 
 
 def _told(path: Path) -> dict[str, Any]:
@@ -87,8 +107,11 @@ def _told(path: Path) -> dict[str, Any]:
 
 def _recipe(path: Path, told: dict[str, Any]) -> tuple[str, Settings, TrainingConfig | None]:
     try:
-        settings = models.find(told["kind"]).settings(**told["settings"])
-        training = None if told["training"] is None else TrainingConfig(**told["training"])
+        by_size = {"settings": (), "training": ()} | told.get(BY_SIZE, {})
+        settings = models.find(told["kind"]).settings(**told["settings"]).told(by_size["settings"])
+        training = None
+        if told["training"] is not None:
+            training = TrainingConfig(**told["training"]).told(by_size["training"])
     except (ModelError, TypeError, KeyError) as error:
         raise SavedModelError(f"{path}: expected the settings of a model; {error}") from None
     return told["kind"], settings, training

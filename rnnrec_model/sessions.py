@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from rnnrec_model import ragged
 from rnnrec_model.errors import DataError
+from rnnrec_model.sizing import Size
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
 ITEMS, OFFSETS = "items.npy", "offsets.npy"
@@ -69,6 +70,10 @@ class Sessions:
     def lengths(self) -> Indices:
         """(sessions,) events of each session."""
         return np.diff(self.offsets)
+
+    def size(self, vocabulary: Vocabulary) -> Size:
+        """How much there is to learn from, by which settings that are `auto` get their values."""
+        return Size(len(self.items), len(self), len(vocabulary))
 
     @staticmethod
     def open(folder: Path) -> Sessions:

@@ -43,6 +43,7 @@ class Trainer:
         recorder: Recorder | None = None,
     ) -> None:
         """fixed_shapes, recorder: how steps are run; by default what suits the device."""
+        config = config.sized(sessions.size(vocabulary))  # whatever the caller has not sized
         self.config, self.vocabulary, self.sessions = config, vocabulary, sessions
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)

@@ -39,7 +39,7 @@ def fit(
     across       join each user's sessions, but for those that serve to validate, which are ranked alone
     Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
     """
-    config, validation = fitting.training, fitting.validation
+    config, validation = fitting.training.sized(sessions.size(vocabulary)), fitting.validation
     patience = config.patience if fitting.stop_after is None else 0
     if patience and validation is None:
         sessions, validation = _newest_apart(sessions)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from rnnrec_model.config import setting
+from rnnrec_model import sizing
+from rnnrec_model.config import auto, setting
 from rnnrec_model.fitting.head import HeadConfig
 
 Cell = Literal["gru", "lstm", "rnn_tanh", "rnn_relu", "mingru"]
@@ -21,15 +22,20 @@ class RecurrentConfig(HeadConfig):
     """
 
     cell: Cell = setting("gru", "the recurrent cell: rnn is Elman's (1990), mingru is Feng et al.'s (2024)")
-    units: int = setting(100, "width of every recurrent layer", 1, 65_536)
+    units: int = auto(sizing.step("units"), "width of every recurrent layer", 1, 65_536)
     layers: int = setting(1, "recurrent layers", 1, 16)
     embedding: Literal["tied", "separate", "none"] = setting(
         "tied",
         "tied: input rows are the output rows; separate: input rows of their own; none: one-hot input",
     )
-    embedding_dropout: float = setting(0.35, "share of embedding activations zeroed in training", 0.0, 0.95)
-    hidden_dropout: float = setting(
-        0.2, "share of hidden activations zeroed in training, after every recurrent layer", 0.0, 0.95
+    embedding_dropout: float = auto(
+        sizing.step("embedding_dropout"), "share of embedding activations zeroed in training", 0.0, 0.95
+    )
+    hidden_dropout: float = auto(
+        sizing.step("hidden_dropout"),
+        "share of hidden activations zeroed in training, after every recurrent layer",
+        0.0,
+        0.95,
     )
     output_layers: int = setting(0, "feed-forward layers between the last hidden state and the scores", 0, 8)
     item_bias: bool = setting(True, "one learnt bias per item")

@@ -119,9 +119,12 @@ def _measure_one(
     fitted = fit(cfg, recipe, sessions, vocabulary, on_epoch=_say_epoch)
     training = time.perf_counter() - started
     found = measure(cfg, fitted.scorer, test)
+    if fitted.sized:
+        log.info("%s: settings for %d events: %s", name, len(sessions.items), recipes.in_words(fitted.sized))
     log.info("%s: trained in %.1f s, ranked in %.1f s", name, training, found["evaluation_seconds"])
     events = max(1, len(fitted.history)) * len(sessions.items)
-    return {"training_seconds": training, "events_per_second": events / max(training, 1e-9), **found}
+    speed = events / max(training, 1e-9)
+    return {"training_seconds": training, "events_per_second": speed, "sized": dict(fitted.sized), **found}
 
 
 def _say_epoch(report: EpochReport) -> None:

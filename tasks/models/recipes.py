@@ -1,18 +1,22 @@
 """A recipe is how a model comes to be: its kind, the kind's settings, and how it is fitted.
 
-Two nights' models of one recipe differ by their data alone. The champion's recipe is read from its own saved
-files, so that what is fitted anew each night is what was crowned, whatever rnnrec.toml says by then.
+Two nights' models of one recipe differ by their data alone. A recipe is what was asked for: where that is
+`auto`, it stays one recipe however the data grow, and each night makes values of it once (`sized`). The
+champion's recipe is read from its own saved files, so that what is fitted anew each night is what was
+crowned, whatever rnnrec.toml says by then.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rnnrec_model.config import Settings, TrainingConfig
+from rnnrec_model.sizing import Size
 from tasks.settings.config import Config
 
 MACHINE = ("threads", "device", "checkpoint_minutes")  # where and how fast it is fitted, not to what
@@ -32,6 +36,12 @@ class Recipe:
     kind: str
     settings: Settings
     training: TrainingConfig | None
+
+    def sized(self, size: Size) -> Recipe:
+        """The same with a value for every `auto`: another recipe, fitted to data of another size, as this."""
+        settings = self.settings.sized(size)
+        training = self.training and self.training.sized(size, settings.as_dict())
+        return replace(self, settings=settings, training=training)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values of all that decides what comes out of the same data."""
@@ -85,3 +95,19 @@ def saved(cfg: Config, name: str, folder: Path) -> Recipe:
     kind, settings, training = load_recipe(folder)
     here = {key: getattr(cfg.training, key) for key in MACHINE}
     return Recipe(name, kind, settings, None if training is None else replace(training, **here))
+
+
+def sized_of(folder: Path) -> dict[str, Any]:
+    """What became of a saved model's settings that were `auto`; nothing where the files do not say."""
+    from rnnrec_model.errors import ModelError
+    from rnnrec_model.saving import load_sized
+
+    try:
+        return load_sized(folder)
+    except ModelError:
+        return {}
+
+
+def in_words(sized: Mapping[str, Any]) -> str:
+    """What became of settings that were `auto`, as in: units 100, epochs 14."""
+    return ", ".join(f"{name} {value}" for name, value in sized.items())

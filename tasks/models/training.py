@@ -7,7 +7,7 @@ import shutil
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from tasks.store.pins import Reads
 if TYPE_CHECKING:
     from rnnrec_model.contract import EpochReport, Fitted
     from rnnrec_model.sessions import Sessions
+    from rnnrec_model.sizing import Size
     from rnnrec_model.vocabulary import Vocabulary
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ class TrainedModel:
     days      which days it has seen, in words
     epochs    how many of `training.epochs` the model has seen: fewer where `training.patience` found the
               best, none where it is not fitted by epochs
+    size      of what settings that are `auto` got their values by
+    sized     those values, by name
     """
 
     folder: Path
@@ -54,6 +57,8 @@ class TrainedModel:
     history: tuple[dict[str, Any], ...]
     days: str
     epochs: int
+    size: Size | None = None
+    sized: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -100,13 +105,18 @@ def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | N
     return Trained(known, models, failures)
 
 
-def refit(cfg: Config, night: date, reads: Reads, work: Path, recipe: Recipe, epochs: int) -> TrainedModel:
-    """Fit a recipe on all sessions of the window, for as many epochs as it took before: what is published."""
+def refit(
+    cfg: Config, night: date, reads: Reads, work: Path, recipe: Recipe, before: TrainedModel
+) -> TrainedModel:
+    """Fit a recipe on all sessions of the window: what is published.
+
+    before   tonight's fit of it without the holdout, which decided for how many epochs, and the sizes
+    """
     needed = needs(recipe)
     rows = splitting.all_sessions(cfg, reads, "times" in needed)
     material = Material(rows, needed, "all days, holdout included")
     _require(cfg, night, material)
-    return _fit(cfg, recipe, material, work / "refit", stop_after=epochs)
+    return _fit(cfg, recipe, material, work / "refit", stop_after=before.epochs, size=before.size)
 
 
 def contestants(cfg: Config, champion: Path | None) -> dict[str, Recipe]:
@@ -152,16 +162,23 @@ def _require(cfg: Config, night: date, material: Material) -> None:
 
 
 def _fit(
-    cfg: Config, recipe: Recipe, material: Material, folder: Path, stop_after: int | None = None
+    cfg: Config,
+    recipe: Recipe,
+    material: Material,
+    folder: Path,
+    stop_after: int | None = None,
+    size: Size | None = None,
 ) -> TrainedModel:
     from rnnrec_model.saving import save
 
     started, name = time.perf_counter(), folder.name
     with model_failures(f"training {recipe.name}"):
         sessions = material.sessions(needs(recipe))
+        size = size or sessions.size(material.vocabulary)
+        sized = recipe.sized(size)
         fitted = fit(
-            cfg, recipe, sessions, material.vocabulary,
-            checkpoint=folder.with_name(f"{name}{CHECKPOINT}"), on_epoch=_progress(name, cfg),
+            cfg, sized, sessions, material.vocabulary,
+            checkpoint=folder.with_name(f"{name}{CHECKPOINT}"), on_epoch=_progress(name, sized),
             stop_after=stop_after,
         )  # fmt: skip
         files = save(fitted.scorer, _fresh_folder(folder))
@@ -170,10 +187,14 @@ def _fit(
     )
     seconds = time.perf_counter() - started
     log.debug("%s: fitted in %.1f s", recipe.name, seconds)
+    if fitted.sized:
+        words = recipes.in_words(fitted.sized)
+        log.debug("%s: settings for %d events of %d items: %s", name, size.events, size.items, words)
     events, items = int(sessions.lengths.sum()), len(material.vocabulary)
     return TrainedModel(
-        folder, files, len(sessions), events, items, seconds, history, material.days, fitted.epochs
-    )
+        folder, files, len(sessions), events, items, seconds, history, material.days, fitted.epochs,
+        size, fitted.sized,
+    )  # fmt: skip
 
 
 def fit(cfg: Config, recipe: Recipe, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:
@@ -189,11 +210,13 @@ def fit(cfg: Config, recipe: Recipe, sessions: Sessions, vocabulary: Vocabulary,
     return models.find(recipe.kind).fit(recipe.settings, sessions, vocabulary, fitting)
 
 
-def _progress(name: str, cfg: Config) -> Any:
+def _progress(name: str, recipe: Recipe) -> Any:
+    planned = recipe.training.epochs if recipe.training else 0
+
     def say(report: EpochReport) -> None:
         log.debug(
             "%s: epoch %d of %d, loss %.4f, %.0f events/s",
-            name, report.epoch, cfg.training.epochs, report.loss, report.events_per_second,
+            name, report.epoch, planned, report.loss, report.events_per_second,
         )  # fmt: skip
 
     return say

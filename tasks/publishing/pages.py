@@ -8,6 +8,7 @@ from datetime import date
 from typing import Any
 
 from tasks.models import digits
+from tasks.models.recipes import in_words
 from tasks.models.verdicts import (
     ALL,
     NOT_MEASURED,
@@ -49,8 +50,12 @@ def page(
     warnings: Sequence[str] = (),
     realized: Realized | None = None,
     compared: Compared | None = None,
+    sized: Mapping[str, Any] | None = None,
 ) -> str:
-    """The markdown page of a night; it depends on its arguments alone."""
+    """The markdown page of a night; it depends on its arguments alone.
+
+    sized   what became of settings that were `auto`, of the model that is published
+    """
     head = HEADS[verdict.state]
     failed = [f"{name}: {why}" for name, why in verdict.failures.items()]
     beaten = [] if realized is None or not realized.week.warning else [realized.week.warning]
@@ -78,6 +83,7 @@ def page(
         *_ruled(cfg, counts),
         "## What is published",
         digits.table(("table", "rows"), [(name, f"{rows:,}") for name, rows in sorted(tables.items())]),
+        *([f"Settings for data of this size: {in_words(sized)}."] if sized else []),
         "## Seconds",
         digits.table(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in durations.items()]),
     ]

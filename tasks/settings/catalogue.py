@@ -78,6 +78,7 @@ def _of_dataclass(name: str, settings: type) -> Described:
     for one in fields(settings):
         low, high = one.metadata.get("range", (None, None))
         said = "" if low is None else f"{_number(low)} to {_number(high)}"
+        said = f"`auto`, or {said}" if said and "rule" in one.metadata else said
         found.append(_setting(one.name, kinds[one.name], one.default, said, one.metadata.get("meaning", "")))
     return Described(name, _first_line(settings), tuple(found))
 

@@ -93,7 +93,7 @@ def _model(section: object) -> NamedModel:
         raise ValueError("expected a section with the settings of a model")
     kind, given = section["kind"], {key: value for key, value in section.items() if key != "kind"}
     settings = settings_of(kind)
-    return NamedModel(kind, settings(**section_of(settings).model_validate(given).model_dump()))
+    return NamedModel(kind, settings(**dict(section_of(settings).model_validate(given))))
 
 
 def _settings(kind: object, known: Sequence[str]) -> type[Settings]:

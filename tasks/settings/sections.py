@@ -11,17 +11,18 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Any, Literal, get_type_hints
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
     create_model,
     field_validator,
     model_validator,
 )
 
-from rnnrec_model.config import expected
+from rnnrec_model.config import expected, rules
 from tasks.settings import addresses, zones
 
 DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
@@ -51,7 +52,7 @@ def checked(settings: type) -> BeforeValidator:
     def build(value: object) -> object:
         if isinstance(value, settings):
             return value
-        return settings(**section_of(settings).model_validate(value).model_dump())
+        return settings(**dict(section_of(settings).model_validate(value)))
 
     return BeforeValidator(build)
 
@@ -59,20 +60,23 @@ def checked(settings: type) -> BeforeValidator:
 def section_of(settings: type) -> type[Section]:
     """The section that such a dataclass is written as."""
     fields: dict[str, Any] = {
-        name: (Annotated[kind, AfterValidator(_within(settings, name))], getattr(settings, name))
+        name: (Annotated[kind, WrapValidator(_within(settings, name, kind))], getattr(settings, name))
         for name, kind in get_type_hints(settings).items()
     }
     return create_model(settings.__name__, __base__=Section, **fields)
 
 
-def _within(settings: type, name: str) -> Callable[[Any], Any]:
-    """What passes on a value that this setting may have."""
+def _within(settings: type, name: str, kind: type) -> Callable[[Any, ValidatorFunctionWrapHandler], Any]:
+    """What passes on a value that this setting may have: `auto`, or one of its type, within its range."""
 
-    def check(value: Any) -> Any:
-        wrong = expected(settings, name, value)
+    may_be_auto = kind in (int, float) and name in rules(settings)
+
+    def check(value: Any, of_its_type: ValidatorFunctionWrapHandler) -> Any:
+        made = value if may_be_auto and isinstance(value, str) else of_its_type(value)
+        wrong = expected(settings, name, made)
         if wrong:
             raise ValueError(wrong)
-        return value
+        return made
 
     return check
 

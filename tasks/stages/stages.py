@@ -12,7 +12,7 @@ from typing import Any
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from tasks.errors import FencedError, ModelFailure
-from tasks.models import choosing, decay, judging, noise, registry, scoring, training
+from tasks.models import choosing, decay, judging, noise, recipes, registry, scoring, training
 from tasks.models.choosing import Chosen, Registered
 from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, TrainedModel
@@ -101,7 +101,7 @@ def refit(
         return fitted, verdict
     recipe = trained.recipes[verdict.tonights]
     try:
-        return _refit(tonight, reads, recipe, fitted.epochs), verdict
+        return _refit(tonight, reads, recipe, fitted), verdict
     except ModelFailure as failure:
         if verdict.champion is None:
             raise
@@ -110,8 +110,8 @@ def refit(
 
 
 @stage("refit")
-def _refit(tonight: Tonight, reads: pins.Reads, recipe: Recipe, epochs: int) -> TrainedModel:
-    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, recipe, epochs)
+def _refit(tonight: Tonight, reads: pins.Reads, recipe: Recipe, before: TrainedModel) -> TrainedModel:
+    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, recipe, before)
 
 
 def register(
@@ -148,6 +148,7 @@ def _register(
         config_digest=cfg.digest(),
         history=model.history,
         inputs=reads.as_inputs(),
+        sized=model.sized,
     )
     version = registry.register(cfg, night, model.folder, files, facts)
     return Registered("registered", version, model.folder)
@@ -296,4 +297,5 @@ def _page(
         warnings=audited.warnings,
         compared=audited.compared,
         realized=realized,
+        sized=recipes.sized_of(chosen.folder),
     )

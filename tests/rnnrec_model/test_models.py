@@ -25,6 +25,7 @@ from rnnrec_model.models import MODELS, Fitting, Kind
 from rnnrec_model.saving import CONFIG, VOCABULARY, WEIGHTS, load, save
 from rnnrec_model.scorer import Model
 from rnnrec_model.sessions import Sessions
+from rnnrec_model.sizing import Size
 from rnnrec_model.vocabulary import Vocabulary
 
 ITEMS = 8
@@ -76,7 +77,8 @@ def test_a_model_is_saved_as_its_kind_without_pickle(name: str, tmp_path: Path) 
     files = save(fitted(name), tmp_path)
     told = json.loads((tmp_path / CONFIG).read_text())
     assert (told["kind"], told["name"]) == (name, name)
-    assert told["settings"] == MODELS[name].settings(**SMALL.get(name, {})).as_dict()
+    asked = MODELS[name].settings(**SMALL.get(name, {}))
+    assert told["settings"] == asked.sized(Size(9, 3, ITEMS)).as_dict()
     assert files.keys() == {WEIGHTS, CONFIG, VOCABULARY}
     assert {path.name for path in tmp_path.iterdir()} == set(files)
 

@@ -142,7 +142,11 @@ REFUSED: list[tuple[Callable[[], Any], type[Exception], str]] = [
     (lambda: fit("markow", SESSIONS), ConfigError, "expected one of recurrent, sasrec"),
     (lambda: fit("recurrent", SESSIONS, unit=3), ConfigError, "got unit. Do you mean units?"),
     (lambda: fit("markov", SESSIONS, units=3), ConfigError, "settings of markov, there are none"),
-    (lambda: fit("recurrent", SESSIONS, units=0), ConfigError, "expected a number from 1 to 65536; got 0"),
+    (
+        lambda: fit("recurrent", SESSIONS, units=0),
+        ConfigError,
+        "expected auto, or a number from 1 to 65536; got 0",
+    ),
     (lambda: fit("markov", {"item_id": ["a"]}), DataError, "as make_sessions gives it, with items"),
     (lambda: fit("markov", SESSIONS.slice(3)), DataError, "expected sessions of two items and more"),
     (lambda: evaluate(MARKOV, pa.table({"items": [["x", "y"]]})), DataError, "two items that a model knows"),

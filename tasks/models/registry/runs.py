@@ -175,7 +175,8 @@ def _log_values(client: MlflowClient, run_id: str, facts: Facts) -> None:
     from mlflow.entities import Metric, Param
 
     at = now()
-    params = [Param(name, value) for name, value in {**flat(facts.config), **_versions(facts.inputs)}.items()]
+    told = {**flat(facts.config), **flat(facts.sized, "sized."), **_versions(facts.inputs)}
+    params = [Param(name, value) for name, value in told.items()]
     metrics = [
         Metric(f"{model}.{name}", float(value), at, 0)
         for model, values in facts.verdict.metrics.items()

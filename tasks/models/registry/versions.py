@@ -49,7 +49,10 @@ class Version:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is written beside a model: everything a reader of the registry wants to know of the night."""
+    """What is written beside a model: everything a reader of the registry wants to know of the night.
+
+    sized   what became of its settings that were `auto`, by name
+    """
 
     verdict: Verdict
     previous: Version | None
@@ -59,6 +62,7 @@ class Facts:
     config_digest: str
     history: tuple[dict[str, Any], ...]
     inputs: Mapping[str, Any] = field(default_factory=dict)
+    sized: Mapping[str, Any] = field(default_factory=dict)
 
 
 def get(cfg: Config, number: int) -> Version:

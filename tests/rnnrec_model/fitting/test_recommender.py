@@ -23,8 +23,10 @@ from rnnrec_model.saving import CONFIG, WEIGHTS, load, save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = RecurrentConfig(units=16, normalize=False)
+MODEL = RecurrentConfig(units=16, embedding_dropout=0.35, hidden_dropout=0.2, normalize=False)
 TRAINING = TrainingConfig(
+    loss="cross_entropy",
+    threads=1,
     epochs=2,
     batch_events=16,
     negatives=4,

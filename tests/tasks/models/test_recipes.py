@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pytest
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.errors import SavedModelError
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
+from rnnrec_model.sizing import Size
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.models import recipes, training
 from tasks.settings.config import Config
@@ -20,6 +23,18 @@ from tasks.settings.config import Config
 SMALL: dict[str, Any] = {
     "models": {"recurrent": {"units": 4}},
     "training": {"epochs": 1, "negatives": 4, "device": "cpu"},
+}
+# what all defaults were before they fitted the size of the data
+AS_NUMBERS: dict[str, Any] = {
+    "models": {"recurrent": {"units": 100, "embedding_dropout": 0.35, "hidden_dropout": 0.2}},
+    "training": {
+        "loss": "cross_entropy",
+        "negatives": 4096,
+        "epochs": 14,
+        "batch_events": 512,
+        "learning_rate": 0.006,
+        "clip_norm": 0.0,
+    },
 }
 
 
@@ -74,7 +89,7 @@ def test_a_recipe_keeps_its_digest_when_settings_come_that_change_nothing_by_def
     make_config: Callable[..., Config],
 ) -> None:
     """Where this fails after a new setting: name it in CAME_LATER, or withdrawn recipes come back."""
-    recipe = recipes.configured(make_config(), "recurrent")
+    recipe = recipes.configured(make_config(**AS_NUMBERS), "recurrent")
     assert recipe.digest.startswith("c5ea9b865c770c71")
     drawn = replace(recipe, training=replace(recipe.training or TrainingConfig(), gbce_t=0.5))
     assert drawn.digest != recipe.digest
@@ -99,3 +114,59 @@ def test_a_saved_recipe_is_fitted_on_this_machine_as_the_configuration_says(
     here = recipes.saved(make_config(training={"threads": 3, "epochs": 9}), "fresh", tmp_path)
     assert here.training == replace(cfg.training, threads=3, device="auto")
     assert here.digest == found.digest
+
+
+def test_what_is_asked_for_by_size_is_one_recipe_whatever_the_size_and_stays_asked_for(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    """A fit of three sessions and one of many are the same recipe, by name and digest."""
+    cfg = make_config(
+        models={"recurrent": {"units": 4}}, training={"epochs": 1, "negatives": 4, "device": "cpu"}
+    )
+    asked, found = recipes.configured(cfg, "recurrent"), saved(cfg, "recurrent", tmp_path)
+    assert found.settings.as_dict() == asked.settings.as_dict()
+    assert found.training == asked.training
+    assert (asked.training.learning_rate, asked.training.epochs) == ("auto", 1)  # type: ignore[union-attr]
+    sizes = [Size(60_000, 9_000, 5_000), Size(2_500_000, 400_000, 60_000)]
+    small, large = (asked.sized(size) for size in sizes)
+    assert {asked.digest, found.digest} == {asked.digest}
+    assert {small.digest, large.digest}.isdisjoint({asked.digest})
+    assert recipes.name_of(cfg, found) == "recurrent"
+
+
+def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    saved(make_config(**SMALL), "recurrent", tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    assert told["by_size"] == {
+        "settings": ["embedding_dropout", "hidden_dropout"],
+        "training": ["batch_events", "learning_rate", "loss", "threads"],
+    }
+    assert "auto" not in told["settings"].values()
+    assert [key for key, value in told["training"].items() if value == "auto"] == ["precision"]
+
+
+def test_a_recipe_that_was_saved_with_numbers_is_one_of_numbers(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    """As models are that were saved before there was `auto`."""
+    saved(make_config(**SMALL), "recurrent", tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    del told["by_size"]
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    found = recipes.saved(make_config(), "fresh", tmp_path)
+    assert found.settings.as_dict() == told["settings"]
+    assert found.sized(Size(2_500_000, 400_000, 60_000)).as_dict() == found.as_dict()
+    assert not found.is_that_of(recipes.configured(make_config(**SMALL), "recurrent"))
+
+
+@pytest.mark.parametrize("names", [{"settings": ["cell"]}, {"training": ["nothing"]}, {"settings": 3}, 3])
+def test_a_file_that_names_what_cannot_be_auto_is_refused(
+    names: Any, make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    saved(make_config(**SMALL), "recurrent", tmp_path)
+    told = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(told | {"by_size": names}))
+    with pytest.raises(SavedModelError, match=r"config\.json: expected the settings of a model"):
+        recipes.saved(make_config(), "fresh", tmp_path)

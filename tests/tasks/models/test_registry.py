@@ -86,7 +86,7 @@ def register(cfg: Config, trained: tuple[Path, dict[str, str]], tmp_path: Path) 
         facts = Facts(
             verdict=FRESH if crowned else KEPT, previous=previous, days="all days, holdout included",
             data_digest=digest, config=cfg.as_dict(), config_digest=cfg.digest(),
-            history=({"epoch": 1, "loss": 2.0},),
+            history=({"epoch": 1, "loss": 2.0},), sized={"loss": "cross_entropy"},
         )  # fmt: skip
         return registry.register(cfg, night, folder, trained[1], facts)
 
@@ -350,7 +350,8 @@ def test_the_run_keeps_parameters_metrics_and_the_learning_curve(cfg: Config, re
         "seconds.train": 2.5,
         "data.train.items": 4.0,
     }
-    assert run.data.params["training.loss"] == "cross_entropy"
+    assert run.data.params["training.loss"] == "auto"
+    assert run.data.params["sized.loss"] == "cross_entropy"
     assert json.loads(run.data.params["events.sources"]) == ["logs/*.ndjson"]
     names = {file.path for file in client.list_artifacts(version.run_id)}
     assert names == {

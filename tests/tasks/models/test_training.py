@@ -14,7 +14,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pytest
 
-from rnnrec_model import models
+from rnnrec_model import models, sizing
 from rnnrec_model.config import NoSettings
 from rnnrec_model.contract import Fitted
 from rnnrec_model.sessions import Sessions
@@ -41,11 +41,38 @@ def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_first_fit(
     monkeypatch.setattr(splitting, "all_sessions", lambda *_: pa.table({"items": lists}))
     trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "work", None)
     first, recipe = trained.models["recurrent"], trained.recipes["recurrent"]
-    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", recipe, first.epochs)
+    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", recipe, first)
     assert first.epochs == len(first.history) - 1  # one epoch without a better one ended it
     assert {epoch["events"] for epoch in first.history} == {38 * 4}  # the newest 5 % validate
     assert [epoch["events"] for epoch in refit.history] == [60 * 4] * first.epochs
     assert refit.epochs == first.epochs
+
+
+def test_a_refit_has_the_sizes_of_the_first_fit_though_its_own_data_are_a_step_larger(
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """200 events are judged, 300 are published, and the table has a step at 250."""
+    monkeypatch.setattr(sizing, "FROM_EVENTS", (0, 250))
+    for name, row in sizing.STEPS.items():
+        monkeypatch.setitem(sizing.STEPS, name, {"units": (4, 8), "epochs": (1, 2)}.get(name, row[:1] * 2))
+    lists = [[item % 12 for item in range(start, start + 5)] for start in range(60)]
+    cfg = make_config(training={"negatives": 4, "device": "cpu"})
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists[:40]}))
+    monkeypatch.setattr(splitting, "all_sessions", lambda *_: pa.table({"items": lists}))
+    trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "work", None)
+    first, recipe = trained.models["recurrent"], trained.recipes["recurrent"]
+    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", recipe, first)
+    assert (first.sized["units"], first.sized["epochs"]) == (4, 1)
+    assert (refit.sized, len(refit.history), refit.events) == (first.sized, 1, 300)
+    assert recipes.sized_of(refit.folder) == first.sized
+    for folder in (first.folder, refit.folder):  # and both say the recipe that was asked for
+        assert recipes.saved(cfg, "recurrent", folder).digest == recipe.digest
+    anew = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "next", None)
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists}))
+    grown = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "after", refit.folder)
+    assert anew.models["recurrent"].files == first.files
+    assert grown.fitted_as("recurrent") == "fresh"
+    assert grown.models["fresh"].sized["units"] == 8
 
 
 @pytest.mark.parametrize(

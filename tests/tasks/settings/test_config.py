@@ -36,8 +36,10 @@ def test_an_empty_file_is_all_defaults(tmp_path):
             "[trainign]\nepochs = 3",
             r"trainign: unknown key; expected one of alerts, audits, evaluation, events",
         ),
-        ("[training]\nepochs = '3'", r"training\.epochs: .*valid integer; got '3'"),
-        ("[training]\nepochs = 0", r"training\.epochs: expected a number from 1 to 10000; got 0"),
+        ("[training]\nepochs = '3'", r"training\.epochs: expected auto, or a number .*; got '3'"),
+        ("[training]\nepochs = 0", r"training\.epochs: expected auto, or a number from 1 to 10000; got 0"),
+        ("[training]\nepochs = 'Auto'", r"epochs: expected auto, or a number from 1 to 10000; got 'Auto'"),
+        ("[training]\npatience = 'auto'", r"patience: .*; got 'auto'"),
         ("[training]\nloss = 'bce'", r"training\.loss: .*'bpr'.*; got 'bce'"),
         ("[events]\ntimezone = 'Mars/Base'", r"events\.timezone: .*IANA time zone.*; got 'Mars/Base'"),
         (
@@ -78,7 +80,7 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ),
         ("[models.vsknn]\nsample = 0", r"models\.vsknn\.sample: expected a number from 1 to .*; got 0"),
         ("[models.markov]\nsample = 0", r"models\.markov\.sample: unknown key; expected one of kind"),
-        ("[models.recurrent]\nunits = '3'", r"models\.recurrent\.units: .*valid integer; got '3'"),
+        ("[models.recurrent]\nunits = '3'", r"models\.recurrent\.units: expected auto, or .*; got '3'"),
         ("[models.champion]\nkind = 'vsknn'", r"models\.champion: expected a name in small letters"),
         ("[models.'My model']\nkind = 'vsknn'", r"models\.My model: expected a name in small letters"),
         (
@@ -221,7 +223,7 @@ def test_the_names_by_which_settings_are_checked_are_those_of_the_metrics():
 
 def test_a_model_without_a_section_has_all_defaults_and_one_with_a_section_its_own(tmp_path):
     cfg = load_config(written(tmp_path, "[models.wide]\nkind = 'recurrent'\nunits = 256"))
-    assert cfg.model("recurrent").as_dict()["units"] == 100
+    assert cfg.model("recurrent").as_dict()["units"] == "auto"
     assert cfg.model("wide").as_dict() == cfg.model("recurrent").as_dict() | {"units": 256}
     assert cfg.model("markov").as_dict() == {"kind": "markov"}
 

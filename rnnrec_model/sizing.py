@@ -1,0 +1,58 @@
+"""What `auto` means: settings as functions of how much there is to learn from, in one table.
+
+A column holds from so many events on. Steps are few and wide, so that a window that grows by a day hardly
+ever changes a night's settings; whoever wants them fixed writes numbers. How the table was found, and what it
+is worth, is in docs/decisions/0030. Costs nothing to import.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+AUTO = "auto"
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much there is to learn from: events in sessions of two and more, those sessions, all items."""
+
+    events: int
+    sessions: int
+    items: int
+
+
+Rule = Callable[[Size, Mapping[str, Any]], Any]
+"""From the size, and the settings that are settled by then, to a setting."""
+
+FROM_EVENTS = (0,)
+STEPS: dict[str, tuple[int | float, ...]] = {
+    "units": (100,),
+    "embedding_dropout": (0.35,),
+    "hidden_dropout": (0.2,),
+    "negatives": (4096,),
+    "batch_events": (512,),
+    "learning_rate": (0.006,),
+    "epochs": (14,),
+}
+
+
+def step(name: str) -> Rule:
+    """A row of the table."""
+
+    def chosen(size: Size, _: Mapping[str, Any]) -> int | float:
+        return STEPS[name][bisect_right(FROM_EVENTS, size.events) - 1]
+
+    return chosen
+
+
+def loss(_: Size, __: Mapping[str, Any]) -> str:
+    """Sampled, whatever the catalogue."""
+    return "cross_entropy"
+
+
+def threads(_: Size, __: Mapping[str, Any]) -> int:
+    """One: nearly as fast as two at 100 units, and undisturbed on a busy machine."""
+    return 1

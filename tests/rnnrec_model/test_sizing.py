@@ -1,0 +1,54 @@
+"""What `auto` means is a table: literal sizes, literal settings."""
+
+import pytest
+
+from rnnrec_model import sizing
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.errors import ConfigError
+from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.sizing import Size
+
+TINY, LARGE = Size(120, 50, 12), Size(50_000_000, 9_000_000, 400_000)
+
+
+def test_whoever_writes_a_number_gets_it_at_any_size() -> None:
+    given = TrainingConfig(epochs=3, negatives=7)
+    for size in (TINY, LARGE):
+        sized = given.sized(size)
+        assert (sized.epochs, sized.negatives) == (3, 7)
+        assert "epochs" not in sized.by_size
+        assert "learning_rate" in sized.by_size
+
+
+@pytest.mark.parametrize("settings", [TrainingConfig(), RecurrentConfig()])
+@pytest.mark.parametrize("size", [TINY, LARGE, Size(0, 0, 0)])
+def test_what_is_sized_has_values_only_and_tells_what_was_asked(
+    settings: TrainingConfig | RecurrentConfig, size: Size
+) -> None:
+    sized = settings.sized(size)
+    assert all(getattr(sized, name) != "auto" for name in sized.by_size)
+    assert sized.by_size
+    assert sized.asked == settings
+    assert sized.sized(LARGE) is sized
+    assert settings.by_size == ()
+
+
+def test_the_table_has_a_value_for_every_step_and_steps_go_one_way() -> None:
+    assert list(sizing.FROM_EVENTS) == sorted({0, *sizing.FROM_EVENTS})
+    for name, row in sizing.STEPS.items():
+        assert len(row) == len(sizing.FROM_EVENTS), name
+        assert list(row) in (sorted(row), sorted(row, reverse=True)), name
+
+
+def test_a_step_begins_with_its_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sizing, "FROM_EVENTS", (0, 1_000))
+    monkeypatch.setitem(sizing.STEPS, "units", (8, 16))
+    rule = sizing.step("units")
+    assert [rule(Size(events, 1, 1), {}) for events in (0, 999, 1_000, 10**9)] == [8, 8, 16, 16]
+
+
+def test_only_settings_with_a_rule_may_be_auto() -> None:
+    with pytest.raises(ConfigError, match="patience: expected a number"):
+        TrainingConfig(patience="auto")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"expected names of .* auto; got .'patience'"):
+        TrainingConfig().told(["patience"])
