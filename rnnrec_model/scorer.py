@@ -117,6 +117,14 @@ def has_factors(scorer: Scorer) -> TypeGuard[FactorScorer]:
 
 
 @runtime_checkable
+class StepScorer(Protocol):
+    """A scorer with factors that can be asked for some steps without the cost of all of them."""
+
+    def represent_some(self, sessions: Sessions, steps: Indices) -> Representation:
+        """(steps,) these rows of represent_steps, but for their last bits."""
+
+
+@runtime_checkable
 class EndScorer(Protocol):
     """A scorer that can go through one long session without beginning anew at each of its items."""
 

@@ -64,6 +64,13 @@ class Recommender:
         inputs = (sessions.lengths - 1).clip(min=0)
         return self._represent(sessions, inputs, last_only=False)
 
+    def represent_some(self, sessions: Sessions, steps: Indices) -> Representation:
+        """(steps,) these rows of represent_steps: of a state all come by, of a window each is read alone."""
+        window = self.network.window
+        if window is None:
+            return self.represent_steps(sessions).take(steps)
+        return self.represent_last(sessions.beginnings(max(window, self.network.lags), steps))
+
     def represent_last(self, sessions: Sessions) -> Representation:
         """(sessions) rows: what is known after each session's last item."""
         return self._represent(sessions, sessions.lengths, last_only=True)

@@ -18,7 +18,14 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.errors import DataError
-from rnnrec_model.scorer import EndScorer, FactorScorer, Representation, Scorer, has_factors
+from rnnrec_model.scorer import (
+    EndScorer,
+    FactorScorer,
+    Representation,
+    Scorer,
+    StepScorer,
+    has_factors,
+)
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices
 
@@ -57,7 +64,7 @@ def step_blocks(
     if has_factors(scorer):
         pieces = (scorer.represent_steps(piece) for _, piece in sessions.chunks(EVENTS_AT_ONCE))
         if steps is not None:
-            pieces = (scorer.represent_steps(piece).take(rows) for piece, rows in _asked(sessions, steps))
+            pieces = (_some(scorer, piece, rows) for piece, rows in _asked(sessions, steps))
         return _products(scorer, pieces, max_bytes, MAX_BLOCK_ROWS, multiple)
     if steps is not None:
         return _given(scorer, _dense_asked(scorer, sessions, steps, max_bytes), multiple)
@@ -142,6 +149,12 @@ def _asked(sessions: Sessions, steps: Indices) -> Iterator[tuple[Sessions, Indic
         begins = sessions.offsets[first] - first  # steps before the piece: one less a session than events
         start, stop = np.searchsorted(steps, (begins, begins + len(piece.items) - len(piece)))
         yield piece, steps[start:stop] - begins
+
+
+def _some(scorer: FactorScorer, sessions: Sessions, steps: Indices) -> Representation:
+    if isinstance(scorer, StepScorer):
+        return scorer.represent_some(sessions, steps)
+    return scorer.represent_steps(sessions).take(steps)
 
 
 def _dense_asked(

@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from tasks.models import recipes, registry, training
-from tasks.publishing import lineage, publications, verification
+from tasks.publishing import lineage, publications, tracing, verification
 from tasks.settings.config import load_config
 from tasks.store.store import Store
 
@@ -73,6 +73,27 @@ def test_a_second_run_publishes_nothing_and_has_the_same_digest(after_first: Any
     assert result["content_digest"] == before[0][8]
     assert ask(after_first, "select * from publications") == before
     assert result["model_version"] == 1
+
+
+@pytest.mark.slow
+def test_a_night_of_lists_from_all_of_the_window_is_the_same_when_it_runs_again(
+    fresh: Any, run_night: Night
+) -> None:
+    """By a network that learns across sessions; the sessions that a list was asked from are found again."""
+    window = {"recommendations.context": "window", "models.recurrent.across_sessions": True}
+    cfg = load_config(fresh.config, window)
+    first, again = (run_night(fresh, D3, overrides=window) for _ in range(2))
+    assert (first["published"], again["published"]) == (True, False)
+    assert first["content_digest"] == again["content_digest"]
+    [one] = publications.read(Store.of(cfg)).rows
+    assert one.verdict["context"] == "window"
+    users = [user for (user,) in ask(fresh, "select distinct user_id from user_recommendations order by 1")]
+    asked = [
+        sum(session["is_asked"] for session in tracing.user(cfg, str(user))["sessions"])
+        for user in users[:20]
+    ]
+    assert min(asked) >= 1
+    assert max(asked) > 1
 
 
 def test_a_rerun_is_judged_against_the_champion_of_the_night_before(

@@ -75,6 +75,19 @@ def test_another_future_moves_nothing_of_what_is_said_before_it(kind: str) -> No
 
 
 @pytest.mark.parametrize("kind", KINDS)
+def test_some_steps_are_those_rows_of_all_of_them(kind: str) -> None:
+    """Also past the end of a window of 50. A shorter reading may be of other last bits."""
+    scorer = fitted(kind, visits(), 6).scorer
+    whole = visits()
+    both = Sessions(whole.items, whole.offsets, pa.array([0] * (len(whole) - 2) + [1, None])).across()
+    steps = np.array([0, 1, 48, 49, 50, 90, len(both.items) - len(both) - 1])
+    some, every = scorer.represent_some(both, steps), scorer.represent_steps(both).take(steps)
+    torch.testing.assert_close(some.vectors, every.vectors)
+    assert torch.equal(some.raised * (some.by != 0), every.raised * (every.by != 0))
+    torch.testing.assert_close(some.by, every.by)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_a_saved_model_tells_visits_apart_as_before(kind: str, tmp_path: Path) -> None:
     scorer = fitted(kind, visits(), 6, epochs=2).scorer
     save(scorer, tmp_path)

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from rnnrec_model.config import NoSettings
+from rnnrec_model.config import NoSettings, TrainingConfig
+from rnnrec_model.earlier import Earlier
 from rnnrec_model.errors import SavedModelError
-from rnnrec_model.models import MODELS
+from rnnrec_model.models import MODELS, Fitting
 from rnnrec_model.ranking.answers import Answering, answer, load_answering, save_answering
 from rnnrec_model.ranking.left_out import Exclude, LeftOut
 from rnnrec_model.scorer import Scorer
@@ -160,3 +161,35 @@ def test_a_model_that_scores_by_users_and_times_is_given_those_of_its_lists() ->
     answer(Asking(), Answering(popular, 1, 2), lists, users=users, times=times)
     assert given[0].users.to_pylist() == ["ann", "eve"]
     assert given[0].times.tolist() == [2, 3, 6]
+
+
+@pytest.mark.parametrize("kind", ["recurrent", "sasrec"])
+def test_a_model_with_memory_answers_by_what_came_before_as_if_it_were_one_list(kind: str) -> None:
+    """A long visit, then one of a click. A model that learnt no boundary looks at no end of a visit."""
+    lists = pa.array([[item, *range(100, 104)] for item in range(100, 140)])
+    vocabulary = Vocabulary.build(lists.flatten())
+    sessions = Sessions.from_arrow(lists, vocabulary)
+    config = TrainingConfig(epochs=1, negatives=0, device="cpu", loss="full_cross_entropy")
+    settings = MODELS[kind].settings(units=8)
+    scorer = MODELS[kind].fit(settings, sessions, vocabulary, Fitting(training=config)).scorer
+    answering = Answering(POPULAR, 40, 6)
+
+    def answered(items: list[int], before: list[list[int]] | None = None, over: bool = True) -> pa.Table:
+        earlier = None if before is None else Earlier.of(pa.array([before], pa.list_(lists.type)))
+        return answer(scorer, answering, pa.array([items]), earlier=earlier, over=over).rows
+
+    alone, joined = answered([103]), answered([103], [[120, 130], [125, 110]])
+    assert not joined.equals(alone)
+    assert joined.equals(answered([120, 130, 125, 110, 103], over=False))
+    longer = [[101, 120, 130], [125, 110], [7, 8]]  # the newest six count, known to the model or not
+    assert joined.equals(answered([103], longer))
+    assert alone.equals(answered([103], over=False))
+    assert alone.equals(answered([103], []))
+
+
+def test_what_is_left_out_is_of_the_last_visit_alone(markov: Scorer) -> None:
+    earlier = Earlier.of(pa.array([[[10], [20]]]))
+    for exclude, left in (("last_item", {30}), ("session", {30}), ("nothing", set())):
+        answering = Answering(POPULAR, 9, 10, LeftOut(exclude))
+        found = answer(markov, answering, pa.array([[30]]), earlier=earlier, over=True).rows
+        assert {10, 20, 30, 77} - set(found["item_id"].to_pylist()) == left
