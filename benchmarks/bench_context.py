@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -32,7 +33,6 @@ from rnnrec_model.config import TrainingConfig
 from rnnrec_model.earlier import Earlier
 from rnnrec_model.models import Fitting, find
 from rnnrec_model.ranking.answers import Answering, answer
-from rnnrec_model.ranking.comparing import clusters_of
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.left_out import LeftOut
 from rnnrec_model.ranking.predictions import Predictions
@@ -47,8 +47,12 @@ PARTS = ("all", "new", "repeated", "all, several sessions", "new, several sessio
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sessions": ("recurrent", {}),
     "across": ("recurrent", {"across_sessions": True}),
+    "sasrec": ("sasrec", {}),
+    "sasrec across": ("sasrec", {"across_sessions": True}),
     "vsknn": ("vsknn", {}),
+    "popularity": ("popularity", {}),
 }
+AGAINST = {"across": "sessions", "sasrec across": "sasrec"}  # asked from the last session
 CONTEXTS = ("last_session", "window")
 LEFT_OUT = LeftOut("last_item")
 Numbers = np.ndarray[Any, Any]
@@ -62,6 +66,7 @@ def main() -> None:
     parser.add_argument("--days", type=int, default=4)
     parser.add_argument("--epochs", type=int, default=TrainingConfig().epochs)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
     parser.add_argument("--work", type=Path, default=Path("context-nights"))
     parser.add_argument("--say", action="store_true")
     parser.add_argument("--name", default="context")
@@ -72,7 +77,9 @@ def main() -> None:
         began = time.process_time()
         found = measured(table_of(options.clicks, options.every, night, options.days), night, options)
         seconds = time.process_time() - began
-        np.savez_compressed(options.work / f"{night}-{options.seed}.npz", **found)
+        file = options.work / f"{night}-{options.seed}.npz"
+        before = dict(np.load(file)) if file.exists() else {}
+        np.savez_compressed(file, **before | found)
         print(night, f"{len(found['users'])} came back, {seconds:.0f} s of processor", flush=True)
     if options.say:
         print(write(options.name, said(options)))
@@ -103,10 +110,11 @@ def measured(table: pa.Table, night: date, options: argparse.Namespace) -> dict[
     frame = _frame(past, following, vocabulary)
     found: dict[str, Numbers] = {
         "users": np.array([one["user"] for one in visits]),
-        "inside users": clusters_of(frame),
+        "inside users": pc.cast(_users(frame), pa.int64()).to_numpy()[frame.session_of],
     }
     inside = {"last_session": replace(frame, earlier=None), "window": frame}
-    for name, (kind, settings) in MODELS.items():
+    for name in options.models:
+        kind, settings = MODELS[name]
         began = time.process_time()
         training = TrainingConfig(seed=options.seed, epochs=options.epochs, device="cpu")
         scorer = (
@@ -190,39 +198,58 @@ def _frame(past: pa.Table, following: pa.Table, vocabulary: Vocabulary) -> Predi
     return frame.after(Earlier.of(pa.array(earlier, pa.list_(pa.list_(both.ids.type)))).newest(NEWEST))
 
 
+def _users(frame: Predictions) -> pa.Array:
+    assert frame.histories.users is not None, "every click is somebody's"
+    return frame.histories.users
+
+
 def said(options: argparse.Namespace) -> dict[str, Any]:
     """All nights together: values of each arm, and differences from sessions asked from the last session."""
-    nights = [dict(np.load(one)) for one in sorted(options.work.glob("*.npz"))]
-    arms = [f"{name}, {context}" for name in MODELS for context in CONTEXTS]
-    table: list[dict[str, Any]] = []
-    for part in (*PARTS, "inside"):
-        for arm in arms:
-            base = f"{'vsknn' if arm.startswith('vsknn') else 'sessions'}, last_session"
-            for metric, value in (("hit rate", _hit), ("mrr", _reciprocal)):
-                users, gains, values = [], [], []
-                for night in nights:
-                    ours, theirs = night[f"{arm}: {part}"], night[f"{base}: {part}"]
-                    there = ours >= 0
-                    users.append(night["inside users" if part == "inside" else "users"][there])
-                    values.append(value(ours[there]))
-                    gains.append(value(ours[there]) - value(theirs[there]))
-                told = _summed(*(np.concatenate(one) for one in (users, gains, values)))
-                table.append({"part": part, "arm": arm, "metric": metric, **told})
+    nights = {one.stem: dict(np.load(one)) for one in sorted(options.work.glob("*.npz"))}
+    table = [
+        {"part": part, "arm": f"{name}, {context}", "metric": metric, **told}
+        for part in (*PARTS, "inside")
+        for name in MODELS
+        for context in CONTEXTS
+        for metric, value in (("hit rate", _hit), ("mrr", _reciprocal))
+        if (told := _told(list(nights.values()), name, context, part, value))
+    ]
     for row in table:
-        print(
-            " ".join(f"{value!s:<24}" if isinstance(value, str) else f"{value:.4f}" for value in row.values())
-        )
+        print(" ".join(f"{one!s:<24}" if isinstance(one, str) else f"{one:9.4f}" for one in row.values()))
+    seconds = {name: f"{name} fitting seconds" for name in MODELS}
     return {
-        "nights": sorted(one.stem for one in options.work.glob("*.npz")),
+        "nights": {stem: len(night["users"]) for stem, night in nights.items()},
         "every": options.every,
         "days": options.days,
         "epochs": options.epochs,
-        "came_back": [len(one["users"]) for one in nights],
         "fitting_seconds": {
-            name: [round(float(one[f"{name} fitting seconds"]), 1) for one in nights] for name in MODELS
+            name: [round(float(night[key]), 1) for night in nights.values() if key in night]
+            for name, key in seconds.items()
         },
         "table": table,
     }
+
+
+def _told(
+    nights: list[dict[str, Numbers]],
+    name: str,
+    context: str,
+    part: str,
+    value: Callable[[Numbers], Numbers],
+) -> dict[str, float]:
+    """One arm over the nights that have it; nothing where none has."""
+    arm, base = f"{name}, {context}: {part}", f"{AGAINST.get(name, name)}, last_session: {part}"
+    users, gains, values = [], [], []
+    for night in nights:
+        if arm in night and base in night:
+            there = night[arm] >= 0
+            ours, theirs = value(night[arm][there]), value(night[base][there])
+            users.append(night["inside users" if part == "inside" else "users"][there])
+            values.append(ours)
+            gains.append(ours - theirs)
+    if not users:
+        return {}
+    return _summed(*(np.concatenate(one) for one in (users, gains, values)))
 
 
 def _hit(ranks: Numbers) -> Numbers:
