@@ -5,14 +5,12 @@ from __future__ import annotations
 from functools import partial
 
 import torch
-from torch import nn
 
 from rnnrec_model.attention.encoder import AttentionEncoder
 from rnnrec_model.attention.settings import Bert4recConfig
 from rnnrec_model.contract import Fitted, Fitting, Saved
 from rnnrec_model.fitting import recommender, training
 from rnnrec_model.fitting.item_network import ItemNetwork
-from rnnrec_model.fitting.layers import item_table
 from rnnrec_model.fitting.network import Draw
 from rnnrec_model.fitting.objective import Masking
 from rnnrec_model.fitting.recommender import Recommender
@@ -26,9 +24,8 @@ class Bert4rec(ItemNetwork):
     kind = "bert4rec"
 
     def __init__(self, items: int, config: Bert4recConfig, random: torch.Generator) -> None:
-        super().__init__(items, config, partial(AttentionEncoder, config, masks=1), random)
-        self.mask_row = nn.Parameter(item_table(1, config.units, random)[0])
-        self.masking = Masking(self.mask_row, config.mask_share, config.last_share)
+        super().__init__(items, config, partial(AttentionEncoder, config, masked=True), random)
+        self.masking = Masking(config.mask_share, config.last_share)
 
 
 def drawn(settings: Bert4recConfig) -> Draw:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from rnnrec_model.attention.settings import AttentionConfig
 from rnnrec_model.fitting.layers import FeedForwardBlock, dropout, glorot, item_table, product
+from rnnrec_model.fitting.objective import Shown
 
 
 class AttentionBlock(nn.Module):
@@ -64,11 +65,12 @@ class AttentionBlock(nn.Module):
 class AttentionEncoder(nn.Module):
     """Blocks of attention over the newest `max_length` items of a session; it has no state."""
 
-    def __init__(self, config: AttentionConfig, random: torch.Generator, masks: int = 0) -> None:
-        """masks: so many may stand behind those items."""
+    def __init__(self, config: AttentionConfig, random: torch.Generator, masked: bool = False) -> None:
+        """masked: items may be hidden from it, and one behind the others always is when it is asked."""
         super().__init__()
         self.window, self.embedding_dropout = config.max_length, config.embedding_dropout
-        self.positions = nn.Parameter(item_table(config.max_length + masks, config.units, random))
+        self.mask_row = nn.Parameter(torch.zeros(config.units)) if masked else None
+        self.positions = nn.Parameter(item_table(config.max_length + masked, config.units, random))
         self.layers = nn.ModuleList(AttentionBlock(config, random) for _ in range(config.layers))
         self.norm = nn.LayerNorm(config.units)
 
@@ -82,18 +84,27 @@ class AttentionEncoder(nn.Module):
         states: list[Tensor],
         random: torch.Generator | None,
         precision: torch.dtype,
-        cells: Tensor | None = None,
+        shown: Shown | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """(steps, lanes, units) rows, no states → (steps, lanes, units) vectors, no states.
 
-        cells   (lanes,) each step looks at so many first ones of its lane; None: at those up to itself
+        shown   what each step looks at; None: at those up to itself
         """
         steps, _, units = x.shape
-        there = (
-            None if cells is None else (torch.arange(steps, device=x.device) < cells[:, None])[:, None, None]
-        )
-        x = math.sqrt(units) * x + self.positions[:steps, None]
+        there = None if shown is None else _there(shown.ends, steps)
+        x = self._hidden(math.sqrt(units) * x, shown) + self.positions[:steps, None]
         x = dropout(x, self.embedding_dropout, random)
         for layer in self.layers:
             x = layer(x, random, precision, there)
         return self.norm(x), states
+
+    def _hidden(self, x: Tensor, shown: Shown | None) -> Tensor:
+        """The mask's row where items are hidden; it begins as zeros: others say what is there."""
+        if shown is None or self.mask_row is None:
+            return x
+        return torch.where(shown.hidden[..., None], self.mask_row, x)
+
+
+def _there(ends: Tensor, steps: int) -> Tensor:
+    """(lanes, 1, 1, steps) the steps before each lane's end."""
+    return (torch.arange(steps, device=ends.device) < ends[:, None])[:, None, None]

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from rnnrec_model.fitting.head import HeadConfig
 from rnnrec_model.fitting.layers import item_table
-from rnnrec_model.fitting.objective import Masking
+from rnnrec_model.fitting.objective import Masking, Shown
 from rnnrec_model.fitting.users import Users
 
 INSIDE = "encoder."
@@ -44,13 +44,13 @@ class Encoder(Protocol):
         states: list[Tensor],
         random: torch.Generator | None,
         precision: torch.dtype,
-        *cells: Tensor,
+        *shown: Shown,
     ) -> tuple[Tensor, list[Tensor]]:
         """(steps, lanes, width) rows, states → (steps, lanes, units) vectors, the next states.
 
         random      generator of the dropout masks; None (scoring) drops nothing
         precision   of the products
-        cells       one that looks both ways is told (lanes,) where the lanes end
+        shown       one that looks both ways is told what it may see
         """
 
 
@@ -138,13 +138,13 @@ class ItemNetwork(nn.Module):
         states: list[Tensor],
         random: torch.Generator | None = None,
         precision: torch.dtype = torch.float32,
-        cells: Tensor | None = None,
+        shown: Shown | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """Input rows (steps, lanes, width) → vectors (steps, lanes, units) and the next states."""
         tied = self.config.normalize and self.input_rows is None
         rows = F.normalize(rows, dim=-1) if tied else rows
-        ends = () if cells is None else (cells,)
-        vectors, following = self.encoder(rows, states, random, precision, *ends)
+        told = () if shown is None else (shown,)
+        vectors, following = self.encoder(rows, states, random, precision, *told)
         return (F.normalize(vectors, dim=-1) if self.config.normalize else vectors), following
 
     def additions(self, vectors: Tensor) -> Tensor:

@@ -12,9 +12,9 @@ shapes, and is passed in and given back: the network keeps nothing. A network th
 inputs each time, as attention with positions does, says how many (`window`): training cuts sessions into so
 many, scoring gives it the newest so many before each position it is asked about.
 
-A network may look both ways, at what comes later in its lane too, if it says how items are hidden from it
-(`masking`): then it is trained to say what is hidden, and asked with a mask behind the last item
-(objective.py). It has a window, and is told where each lane ends.
+A network may look both ways, at what comes later in its lane too, if it says which items are to be hidden
+from it (`masking`): then it is trained to say what is hidden, and asked for one more, behind the last item
+(objective.py). It has a window, and is told where items are hidden and where each lane ends.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 
 from rnnrec_model.config import Settings
-from rnnrec_model.fitting.objective import Masking
+from rnnrec_model.fitting.objective import Masking, Shown
 from rnnrec_model.fitting.users import Users
 
 ROWS, BIAS = "item_rows", "item_bias"
@@ -45,7 +45,7 @@ class Network(Protocol):
     window        it looks at so many newest inputs alone, and has no state; None: its state carries the past
     boundary      (width,) added to the row of an item after which a session was over, where sessions say so;
                   None: it does not tell sessions of a row apart
-    masking       how items are hidden from it, so that it may look both ways; None: it says what comes next
+    masking       which items training hides from it, so that it may look both ways; None: none
     """
 
     @property
@@ -105,14 +105,14 @@ class Network(Protocol):
         states: list[Tensor],
         random: torch.Generator | None = None,
         precision: torch.dtype = torch.float32,
-        cells: Tensor | None = None,
+        shown: Shown | None = None,
     ) -> tuple[Tensor, list[Tensor]]:
         """(steps, lanes, width) rows of the input table → (steps, lanes, units) vectors, and the next states.
 
         rows        behind them, in the same tensor, those of the lanes' users, where there are such
         random      generator of what training leaves to chance, such as dropout; None in scoring
         precision   of the products
-        cells       (lanes,) how many of each lane's rows are no padding; told with `masking` alone
+        shown       where lanes end and items are hidden; told with `masking` alone
         """
 
     def additions(self, vectors: Tensor) -> Tensor:

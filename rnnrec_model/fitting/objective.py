@@ -39,25 +39,32 @@ class Questions:
 
 @dataclass(frozen=True)
 class Masking:
-    """What hides items, and which of them in training.
+    """Which items training hides from a network.
 
-    row     (width,) of the input table's kind, in the place of an item that is hidden; learnt
     share   of a session's items that is hidden at a time, rounded: one at least, never all
     last    share of the sessions of which the last item alone is hidden, as it is when one asks
     """
 
-    row: Tensor
     share: float
     last: float
 
-    def hide(self, rows: Tensor, hidden: Tensor) -> Tensor:
-        """(cells, lanes, width), (cells, lanes) → the same with the mask's row where items are hidden."""
-        return torch.where(hidden[..., None], self.row, rows)
 
-    def append(self, rows: Tensor, lengths: Tensor) -> Tensor:
-        """(steps, lanes, width) rows → (steps + 1, lanes, width) with a mask behind the end of each lane."""
-        step = torch.arange(len(rows) + 1, device=rows.device)[:, None]
-        return self.hide(torch.cat((rows, rows[:1])), step == lengths)
+@dataclass(frozen=True)
+class Shown:
+    """What a network that looks both ways may see of a rectangle.
+
+    ends     (lanes,) cells of each lane, hidden ones among them; behind them there is padding
+    hidden   (cells, lanes) where an item is hidden: whatever row is given there, it is none of the item's
+    """
+
+    ends: Tensor
+    hidden: Tensor
+
+
+def with_masks(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Shown]:
+    """(steps, lanes, width) rows → (steps + 1, lanes, width), a hidden one behind the end of each lane."""
+    step = torch.arange(len(rows) + 1, device=rows.device)[:, None]
+    return torch.cat((rows, rows[:1])), Shown(lengths + 1, step == lengths)
 
 
 class NextItem:

@@ -13,6 +13,7 @@ from rnnrec_model.errors import ConfigError
 from rnnrec_model.fitting.batches import grid, scoring_plan
 from rnnrec_model.fitting.layers import of_length
 from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network, with_ends
+from rnnrec_model.fitting.objective import with_masks
 from rnnrec_model.fitting.readings import readings
 from rnnrec_model.fitting.users import lane_users
 from rnnrec_model.scorer import Representation
@@ -116,8 +117,8 @@ class Recommender:
         items = as_tensor(sessions.items).to(device)
         tables = network.tables()
         table, units = tables[network.input_table], tables[ROWS].shape[1]
-        masking = network.masking
-        read = readings(sessions.offsets[:-1], inputs, last_only, network.window, masking is not None)
+        masked = network.masking is not None
+        read = readings(sessions.offsets[:-1], inputs, last_only, network.window, masked)
         longest = SCORING_STEPS if network.window is None else network.window
         skipped, first = (torch.as_tensor(one, device=device) for one in (read.skipped, read.rows))
         rows = len(inputs) if last_only else int(inputs.sum())
@@ -145,15 +146,15 @@ class Recommender:
             vectors[(first[lanes] + answer)[kept]] = known[kept]
         return vectors
 
-    def _said(self, shown: Tensor, states: list[Tensor], lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
+    def _said(self, rows: Tensor, states: list[Tensor], lengths: Tensor) -> tuple[Tensor, list[Tensor]]:
         """What the network says of the place after each input, and its next states.
 
-        One that items are hidden from is asked for it by a mask there, behind each lane's end alone.
+        One from which items are hidden says it of the place behind each lane's last input alone.
         """
-        masking = self.network.masking
-        if masking is None:
-            return self.network(shown, states)
-        vectors, states = self.network(masking.append(shown, lengths), states, cells=lengths + 1)
+        if self.network.masking is None:
+            return self.network(rows, states)
+        rows, shown = with_masks(rows, lengths)
+        vectors, states = self.network(rows, states, shown=shown)
         return vectors[1:], states
 
 

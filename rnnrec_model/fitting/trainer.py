@@ -23,6 +23,7 @@ from rnnrec_model.fitting.criterion import Criterion
 from rnnrec_model.fitting.cuda_graphs import CudaGraphs, Recorder, ReplayedSteps
 from rnnrec_model.fitting.machine import choose_device, choose_precision
 from rnnrec_model.fitting.network import Draw, with_ends
+from rnnrec_model.fitting.objective import Shown
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
@@ -173,11 +174,10 @@ class Trainer:
     def _said(
         self, inputs: Tensor, states: list[Tensor], lengths: Tensor, found: Candidates
     ) -> tuple[Tensor, list[Tensor]]:
-        masking, hidden = self.network.masking, found.asked.hidden
-        if masking is None or hidden is None:
+        hidden = found.asked.hidden
+        if hidden is None:
             return self.network(inputs, states, self.random, self.precision)
-        inputs = masking.hide(inputs, hidden)
-        return self.network(inputs, states, self.random, self.precision, cells=lengths + 1)
+        return self.network(inputs, states, self.random, self.precision, Shown(lengths + 1, hidden))
 
     def _users(self, starts: Tensor, lengths: Tensor) -> LaneUsers | None:
         table = self.network.user_rows

@@ -7,7 +7,7 @@ import torch
 
 from rnnrec_model.fitting.batches import strips
 from rnnrec_model.fitting.candidates import compact, fixed
-from rnnrec_model.fitting.objective import MaskedItem, Masking, NextItem
+from rnnrec_model.fitting.objective import MaskedItem, Masking, NextItem, with_masks
 from rnnrec_model.fitting.workspace import Workspace
 
 INPUTS = [1, 2, 3, 5, 9, 10, 0]  # a lane holds one item more, an empty one none
@@ -19,7 +19,7 @@ def lanes(before=0, past=0):
 
 
 def asking(share, last=0.0, seed=0):
-    return MaskedItem(Masking(torch.zeros(1), share, last), torch.Generator().manual_seed(seed))
+    return MaskedItem(Masking(share, last), torch.Generator().manual_seed(seed))
 
 
 def hidden_of(questions):
@@ -129,8 +129,8 @@ def test_another_hidden_item_is_no_recent_one():
 
 
 def test_a_mask_is_appended_right_behind_each_lane():
-    masking = Masking(torch.tensor([0.0]), 0.2, 0.1)
     rows = torch.arange(1.0, 7.0).view(3, 2, 1)
-    appended = masking.append(rows, torch.tensor([3, 1]))
-    assert appended[:, 0, 0].tolist() == [1, 3, 5, 0]
-    assert appended[:2, 1, 0].tolist() == [2, 0]
+    longer, shown = with_masks(rows, torch.tensor([3, 1]))
+    assert longer[:3].tolist() == rows.tolist()
+    assert shown.ends.tolist() == [4, 2]
+    assert shown.hidden.t().tolist() == [[False, False, False, True], [False, True, False, False]]
