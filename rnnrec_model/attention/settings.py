@@ -67,7 +67,7 @@ class Bert4recConfig(AttentionConfig):
     """
 
     mask_share: float = setting(
-        0.2,
+        0.5,
         "share of a session's items that training hides at a time: one at least, never all; the paper has "
         "0.2 to 0.6, more for shorter sessions",
         0.0,

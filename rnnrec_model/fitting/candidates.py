@@ -93,8 +93,7 @@ class Candidates:
         With hidden items, which are asked for amidst a session, all that the session holds but the target.
         """
         if self.asked.hidden is not None:
-            held = workspace.take("seen", len(self.events), columns, torch.bool, self.events.device)
-            return held.fill_(False).scatter_(1, self.own, True).scatter_(1, self.targets[:, None], False)
+            return self.held(columns, workspace)
         lanes, before = self.columns.shape[1], self.strips.before
         steps, device = len(self.columns) - before - 1, self.events.device
         step = torch.arange(-before, steps, device=device).clamp_min(-1).to(torch.int32)
@@ -107,6 +106,11 @@ class Candidates:
         seen = workspace.take("seen", len(self.events), columns, torch.bool, device)
         torch.index_select(held, 0, self.events, out=seen)
         return seen.scatter_(1, self.targets[:, None], False)
+
+    def held(self, columns: int, workspace: Workspace) -> Tensor:
+        """(events, columns) all that the event's session holds here, before and after; never its target."""
+        held = workspace.take("seen", len(self.events), columns, torch.bool, self.events.device)
+        return held.fill_(False).scatter_(1, self.own, True).scatter_(1, self.targets[:, None], False)
 
     def _shown(self) -> Tensor:
         """(before + steps + 1, lanes) which cells hold an item that the network sees."""

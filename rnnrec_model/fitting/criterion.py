@@ -44,7 +44,7 @@ class Criterion:
         masking = network.masking
         self._questions = NextItem() if masking is None else MaskedItem(masking, random)
         counts = torch.as_tensor(vocabulary.counts.copy(), device=random.device)
-        self._sampler = NegativeSampler(counts, config.negative_alpha, random)
+        self._sampler = NegativeSampler(counts, 0.0 if self._loss.uniform else config.negative_alpha, random)
         self._inclusion: Inclusion | None = None
         if self._loss.corrected and config.logq > 0.0:
             holding = torch.as_tensor(sessions.holding(len(vocabulary)), device=random.device)
@@ -54,7 +54,7 @@ class Criterion:
 
     def before(self, batch: Batch) -> int:
         """How many events before a batch its sessions' loss looks at; of few widths in fixed shapes."""
-        if self._config.exclude_seen:
+        if self._config.exclude_seen or not self._loss.own:
             return history_width(batch.past) if self._fixed_shapes else batch.past
         return min(batch.past, max(0, self._network.lags - self._questions.lead))
 
@@ -72,7 +72,7 @@ class Criterion:
         additions = self._network.additions(vectors)
         recent, there = found.recent(additions.shape[1])
         additions = additions * there
-        banned = found.seen(len(matrix), self._workspace) if self._config.exclude_seen else None
+        banned = self._banned(found, len(matrix))
         offset, own, own_offset = self._offsets(rows, found)
         if self._loss.softmax:
             places = Places(found.targets, recent, own, own_offset, banned)
@@ -85,6 +85,12 @@ class Criterion:
         scores = scores.scatter_add(1, recent, additions)
         scores = scores if banned is None else scores.masked_fill(banned, ABSENT)
         return self._loss.of_scores(scores, found.targets, self._config, self._count)
+
+    def _banned(self, found: Candidates, columns: int) -> Tensor | None:
+        """(events, columns) which candidates are no negatives of an event; None: all are."""
+        if not self._loss.own:
+            return found.held(columns, self._workspace)
+        return found.seen(columns, self._workspace) if self._config.exclude_seen else None
 
     def _offsets(
         self, rows: dict[str, Tensor], found: Candidates

@@ -12,8 +12,10 @@ target is never its own negative. What else a loss needs, its entry in the table
     gbce           (-beta log sigmoid(target) - sum_j log(1 - sigmoid(r_j))) / (k + 1), k negatives,
                    beta = alpha (t (1 - 1/alpha) + 1/alpha) = 1 - t (1 - alpha), alpha = k / (items - 1) the
                    share of the negatives there are that was drawn      Petrov & Macdonald 2023, 2308.07192
-                   Of scores less log k, a constant that ranks nothing: else all that training touches is
-                   pushed below the items that it has not met yet, for many epochs
+                   Drawn uniformly, and not from the event's own session, as the paper has it; items of the
+                   batch's other sessions are negatives too. Of scores less log k, a constant that ranks
+                   nothing: else all that training touches is pushed below the items that it has not met yet,
+                   for many epochs
 
 A softmax is taken by training as `sampled_softmax.py` has it: the same without the passes over memory.
 A column that must not take part (a second copy of an item) carries a score of ABSENT or less.
@@ -79,12 +81,16 @@ class Loss:
     draws       its candidates are the batch's items and drawn negatives; without it, all items
     corrected   its scores are corrected for how likely each candidate was one (logQ)
     softmax     it is the softmax cross-entropy, which needs no scores of its own (`sampled_softmax.py`)
+    uniform     its negatives are drawn uniformly, whatever `negative_alpha` says
+    own         items of the event's own session are among its negatives
     """
 
     of_scores: OfScores
     draws: bool = True
     corrected: bool = False
     softmax: bool = False
+    uniform: bool = False
+    own: bool = True
 
 
 LOSSES: dict[str, Loss] = {
@@ -93,7 +99,7 @@ LOSSES: dict[str, Loss] = {
     "bpr": Loss(bpr),
     "bpr_max": Loss(bpr_max),
     "top1_max": Loss(top1_max),
-    "gbce": Loss(gbce),
+    "gbce": Loss(gbce, uniform=True, own=False),
 }
 
 
