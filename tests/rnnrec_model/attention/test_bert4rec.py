@@ -164,11 +164,12 @@ WHOLE = [[0, 1] * 3, [1, 0] * 3, [2, 3] * 3, [3, 2] * 3]
 CHECKERBOARD = [one[:length] for length in range(2, 7) for one in WHOLE] * 2
 
 
-QUICK_LOSSES = ("cross_entropy", "gbce")
+OWN = [name for name, loss in LOSSES.items() if loss.own]  # the others tell no items of one session apart
 
 
 @pytest.mark.parametrize(
-    "loss", [pytest.param(one, marks=[] if one in QUICK_LOSSES else pytest.mark.slow) for one in LOSSES]
+    "loss",
+    [pytest.param(one, marks=[] if one in ("cross_entropy", "bpr") else pytest.mark.slow) for one in OWN],
 )
 def test_a_checkerboard_is_learnt_with_every_loss(loss):
     config = dataclasses.replace(
