@@ -2,7 +2,7 @@
 
     python benchmarks/bench_comparison.py rsc15_64 --data FOLDER                  every kind, untuned
     python benchmarks/bench_comparison.py rsc15_64 --data FOLDER --trials 8       tuned on fit and valid
-    python benchmarks/bench_comparison.py globo --data FOLDER --users 0.1         two days and the next; few users
+    python benchmarks/bench_comparison.py globo --data FOLDER --users 0.1         two days and the next
     python benchmarks/bench_comparison.py ml1m --data FOLDER --models recurrent,fpmc,markov
         --curve users,history --shares 10,20,50,100 --set training.epochs=5       where do the lines cross?
 
