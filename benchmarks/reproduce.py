@@ -30,7 +30,9 @@ from rnnrec_model import models
 from tasks.errors import PipelineError
 from tasks.models import recipes
 from tasks.models.comparing import tuning
+from tasks.models.comparing.jobs import size_of
 from tasks.models.evaluation import Question, evaluate_files
+from tasks.sessions.session_files import read_session_file
 from tasks.settings.config import Config, load_config
 
 HERE = Path(__file__).parent
@@ -90,7 +92,8 @@ def _tuned(options: argparse.Namespace, prepared: Prepared) -> tuple[Mapping[str
     """(the best settings on valid, every trial, best first)."""
     metric = DATASETS[options.data_set].split.metric
 
-    preset = recipes.configured(_config(options, {}), OURS)
+    size = size_of(read_session_file(prepared.file("fit")))
+    preset = recipes.configured(_config(options, {}), OURS).sized(size)
     fixed = {key.removeprefix(f"models.{OURS}.") for key in _given(options)}
     found = []
     for changes in islice(tuning.changes_of(preset, fixed), options.tune):

@@ -13,6 +13,7 @@ from dataclasses import replace
 from tasks.errors import ModelFailure
 from tasks.models import training
 from tasks.models.comparing.course import Plan
+from tasks.models.comparing.jobs import size_of
 from tasks.models.comparing.parts import Part
 from tasks.models.material import Material, needs
 from tasks.models.recipes import Recipe
@@ -34,20 +35,19 @@ def one_fit(plan: Plan, part: Part) -> dict[str, float]:
 
 
 def steps(plan: Plan, each: Mapping[str, float]) -> Iterator[tuple[str, float]]:
-    """(what is done, about how many seconds), in its order; a model that could not be estimated is left "
-    "out."""
+    """(what is done, about how many seconds), in its order; what was done before is left out."""
     for name, seconds in each.items():
-        if plan.tunes(name):
+        if plan.tunes(name) and not plan.tuned(name).is_done:
             tuning = plan.question.budget.trials * seconds
             minutes = plan.question.budget.minutes
-            yield (
-                f"tuning {name}",
-                STARTING + min(tuning, tuning if minutes is None else 60 * minutes + seconds),
-            )
-        yield f"measuring {name}", STARTING + seconds
+            most = tuning if minutes is None else 60 * minutes + seconds
+            yield f"tuning {name}", STARTING + min(tuning, most)
+        if not plan.measured(name).is_done:
+            yield f"measuring {name}", STARTING + seconds
     for axis, share in plan.cells:
         for name, seconds in each.items():
-            yield f"{name} on {100 * share:g} % of the {axis}", STARTING + share * seconds
+            if not plan.sampled(name, axis, share).is_done:
+                yield f"{name} on {100 * share:g} % of the {axis}", STARTING + share * seconds
 
 
 def _seconds(cfg: Config, recipe: Recipe, part: Part) -> float:
@@ -60,17 +60,12 @@ def _seconds(cfg: Config, recipe: Recipe, part: Part) -> float:
     few = part.frame.histories.slice(0, min(ASKED, len(part.frame.histories)))
     frame = Predictions.next_items(few, part.frame.vocabulary)
     with training.model_failures(f"estimating {recipe.name}"):
-        began = time.process_time()
-        once = (
-            recipe
-            if recipe.training is None
-            else replace(recipe, training=replace(recipe.training, epochs=1))
-        )
-        found = training.fit(cfg, once, material.sessions(carried), material.vocabulary)
+        sized, began = recipe.sized(size_of(part.rows)), time.process_time()
+        found = training.fit(cfg, _once(sized), material.sessions(carried), material.vocabulary)
         fitted = time.process_time()
         evaluate(found.scorer, frame, (20,))
         asked = time.process_time()
-    passes = recipe.training.epochs if recipe.training is not None and found.history else 1
+    passes = sized.training.epochs if sized.training is not None and found.history else 1
     events, own = _events(part), max(1, int(material.sessions().lengths.sum()))
     return passes * (fitted - began) * events / own + (asked - fitted) * len(part.frame) / max(1, len(frame))
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
+import pyarrow as pa
 
 from tasks.errors import ModelFailure
 from tasks.models import training
@@ -36,7 +37,9 @@ from tasks.models.recipes import Recipe
 from tasks.settings.config import Config
 
 if TYPE_CHECKING:
+    from rnnrec_model.contract import Fitted
     from rnnrec_model.scorer import Model
+    from rnnrec_model.sizing import Size
 
 TRIALS, NUMBERS, RANKS = "trials.jsonl", "measured.json", "ranks.npy"
 STATUS = Path("/proc/self/status")
@@ -113,16 +116,15 @@ def here(job: Job, say: Say = quiet) -> None:
 def _tune(job: Job, part: Part, say: Say) -> None:
     def measure(recipe: Recipe) -> float:
         try:
-            model, _ = _fitted(job, recipe, part)
-            return float(_asked(job, model, part).metrics[job.metric])
+            return float(_asked(job, _fitted(job, recipe, part).scorer, part).metrics[job.metric])
         except ModelFailure:
             if recipe == job.recipe:
                 raise
             return 0.0  # settings with which nothing can be learnt
 
-    known = _known(job)
+    known, size = _known(job), size_of(part.rows)
     found: list[Trial] = []
-    for trial in tuning.trials(job.recipe, job.budget, measure, known=known, seed=1):
+    for trial in tuning.trials(job.recipe, size, job.budget, measure, known):
         found.append(trial)
         if len(found) > len(known):
             with (job.folder / TRIALS).open("a", encoding="utf-8") as file:
@@ -136,11 +138,11 @@ def _measure(job: Job, part: Part, say: Say) -> None:
 
     before = _memory("VmRSS")
     with _timed() as fitting:
-        model, epochs = _fitted(job, job.recipe, part)
+        fitted = _fitted(job, job.recipe, part)
     with _timed() as scoring, training.model_failures(f"asking {job.recipe.name}"):
-        found = _asked(job, model, part)
+        found = _asked(job, fitted.scorer, part)
     with training.model_failures(f"making lists of {job.recipe.name}"):
-        guards = {} if job.sample else guard_metrics(model, part.frame, job.cfg.recommendations.k)
+        guards = {} if job.sample else guard_metrics(fitted.scorer, part.frame, job.cfg.recommendations.k)
     np.save(job.folder / RANKS, found.ranks)
     _write(
         job,
@@ -148,7 +150,8 @@ def _measure(job: Job, part: Part, say: Say) -> None:
             "metrics": found.metrics,
             "answered": found.answered,
             "guards": guards,
-            "epochs": epochs,
+            "epochs": fitted.epochs,
+            "sized": dict(fitted.sized),
             "cost": {
                 "training_seconds": fitting["wall"],
                 "training_processor_seconds": fitting["processor"],
@@ -162,13 +165,18 @@ def _measure(job: Job, part: Part, say: Say) -> None:
     say({"measured": job.recipe.name, **found.metrics})
 
 
-def _fitted(job: Job, recipe: Recipe, part: Part) -> tuple[Model, int]:
+def _fitted(job: Job, recipe: Recipe, part: Part) -> Fitted:
     rows = part.rows if job.sample is None else SAMPLES[job.sample[0]](part.rows, job.sample[1])
     carried = needs(recipe) & part.carrying
     with training.model_failures(f"fitting {recipe.name}"):
         material = Material(rows, carried)
-        found = training.fit(job.cfg, recipe, material.sessions(carried), material.vocabulary)
-    return found.scorer, found.epochs
+        return training.fit(job.cfg, recipe, material.sessions(carried), material.vocabulary)
+
+
+def size_of(rows: pa.Table) -> Size:
+    """How much there is to learn from, by which settings that are `auto` get their values."""
+    material = Material(rows)
+    return material.sessions().size(material.vocabulary)
 
 
 def _asked(job: Job, model: Model, part: Part) -> Any:

@@ -19,6 +19,7 @@ LEFT_OUT = {
     "window": "what the user had in the window is left out",
 }
 UNTUNED = "untuned"
+TUNED = ("model", "trials", "best on the tuning day", "chosen by tuning", "auto, by the size of the data")
 
 
 def page(found: Mapping[str, Any]) -> str:
@@ -34,9 +35,7 @@ def page(found: Mapping[str, Any]) -> str:
         "## How it was measured",
         "\n".join(f"- {line}" for line in _how(found)),
         "## Settings that were tried and chosen",
-        digits.table(
-            ("model", "trials", "best on the tuning day", "chosen beside the configuration"), _tuned(found)
-        ),
+        digits.table(TUNED, _tuned(found)),
     ]
     return "\n\n".join(parts) + "\n"
 
@@ -195,11 +194,13 @@ def _tuned(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for name, one in found["models"].items():
         best = max((trial["value"] for trial in one["trials"]), default=None)
-        chosen = ", ".join(f"{key} = {_plain(value)}" for key, value in one["chosen"].items())
-        rows.append(
-            (name, _trials(found, one), "-" if best is None else digits.value(best), chosen or "nothing")
-        )
+        told = "-" if best is None else digits.value(best)
+        rows.append((name, _trials(found, one), told, _listed(one["chosen"]), _listed(one["sized"])))
     return rows
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {_plain(value)}" for key, value in settings.items()) or "-"
 
 
 def _plain(value: Any) -> str:

@@ -156,6 +156,7 @@ def _model(plan: Plan, name: str, compared: Mapping[str, Mapping[str, Any]]) -> 
         "trials": tuned["trials"],
         "chosen": tuned["best"],
         "epochs": measured["epochs"],
+        "sized": measured["sized"],
         "answered": measured["answered"],
         "metrics": {metric: one[name] for metric, one in compared.items()},
         "every_metric": measured["metrics"],

@@ -76,8 +76,15 @@ def told(
         where,
         f"{called(best.name)} {_verb(metric)} {ours}{_unit(metric)}; the best cheaper model, "
         f"{called(cheaper.name)}, {theirs}. That difference is sure (95 % interval {low} to {high}), and "
-        f"costs {_seconds(best)} of processor time a night instead of {_seconds(cheaper)}.",
+        f"{_price(best, cheaper)}.",
     )
+
+
+def _price(best: Row, cheaper: Row) -> str:
+    ours, theirs = _seconds(best), _seconds(cheaper)
+    if ours == theirs:
+        return f"each costs {ours} of processor time a night"
+    return f"costs {ours} of processor time a night instead of {theirs}"
 
 
 def _undecided(can_be: Sequence[Row], metric: str) -> str:

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 from rnnrec_model import models
+from rnnrec_model.sizing import Size
 from rnnrec_model.spaces import Changes, draws
 from tasks.models.recipes import Recipe
 
@@ -46,19 +47,19 @@ class Trial:
 
 def trials(
     recipe: Recipe,
+    size: Size,
     budget: Budget,
     measure: Callable[[Recipe], float],
-    fixed: Collection[str] = (),
     known: Collection[Trial] = (),
     seed: int = 1,
 ) -> Iterator[Trial]:
     """Trials of the budget in the order in which they were drawn; the first is the recipe as it is.
 
-    fixed   settings that stay as they are, by their names in the space
+    size    of what is learnt from: settings that are `auto` are varied around what they are then
     known   trials of a search that was stopped: they are not measured again
     """
     began, values = time.monotonic(), {_key(one.changes): one.value for one in known}
-    for number, changes in enumerate(islice(changes_of(recipe, fixed, seed), budget.trials)):
+    for number, changes in enumerate(islice(changes_of(recipe.sized(size), seed=seed), budget.trials)):
         if number and _is_over(budget, began):
             return
         value = values.get(_key(changes))
@@ -66,7 +67,10 @@ def trials(
 
 
 def changes_of(recipe: Recipe, fixed: Collection[str] = (), seed: int = 1) -> Iterator[Changes]:
-    """What may be laid over a recipe, one draw after another; first nothing."""
+    """What may be laid over a recipe, one draw after another; first nothing.
+
+    fixed   settings that stay as they are, by their names in the space
+    """
     return draws(models.find(recipe.kind).space, lambda name: _current(recipe, name), fixed, seed)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from tasks.errors import ConfigurationError, ModelFailure, WarehouseError
 from tasks.models import judging
-from tasks.models.comparing import course, folder, jobs
+from tasks.models.comparing import course, estimates, folder, jobs
 from tasks.models.comparing.conclusion import Compared
 from tasks.models.comparing.course import Plan, Question
 from tasks.models.comparing.parts import Part
@@ -199,3 +199,25 @@ def test_every_kind_and_every_named_model_is_asked_where_nobody_says_which(make_
 def test_a_folder_that_is_worked_on_is_hidden_beside_its_target(planned: Planned) -> None:
     plan = planned()
     assert folder.part_of(plan.target).name == f".{plan.target.name}.part"
+
+
+def test_what_is_left_is_told_step_by_step_and_done_steps_are_not(
+    planned: Planned, final: Part, here: list[jobs.Job]
+) -> None:
+    plan = planned(models=("markov", "vsknn"), budget=Budget(4), curves=("users",), shares=(0.5, 1.0))
+    with course.opened(plan):
+        ready = course.supplied(plan, final, final)
+        each = estimates.one_fit(ready, final)
+        assert min(each.values()) >= 0
+        every = [what for what, _ in estimates.steps(ready, each)]
+        course.measure(ready, "vsknn")
+        left = [what for what, _ in estimates.steps(ready, each)]
+    assert every == [
+        "measuring markov",
+        "tuning vsknn",
+        "measuring vsknn",
+        "markov on 50 % of the users",
+        "vsknn on 50 % of the users",
+    ]
+    assert left == [every[0], *every[3:]]
+    assert len(here) == 2

@@ -57,5 +57,11 @@ def test_another_metric_is_named_and_its_values_stand_as_they_are() -> None:
     )
 
 
+def test_what_costs_the_same_as_far_as_it_is_told_is_told_once() -> None:
+    rows = [Row("markov", 0.3, 0.02, True), Row("popularity", 0.1, 0.01, False)]
+    said = told(rows, "recall_at_20", None, (0.1, 0.3))
+    assert said.endswith("10 to 30), and each costs less than 0.1 s of processor time a night.")
+
+
 def test_one_model_is_compared_with_nothing() -> None:
     assert told([GRU], "recall_at_20", 1).endswith("; nothing was compared with it.")

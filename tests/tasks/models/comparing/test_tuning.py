@@ -10,17 +10,19 @@ import pytest
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.counting.settings import SessionNeighboursConfig
 from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.sizing import Size
 from tasks.models.comparing import tuning
 from tasks.models.comparing.tuning import Budget, Trial
 from tasks.models.recipes import Recipe
 
 KNN = Recipe("vsknn", "vsknn", SessionNeighboursConfig(), TrainingConfig())
+SIZE = Size(events=5000, sessions=1000, items=50)
 GRU = Recipe("recurrent", "recurrent", RecurrentConfig(), TrainingConfig(learning_rate=0.1, batch_events=100))
 
 
 def test_the_recipe_as_it_is_comes_first_and_there_are_as_many_trials_as_asked_for() -> None:
     asked: list[Recipe] = []
-    found = list(tuning.trials(KNN, Budget(5), lambda recipe: asked.append(recipe) or 0.1 * len(asked)))
+    found = list(tuning.trials(KNN, SIZE, Budget(5), lambda recipe: asked.append(recipe) or 0.1 * len(asked)))
     assert asked[0] == KNN
     assert len(found) == 5
     assert len({recipe.digest for recipe in asked}) == 5
@@ -42,20 +44,29 @@ def test_multiples_are_of_what_the_recipe_says() -> None:
     assert not any("training.epochs" in one for one in drawn)
 
 
+def test_what_is_auto_is_varied_around_what_it_is_by_the_size() -> None:
+    auto = replace(GRU, training=TrainingConfig())
+    usual = auto.sized(SIZE).training.epochs
+    tried: list[int | str] = []
+    list(tuning.trials(auto, SIZE, Budget(20), lambda one: tried.append(one.training.epochs) or 0.1))
+    assert tried[0] == "auto"
+    assert set(tried[1:]) == {usual // 2, usual, usual * 2}
+
+
 def test_known_trials_are_not_measured_again() -> None:
-    first = list(tuning.trials(KNN, Budget(3), lambda _: 0.2))
+    first = list(tuning.trials(KNN, SIZE, Budget(3), lambda _: 0.2))
     asked: list[Recipe] = []
-    again = list(tuning.trials(KNN, Budget(4), lambda recipe: asked.append(recipe) or 0.9, known=first))
+    again = list(tuning.trials(KNN, SIZE, Budget(4), lambda recipe: asked.append(recipe) or 0.9, known=first))
     assert again[:3] == first
     assert len(asked) == 1
 
 
 def test_a_kind_with_nothing_to_tune_has_one_trial() -> None:
     markov = Recipe("markov", "markov", KNN.settings, None)
-    assert list(tuning.trials(markov, Budget(9), lambda _: 0.3)) == [Trial({}, 0.3)]
+    assert list(tuning.trials(markov, SIZE, Budget(9), lambda _: 0.3)) == [Trial({}, 0.3)]
 
 
 def test_when_the_minutes_are_over_no_further_trial_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))  # seconds at each look
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
-    assert len(list(tuning.trials(KNN, Budget(99, minutes=2.0), lambda _: 0.1))) == 4
+    assert len(list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1))) == 4
