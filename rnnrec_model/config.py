@@ -170,7 +170,14 @@ class TrainingConfig(Settings):
     warmup: float = setting(0.0, "share of all steps over which the rate rises from zero", 0.0, 1.0)
     momentum: float = setting(0.0, "adagrad only: Polyak momentum", 0.0, 0.999)
     weight_decay: float = setting(0.0, "adamw only: decoupled weight decay", 0.0, 10.0)
-    clip_norm: float = setting(0.0, "largest gradient norm of the dense weights; 0 does not clip", 0.0, 1e6)
+    row_decay: float = auto(
+        sizing.row_decay,
+        "adamw only: decoupled decay of items' rows, beside that, when a step touches them; where only their "
+        "direction counts (`normalize`) it keeps long trainings from slowing down",
+        0.0,
+        1e3,
+    )
+    clip_norm: float = setting(5.0, "largest gradient norm of the dense weights; 0 does not clip", 0.0, 1e6)
     precision: Literal["auto", "float32", "bfloat16"] = setting(
         "auto",
         "of the products of inputs and scores, with every loss; auto: bfloat16 where the machine has it in "
@@ -183,6 +190,14 @@ class TrainingConfig(Settings):
         "0 runs all epochs",
         0,
         10_000,
+    )
+    minutes: float = setting(
+        0.0,
+        "an emergency stop: no epoch is begun that would end after so many minutes of training, which is not "
+        "what makes a schedule shorter (`epochs` is); how far it came is then this machine's affair and not "
+        "the same on any rerun; 0: none",
+        0.0,
+        1e6,
     )
     seed: int = setting(1, "of weights, order of sessions, negatives and dropout", 0, 2**63 - 1)
     threads: int = auto(

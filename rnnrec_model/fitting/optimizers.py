@@ -5,7 +5,10 @@ they are read and written.
 
     adagrad   Duchi et al. 2011; on item rows one accumulator a row (the mean squared gradient), as usual
               for large embedding tables; optional Polyak momentum
-    adamw     Loshchilov & Hutter 2019, 1711.05101; on item rows "lazy": moments move when a row is touched
+    adamw     Loshchilov & Hutter 2019, 1711.05101; on item rows "lazy": moments move when a row is touched,
+              and it decays then (row_decay). Rows that are scored by their direction alone only grow under
+              updates, and what an update turns of them shrinks with their length; decay keeps them turning
+              (van Laarhoven 2017, "L2 regularization versus batch and weight normalization", 1706.05350)
 
 `tick` begins a step; `update` changes a dense weight in place, `update_rows` some rows of a table. State is
 named tensors, an item table's with one row an item, so that it can be saved, continued, and carried over to a
@@ -76,7 +79,7 @@ class AdamW:
     """Adam with decoupled weight decay; betas .9 and .999."""
 
     def __init__(self, weights: dict[str, Tensor], tables: dict[str, Tensor], config: TrainingConfig) -> None:
-        self._decay = config.weight_decay
+        self._decay, self._row_decay = config.weight_decay, config.weight_decay + config.row_decay
         everything = weights | tables
         device = next(iter(everything.values())).device
         self.state = {"step": torch.zeros((), device=device)}
@@ -92,7 +95,7 @@ class AdamW:
         mean, square = self.state[f"{name}.mean"], self.state[f"{name}.square"]
         mean.lerp_(gradient, 0.1)
         square.mul_(0.999).addcmul_(gradient, gradient, value=0.001)
-        weight.sub_(self._change(weight, mean.clone(), square.clone(), rate))
+        weight.sub_(self._change(weight, mean.clone(), square.clone(), rate, self._decay))
 
     def update_rows(self, name: str, table: Tensor, rows: Rows, rate: Tensor) -> None:
         means, squares = self.state[f"{name}.mean"], self.state[f"{name}.square"]
@@ -100,14 +103,15 @@ class AdamW:
         square = squares.index_select(0, rows.at).mul_(0.999)
         square.addcmul_(rows.gradient, rows.gradient, value=0.001)
         means[rows.at], squares[rows.at] = mean, square
-        table[rows.at] = self._change(rows.values, mean, square, rate).neg_().add_(rows.values)
+        decay = self._row_decay if table.shape[1] > 1 else self._decay  # a bias has no direction to turn
+        table[rows.at] = self._change(rows.values, mean, square, rate, decay).neg_().add_(rows.values)
 
-    def _change(self, weight: Tensor, mean: Tensor, square: Tensor, rate: Tensor) -> Tensor:
+    def _change(self, weight: Tensor, mean: Tensor, square: Tensor, rate: Tensor, decay: float) -> Tensor:
         """rate * (m / (1 - .9^t) / (sqrt(v / (1 - .999^t)) + 1e-8) + decay * weight); overwrites m, v."""
         of_mean, of_square = self._unbias
         length = square.mul_(of_square).sqrt_().add_(1e-8)
         change = mean.mul_(rate / of_mean).div_(length)
-        return change.add_(rate * self._decay * weight) if self._decay else change
+        return change.add_(rate * decay * weight) if decay else change
 
 
 OPTIMIZERS: dict[str, type[Adagrad] | type[AdamW]] = {"adagrad": Adagrad, "adamw": AdamW}

@@ -5,10 +5,13 @@ Which network is the family's affair: it hands over how one is drawn (`fitting/n
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import EpochReport, Fitted, Fitting
 from rnnrec_model.fitting import checkpoint as checkpoints
 from rnnrec_model.fitting.checkpoint import Progress
@@ -19,6 +22,8 @@ from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
+
+log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.05
 LOOK_STEPS = 1000  # between two looks at the loss, each of which waits for the device
@@ -65,12 +70,24 @@ def _train(trainer: Trainer, fitting: Fitting, validation: Sessions | None, pati
         progress.batch, progress.epoch = 0, epoch + 1
         if patience and epoch - progress.best_epoch >= patience:
             break
+        if epoch + 1 < last and _out_of_time(trainer.config, progress.history):
+            log.warning(
+                "training ended after %d of %d epochs: the next would end after training.minutes = %g",
+                epoch + 1, last, trainer.config.minutes,
+            )  # fmt: skip
+            break
     if progress.best_state:
         trainer.load_state(progress.best_state)
     if folder is not None:
         checkpoints.remove(folder)
     epochs = progress.best_epoch + 1 if progress.best_state else progress.epoch
     return Fitted(trainer.recommender(), tuple(progress.history), epochs)
+
+
+def _out_of_time(config: TrainingConfig, history: Sequence[EpochReport]) -> bool:
+    """Would one more epoch end too late? By the epochs' own seconds, over kills and checkpoints."""
+    seconds = [report.seconds for report in history]
+    return config.minutes > 0 and sum(seconds) + seconds[-1] > 60 * config.minutes
 
 
 def _newest_apart(sessions: Sessions) -> tuple[Sessions, Sessions]:

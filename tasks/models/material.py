@@ -13,6 +13,7 @@ from tasks.models.recipes import Recipe
 
 if TYPE_CHECKING:
     from rnnrec_model.sessions import Sessions
+    from rnnrec_model.sizing import Size
     from rnnrec_model.vocabulary import Vocabulary
 
 COLUMNS = {"users": "user_id", "times": "times"}  # what a model may need beside items → the rows' column
@@ -37,6 +38,11 @@ class Material:
         from rnnrec_model.vocabulary import Vocabulary
 
         return Vocabulary.build(self.rows["items"].combine_chunks().flatten())
+
+    @cached_property
+    def size(self) -> Size:
+        """How much there is to learn from."""
+        return self.sessions().size(self.vocabulary)
 
     def sessions(self, carrying: Collection[str] = ()) -> Sessions:
         """The rows that teach something, with no more beside items than is asked for here."""

@@ -19,9 +19,10 @@ from rnnrec_model.config import Settings, TrainingConfig
 from rnnrec_model.sizing import Size
 from tasks.settings.config import Config
 
-MACHINE = ("threads", "device", "checkpoint_minutes")  # where and how fast it is fitted, not to what
-# keys that decide nothing at their default: recipes of before keep their digests
-CAME_LATER = ("gbce_t", "across_sessions")
+# where and how fast it is fitted, not to what
+MACHINE = ("threads", "device", "checkpoint_minutes", "minutes")
+# key → the value at which it changes nothing: recipes of before it came keep their digests
+CAME_LATER: dict[str, Any] = {"gbce_t": 0.75, "across_sessions": False, "row_decay": 0.0}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ class Recipe:
         decides = {key: value for key, value in (training or {}).items() if key not in MACHINE}
         return {
             "kind": self.kind,
-            "settings": _as_before(self.settings.as_dict(), type(self.settings)()),
-            "training": _as_before(decides, TrainingConfig()) or None,
+            "settings": _as_before(self.settings.as_dict()),
+            "training": _as_before(decides) or None,
         }
 
     @property
@@ -65,12 +66,9 @@ class Recipe:
         return self.digest == other.digest
 
 
-def _as_before(told: dict[str, Any], defaults: Settings) -> dict[str, Any]:
-    """Without the keys that came later and are at their default."""
-    known = defaults.as_dict()
-    return {
-        key: value for key, value in told.items() if key not in CAME_LATER or value != known.get(key, value)
-    }
+def _as_before(told: dict[str, Any]) -> dict[str, Any]:
+    """Without the keys that came later and change nothing."""
+    return {key: value for key, value in told.items() if key not in CAME_LATER or value != CAME_LATER[key]}
 
 
 def configured(cfg: Config, name: str) -> Recipe:

@@ -174,7 +174,7 @@ def _fit(
     started, name = time.perf_counter(), folder.name
     with model_failures(f"training {recipe.name}"):
         sessions = material.sessions(needs(recipe))
-        size = size or sessions.size(material.vocabulary)
+        size = size or material.size
         sized = recipe.sized(size)
         fitted = fit(
             cfg, sized, sessions, material.vocabulary,

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,7 @@ import torch
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting
 from rnnrec_model.errors import ConfigError, DataError, TrainingError
+from rnnrec_model.fitting import training as training_module
 from rnnrec_model.fitting.layers import dropout
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.machine import choose_precision
@@ -417,3 +419,15 @@ def test_items_of_the_own_session_count_as_certain_candidates():
     full = mean_loss(loss="full_cross_entropy", epochs=1)
     sampled = mean_loss(loss="cross_entropy", negatives=40, negative_alpha=0.0)
     assert sampled == pytest.approx(full, rel=0.02)
+
+
+def test_no_epoch_is_begun_that_would_end_after_the_minutes(monkeypatch, caplog):
+    """By a clock that goes a minute at each look: an epoch is looked at twice, so takes one."""
+    minutes = itertools.count()
+    monkeypatch.setattr(training_module.time, "perf_counter", lambda: 60.0 * next(minutes))
+    hurried = dataclasses.replace(TRAINING, epochs=9, minutes=3)
+    trained = train(random_sessions(), vocabulary(12), MODEL, hurried)
+    assert trained.epochs == len(trained.history) == 3
+    assert "after 3 of 9 epochs" in caplog.text
+    patient = train(random_sessions(), vocabulary(12), MODEL, dataclasses.replace(hurried, minutes=0))
+    assert patient.epochs == 9

@@ -33,6 +33,7 @@ AS_NUMBERS: dict[str, Any] = {
         "epochs": 14,
         "batch_events": 512,
         "learning_rate": 0.006,
+        "row_decay": 0.0,
         "clip_norm": 0.0,
     },
 }
@@ -141,7 +142,7 @@ def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
     told = json.loads((tmp_path / "config.json").read_text())
     assert told["by_size"] == {
         "settings": ["embedding_dropout", "hidden_dropout"],
-        "training": ["batch_events", "learning_rate", "loss", "threads"],
+        "training": ["batch_events", "learning_rate", "loss", "row_decay", "threads"],
     }
     assert "auto" not in told["settings"].values()
     assert [key for key, value in told["training"].items() if value == "auto"] == ["precision"]
@@ -150,13 +151,15 @@ def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
 def test_a_recipe_that_was_saved_with_numbers_is_one_of_numbers(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
-    """As models are that were saved before there was `auto`."""
+    """As models are that were saved before there was `auto`, or a decay of rows."""
     saved(make_config(**SMALL), "recurrent", tmp_path)
     told = json.loads((tmp_path / "config.json").read_text())
-    del told["by_size"]
+    del told["by_size"], told["training"]["row_decay"]
     (tmp_path / "config.json").write_text(json.dumps(told))
     found = recipes.saved(make_config(), "fresh", tmp_path)
     assert found.settings.as_dict() == told["settings"]
+    assert found.training is not None
+    assert found.training.row_decay == 0.0
     assert found.sized(Size(2_500_000, 400_000, 60_000)).as_dict() == found.as_dict()
     assert not found.is_that_of(recipes.configured(make_config(**SMALL), "recurrent"))
 
