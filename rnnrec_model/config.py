@@ -170,10 +170,10 @@ class TrainingConfig(Settings):
     warmup: float = setting(0.0, "share of all steps over which the rate rises from zero", 0.0, 1.0)
     momentum: float = setting(0.0, "adagrad only: Polyak momentum", 0.0, 0.999)
     weight_decay: float = setting(0.0, "adamw only: decoupled weight decay", 0.0, 10.0)
-    row_decay: float = auto(
-        sizing.row_decay,
+    row_decay: float = setting(
+        0.0,
         "adamw only: decoupled decay of items' rows, beside that, when a step touches them; where only their "
-        "direction counts (`normalize`) it keeps long trainings from slowing down",
+        "direction counts (`normalize`), shorter rows turn faster: for trainings of few steps",
         0.0,
         1e3,
     )

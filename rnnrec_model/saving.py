@@ -28,7 +28,6 @@ FORMAT = 2  # 1 knew recurrent models only
 BY_SIZE = "by_size"  # which settings were `auto`; models that were saved before have none
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.parquet"
 BEFORE = {"repeat_lags": 0}  # what recurrent models had that were saved before the setting was there
-TRAINING_BEFORE = {"row_decay": 0.0}  # and what any network was trained with
 
 
 def save(scorer: Model, folder: Path) -> dict[str, str]:
@@ -112,7 +111,7 @@ def _recipe(path: Path, told: dict[str, Any]) -> tuple[str, Settings, TrainingCo
         settings = models.find(told["kind"]).settings(**told["settings"]).told(by_size["settings"])
         training = None
         if told["training"] is not None:
-            training = TrainingConfig(**TRAINING_BEFORE | told["training"]).told(by_size["training"])
+            training = TrainingConfig(**told["training"]).told(by_size["training"])
     except (ModelError, TypeError, KeyError) as error:
         raise SavedModelError(f"{path}: expected the settings of a model; {error}") from None
     return told["kind"], settings, training

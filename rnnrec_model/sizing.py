@@ -56,8 +56,3 @@ def loss(_: Size, __: Mapping[str, Any]) -> str:
 def threads(_: Size, __: Mapping[str, Any]) -> int:
     """One: nearly as fast as two at 100 units, and undisturbed on a busy machine."""
     return 1
-
-
-def row_decay(_: Size, settled: Mapping[str, Any]) -> float:
-    """Where items are scored by their direction; elsewhere it would hold scores down."""
-    return 1.0 if settled.get("normalize") else 0.0

@@ -52,9 +52,3 @@ def test_only_settings_with_a_rule_may_be_auto() -> None:
         TrainingConfig(patience="auto")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"expected names of .* auto; got .'patience'"):
         TrainingConfig().told(["patience"])
-
-
-def test_rows_decay_where_items_are_scored_by_their_direction() -> None:
-    assert TrainingConfig().sized(TINY, RecurrentConfig().as_dict()).row_decay == 1.0
-    assert TrainingConfig().sized(TINY, RecurrentConfig(normalize=False).as_dict()).row_decay == 0.0
-    assert TrainingConfig(row_decay=0.3).sized(TINY, RecurrentConfig().as_dict()).row_decay == 0.3

@@ -142,7 +142,7 @@ def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
     told = json.loads((tmp_path / "config.json").read_text())
     assert told["by_size"] == {
         "settings": ["embedding_dropout", "hidden_dropout"],
-        "training": ["batch_events", "learning_rate", "loss", "row_decay", "threads"],
+        "training": ["batch_events", "learning_rate", "loss", "threads"],
     }
     assert "auto" not in told["settings"].values()
     assert [key for key, value in told["training"].items() if value == "auto"] == ["precision"]
