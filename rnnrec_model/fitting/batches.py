@@ -4,6 +4,10 @@ Sessions of similar length share a rectangle, so a step of Python covers hundred
 cell is padding. A session longer than `max_steps` is cut into consecutive pieces of the same lane, and
 the plan says so (`first` is False): whoever runs the plan owns the state and carries it on.
 Every session is in the plan exactly once; a lane never holds two sessions.
+
+A network without a state, that looks at a window, is trained on pieces that stand for themselves, each a lane
+of its own. They are cut from the newest end, so that what a session ends with is learnt with all the past
+that it will be asked with; the oldest piece is the short one, as short as beginnings of sessions are.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rnnrec_model import ragged
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices
@@ -33,8 +38,8 @@ class Batch:
     starts    (lanes,) first input event of each lane, counted in the flat items
     lengths   (lanes,) input events of each lane: 0 for an empty lane, at most `steps`
     steps     width of the rectangle
-    past      events of the same sessions in the batches before: with 0 the state starts at zero,
-              else each lane carries on from the batch before
+    past      (lanes,) events of each lane's session before it
+    first     True: states start at zero; else each lane carries on from the batch before
     last      True: no lane goes on in the next batch
     """
 
@@ -42,13 +47,41 @@ class Batch:
     starts: Indices
     lengths: Indices
     steps: int
-    past: int
+    past: Indices
+    first: bool
     last: bool
 
-    @property
-    def first(self) -> bool:
-        """Do these sessions begin here?"""
-        return self.past == 0
+
+@dataclass(frozen=True)
+class Lanes:
+    """What is to stand in lanes, in rectangles or in several one after the other; all (lanes,).
+
+    rows     the session of each
+    starts   first input event, counted in the flat items
+    inputs   input events
+    past     events of the session before the first
+    """
+
+    rows: Indices
+    starts: Indices
+    inputs: Indices
+    past: Indices
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, which: Indices | slice) -> Lanes:
+        """Those at these positions."""
+        return Lanes(self.rows[which], self.starts[which], self.inputs[which], self.past[which])
+
+    def and_then(self, other: Lanes) -> Lanes:
+        """These and the others."""
+        return Lanes(
+            np.concatenate((self.rows, other.rows)),
+            np.concatenate((self.starts, other.starts)),
+            np.concatenate((self.inputs, other.inputs)),
+            np.concatenate((self.past, other.past)),
+        )
 
 
 def width_of(inputs: Indices, max_steps: int) -> Indices:
@@ -62,7 +95,7 @@ def training_plan(
     config: TrainingConfig,
     random: np.random.Generator,
     pad_lanes: bool = False,
-    longest: int | None = None,
+    window: int | None = None,
 ) -> Iterator[Batch]:
     """One epoch over the sessions of two items and more: rectangles of `lanes_of` sessions.
 
@@ -73,19 +106,19 @@ def training_plan(
     be small.
 
     pad_lanes   fill small rectangles up with empty lanes, so that a width has one shape
-    longest     width of the widest rectangle; by default `bptt_steps`
+    window      so many inputs are a lane at most, and nothing is carried on; None: pieces of `bptt_steps`
+                follow each other
     """
-    longest = longest or config.bptt_steps
-    left: Indices = np.empty(0, dtype=np.int64)
+    longest = window or config.bptt_steps
+    left = _lanes(sessions, 0, 0, window)
     blocks = _blocks(sessions, config)
     for number, (start, stop) in enumerate(blocks):
-        block = start + np.flatnonzero(np.diff(sessions.offsets[start : stop + 1]) >= 2)
-        waiting = np.concatenate((left, random.permutation(block)))
-        groups, left = _rectangles(waiting, sessions, config, longest, number < len(blocks) - 1)
+        block = _lanes(sessions, start, stop, window)
+        waiting = left.and_then(block.take(random.permutation(len(block))))
+        groups, left = _rectangles(waiting, config, longest, number < len(blocks) - 1)
         for group in random.permutation(len(groups)):
-            steps, rows = groups[group]
-            lanes = lanes_of(steps, config) if pad_lanes else 0
-            yield from pieces(rows, sessions.offsets[rows], _inputs(sessions, rows), steps, lanes)
+            steps, held = groups[group]
+            yield from pieces(held, steps, lanes_of(steps, config) if pad_lanes else 0)
 
 
 def lanes_of(steps: int, config: TrainingConfig) -> int:
@@ -106,28 +139,45 @@ def _blocks(sessions: Sessions, config: TrainingConfig) -> list[tuple[int, int]]
     return list(pairwise([*starts, len(sessions)]))
 
 
-def _inputs(sessions: Sessions, rows: Indices) -> Indices:
-    """Input events of some sessions: all but the last."""
-    return sessions.offsets[rows + 1] - sessions.offsets[rows] - 1
+def _lanes(sessions: Sessions, start: int, stop: int, window: int | None) -> Lanes:
+    """Those of the sessions start..stop that have two items and more, in windows if there is one."""
+    inputs = np.diff(sessions.offsets[start : stop + 1]) - 1
+    rows = np.flatnonzero(inputs >= 1)
+    inputs = inputs[rows]
+    starts = sessions.offsets[start:stop][rows]
+    if window is None:
+        return Lanes(start + rows, starts, inputs, np.zeros_like(inputs))
+    count = -(-inputs // window)
+    of = ragged.owners(count)
+    newer = count[of] - ragged.places(np.ones_like(count), count)  # pieces of the session after each
+    ends = inputs[of] - newer * window
+    past = np.maximum(ends - window, 0)
+    return Lanes(start + rows[of], starts[of] + past, ends - past, past)
 
 
 def _rectangles(
-    rows: Indices, sessions: Sessions, config: TrainingConfig, longest: int, keep_rest: bool
-) -> tuple[list[tuple[int, Indices]], Indices]:
-    """(width, sessions) of each rectangle, and the sessions that are kept for later."""
-    width = width_of(_inputs(sessions, rows), longest)
-    groups: list[tuple[int, Indices]] = []
-    left: Indices = rows[:0]
+    waiting: Lanes, config: TrainingConfig, longest: int, keep_rest: bool
+) -> tuple[list[tuple[int, Lanes]], Lanes]:
+    """(width, lanes) of each rectangle, and the lanes that are kept for later."""
+    width = width_of(waiting.inputs, longest)
+    groups: list[tuple[int, Lanes]] = []
+    left = waiting.take(slice(0, 0))
     for steps in np.unique(width):
         lanes = lanes_of(int(steps), config)
-        waiting = np.concatenate((left, rows[width == steps]))
-        if steps == longest:  # longest together, so that few lanes idle while others go on
-            waiting = waiting[np.argsort(-_inputs(sessions, waiting), kind="stable")]
+        some = left.and_then(waiting.take(width == steps))
+        if steps == longest:  # longest together, so that few lanes idle while others go on; and long pasts
+            some = some.take(np.argsort(-some.inputs - _histories(some.past), kind="stable"))
         whole = steps == width.max() and not keep_rest
-        full = len(waiting) if whole else len(waiting) // lanes * lanes
-        groups += [(int(steps), waiting[at : min(at + lanes, full)]) for at in range(0, full, lanes)]
-        left = waiting[full:]
+        full = len(some) if whole else len(some) // lanes * lanes
+        groups += [(int(steps), some.take(slice(at, min(at + lanes, full)))) for at in range(0, full, lanes)]
+        left = some.take(slice(full, None))
     return groups, left
+
+
+def _histories(past: Indices) -> Indices:
+    """(lanes,) history widths, in which what has pasts of about one length stays in random order."""
+    widths = np.array(WIDTHS)
+    return widths[np.searchsorted(widths[:-1], past)]
 
 
 def scoring_plan(starts: Indices, inputs: Indices, batch_events: int, max_steps: int) -> Iterator[Batch]:
@@ -143,22 +193,25 @@ def scoring_plan(starts: Indices, inputs: Indices, batch_events: int, max_steps:
         rows = rows[np.argsort(-inputs[rows], kind="stable")]
         for at in range(0, len(rows), lanes):
             chosen = rows[at : at + lanes]
-            yield from pieces(chosen, starts[chosen], inputs[chosen], int(steps), lanes)
+            held = Lanes(chosen, starts[chosen], inputs[chosen], np.zeros_like(chosen))
+            yield from pieces(held, int(steps), lanes)
 
 
-def pieces(rows: Indices, starts: Indices, inputs: Indices, steps: int, lanes: int = 0) -> Iterator[Batch]:
-    """Consecutive rectangles of `steps` that together hold the sessions `rows`, padded to `lanes` lanes."""
-    padding = np.zeros(max(0, lanes - len(rows)), dtype=np.int64)
-    first_event = np.concatenate((starts, padding))
-    remaining = np.concatenate((inputs, padding))
+def pieces(held: Lanes, steps: int, lanes: int = 0) -> Iterator[Batch]:
+    """Consecutive rectangles of `steps` that together hold these lanes, padded to `lanes` lanes."""
+    padding = np.zeros(max(0, lanes - len(held)), dtype=np.int64)
+    first_event, remaining, past = (
+        np.concatenate((one, padding)) for one in (held.starts, held.inputs, held.past)
+    )
     count = max(1, -(-int(remaining.max(initial=0)) // steps))
     for piece in range(count):
         yield Batch(
-            rows=rows,
+            rows=held.rows,
             starts=first_event + piece * steps,
             lengths=np.clip(remaining - piece * steps, 0, steps),
             steps=steps,
-            past=piece * steps,
+            past=past + piece * steps,
+            first=piece == 0,
             last=piece == count - 1,
         )
 
@@ -189,7 +242,7 @@ def strips(
 ) -> Strips:
     """The strips of a rectangle: `before` cells for what is before it.
 
-    past   () how many events the sessions have before it, where that may be fewer than `before`
+    past   (lanes,) events the sessions have before it, where that may be fewer than `before`
     """
     offset = torch.arange(-before, steps + 1, device=starts.device)[:, None]
     present = (offset <= lengths) & (lengths > 0)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 NAME = "checkpoint.safetensors"
-FORMAT = 2  # goes up when the same settings and data come to train to other weights
+FORMAT = 3  # goes up when the same settings and data come to train to other weights
 
 
 @dataclass

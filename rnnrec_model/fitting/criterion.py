@@ -54,9 +54,10 @@ class Criterion:
 
     def before(self, batch: Batch) -> int:
         """How many events before a batch its sessions' loss looks at; of few widths in fixed shapes."""
+        past = int(batch.past.max(initial=0))
         if self._config.exclude_seen or not self._loss.own:
-            return history_width(batch.past) if self._fixed_shapes else batch.past
-        return min(batch.past, max(0, self._network.lags - self._questions.lead))
+            return history_width(past) if self._fixed_shapes else past
+        return min(past, max(0, self._network.lags - self._questions.lead))
 
     def candidates(self, where: Strips) -> Candidates:
         """What these strips are asked, and the items that it is scored against; draws the negatives."""

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -68,15 +69,13 @@ class _Rectangle:
     """What every recording of a rectangle reads and writes: its lanes' plan and their states."""
 
     def __init__(self, lanes: int, states: list[Tensor], device: torch.device) -> None:
-        self.plan = torch.zeros(2 * lanes + 1, dtype=torch.int64, device=device)
-        self.starts, self.lengths, self.past = self.plan[:lanes], self.plan[lanes:-1], self.plan[-1]
+        self.plan = torch.zeros(3 * lanes, dtype=torch.int64, device=device)
+        self.starts, self.lengths, self.past = self.plan.view(3, lanes)
         self.states = states
 
     def take(self, batch: Batch) -> None:
         """The plan of the next step; states begin at zero with the sessions."""
-        plan = torch.cat(
-            (torch.as_tensor(batch.starts), torch.as_tensor(batch.lengths), torch.tensor([batch.past]))
-        )
+        plan = torch.as_tensor(np.concatenate((batch.starts, batch.lengths, batch.past)))
         self.plan.copy_(plan.pin_memory() if self.plan.is_cuda else plan, non_blocking=True)
         if batch.first:
             for state in self.states:

@@ -141,7 +141,8 @@ class Recommender:
             additions = network.additions(known.flatten(0, 1)).view(*known.shape[:2], -1)
             known = torch.cat((known, additions), dim=-1)[:, : len(batch.rows)]
             lanes = torch.as_tensor(batch.rows, device=device)
-            answer = batch.past + torch.arange(batch.steps, device=device)[:, None] - skipped[lanes]
+            past = torch.as_tensor(batch.past[: len(lanes)], device=device)
+            answer = past + torch.arange(batch.steps, device=device)[:, None] - skipped[lanes]
             kept = real[:, : len(lanes)] & (answer >= 0)
             vectors[(first[lanes] + answer)[kept]] = known[kept]
         return vectors

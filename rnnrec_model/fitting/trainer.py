@@ -92,21 +92,22 @@ class Trainer:
             lengths = torch.as_tensor(batch.lengths, device=self.device)
             states = self.network.zero_state(len(starts)) if batch.first else self._states
             before = self.criterion.before(batch)
-            self._states = self.learn(starts, lengths, batch.past, batch.steps, before, states)
+            past = torch.as_tensor(batch.past, device=self.device)
+            self._states = self.learn(starts, lengths, past, batch.steps, before, states)
         self.steps_done += 1
 
     def learn(
         self,
         starts: Tensor,
         lengths: Tensor,
-        past: Tensor | int,
+        past: Tensor,
         steps: int,
         before: int,
         states: list[Tensor],
     ) -> list[Tensor]:
         """Update every weight from one rectangle; returns the states after it. No host round trip on CUDA.
 
-        starts, lengths, past   the lanes of a `Batch`, and the events before it
+        starts, lengths, past   the lanes of a `Batch`, and the events before each
         steps, before           the shape: cells for events, and for those before that the loss looks at
         """
         found = self.criterion.candidates(strips(starts, lengths, steps, before, past))

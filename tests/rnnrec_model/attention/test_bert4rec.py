@@ -202,7 +202,7 @@ def test_training_in_fixed_shapes_is_training_in_compact_ones(loss, exclude_seen
 def stepped(recorder):
     model = dataclasses.replace(MODEL, hidden_dropout=0.2, repeat_lags=2)
     config = dataclasses.replace(TRAINING, exclude_seen=True)
-    sessions = Sessions.of(random_lists())
+    sessions = Sessions.of(random_lists(120))
     trainer = Trainer(sessions, vocabulary(), drawn(model), config, fixed_shapes=True, recorder=recorder)
     for batch in itertools.chain(*(trainer.epoch(number) for number in range(3))):
         trainer.step(batch)

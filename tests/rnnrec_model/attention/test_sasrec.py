@@ -225,16 +225,26 @@ def test_order_is_learnt_from_positions():
     assert scores.argmax(dim=1).tolist() == [2, 3]
 
 
-def test_every_event_of_a_session_longer_than_the_window_is_learnt_from_in_windows():
+def test_every_event_of_a_session_longer_than_the_window_is_learnt_from_in_windows_cut_from_its_end():
     model = dataclasses.replace(MODEL, max_length=4)
     trainer = Trainer(Sessions.of([list(range(11)), [1, 2]]), vocabulary(), drawn(model), TRAINING)
-    widths, events = [], []
+    found = []
     for batch in trainer.epoch(0):
-        widths.append(batch.steps)
-        for start, length in zip(batch.starts, batch.lengths, strict=True):
-            events += range(start, start + length)
-    assert max(widths) == 4
-    assert sorted(events) == [*range(10), 11]
+        assert batch.first
+        assert batch.last
+        places = zip(batch.starts, batch.lengths, batch.past, strict=True)
+        found += [(list(range(start, start + length)), past) for start, length, past in places]
+    assert sorted(found) == [([0, 1], 0), ([2, 3, 4, 5], 2), ([6, 7, 8, 9], 6), ([11], 0)]
+
+
+def test_what_a_long_session_ends_with_is_learnt_with_what_it_is_asked_with():
+    """9 before 0 1 2 is followed by 5, 8 by 6: windows of four cut from the oldest end never hold both."""
+    lists = [[*[7] * 5, first, 0, 1, 2, last] for first, last in ((9, 5), (8, 6))] * 16
+    config = dataclasses.replace(TRAINING, epochs=30, batch_events=48)
+    model = dataclasses.replace(MODEL, max_length=4)
+    asked = Sessions.of([one[:-1] for one in lists[:2]])
+    scores = train(lists, 10, model, config).score_last(asked)
+    assert scores.argmax(dim=1).tolist() == [5, 6]
 
 
 class Killed(Exception):

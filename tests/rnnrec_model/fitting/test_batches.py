@@ -48,6 +48,25 @@ def test_training_meets_every_event_of_every_session_once_and_in_order(inputs, c
     assert met == {i: list(range(s, s + n)) for i, (s, n) in enumerate(zip(starts, inputs, strict=False))}
 
 
+@given(lengths, configs, st.integers(1, 12))
+def test_windows_are_cut_from_the_newest_end_and_stand_for_themselves(inputs, config, window):
+    sessions = training_of(inputs)
+    found = {session: [] for session in range(len(inputs))}
+    for batch in training_plan(sessions, config, np.random.default_rng(0), window=window):
+        assert batch.first
+        assert batch.last
+        assert len(batch.rows) <= max(1, config.batch_events // batch.steps, MIN_LANES)
+        for row, start, length, past in zip(batch.rows, batch.starts, batch.lengths, batch.past, strict=True):
+            assert start == sessions.offsets[row] + past
+            found[int(row)].append((int(past), int(past + length)))
+    for session, count in enumerate(inputs):
+        expected, end = [], count
+        while end > 0:
+            expected.append((max(0, end - window), end))
+            end -= window
+        assert sorted(found[session]) == expected[::-1]
+
+
 @given(lengths)
 def test_scoring_meets_every_event_of_every_session_once_and_in_order(inputs):
     starts, inputs = plan_inputs(inputs)
