@@ -104,10 +104,9 @@ def _describe(one: Asked) -> None:
     from tasks.stages.comparing import span
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
-    plan, budget = one.plan, one.plan.question.budget
+    plan = one.plan
     console.print(f"Night {one.night}: {', '.join(plan.recipes)}; best by {plan.question.metric}.")
-    trials = f"{budget.trials} trials each at most" if budget.tunes else "untuned: --trials or --budget tunes"
-    console.print(trials + (f", none begins after {budget.minutes:g} min" if budget.minutes else ""))
+    console.print(f"{plan.question.budget.told[0].upper()}{plan.question.budget.told[1:]}.")
     if conclusion.concluded(plan):
         console.print(f"Made before: {plan.target}")
         return

@@ -33,8 +33,6 @@ from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
-MANY = 10_000  # trials, where minutes alone bound them
-
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -86,7 +84,7 @@ def asked(
     """What is asked, checked; writes nothing. Raises ConfigurationError, NightError, EmptyNightError."""
     cfg = load_config(config, overrides)
     day = nights.resolve(cfg, night, scheduled_start())
-    budget = Budget(trials or (1 if minutes is None else MANY), minutes)
+    budget = Budget.of(trials, minutes)
     question = Question.of(
         cfg, models=tuple(models), metric=metric, budget=budget, curves=tuple(curves), shares=tuple(shares)
     )
@@ -169,7 +167,7 @@ def measure(plan: Plan, clock: Clock, name: str) -> str:
 def _measure(plan: Plan, name: str) -> str:
     def say(told: dict[str, Any]) -> None:
         if "trial" in told:
-            said = f"trial {told['trial']} of {plan.question.budget.trials} at most"
+            said = f"trial {told['trial']}"
             log.info(
                 "%s, %s: %s, best %s", name, said, digits.value(told["value"]), digits.value(told["best"])
             )

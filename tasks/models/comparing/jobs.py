@@ -17,6 +17,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -250,6 +251,9 @@ def main() -> None:
         here(job, say)
     except ModelFailure as failure:
         say({"failure": str(failure)})
+    except Exception as error:  # whatever a model of the user's own does
+        traceback.print_exc()
+        say({"failure": f"{job.recipe.name}: {type(error).__name__}: {error}"})
     out.close()
     os._exit(0)
 

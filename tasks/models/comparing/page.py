@@ -124,6 +124,10 @@ def _curves(found: Mapping[str, Any]) -> Iterator[str]:
         value = {(one["model"], one["share"]): digits.value(one["value"]) for one in points}
         rows = [(name, *(value.get((name, share), "-") for share in shares)) for name in names]
         yield digits.table(("model", *(f"{100 * share:g} %" for share in shares)), rows)
+        yield (
+            "All were asked the same predictions as above, with the settings that all of the data chose;"
+            " what is `auto` goes by the size of the share."
+        )
         lines = list(crossings(points))
         yield "\n".join(f"- {line}" for line in lines) if lines else "No line crosses that of the best model."
 
@@ -178,14 +182,12 @@ def _how(found: Mapping[str, Any]) -> Iterator[str]:
             "have is everybody's miss."
         )
     yield from about.get("notes", ())
-    if budget["trials"] == 1:
-        yield "Nothing was tuned: all have the configuration's settings; `--trials` or `--budget` tunes."
-    else:
-        minutes = f", no new one after {budget['minutes']:g} minutes" if budget["minutes"] else ""
+    yield f"{budget['told'][0].upper()}{budget['told'][1:]}."
+    if budget["trials"] > 1:
         yield (
-            f"Tuned alike: {budget['trials']} trials each at most{minutes}, drawn at random around the "
-            "configuration, "
-            "fitted and judged inside the days before the night; then fitted once to all of these."
+            "Trials are drawn at random around the configuration, fitted and judged inside the days before "
+            "the night; each model was then fitted once to all of these. Equal trials are not equal effort: "
+            "few settings are tried through sooner than many."
         )
     yield "One fit, one seed: what another seed changes is not in the intervals; `rnnrec noise` measures it."
 

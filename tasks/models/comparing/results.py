@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -64,7 +64,7 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
     return {
         "about": dict(plan.about),
         "metric": plan.question.metric,
-        "budget": {"trials": plan.question.budget.trials, "minutes": plan.question.budget.minutes},
+        "budget": {**asdict(plan.question.budget), "told": plan.question.budget.told},
         "models": found,
         "failures": dict(failures),
         "curves": {axis: _curve(plan, part, ranked, axis) for axis in plan.question.curves},

@@ -2,7 +2,8 @@
 
     one model alone can be the best, and it is ahead of the best cheaper one  → what is gained, for how much
     one model alone can be the best, and nothing is cheaper                   → take it
-    several can be the best                                                   → take the cheapest of them
+    several can be the best                                                   → take the cheapest of them,
+                                                                                and what cheaper ones find
 
 Who can be the best is asked of all models at once, so that being ahead by chance, as one of many, makes
 nobody the winner (rnnrec_model/ranking/contenders.py). One fit of each says nothing of what its seed does.
@@ -63,7 +64,7 @@ def told(
     if len(rows) == 1:
         return _sentence(where, f"{called(best.name)} {_does(metric, best)}; nothing was compared with it.")
     if len(can_be) > 1:
-        return _sentence(where, _undecided(can_be, metric))
+        return _sentence(where, _undecided(rows, can_be, metric))
     if cheaper is None:
         return _sentence(
             where,
@@ -87,13 +88,25 @@ def _price(best: Row, cheaper: Row) -> str:
     return f"costs {ours} of processor time a night instead of {theirs}"
 
 
-def _undecided(can_be: Sequence[Row], metric: str) -> str:
+def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str) -> str:
     cheapest = min(can_be, key=lambda row: (row.seconds, -row.value))
+    behind = [row for row in rows if row.seconds < cheapest.seconds]
     others = [called(row.name) for row in sorted(can_be, key=lambda row: -row.value)]
     listed = f"{', '.join(others[:-1])} and {others[-1]}"
     return (
         f"no difference can be shown between {listed}: take the cheapest of them, {called(cheapest.name)}, "
-        f"which {_does(metric, cheapest)} and costs {_seconds(cheapest)} of processor time a night."
+        f"which {_does(metric, cheapest)} and costs {_seconds(cheapest)} of processor time a night"
+        f"{_cheaper(behind, metric)}."
+    )
+
+
+def _cheaper(behind: Sequence[Row], metric: str) -> str:
+    if not behind:
+        return ""
+    best = max(behind, key=lambda row: row.value)
+    return (
+        f"; what is cheaper cannot be the best, and the best of it is {called(best.name)}: "
+        f"{_value(metric, best.value)}{_unit(metric)} for {_seconds(best)}"
     )
 
 

@@ -20,6 +20,9 @@ from tasks.models.recipes import Recipe
 TRAINING = "training."
 
 
+MANY = 10_000  # trials, where minutes alone bound them
+
+
 @dataclass(frozen=True)
 class Budget:
     """What tuning may take, of every model alike.
@@ -30,6 +33,21 @@ class Budget:
 
     trials: int = 1
     minutes: float | None = None
+
+    @staticmethod
+    def of(trials: int | None, minutes: float | None) -> Budget:
+        """As asked for: untuned where nothing is, as many as there is time for where minutes alone are."""
+        return Budget(trials or (1 if minutes is None else MANY), minutes)
+
+    @property
+    def told(self) -> str:
+        """In words, for people."""
+        if not self.tunes:
+            return "untuned: all have the configuration's settings; --trials or --budget tunes"
+        if self.minutes is None:
+            return f"{self.trials} trials each"
+        many = "as many trials each" if self.trials >= MANY else f"{self.trials} trials each at most,"
+        return f"{many} as begin within {self.minutes:g} minutes"
 
     @property
     def tunes(self) -> bool:

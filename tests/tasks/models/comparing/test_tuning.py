@@ -70,3 +70,10 @@ def test_when_the_minutes_are_over_no_further_trial_begins(monkeypatch: pytest.M
     clock = iter(range(0, 10_000, 40))  # seconds at each look
     monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
     assert len(list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1))) == 4
+
+
+def test_a_budget_is_told_as_it_was_asked_for() -> None:
+    assert Budget.of(None, None).told.startswith("untuned")
+    assert Budget.of(8, None).told == "8 trials each"
+    assert Budget.of(8, 2.5).told == "8 trials each at most, as begin within 2.5 minutes"
+    assert Budget.of(None, 10).told == "as many trials each as begin within 10 minutes"
