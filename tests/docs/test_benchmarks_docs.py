@@ -312,6 +312,44 @@ def test_seasons_are_what_the_raw_results_say() -> None:
             assert by == next((last for last, count in enumerate(reached) if count >= half), None), row
 
 
+def test_models_side_by_side_are_what_the_raw_results_say() -> None:
+    called = BASELINES | {"GRU": "recurrent", "SASRec": "sasrec", "BERT4Rec": "bert4rec"}
+    rows = rows_with("can be the best")
+    for row in rows:
+        found = RESULTS[row["raw"].strip("`")]["results"]
+        one = found["models"][called[row["model"].partition(",")[0]]]
+        k = found["metric"].rpartition("_")[2]
+        for family, head in (("recall", "Recall"), ("mrr", "MRR"), ("ndcg", "NDCG")):
+            metric = f"{family}_at_{k}"
+            assert number(row[f"{head}@{k}"]) == said(one["metrics"][metric]["value"], 4), row
+            assert (family in row["can be the best"].split()) == one["metrics"][metric]["can_be_best"]
+        cost = one["cost"]
+        seconds = cost["training_processor_seconds"] + cost["scoring_processor_seconds"]
+        assert number(row["processor s"]) == said(seconds, 1)
+        assert number(row["peak MiB"]) == said(cost["peak_memory_mb"], 0)
+        low, _, high = row["against the best"].partition(" to ")
+        if high:
+            against = one["metrics"][found["metric"]]
+            assert [float(low), float(high)] == [said(against["low"], 4), said(against["high"], 4)]
+    assert len(rows) == sum(
+        len(one["results"]["models"]) for name, one in RESULTS.items() if name.startswith("comparison_")
+    )
+
+
+def test_lines_over_the_share_of_the_data_are_what_the_raw_results_say() -> None:
+    called = BASELINES | {"GRU": "recurrent", "SASRec": "sasrec"}
+    for axis in ("users", "history"):
+        for row in (row for table in tables() for row in table if f"share of {axis}" in row):
+            points = RESULTS[row["raw"].strip("`")]["results"]["curves"][axis]
+            own = {
+                f"{100 * one['share']:g} %": one
+                for one in points
+                if one["model"] == called[row[f"share of {axis}"]]
+            }
+            assert {head for head in row if head.endswith("%")} == own.keys()
+            assert all(number(row[head]) == said(one["value"], 4) for head, one in own.items())
+
+
 def _rate(count: int, nights: int) -> str:
     """As the tables tell it, with the interval of Clopper and Pearson, found by halving."""
     low = 0.0 if count == 0 else _share(lambda p: _at_most(nights - count, nights, 1 - p) < 0.025)
