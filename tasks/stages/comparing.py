@@ -44,7 +44,7 @@ class Clock:
     left: list[tuple[str, float]]
     spent: float = 0.0
     expected: float = 0.0
-    began: float = field(default_factory=time.monotonic)
+    began: float = field(default_factory=lambda: time.monotonic())
 
     def after(self, what: str) -> str:
         """How it stands once this step is done, in words."""
@@ -54,7 +54,7 @@ class Clock:
         worth = (time.monotonic() - self.began) / self.expected if self.expected else 1.0
         rest = sum(seconds for _, seconds in self.left)
         return (
-            f"{len(self.left)} steps left, about {span(worth * rest)}" if self.left else "nothing left to fit"
+            f"{len(self.left)} left to do, about {span(worth * rest)}" if self.left else "nothing left to fit"
         )
 
 
