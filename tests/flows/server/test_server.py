@@ -78,7 +78,7 @@ def test_deployments_are_scheduled_and_a_triggered_night_succeeds_in_the_worker(
 
 
 def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> None:
-    deployments = eventually("three deployments", lambda: serving.poll() is not None or _both(api))
+    deployments = eventually("four deployments", lambda: serving.poll() is not None or _all(api))
     assert serving.poll() is None, "`rnnrec server` has ended"
     assert set(deployments) == {"nightly", "backfill", "watch", "comparison"}
     nightly, backfill = deployments["nightly"], deployments["backfill"]
@@ -86,6 +86,7 @@ def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> 
         ("every-night", "UTC")
     ]
     assert backfill["schedules"] == []
+    assert [one["active"] for one in deployments["comparison"]["schedules"]] == [False]
     for deployment in deployments.values():
         assert deployment["global_concurrency_limit"]["limit"] == 1
         assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
@@ -111,13 +112,13 @@ def _check(api: httpx.Client, place: Path, serving: subprocess.Popen[bytes]) -> 
     assert eventually("the end of the cancelled run", lambda: _ended(api, run["id"])) == "CANCELLED"
 
 
-def _both(api: httpx.Client) -> dict[str, Any] | None:
+def _all(api: httpx.Client) -> dict[str, Any] | None:
     try:
         api.get("/health")
     except httpx.TransportError:
         return None
     found = {one["name"]: one for one in asked(api, "POST", "/deployments/filter")}
-    return found if len(found) == 3 and asked(api, "POST", "/automations/filter") else None
+    return found if len(found) == 4 and asked(api, "POST", "/automations/filter") else None
 
 
 def _runs(api: httpx.Client, deployment: str) -> list[dict[str, Any]]:
