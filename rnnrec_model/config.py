@@ -137,7 +137,10 @@ class TrainingConfig(Settings):
         "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items",
     )
     negative_alpha: float = setting(
-        0.5, "drawn with probability ~ count**alpha: 0 uniform, as gbce always is; 1 by popularity", 0.0, 2.0
+        0.5,
+        "drawn with probability ~ count**alpha: 0 uniform, as gbce always draws; 1 by popularity",
+        0.0,
+        2.0,
     )
     logq: float = setting(1.0, "strength of the correction of sampled cross-entropy; 0 is off", 0.0, 1.0)
     exclude_seen: bool = setting(

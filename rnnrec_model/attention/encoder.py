@@ -99,7 +99,7 @@ class AttentionEncoder(nn.Module):
         return self.norm(x), states
 
     def _hidden(self, x: Tensor, shown: Shown | None) -> Tensor:
-        """The mask's row where items are hidden; it begins as zeros: others say what is there."""
+        """The mask's row where an item is hidden and that its session ended there; it begins as zeros."""
         if shown is None or self.mask_row is None:
             return x
         return torch.where(shown.hidden[..., None], self.mask_row, x)

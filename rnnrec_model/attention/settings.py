@@ -62,8 +62,11 @@ class SasrecConfig(AttentionConfig):
 class Bert4recConfig(AttentionConfig):
     """BERT4Rec: blocks of self-attention that look both ways, trained to say which items were hidden.
 
-    Sun et al. 2019, 1904.06690. It is asked by a mask behind the newest items. Each position that is asked
-    about is read by itself: evaluation at every position takes as many times longer as sessions are long.
+    Sun et al. 2019, 1904.06690, its objective, in SASRec's blocks and with this library's head; all that is
+    not the paper's is listed in decision 0028. It is asked by a mask behind the newest items. Each position
+    that is asked about is read by itself: evaluation at every position takes as many times longer as sessions
+    are long. It learns from a share of the places only, and wants some times as many `training.epochs` as the
+    other networks, and `training.warmup`.
     """
 
     mask_share: float = setting(
@@ -74,5 +77,9 @@ class Bert4recConfig(AttentionConfig):
         0.95,
     )
     last_share: float = setting(
-        0.1, "share of the sessions of which training hides the last item alone, as asking does", 0.0, 1.0
+        0.1,
+        "share of the sessions of which training shows a beginning and hides its last item alone, as asking "
+        "does",
+        0.0,
+        1.0,
     )

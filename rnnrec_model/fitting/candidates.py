@@ -92,7 +92,7 @@ class Candidates:
 
         With hidden items, which are asked for amidst a session, all that the session holds but the target.
         """
-        if self.asked.hidden is not None:
+        if self.asked.shown is not None:
             return self.held(columns, workspace)
         lanes, before = self.columns.shape[1], self.strips.before
         steps, device = len(self.columns) - before - 1, self.events.device
@@ -114,9 +114,9 @@ class Candidates:
 
     def _shown(self) -> Tensor:
         """(before + steps + 1, lanes) which cells hold an item that the network sees."""
-        if self.asked.hidden is None:
+        if self.asked.shown is None:
             return self.strips.present
-        hidden = F.pad(self.asked.hidden, (0, 0, self.strips.before, 0))
+        hidden = F.pad(self.asked.shown.hidden, (0, 0, self.strips.before, 0))
         return self.strips.present & ~hidden
 
 

@@ -12,10 +12,10 @@ target is never its own negative. What else a loss needs, its entry in the table
     gbce           (-beta log sigmoid(target) - sum_j log(1 - sigmoid(r_j))) / (k + 1), k negatives,
                    beta = alpha (t (1 - 1/alpha) + 1/alpha) = 1 - t (1 - alpha), alpha = k / (items - 1) the
                    share of the negatives there are that was drawn      Petrov & Macdonald 2023, 2308.07192
-                   Drawn uniformly, and not from the event's own session, as the paper has it; items of the
-                   batch's other sessions are negatives too. Of scores less log k, a constant that ranks
-                   nothing: else all that training touches is pushed below the items that it has not met yet,
-                   for many epochs
+                   Drawn uniformly, as the paper has it. Ours are: items of the batch's other sessions are
+                   negatives too, those of the event's own are none; scores are less log k, a constant that
+                   ranks nothing, or all that training touches is pushed below the items that it has not met
+                   yet, for many epochs
 
 A softmax is taken by training as `sampled_softmax.py` has it: the same without the passes over memory.
 A column that must not take part (a second copy of an item) carries a score of ABSENT or less.

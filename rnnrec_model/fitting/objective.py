@@ -19,17 +19,29 @@ from rnnrec_model.fitting.batches import Strips
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What a network that looks both ways may see of a rectangle.
+
+    ends     (lanes,) cells of each lane, hidden ones among them; nothing behind them is seen
+    hidden   (cells, lanes) where an item is hidden: whatever row is given there, it is none of the item's
+    """
+
+    ends: Tensor
+    hidden: Tensor
+
+
+@dataclass(frozen=True)
 class Questions:
-    """events   (events,) cells at which is asked, as positions in the flattened rectangle of what is shown
+    """events   (events,) cells at which is asked, as positions in the flattened rectangle of the inputs
     weight   (events,) 1, or 0 for an event that only keeps the shape
     lead     the answer to an event stands so many cells behind it
-    hidden   (cells, lanes) which of the cells that are shown hide their item; None: none does
+    shown    what of the inputs may be seen, where items are hidden; None: each sees those up to itself
     """
 
     events: Tensor
     weight: Tensor
     lead: int
-    hidden: Tensor | None = None
+    shown: Shown | None = None
 
     def weighty(self) -> Questions:
         """Without the events that only keep the shape: how many are left depends on the data."""
@@ -42,23 +54,12 @@ class Masking:
     """Which items training hides from a network.
 
     share   of a session's items that is hidden at a time, rounded: one at least, never all
-    last    share of the sessions of which the last item alone is hidden, as it is when one asks
+    last    share of the sessions of which a beginning is taken, and the last item of that alone is hidden, as
+            it is when one asks
     """
 
     share: float
     last: float
-
-
-@dataclass(frozen=True)
-class Shown:
-    """What a network that looks both ways may see of a rectangle.
-
-    ends     (lanes,) cells of each lane, hidden ones among them; behind them there is padding
-    hidden   (cells, lanes) where an item is hidden: whatever row is given there, it is none of the item's
-    """
-
-    ends: Tensor
-    hidden: Tensor
 
 
 def with_masks(rows: Tensor, lengths: Tensor) -> tuple[Tensor, Shown]:
@@ -94,16 +95,16 @@ class MaskedItem:
         """The questions of a rectangle; as many for a lane, at most, as a full one has."""
         there, device = strips.present[strips.before :], strips.cells.device
         cells, lanes = there.shape
-        count = there.sum(0)
-        chance = torch.rand(cells + 1, lanes, generator=self._random, device=device)
-        ends_only = chance[-1] < self._masking.last
-        is_end = torch.arange(cells, device=device)[:, None] == count - 1
-        chance = chance[:-1].masked_fill(~there, 2.0).masked_fill(is_end & ends_only, -1.0)
-        order = chance.argsort(dim=0, stable=True)  # the cells of each lane, those to hide first
-        hides = (self._masking.share * count.double()).round().clamp_min(1).minimum(count - 1)
+        step = torch.arange(cells, device=device)[:, None]
+        chance = torch.rand(cells + 2, lanes, generator=self._random, device=device)
+        whole = there.sum(0)
+        begun = chance[-1] < self._masking.last
+        ends = torch.where(begun, 2 + chance[-2] * (whole - 1), whole).long().minimum(whole).clamp_min(1)
+        first = chance[:-2].masked_fill(step >= ends, 2.0).masked_fill(begun & (step == ends - 1), -1.0)
+        order = first.argsort(dim=0, stable=True)  # the cells of each lane, those to hide first
+        hides = (self._masking.share * whole.double()).round().clamp_min(1).minimum(whole - 1)
         most = max(1, min(round(self._masking.share * cells), cells - 1))
-        place = torch.arange(cells, device=device)[:, None]
-        chosen = (place < hides.masked_fill(ends_only, 1)) & (count > 0)
+        chosen = (step < hides.masked_fill(begun, 1)) & (whole > 0)
         hidden = torch.zeros_like(there).scatter_(0, order, chosen)
-        events = order[:most] * lanes + torch.arange(lanes, device=device)
-        return Questions(events.flatten(), chosen[:most].flatten().float(), self.lead, hidden)
+        events = (order[:most] * lanes + torch.arange(lanes, device=device)).flatten()
+        return Questions(events, chosen[:most].flatten().float(), self.lead, Shown(ends, hidden))

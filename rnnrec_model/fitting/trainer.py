@@ -23,7 +23,6 @@ from rnnrec_model.fitting.criterion import Criterion
 from rnnrec_model.fitting.cuda_graphs import CudaGraphs, Recorder, ReplayedSteps
 from rnnrec_model.fitting.machine import choose_device, choose_precision
 from rnnrec_model.fitting.network import Draw, with_ends
-from rnnrec_model.fitting.objective import Shown
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
@@ -123,7 +122,8 @@ class Trainer:
             inputs = with_ends(inputs, self.ended[found.cells], self.network.boundary)
         users = self._users(starts, lengths)
         inputs = inputs if users is None else users.beside(inputs)
-        vectors, following = self._said(inputs, states, lengths, found)
+        told = () if found.asked.shown is None else (found.asked.shown,)
+        vectors, following = self.network(inputs, states, self.random, self.precision, *told)
         vectors = vectors.flatten(0, 1).index_select(0, found.events)  # (events, units)
         losses = self.criterion.losses(vectors, rows, found) * found.weight
         self._update(losses.sum() / found.weight.sum(), rows, given, found, users)
@@ -172,14 +172,6 @@ class Trainer:
         self.total_events.zero_()
         return loss, events
 
-    def _said(
-        self, inputs: Tensor, states: list[Tensor], lengths: Tensor, found: Candidates
-    ) -> tuple[Tensor, list[Tensor]]:
-        hidden = found.asked.hidden
-        if hidden is None:
-            return self.network(inputs, states, self.random, self.precision)
-        return self.network(inputs, states, self.random, self.precision, Shown(lengths + 1, hidden))
-
     def _users(self, starts: Tensor, lengths: Tensor) -> LaneUsers | None:
         table = self.network.user_rows
         if self.user_of is None or table is None:
@@ -222,8 +214,9 @@ class Trainer:
                 self.optimizer.update_rows(name, tables[name].data, changed, self._rate)
 
     def _clip(self, gradients: Sequence[Tensor | None]) -> Tensor | float:
-        if not self.config.clip_norm:
+        there = [gradient for gradient in gradients if gradient is not None]
+        if not self.config.clip_norm or not there:  # a network may have tables alone
             return 1.0
-        norms = torch.stack([gradient.norm() for gradient in gradients if gradient is not None])
-        scale: Tensor = (self.config.clip_norm / norms.norm().clamp_min(1e-12)).clamp_max(1.0)
+        norm = torch.stack([gradient.norm() for gradient in there]).norm()
+        scale: Tensor = (self.config.clip_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
         return scale

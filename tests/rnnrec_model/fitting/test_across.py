@@ -44,11 +44,13 @@ def visits() -> Sessions:
     return Sessions.of(lists, users=owners)
 
 
-@pytest.mark.parametrize("kind", ["recurrent", "sasrec"])
+@pytest.mark.parametrize(
+    ("kind", "epochs", "rate"), [("recurrent", 30, 0.02), ("sasrec", 30, 0.02), ("bert4rec", 100, 0.01)]
+)
 def test_what_the_next_visit_begins_with_is_learnt_and_told_from_what_comes_next_in_this_one(
-    kind: str,
+    kind: str, epochs: int, rate: float
 ) -> None:
-    scorer = fitted(kind, visits(), 6, epochs=30, learning_rate=0.02).scorer
+    scorer = fitted(kind, visits(), 6, epochs=epochs, learning_rate=rate).scorer
     here = Sessions.of([[0, 1], [3, 1]])
     assert scorer.score_last(here.over()).argmax(1).tolist() == [2, 4]
     assert scorer.score_last(here).argmax(1).tolist() == [5, 5]

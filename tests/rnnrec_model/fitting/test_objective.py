@@ -24,7 +24,7 @@ def asking(share, last=0.0, seed=0):
 
 def hidden_of(questions):
     """The cells that are hidden, lane by lane."""
-    return [column.nonzero()[:, 0].tolist() for column in questions.hidden.t()]
+    return [column.nonzero()[:, 0].tolist() for column in questions.shown.hidden.t()]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.2, 0.5, 0.95])
@@ -39,19 +39,33 @@ def test_of_each_session_its_share_is_hidden_but_one_at_least_and_never_all(shar
 def test_every_item_of_a_session_is_hidden_as_often():
     ask, counts = asking(0.3), torch.zeros(10)
     for _ in range(600):
-        counts += ask(lanes()).hidden[:10, 4]  # ten items, three at a time
+        counts += ask(lanes()).shown.hidden[:10, 4]  # ten items, three at a time
     assert counts.sum() == 600 * 3
     spread = math.sqrt(600 * 0.3 * 0.7)
     assert all(abs(count - 180) < 4 * spread for count in counts.tolist())
 
 
-def test_of_some_sessions_the_last_item_alone_is_hidden():
-    ends = [[held] if held else [] for held in INPUTS]
-    assert hidden_of(asking(0.6, last=1.0)(lanes())) == ends
-    ask, alone = asking(0.6, last=0.25), 0
+def test_of_some_sessions_a_beginning_is_shown_and_its_last_item_alone_is_hidden_as_when_one_asks():
+    ask, counts = asking(0.6, last=1.0), torch.zeros(12)
+    for _ in range(600):
+        questions = ask(lanes())
+        ends = questions.shown.ends.tolist()
+        assert hidden_of(questions)[:6] == [[end - 1] for end in ends[:6]]
+        assert all(2 <= end <= inputs + 1 for end, inputs in zip(ends[:6], INPUTS, strict=False))
+        counts[ends[5]] += 1  # of eleven items: beginnings of two to eleven, ten of them
+    assert counts[2:].sum() == 600
+    assert all(abs(count - 60) < 4 * math.sqrt(600 * 0.1 * 0.9) for count in counts[2:].tolist())
+
+
+def test_the_other_sessions_are_shown_whole():
+    ask, begun = asking(0.6, last=0.25), 0
     for _ in range(400):
-        alone += hidden_of(ask(lanes()))[5] == [10]
-    assert abs(alone - 100) < 4 * math.sqrt(400 * 0.25 * 0.75)
+        questions = ask(lanes())
+        alone = len(hidden_of(questions)[5]) == 1  # else seven of eleven
+        assert alone or questions.shown.ends[5] == 11
+        begun += alone
+    assert abs(begun - 100) < 4 * math.sqrt(400 * 0.25 * 0.75)
+    assert asking(0.6)(lanes()).shown.ends.tolist() == [max(1, inputs + bool(inputs)) for inputs in INPUTS]
 
 
 def test_the_questions_are_the_hidden_cells_and_what_is_hidden_is_the_answer():
@@ -88,7 +102,7 @@ def hidden_five(request):
     """The session 7 3 | 7 5 9, of which the second piece hides its 5, and 2 4 | 6 without any input left."""
     held = strips(torch.tensor([2, 7]), torch.tensor([2, 0]), steps=2, before=2)
     ask = asking(0.0)
-    asked = next(q for q in (ask(held) for _ in range(50)) if q.hidden[1, 0])
+    asked = next(q for q in (ask(held) for _ in range(50)) if q.shown.hidden[1, 0])
     if request.param == "all items":
         return compact(DATA, held, asked, None), 10
     drawn, scratch = torch.tensor([9, 9, 1]), torch.zeros(10, dtype=torch.int64)
@@ -120,7 +134,9 @@ def test_the_recent_items_are_those_before_the_hidden_one(hidden_five):
 def test_another_hidden_item_is_no_recent_one():
     held = strips(torch.tensor([2]), torch.tensor([2]), steps=2, before=2)
     ask = asking(0.6)  # two of three
-    asked = next(q for q in (ask(held) for _ in range(50)) if q.hidden[:, 0].tolist() == [False, True, True])
+    asked = next(
+        q for q in (ask(held) for _ in range(50)) if q.shown.hidden[:, 0].tolist() == [False, True, True]
+    )
     found = compact(DATA, held, asked, None)
     recent, there = found.recent(3)
     at_nine = found.targets.tolist().index(9)
