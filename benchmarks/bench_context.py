@@ -8,8 +8,9 @@ session or from all of the window. Every `--every`th user. Of a night d: fitted 
 the `--days` days up to d; users who came in them and come again on d + 1 have a list of 20 without the last
 item, and what they meet on d + 1 scores it: was one of the items that they met (of those new to the window,
 of those met in it) in the list, and 1 / the best rank of such an item. Beside it each next item inside the
-sessions of d + 1, as the judge asks it. Ranks are kept a night in `--work`; intervals are over users, drawn
-whole, all nights together.
+sessions of d + 1, as the judge asks it. `strangers` is a control: sessions joined as if each were somebody's
+drawn at random, from which nothing is to be learnt but what visits begin with. Ranks are kept a night in
+`--work`; intervals are over users, drawn whole, all nights together.
 """
 
 from __future__ import annotations
@@ -47,12 +48,13 @@ PARTS = ("all", "new", "repeated", "all, several sessions", "new, several sessio
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sessions": ("recurrent", {}),
     "across": ("recurrent", {"across_sessions": True}),
+    "strangers": ("recurrent", {"across_sessions": True}),
     "sasrec": ("sasrec", {}),
     "sasrec across": ("sasrec", {"across_sessions": True}),
     "vsknn": ("vsknn", {}),
     "popularity": ("popularity", {}),
 }
-AGAINST = {"across": "sessions", "sasrec across": "sasrec"}  # asked from the last session
+AGAINST = {"across": "sessions", "strangers": "sessions", "sasrec across": "sasrec"}  # beside themselves
 CONTEXTS = ("last_session", "window")
 LEFT_OUT = LeftOut("last_item")
 Numbers = np.ndarray[Any, Any]
@@ -117,17 +119,24 @@ def measured(table: pa.Table, night: date, options: argparse.Namespace) -> dict[
         kind, settings = MODELS[name]
         began = time.process_time()
         training = TrainingConfig(seed=options.seed, epochs=options.epochs, device="cpu")
-        scorer = (
-            find(kind)
-            .fit(find(kind).settings(**settings), sessions, vocabulary, Fitting(training=training))
-            .scorer
+        given = _dealt(sessions, options.seed) if name == "strangers" else sessions
+        fitted = find(kind).fit(
+            find(kind).settings(**settings), given, vocabulary, Fitting(training=training)
         )
+        scorer = fitted.scorer
         found[f"{name} fitting seconds"] = np.array(time.process_time() - began)
         for context in CONTEXTS:
             ranks = _list_ranks(scorer, visits, vocabulary, context)
             found |= {f"{name}, {context}: {part}": ranks[part] for part in PARTS}
             found[f"{name}, {context}: inside"] = evaluate(scorer, inside[context]).ranks
     return found
+
+
+def _dealt(sessions: Sessions, seed: int) -> Sessions:
+    """The same sessions, each of somebody drawn at random: as many a user as before."""
+    assert sessions.users is not None, "every click is somebody's"
+    whose = np.random.default_rng(seed).permutation(len(sessions))
+    return replace(sessions, users=sessions.users.take(pa.array(whose)))
 
 
 def _visits(past: pa.Table, following: pa.Table) -> list[dict[str, Any]]:
@@ -207,12 +216,19 @@ def said(options: argparse.Namespace) -> dict[str, Any]:
     """All nights together: values of each arm, and differences from sessions asked from the last session."""
     nights = {one.stem: dict(np.load(one)) for one in sorted(options.work.glob("*.npz"))}
     table = [
-        {"part": part, "arm": f"{name}, {context}", "metric": metric, **told}
+        {
+            "part": part,
+            "arm": f"{name}, {context}",
+            "against": f"{base}, last_session",
+            "metric": metric,
+            **told,
+        }
         for part in (*PARTS, "inside")
         for name in MODELS
         for context in CONTEXTS
+        for base in dict.fromkeys((AGAINST.get(name, name), name))
         for metric, value in (("hit rate", _hit), ("mrr", _reciprocal))
-        if (told := _told(list(nights.values()), name, context, part, value))
+        if (told := _told(list(nights.values()), f"{name}, {context}", f"{base}, last_session", part, value))
     ]
     for row in table:
         print(" ".join(f"{one!s:<24}" if isinstance(one, str) else f"{one:9.4f}" for one in row.values()))
@@ -231,14 +247,10 @@ def said(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _told(
-    nights: list[dict[str, Numbers]],
-    name: str,
-    context: str,
-    part: str,
-    value: Callable[[Numbers], Numbers],
+    nights: list[dict[str, Numbers]], arm: str, base: str, part: str, value: Callable[[Numbers], Numbers]
 ) -> dict[str, float]:
-    """One arm over the nights that have it; nothing where none has."""
-    arm, base = f"{name}, {context}: {part}", f"{AGAINST.get(name, name)}, last_session: {part}"
+    """One arm against another over the nights that have both; nothing where none has."""
+    arm, base = f"{arm}: {part}", f"{base}: {part}"
     users, gains, values = [], [], []
     for night in nights:
         if arm in night and base in night:
