@@ -44,7 +44,7 @@ from rnnrec_model.vocabulary import Vocabulary
 
 K, NEWEST = 20, 200
 NEVER = 10**6
-PARTS = ("all", "new", "repeated", "all, several sessions", "new, several sessions")
+PARTS = ("all", "new", "repeated", "all, several sessions")
 MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sessions": ("recurrent", {}),
     "across": ("recurrent", {"across_sessions": True}),
