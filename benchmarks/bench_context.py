@@ -16,6 +16,7 @@ drawn at random, from which nothing is to be learnt but what visits begin with. 
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -66,7 +67,6 @@ def main() -> None:
     parser.add_argument("--nights", nargs="*", type=date.fromisoformat, default=[])
     parser.add_argument("--every", type=int, default=8)
     parser.add_argument("--days", type=int, default=4)
-    parser.add_argument("--epochs", type=int, default=TrainingConfig().epochs)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--models", nargs="*", choices=MODELS, default=list(MODELS))
     parser.add_argument("--work", type=Path, default=Path("context-nights"))
@@ -118,12 +118,13 @@ def measured(table: pa.Table, night: date, options: argparse.Namespace) -> dict[
     for name in options.models:
         kind, settings = MODELS[name]
         began = time.process_time()
-        training = TrainingConfig(seed=options.seed, epochs=options.epochs, device="cpu")
+        training = TrainingConfig(seed=options.seed, device="cpu")
         given = _dealt(sessions, options.seed) if name == "strangers" else sessions
         fitted = find(kind).fit(
             find(kind).settings(**settings), given, vocabulary, Fitting(training=training)
         )
         scorer = fitted.scorer
+        found[f"{name} settings"] = np.array(json.dumps(fitted.sized))
         found[f"{name} fitting seconds"] = np.array(time.process_time() - began)
         for context in CONTEXTS:
             ranks = _list_ranks(scorer, visits, vocabulary, context)
@@ -233,15 +234,16 @@ def said(options: argparse.Namespace) -> dict[str, Any]:
     for row in table:
         print(" ".join(f"{one!s:<24}" if isinstance(one, str) else f"{one:9.4f}" for one in row.values()))
     seconds = {name: f"{name} fitting seconds" for name in MODELS}
+    settings = {str(night[key]) for night in nights.values() for key in night if key.endswith(" settings")}
     return {
         "nights": {stem: len(night["users"]) for stem, night in nights.items()},
         "every": options.every,
         "days": options.days,
-        "epochs": options.epochs,
         "fitting_seconds": {
             name: [round(float(night[key]), 1) for night in nights.values() if key in night]
             for name, key in seconds.items()
         },
+        "auto_settings_became": [json.loads(one) for one in sorted(settings)],
         "table": table,
     }
 
