@@ -75,7 +75,7 @@ def test_a_run_a_comparison_holds_one_a_model(compared: dict[str, Any], place: A
     assert parent.info.run_id == compared["run_id"]
     assert {run.data.tags["mlflow.parentRunId"] for run in children.values()} == {parent.info.run_id}
     assert sorted(children) == sorted(MODELS)
-    assert "report.md" in files
+    assert files == {"report.md", "result.json", "quality_over_cost.svg"}  # ranks name users
     assert {"recall_at_20", "training_processor_seconds", "peak_memory_mb"} <= set(
         children["vsknn"].data.metrics
     )

@@ -77,7 +77,8 @@ def _measured(one: Mapping[str, Any]) -> tuple[str, str]:
 def _trials(found: Mapping[str, Any], one: Mapping[str, Any]) -> str:
     if one["trials"]:
         return f"{len(one['trials'])} trials"
-    return UNTUNED if found["budget"]["trials"] == 1 else f"{UNTUNED}: nothing to tune"
+    asked = found["budget"]["trials"] > 1 and found["tunable"]
+    return f"{UNTUNED}: nothing to tune" if asked else UNTUNED
 
 
 def _costs(found: Mapping[str, Any]) -> Iterator[str]:
@@ -183,7 +184,9 @@ def _how(found: Mapping[str, Any]) -> Iterator[str]:
         )
     yield from about.get("notes", ())
     yield f"{budget['told'][0].upper()}{budget['told'][1:]}."
-    if budget["trials"] > 1:
+    if budget["trials"] > 1 and not found["tunable"]:
+        yield "Nothing could be tuned all the same: only one day before the night has sessions to learn from."
+    elif budget["trials"] > 1:
         yield (
             "Trials are drawn at random around the configuration, fitted and judged inside the days before "
             "the night; each model was then fitted once to all of these. Equal trials are not equal effort: "

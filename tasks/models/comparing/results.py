@@ -65,6 +65,7 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
         "about": dict(plan.about),
         "metric": plan.question.metric,
         "budget": {**asdict(plan.question.budget), "told": plan.question.budget.told},
+        "tunable": plan.tunable,
         "models": found,
         "failures": dict(failures),
         "curves": {axis: _curve(plan, part, ranked, axis) for axis in plan.question.curves},

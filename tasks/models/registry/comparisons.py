@@ -25,7 +25,7 @@ def log_comparison(cfg: Config, found: Mapping[str, Any], folder: Path) -> str:
     """Id of the comparison's run; one that is logged as a whole is not logged again.
 
     found    what result.json holds
-    folder   whose files become the run's artifacts
+    folder   whose files become the run's artifacts, but for the ranks, which name users
     """
     with connected(cfg) as client:
         place = experiment(cfg, client, experiment_of(cfg))
@@ -44,7 +44,9 @@ def log_comparison(cfg: Config, found: Mapping[str, Any], folder: Path) -> str:
             _log_settings(client, parent, about)
             for model, one in found["models"].items():
                 _log_model(client, place, parent, model, one)
-            client.log_artifacts(parent, str(folder))
+            for file in sorted(folder.iterdir()):
+                if file.suffix != ".parquet":
+                    client.log_artifact(parent, str(file))
         except BaseException:
             client.set_terminated(parent, "FAILED")
             raise

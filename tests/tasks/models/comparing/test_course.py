@@ -142,6 +142,16 @@ def test_tuning_chooses_inside_and_the_final_models_are_measured_with_it(
     assert "3 trials" in page
 
 
+def test_where_one_day_is_all_there_is_nothing_is_tuned_and_the_page_says_why(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    found = compared(planned(models=("markov", "vsknn"), budget=Budget(3)), final, None)
+    assert [job.what for job in here] == ["measure", "measure"]
+    page = (found.folder / "report.md").read_text()
+    assert "Nothing could be tuned all the same: only one day" in page
+    assert "nothing to tune" not in page
+
+
 def test_less_data_is_asked_the_same_and_all_of_it_is_not_fitted_twice(
     planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
 ) -> None:
