@@ -134,7 +134,8 @@ class TrainingConfig(Settings):
     )
     loss: LossName = auto(
         sizing.loss,
-        "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items",
+        "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items; auto: all "
+        "where these are no more than `negatives`",
     )
     negative_alpha: float = setting(
         0.5,
@@ -206,7 +207,7 @@ class TrainingConfig(Settings):
     threads: int = auto(
         sizing.threads,
         "CPU threads of training: one is nearly as fast as two at 100 units, does not suffer on a busy "
-        "machine, and gives the same bits on any; 0 leaves it to torch, for wide layers",
+        "machine, and gives the same bits on any; auto: one, from 256 units on two; 0 leaves it to torch",
         0,
         1024,
     )

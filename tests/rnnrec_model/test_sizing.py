@@ -52,3 +52,35 @@ def test_only_settings_with_a_rule_may_be_auto() -> None:
         TrainingConfig(patience="auto")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"expected names of .* auto; got .'patience'"):
         TrainingConfig().told(["patience"])
+
+
+@pytest.mark.parametrize(
+    ("events", "items", "expected"),
+    [  # units, embedding dropout, hidden dropout, loss, events a batch, epochs
+        (120, 50, (100, 0.35, 0.2, "full_cross_entropy", 512, 14)),
+        (100_000, 13_000, (100, 0.35, 0.2, "cross_entropy", 512, 14)),
+        (100_000, 4_096, (100, 0.35, 0.2, "full_cross_entropy", 512, 14)),
+        (400_000, 20_000, (100, 0.2, 0.1, "cross_entropy", 512, 10)),
+        (1_000_000, 30_000, (100, 0.1, 0.1, "cross_entropy", 512, 10)),
+        (2_500_000, 60_000, (100, 0.1, 0.1, "cross_entropy", 512, 10)),
+        (50_000_000, 400_000, (128, 0.1, 0.1, "cross_entropy", 2048, 3)),
+    ],
+)
+def test_the_settings_of_a_size(events: int, items: int, expected: tuple[object, ...]) -> None:
+    size = Size(events, events // 5, items)
+    own = RecurrentConfig().sized(size)
+    training = TrainingConfig().sized(size, own.as_dict())
+    found = (own.units, own.embedding_dropout, own.hidden_dropout, training.loss, training.batch_events)
+    assert (*found, training.epochs) == expected
+    assert (training.negatives, training.learning_rate, training.threads) == (4096, 0.006, 1)
+    assert training.clip_norm == 5.0
+
+
+def test_whoever_draws_few_negatives_scores_all_items_of_fewer_only() -> None:
+    losses = [TrainingConfig(negatives=100).sized(Size(900, 90, items)).loss for items in (100, 101)]
+    assert losses == ["full_cross_entropy", "cross_entropy"]
+
+
+def test_wide_layers_have_two_threads() -> None:
+    wide, narrow = (RecurrentConfig(units=units).as_dict() for units in (256, 255))
+    assert [TrainingConfig().sized(TINY, one).threads for one in (wide, narrow)] == [2, 1]

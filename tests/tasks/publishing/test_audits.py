@@ -544,6 +544,14 @@ def test_a_page_says_where_a_champion_was_judged_without_a_measured_noise(config
         assert ("Noise not measured: `rnnrec noise`." in page) is expected
 
 
+def test_a_page_says_what_became_of_settings_that_were_auto(config: Config) -> None:
+    told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
+    verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
+    for sized, said in ({"units": 100, "loss": "bpr"}, "units 100, loss bpr."), ({}, ""):
+        page = pages.page(config, FRIDAY, verdict=verdict, model_version=1, sized=sized, **told)
+        assert (f"Settings for data of this size: {said}" in page) is bool(said)
+
+
 def test_a_page_says_what_share_of_the_next_items_no_list_can_have_where_there_is_one(config: Config) -> None:
     told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
     for share, said in ((0.0, ""), (0.306, " 30.6% of them are left out of lists by ")):
