@@ -80,7 +80,8 @@ def test_lines_are_told_apart_without_colour(points: list[dict[str, Any]]) -> No
 
 
 def test_the_same_numbers_give_the_same_bytes(models: dict[str, Any], tmp_path: Path) -> None:
+    few = {name: models[name] for name in ("markov", "vsknn")}
     for name in ("one.svg", "same.svg"):
-        figures.save(figures.over_cost(models, "recall_at_20"), tmp_path / name)
+        figures.save(figures.over_cost(few, "recall_at_20"), tmp_path / name)
     assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "same.svg").read_bytes()
     assert b"<dc:date>" not in (tmp_path / "one.svg").read_bytes()
