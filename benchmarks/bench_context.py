@@ -39,7 +39,7 @@ from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.left_out import LeftOut
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.scorer import Model
-from rnnrec_model.session_tables import make_sessions
+from rnnrec_model.session_tables import make_sessions, split_by_time
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -103,8 +103,7 @@ def _start(night: date, days: int) -> pa.Scalar:
 
 def measured(table: pa.Table, night: date, options: argparse.Namespace) -> dict[str, Numbers]:
     """Best ranks of users' lists, and ranks inside the next day's sessions, of each arm."""
-    is_past = pc.less(table["start"], _start(night, 1))
-    past, following = table.filter(is_past), table.filter(pc.invert(is_past))
+    past, following = split_by_time(table, _start(night, 1).as_py())  # cut off at midnight, as by a night
     visits = _visits(past, following)
     lists = past["items"].combine_chunks()
     vocabulary = Vocabulary.build(lists.flatten())
