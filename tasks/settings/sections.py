@@ -371,7 +371,7 @@ class RecommendationsConfig(Section):
         "last_session",
         "what a user's list is asked from: the last session alone, however short; or all of the user's "
         "sessions that start in the window, joined, of which before the last one the newest "
-        "`sessions.max_length` events count. The judge asks in the same way",
+        "`sessions.max_length` events count. The judge reads as much before the sessions that it asks inside",
     )
     popular_items: int = setting(100, "rows of the table popular_items", ge=1, le=100_000)
 
