@@ -25,8 +25,8 @@ $(STAMP): constraints.txt pyproject.toml
 demo: venv
 	$(BIN)/rnnrec demo
 
-test: venv
-	$(BIN)/python -m pytest -m "not slow"
+test: venv # a file of tests at a time on each core, one thread a process: two would wait for each other
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow"
 
 slow: venv
 	$(BIN)/python -m pytest -m slow
