@@ -44,6 +44,7 @@ from tasks.sessions.session_files import read_session_file
 from tasks.settings.config import load_config
 
 FIRST_DAY, DAYS = datetime(2017, 10, 10), 2  # of globo: learnt from; the day after them is asked
+THINNED = "thinned before "  # so that shares of what is left are drawn anew
 PROTOCOLS = {
     "rsc15_64": "The public split of YooChoose 1/64: every next item of the test sessions; items unknown to "
     "training are dropped first, then sessions shorter than 2; nothing leaves the ranking. Tuned on fit "
@@ -68,7 +69,7 @@ def rsc15_64(folder: Path, users: float) -> Parts:  # noqa: ARG001  whose sessio
 
 def globo(folder: Path, users: float) -> Parts:
     """Two days and the next; inside the one day and the other. Sessions and users are those given."""
-    rows = of_users(_sessions(folder / "globo_clicks.parquet", FIRST_DAY, DAYS + 1), users)
+    rows = of_users(_sessions(folder / "globo_clicks.parquet", FIRST_DAY, DAYS + 1), users, THINNED)
     days = [FIRST_DAY + timedelta(days=number) for number in range(DAYS + 1)]
     day = pc.floor_temporal(rows["start"], unit="day")
     first, second, third = (
@@ -80,7 +81,7 @@ def globo(folder: Path, users: float) -> Parts:
 
 def ml1m(folder: Path, users: float) -> Parts:
     """All but the last two films of each user, asked the last one; inside, asked the second last."""
-    sequences = of_users(read_session_file(folder / "ml1m_sequences.parquet"), users)
+    sequences = of_users(read_session_file(folder / "ml1m_sequences.parquet"), users, THINNED)
     known, _ = last_apart(sequences)
     train, _ = last_apart(known)
     return _last(train, sequences), _last(train, known)

@@ -19,10 +19,13 @@ from rnnrec_model.vocabulary import Indices
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-def of_users(rows: pa.Table, share: float) -> pa.Table:
-    """All sessions of the users whose id's hash is small; a session of nobody goes by its place."""
+def of_users(rows: pa.Table, share: float, salt: str = "") -> pa.Table:
+    """All sessions of the users whose id's hash is small; a session of nobody goes by its place.
+
+    salt   another one draws other users: with the same one, a share of a share is the smaller of the two
+    """
     users, codes = _users(rows)
-    drawn = np.array([_hash(str(user)) < share for user in users], dtype=bool)
+    drawn = np.array([_hash(f"{salt}{user}") < share for user in users], dtype=bool)
     return rows.filter(pa.array(drawn[codes]))
 
 

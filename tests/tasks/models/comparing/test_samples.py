@@ -48,6 +48,13 @@ def test_a_share_of_users_has_whole_users_and_about_as_many_as_it_says() -> None
     assert 0.45 < len(half) / 4000 < 0.55
 
 
+def test_with_another_salt_a_share_of_a_share_is_as_small_as_it_says() -> None:
+    whole = rows(*((f"u{n}", [n]) for n in range(4000)))
+    half = of_users(whole, 0.5, "first ")
+    assert of_users(half, 0.5, "first ").equals(half)
+    assert 0.45 < len(of_users(half, 0.5)) / len(half) < 0.55
+
+
 def test_a_share_of_the_history_is_each_users_newest_events_rounded_up() -> None:
     whole = rows(("a", [1, 2, 3]), ("b", [4]), ("a", [5, 6, 7]), (None, [8, 9]))
     half = of_history(whole, 0.5)
