@@ -1,22 +1,27 @@
-"""Which of several models can be the best? A set that holds the truly best one in 95 of 100 worlds.
+"""What holds of all pairs of several models at once, in 95 of 100 worlds; and so, which can be the best.
 
 Whoever is ahead on some data was picked by that very data, and is one of many: an interval of its lead over
-each other model, taken one by one, is too narrow. So each model is asked in turn whether it can be the best
-(multiple comparisons with the best, Hsu 1984; its critical value from a bootstrap over users, drawn for all
-models at once):
+each other model, taken one by one, is too narrow. So the intervals of all pairs hold together (Tukey's
+all-pairs comparisons; the critical value from a bootstrap over users, drawn for all models at once, as the
+maximum of studentized differences, Westfall & Young 1993):
 
-    upper(i, j) = (mean of i - mean of j) + q(i) · se(i, j)
-    i can be the best where upper(i, j) >= 0 for all j
+    i - j  within  (mean of i - mean of j) ± √((q · se(i, j))² + w(i)² + w(j)²)
 
-q(i) is the 95 % point, over draws, of the largest over j of (difference - drawn difference) / se. Of the
-truly best model all true differences are 0 or above, and all of them lie below their upper bounds at once in
-95 % of worlds: so it is in the set as often, however many models there are and whoever is ahead. One model
-alone in the set is the best, and that is sure to 95 %.
+q is the 95 % point, over draws, of the largest over pairs of |drawn difference - difference| / se. w(i) is
+what another seed may make of model i (95 % of fits): users' chance and a seed's have nothing to do with each
+other, so their squares add up; one fit each shows nothing of it, so it has to be told. Where all intervals
+hold, what follows from two of them holds too: i - k is at least the least of i - j and of j - k together.
+
+A model can be the best where nobody is surely ahead of it. The truly best one is then in the set in 95 of
+100 worlds at least, whoever is ahead and whichever pair is looked at; and no two of the set are shown to
+differ.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import permutations
 
 import numpy as np
 
@@ -24,23 +29,54 @@ from rnnrec_model.ranking.comparing import MOST_HANDS, draws
 from rnnrec_model.ranking.metrics import Values, metric_values
 from rnnrec_model.vocabulary import Indices
 
+Between = Mapping[tuple[str, str], tuple[float, float]]
 
-def contenders(
+
+@dataclass(frozen=True)
+class Bounds:
+    """Intervals that hold all at once: (ours, theirs) → (low, high) of ours - theirs."""
+
+    names: tuple[str, ...]
+    between: Between
+
+    @property
+    def contenders(self) -> list[str]:
+        """Who can be the best: nobody is surely ahead of them; in the order given."""
+        return contenders(self.names, self.between)
+
+
+def contenders(names: tuple[str, ...], between: Between) -> list[str]:
+    """Those of the names of whom nobody else is surely ahead."""
+    behind = {theirs for (_, theirs), (low, _) in between.items() if low > 0}
+    return [name for name in names if name not in behind]
+
+
+def effective(clusters: Indices) -> float:
+    """So many clusters of equal size would say as much: fewer than there are, where few have most of all
+    predictions (Kish 1965)."""
+    sizes = np.unique(clusters, return_counts=True)[1].astype(np.float64)
+    return float(sizes.sum() ** 2 / (sizes**2).sum())
+
+
+def bounds(
     ranks: Mapping[str, Indices],
     metric: str,
     clusters: Indices,
     *,
+    seeds: Mapping[str, float] | None = None,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
-) -> list[str]:
-    """Names of the models that can be the best by a metric, in the order given.
+) -> Bounds:
+    """Of every pair, how far one is ahead of the other by a metric.
 
     ranks      model → (predictions,) ranks on one frame
     clusters   (predictions,) whole numbers: predictions of the same number depend on each other
+    seeds      model → how far another seed may move its mean, 95 of 100 times; 0 where it is not named
     """
-    if len(ranks) < 2:
-        return list(ranks)
+    names = tuple(ranks)
+    if len(names) < 2:
+        return Bounds(names, {})
     _, owners = np.unique(clusters, return_inverse=True)
     generator = np.random.Generator(np.random.PCG64(seed))
     owners = _dealt(owners, generator)
@@ -50,7 +86,10 @@ def contenders(
     ]
     means = np.array([one.sum() / counts.sum() for one in sums])
     drawn = _drawn_means(sums, counts, resamples, generator)  # (draws, models)
-    return [name for place, name in enumerate(ranks) if _can_be_best(place, means, drawn, level)]
+    wide = np.array([(seeds or {}).get(name, 0.0) for name in names])
+    low = _low(means, drawn, wide, level)
+    pairs = permutations(range(len(names)), 2)
+    return Bounds(names, {(names[i], names[j]): (float(low[i, j]), float(-low[j, i])) for i, j in pairs})
 
 
 def _dealt(owners: Indices, generator: np.random.Generator) -> Indices:
@@ -72,14 +111,19 @@ def _drawn_means(
     return found
 
 
-def _can_be_best(place: int, means: Values, drawn: Values, level: float) -> bool:
-    others = np.arange(len(means)) != place
-    ahead = means[place] - means[others]  # (others,)
-    drawn_ahead = drawn[:, [place]] - drawn[:, others]  # (draws, others)
-    errors = drawn_ahead.std(axis=0)
-    wavers = errors > 0
-    if not wavers.any():
-        return bool((ahead >= 0).all())
-    worst = ((ahead - drawn_ahead)[:, wavers] / errors[wavers]).max(axis=1)
-    upper = ahead + np.quantile(worst, level) * errors
-    return bool((upper >= 0).all())
+def _low(means: Values, drawn: Values, wide: Values, level: float) -> Values:
+    """(models, models) the least that the first is ahead of the second."""
+    ahead = means[:, None] - means
+    errors = np.zeros_like(ahead)
+    worst = np.zeros(len(drawn))
+    for ours, theirs in permutations(range(len(means)), 2):
+        off = drawn[:, ours] - drawn[:, theirs]
+        errors[ours, theirs] = off.std()
+        if errors[ours, theirs] > 0:
+            worst = np.maximum(worst, np.abs(off - ahead[ours, theirs]) / errors[ours, theirs])
+    spread = (np.quantile(worst, level) * errors) ** 2 + wide[:, None] ** 2 + wide**2
+    np.fill_diagonal(spread, 0.0)
+    low: Values = ahead - np.sqrt(spread)
+    for by in range(len(means)):  # what follows from two of them
+        low = np.maximum(low, low[:, [by]] + low[[by], :])
+    return low

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -17,7 +17,7 @@ from typing import Any
 
 from rnnrec_model import models
 from tasks.errors import ConfigurationError, ModelFailure
-from tasks.models import recipes, registry
+from tasks.models import noise, recipes, registry
 from tasks.models.comparing import folder, jobs, tuning
 from tasks.models.comparing.jobs import Job, Say
 from tasks.models.comparing.parts import Part
@@ -76,6 +76,7 @@ class Plan:
     recipes   model → as the configuration has it
     about     what was compared on: plain values for the page
     digest    of inputs, settings and code
+    noise     model → metric → what its seed moves, where that was measured (tasks/models/noise.py)
     """
 
     cfg: Config
@@ -84,6 +85,7 @@ class Plan:
     recipes: Mapping[str, Recipe]
     about: Mapping[str, Any]
     digest: str
+    noise: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     tunable: bool = True
 
     @property
@@ -148,7 +150,8 @@ def plan_of_night(
         "k": cfg.recommendations.k,
     }
     settings = {key: cfg.as_dict()[key] for key in ("sessions", "evaluation", "recommendations", "rules")}
-    return plan(cfg, question, about, {"tables": sources, "settings": settings}, night.isoformat(), target)
+    inputs = {"tables": sources, "settings": settings}
+    return plan(cfg, question, about, inputs, night.isoformat(), target, _noise(cfg, reads, question))
 
 
 def plan(
@@ -158,6 +161,7 @@ def plan(
     inputs: Mapping[str, Any],
     name: str,
     target: Path | None = None,
+    floors: Mapping[str, Mapping[str, float]] | None = None,
 ) -> Plan:
     """A comparison on any data. The folder is named after a digest of all that decides what comes out.
 
@@ -169,10 +173,26 @@ def plan(
         "question": asdict(question),
         "recipes": {one: recipe.as_dict() for one, recipe in known.items()},
         "code": registry.code_digest(),
+        "noise": floors or {},
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
     target = target or cfg.root / COMPARISONS / f"{name}-{digest[:12]}"
-    return Plan(cfg, question, target, known, dict(about), digest)
+    return Plan(cfg, question, target, known, dict(about), digest, floors or {})
+
+
+def _noise(cfg: Config, reads: Reads, question: Question) -> dict[str, dict[str, float]]:
+    """Model → metric → floor, of the recipes as they are, where somebody measured it."""
+    newest = {(one.recipe, one.metric): one.floor for one in _by_time(noise.every(reads.store))}
+    found: dict[str, dict[str, float]] = {}
+    for name in question.models:
+        recipe = recipes.configured(cfg, name).digest
+        if told := {metric: floor for (whose, metric), floor in newest.items() if whose == recipe}:
+            found[name] = told
+    return found
+
+
+def _by_time(rows: Sequence[noise.Noise]) -> list[noise.Noise]:
+    return sorted(rows, key=lambda one: one.measured_at)
 
 
 @contextmanager

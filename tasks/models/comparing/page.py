@@ -50,14 +50,19 @@ def _quality(found: Mapping[str, Any]) -> Iterator[str]:
         can_be = "yes" if one["metrics"][found["metric"]]["can_be_best"] else "no"
         rows.append((name, _trials(found, one), *cells, can_be, f"{100 * one['coverage']:.1f} %"))
     yield digits.table(("model", "tuned", *heads, "can be the best", "catalogue shown"), rows)
+    if not found["enough_users"]:
+        yield (
+            "Too few users were asked for intervals, or few of them have nearly all of what was asked: "
+            "nothing here tells one model from another, nor calls two equal."
+        )
+        return
     yield (
         "*against the best*: the difference to the model that is best by that metric, with its paired 95 "
-        "% interval "
-        "(bootstrap over users). These intervals stand for one pair each; whoever is ahead was picked by "
-        "the same "
-        f"clicks. *can be the best* heeds that for {digits.metric(found['metric'])}, for all models at "
-        "once: the truly best "
-        "one is among those with *yes* in 95 of 100 such comparisons."
+        "% interval (bootstrap over users). These stand for one pair and its users each: whoever is "
+        "ahead was picked by the same clicks, and another seed is another model. *can be the best* heeds "
+        f"both for {digits.metric(found['metric'])}: *no* is who is shown to be behind another one, by "
+        "intervals that hold for all pairs at once, seeds included; the truly best one is among those "
+        "with *yes* in 95 of 100 such comparisons at least."
     )
     others = [metric for metric in metrics if metric != found["metric"]]
     for metric in others:
@@ -192,7 +197,21 @@ def _how(found: Mapping[str, Any]) -> Iterator[str]:
             "the night; each model was then fitted once to all of these. Equal trials are not equal effort: "
             "few settings are tried through sooner than many."
         )
-    yield "One fit, one seed: what another seed changes is not in the intervals; `rnnrec noise` measures it."
+    yield (
+        "One fit, one seed each. What another seed changes is not in the intervals of the table, but in the "
+        f"sentence and in who can be the best: {_seeds(found)}. `rnnrec noise` measures it."
+    )
+
+
+def _seeds(found: Mapping[str, Any]) -> str:
+    """How much of a lead is a seed's, in words."""
+    seeds = {name: one["metrics"][found["metric"]]["seed"] for name, one in found["models"].items()}
+    told = [
+        f"{name} by up to {digits.value(one['floor'])}, {'measured' if one['measured'] else 'assumed'}"
+        for name, one in seeds.items()
+        if one["floor"]
+    ]
+    return f"two fits may differ ({'; '.join(told)})" if told else "no model here has one"
 
 
 def _tuned(found: Mapping[str, Any]) -> list[tuple[str, ...]]:

@@ -17,15 +17,26 @@ from tasks.models.comparing.course import FINAL, Plan
 from tasks.models.comparing.jobs import RANKS, Job, cutoff_of
 from tasks.models.comparing.parts import Part
 from tasks.models.comparing.sentence import Row
+from tasks.models.deciding import ASSUMED_NOISE
+from tasks.models.noise import is_seeded
 from tasks.store import parquet
 
 if TYPE_CHECKING:
+    from rnnrec_model.ranking.contenders import Bounds
     from rnnrec_model.ranking.evaluation import Evaluation
     from rnnrec_model.vocabulary import Indices
 
 FAMILIES = ("recall", "mrr", "ndcg")
 RESULT, RANKS_FILE = "result.json", "ranks.parquet"
 LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Seed:
+    """What two fits differ by at most that differ by their seed alone, 95 of 100 times; was it measured?"""
+
+    floor: float
+    measured: bool
 
 
 @dataclass(frozen=True)
@@ -59,7 +70,10 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
     part = Part.load(plan.work / FINAL)
     ranked = _ranked(part, {name: plan.measured(name) for name in names})
     k = cutoff_of(plan.question.metric)
-    compared = {f"{family}_at_{k}": _compared(ranked, f"{family}_at_{k}") for family in FAMILIES}
+    metrics = [f"{family}_at_{k}" for family in FAMILIES]
+    seeds = {metric: _seeds(plan, ranked, metric) for metric in metrics}
+    at_once = {metric: _bounds(ranked, metric, seeds[metric]) for metric in metrics}
+    compared = {metric: _compared(ranked, metric, seeds[metric], at_once[metric]) for metric in metrics}
     found = {name: _model(plan, name, compared) for name in names}
     return {
         "about": dict(plan.about),
@@ -69,7 +83,8 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
         "models": found,
         "failures": dict(failures),
         "curves": {axis: _curve(plan, part, ranked, axis) for axis in plan.question.curves},
-        "sentence": _told(plan, ranked, found),
+        "enough_users": at_once[plan.question.metric] is not None,
+        "sentence": _told(plan, found, at_once[plan.question.metric]),
         "digest": plan.digest,
     }
 
@@ -116,26 +131,50 @@ def _ranked(part: Part, measured: Mapping[str, Job]) -> Ranked:
     return Ranked(ranks, part.frame.session_of, clusters_of(part.frame))
 
 
-def _compared(ranked: Ranked, metric: str) -> dict[str, dict[str, Any]]:
+def _seeds(plan: Plan, ranked: Ranked, metric: str) -> dict[str, Seed]:
+    """Model → what another seed may do to its mean: as measured of its very recipe, or as assumed of any."""
+    from rnnrec_model.ranking.metrics import metric_values
+
+    found = {}
+    for name, ranks in ranked.ranks.items():
+        recipe = plan.chosen(name)
+        measured = plan.noise.get(name, {}).get(metric) if recipe == plan.recipes[name] else None
+        assumed = ASSUMED_NOISE * float(metric_values(metric, ranks).mean()) if is_seeded(recipe) else 0.0
+        found[name] = Seed(assumed if measured is None else measured, measured is not None)
+    return found
+
+
+def _bounds(ranked: Ranked, metric: str, seeds: Mapping[str, Seed]) -> Bounds | None:
+    """What holds of all pairs at once; none where there are too few users, or few have nearly all."""
+    from rnnrec_model.ranking.comparing import FEWEST_CLUSTERS
+    from rnnrec_model.ranking.contenders import bounds, effective
+
+    if effective(ranked.clusters) < FEWEST_CLUSTERS:
+        return None
+    one_fit = {name: seed.floor / 2**0.5 for name, seed in seeds.items()}
+    return bounds(ranked.ranks, metric, ranked.clusters, seeds=one_fit, level=LEVEL)
+
+
+def _compared(
+    ranked: Ranked, metric: str, seeds: Mapping[str, Seed], all_at_once: Bounds | None
+) -> dict[str, dict[str, Any]]:
     """Model → its mean, its difference to the best one's with its interval, and whether it can be the "
     "best."""
-    from rnnrec_model.ranking.comparing import enough
-    from rnnrec_model.ranking.contenders import contenders
     from rnnrec_model.ranking.metrics import metric_values
 
     means = {name: float(metric_values(metric, ranks).mean()) for name, ranks in ranked.ranks.items()}
     best = max(means, key=means.__getitem__)
-    can_tell = enough(ranked.clusters)
-    may_be = contenders(ranked.ranks, metric, ranked.clusters, level=LEVEL) if can_tell else list(means)
+    may_be = list(means) if all_at_once is None else all_at_once.contenders
     found = {}
     for name, mean in means.items():
-        low, high = interval(ranked, name, best, metric) if can_tell else (None, None)
+        low, high = (None, None) if all_at_once is None else interval(ranked, name, best, metric)
         found[name] = {
             "value": mean,
             "difference": mean - means[best],
             "low": low,
             "high": high,
-            "can_be_best": name in may_be or high is None or high >= 0,
+            "can_be_best": name in may_be,
+            "seed": asdict(seeds[name]),
         }
     return found
 
@@ -202,18 +241,10 @@ def _best(ranked: Ranked, metric: str) -> str:
     return max(ranked.ranks, key=lambda name: float(metric_values(metric, ranked.ranks[name]).mean()))
 
 
-def _told(plan: Plan, ranked: Ranked, found: Mapping[str, Any]) -> str:
+def _told(plan: Plan, found: Mapping[str, Any], all_at_once: Bounds | None) -> str:
     metric = plan.question.metric
-    rows = [
-        Row(
-            name, one["metrics"][metric]["value"], seconds(one["cost"]), one["metrics"][metric]["can_be_best"]
-        )
-        for name, one in found.items()
-    ]
-    best, cheaper = sentence.pair(rows)
-    between = None
-    if cheaper is not None and found[best.name]["metrics"][metric]["low"] is not None:
-        between = interval(ranked, best.name, cheaper.name, metric)
+    rows = [Row(name, one["metrics"][metric]["value"], seconds(one["cost"])) for name, one in found.items()]
+    between = None if all_at_once is None else all_at_once.between
     return sentence.told(rows, metric, plan.about.get("days"), between)
 
 

@@ -1,12 +1,14 @@
 """The one sentence a comparison ends with, for whoever decides what a night is to cost.
 
-    one model alone can be the best, and it is ahead of the best cheaper one  → what is gained, for how much
-    one model alone can be the best, and nothing is cheaper                   → take it
-    several can be the best                                                   → take the cheapest of them,
-                                                                                and what cheaper ones find
+    fewer users than intervals need                       → that it cannot be told, and no advice
+    nobody can be the best but one, and it costs more     → what is gained over the best cheaper one
+    nobody can be the best but one, and nothing is cheaper → take it
+    several can be the best                               → take the cheapest of them, what that may miss all
+                                                            the same, and what cheaper ones find
 
-Who can be the best is asked of all models at once, so that being ahead by chance, as one of many, makes
-nobody the winner (rnnrec_model/ranking/contenders.py). One fit of each says nothing of what its seed does.
+Who can be the best is asked of all models at once, with the chance of the users who were asked and of the
+seeds that were drawn (rnnrec_model/ranking/contenders.py): the sentence goes alone to people, so that what it
+calls shown is shown.
 """
 
 from __future__ import annotations
@@ -14,6 +16,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rnnrec_model.ranking.contenders import Between, contenders
+
+BILL = "of processor time a night"
 NAMES = {
     "recurrent": "the recurrent network",
     "sasrec": "SASRec",
@@ -33,69 +38,82 @@ WHAT = {
 }
 
 
+CHANCE = "95 % interval over all pairs, users and seeds"
+
+
 @dataclass(frozen=True)
 class Row:
-    """A model: its mean, what it costs a night in processor seconds, and whether it can be the best."""
+    """A model: its mean, and what it costs a night in seconds."""
 
     name: str
     value: float
     seconds: float
-    can_be_best: bool
 
 
-def pair(rows: Sequence[Row]) -> tuple[Row, Row | None]:
-    """(the best model, of equal ones the cheapest; the best of those that are cheaper, if there is one)."""
-    best = max(rows, key=lambda row: (row.value, -row.seconds))
-    cheaper = [row for row in rows if row.seconds < best.seconds]
-    return best, max(cheaper, key=lambda row: (row.value, -row.seconds)) if cheaper else None
-
-
-def told(
-    rows: Sequence[Row], metric: str, days: int | None = None, between: tuple[float, float] | None = None
-) -> str:
+def told(rows: Sequence[Row], metric: str, days: int | None = None, between: Between | None = None) -> str:
     """The sentence.
 
     days      how many days were learnt from; none: not told
-    between   95 % interval of the difference of the two of `pair`; none where there are too few users for one
+    between   (ours, theirs) → intervals that hold for all pairs at once; none where there are too few users
     """
-    best, cheaper = pair(rows)
+    best = max(rows, key=lambda row: (row.value, -row.seconds))
     where = f"On these {days} days " if days else ""
-    can_be = [row for row in rows if row.can_be_best or row is best]
     if len(rows) == 1:
         return _sentence(where, f"{called(best.name)} {_does(metric, best)}; nothing was compared with it.")
+    if between is None:
+        return _sentence(where, _untold(rows, metric, best))
+    names = contenders(tuple(row.name for row in rows), between)
+    can_be = [row for row in rows if row.name in names]
     if len(can_be) > 1:
-        return _sentence(where, _undecided(rows, can_be, metric))
-    if cheaper is None:
-        return _sentence(
-            where,
-            f"{called(best.name)} is the best, that is sure, and the cheapest: it {_does(metric, best)}.",
+        return _sentence(where, _undecided(rows, can_be, metric, between))
+    cheaper = [row for row in rows if row.seconds < best.seconds]
+    others = cheaper or [row for row in rows if row is not best]
+    other = max(others, key=lambda row: (row.value, -row.seconds))
+    return _sentence(where, _won(metric, best, other, between[best.name, other.name], bool(cheaper)))
+
+
+def _untold(rows: Sequence[Row], metric: str, best: Row) -> str:
+    least = min(rows, key=lambda row: row.value)
+    return (
+        f"too few users were asked to tell {len(rows)} models apart, or to call them equal: "
+        f"{called(best.name)} {_does(metric, best)}, {called(least.name)} {_value(metric, least.value)}, and "
+        "other users may turn that round. Ask a night with more."
+    )
+
+
+def _won(metric: str, best: Row, other: Row, lead: tuple[float, float], costs_more: bool) -> str:
+    low, high = (_value(metric, bound, *lead) for bound in lead)
+    ours, theirs = (_value(metric, row.value, best.value, other.value) for row in (best, other))
+    shown = f"That lead is shown ({CHANCE}: {low} to {high})"
+    if costs_more:
+        return (
+            f"{called(best.name)} {_verb(metric)} {ours}{_unit(metric)}; the best cheaper model, "
+            f"{called(other.name)}, {theirs}. {shown}, and {_price(best, other)}."
         )
-    assert between is not None, "one alone can be the best only where there are intervals"
-    low, high = (_value(metric, bound, *between) for bound in between)
-    ours, theirs = (_value(metric, row.value, best.value, cheaper.value) for row in (best, cheaper))
-    return _sentence(
-        where,
-        f"{called(best.name)} {_verb(metric)} {ours}{_unit(metric)}; the best cheaper model, "
-        f"{called(cheaper.name)}, {theirs}. That difference is sure (95 % interval {low} to {high}), and "
-        f"{_price(best, cheaper)}.",
+    return (
+        f"{called(best.name)} is the best, and the cheapest: it {_verb(metric)} {ours}{_unit(metric)}; the "
+        f"next, {called(other.name)}, {theirs}. {shown}."
     )
 
 
 def _price(best: Row, cheaper: Row) -> str:
     ours, theirs = _seconds(best), _seconds(cheaper)
     if ours == theirs:
-        return f"each costs {ours} of processor time a night"
-    return f"costs {ours} of processor time a night instead of {theirs}"
+        return f"each costs {ours} {BILL}"
+    return f"costs {ours} {BILL} instead of {theirs}"
 
 
-def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str) -> str:
+def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str, between: Between) -> str:
     cheapest = min(can_be, key=lambda row: (row.seconds, -row.value))
     behind = [row for row in rows if row.seconds < cheapest.seconds]
     others = [called(row.name) for row in sorted(can_be, key=lambda row: -row.value)]
     listed = f"{', '.join(others[:-1])} and {others[-1]}"
+    hidden = max((between[row.name, cheapest.name][1], row.name) for row in can_be if row is not cheapest)
+    most = _value(metric, hidden[0])
     return (
-        f"no difference can be shown between {listed}: take the cheapest of them, {called(cheapest.name)}, "
-        f"which {_does(metric, cheapest)} and costs {_seconds(cheapest)} of processor time a night"
+        f"none of {listed} is shown to be worse than another: take the cheapest of them, "
+        f"{called(cheapest.name)}, which {_does(metric, cheapest)} and costs {_seconds(cheapest)} {BILL}; "
+        f"{called(hidden[1])} may be better by up to {most}{_unit(metric)} all the same ({CHANCE})"
         f"{_cheaper(behind, metric)}."
     )
 
@@ -105,7 +123,7 @@ def _cheaper(behind: Sequence[Row], metric: str) -> str:
         return ""
     best = max(behind, key=lambda row: row.value)
     return (
-        f"; what is cheaper cannot be the best, and the best of it is {called(best.name)}: "
+        f"; what is cheaper is shown to be worse, and the best of it is {called(best.name)}: "
         f"{_value(metric, best.value)}{_unit(metric)} for {_seconds(best)}"
     )
 
