@@ -155,7 +155,7 @@ def mounted(place: Path) -> Iterator[Path]:
     try:
         yield place
     finally:
-        subprocess.run(["umount", str(place)], check=True)
+        subprocess.run(["umount", "--lazy", str(place)], check=True)  # a reader may still be letting go
 
 
 def publish_saturday(cfg: Config) -> None:
