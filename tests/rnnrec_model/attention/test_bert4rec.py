@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,6 @@ from rnnrec_model.attention.bert4rec import Bert4rec, drawn, fit
 from rnnrec_model.attention.settings import Bert4recConfig
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting
-from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.objective import Shown
 from rnnrec_model.fitting.recommender import Recommender
@@ -214,27 +214,12 @@ def test_replayed_steps_train_the_same_weights(recorder):
     assert recorder.replayed > 5
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_to_the_same_weights(killed_and_gone_on):
     model = dataclasses.replace(MODEL, hidden_dropout=0.3, embedding_dropout=0.3)
-    often, step = dataclasses.replace(TRAINING, checkpoint_minutes=1e-9), Trainer.step
-    whole = train(random_lists(), model=model, training=often).network.state_dict()
-
-    def dying(self, batch):
-        if self.steps_done == 10:
-            raise Killed
-        step(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", dying)
-        with pytest.raises(Killed):
-            train(random_lists(), model=model, training=often, checkpoint=tmp_path)
-    assert (tmp_path / NAME).exists()
-    resumed = train(random_lists(), model=model, training=often, checkpoint=tmp_path)
-    assert same(whole, resumed.network.state_dict())
+    often = dataclasses.replace(TRAINING, checkpoint_minutes=1e-9)
+    once = partial(train, random_lists(), model=model, training=often)
+    resumed = killed_and_gone_on(once, 10)
+    assert same(once().network.state_dict(), resumed.network.state_dict())
 
 
 def test_another_seed_hides_other_items_and_the_same_one_the_same():

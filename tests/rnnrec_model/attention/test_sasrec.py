@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,6 @@ from rnnrec_model.attention.sasrec import Sasrec, drawn, fit
 from rnnrec_model.attention.settings import SasrecConfig
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting
-from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.fitting.trainer import Trainer
@@ -247,27 +247,12 @@ def test_what_a_long_session_ends_with_is_learnt_with_what_it_is_asked_with():
     assert scores.argmax(dim=1).tolist() == [5, 6]
 
 
-class Killed(Exception):
-    pass
-
-
-def test_a_killed_training_goes_on_to_the_same_weights(tmp_path, monkeypatch):
+def test_a_killed_training_goes_on_to_the_same_weights(killed_and_gone_on):
     model = dataclasses.replace(MODEL, hidden_dropout=0.3, embedding_dropout=0.3)
-    often, step = dataclasses.replace(TRAINING, checkpoint_minutes=1e-9), Trainer.step
-    whole = train(random_lists(), model=model, training=often).network.state_dict()
-
-    def dying(self, batch):
-        if self.steps_done == 20:
-            raise Killed
-        step(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", dying)
-        with pytest.raises(Killed):
-            train(random_lists(), model=model, training=often, checkpoint=tmp_path)
-    assert (tmp_path / NAME).exists()
-    resumed = train(random_lists(), model=model, training=often, checkpoint=tmp_path)
-    assert same(whole, resumed.network.state_dict())
+    often = dataclasses.replace(TRAINING, checkpoint_minutes=1e-9)
+    once = partial(train, random_lists(), model=model, training=often)
+    resumed = killed_and_gone_on(once, 20)
+    assert same(once().network.state_dict(), resumed.network.state_dict())
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

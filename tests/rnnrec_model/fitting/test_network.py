@@ -1,6 +1,7 @@
 """Networks that are not recurrent, through the same trainer, checkpoints, replay, scoring and saving."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +12,6 @@ from torch import nn
 from rnnrec_model.config import Settings, TrainingConfig
 from rnnrec_model.contract import Fitting
 from rnnrec_model.fitting import recommender, training
-from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.layers import glorot, item_table, product
 from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.trainer import Trainer
@@ -158,28 +158,12 @@ def test_a_long_session_is_scored_as_one_whole_piece():
     torch.testing.assert_close(model.score_steps(long)[:199], whole, atol=1e-5, rtol=1e-4)
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize("network", NETWORKS)
-def test_a_killed_training_of_any_network_goes_on_to_the_same_weights(network, tmp_path, monkeypatch):
+def test_a_killed_training_of_any_network_goes_on_to_the_same_weights(network, killed_and_gone_on):
     config = dataclasses.replace(TRAINING, epochs=2, bptt_steps=4, checkpoint_minutes=1e-9)
-    whole = fitted(network, SESSIONS, training_config=config).scorer.network.state_dict()
-    step = Trainer.step
-
-    def dying(self, batch):
-        if self.steps_done == 20:
-            raise Killed
-        step(self, batch)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "step", dying)
-        with pytest.raises(Killed):
-            fitted(network, SESSIONS, training_config=config, checkpoint=tmp_path)
-    assert (tmp_path / NAME).exists()
-    resumed = fitted(network, SESSIONS, training_config=config, checkpoint=tmp_path)
-    assert same(whole, resumed.scorer.network.state_dict())
+    once = partial(fitted, network, SESSIONS, training_config=config)
+    resumed = killed_and_gone_on(once, 20)
+    assert same(once().scorer.network.state_dict(), resumed.scorer.network.state_dict())
 
 
 def test_a_checkpoint_of_one_family_is_not_gone_on_from_by_another():
