@@ -142,7 +142,7 @@ def plan_of_night(
     }
     about = {
         "night": night.isoformat(),
-        "days": len(reads.sessions.pins) - 1,
+        "days": days_learnt(reads, night),
         "window_days": cfg.sessions.window_days,
         "exclude": cfg.recommendations.exclude,
         "context": cfg.recommendations.context,
@@ -152,6 +152,11 @@ def plan_of_night(
     settings = {key: cfg.as_dict()[key] for key in ("sessions", "evaluation", "recommendations", "rules")}
     inputs = {"tables": sources, "settings": settings}
     return plan(cfg, question, about, inputs, night.isoformat(), target, _noise(cfg, reads, question))
+
+
+def days_learnt(reads: Reads, night: date) -> int:
+    """Days before the night that have sessions."""
+    return sum(pin.rows > 0 for day, pin in reads.sessions.pins.items() if day < night)
 
 
 def plan(
@@ -172,7 +177,8 @@ def plan(
         "inputs": inputs,
         "question": asdict(question),
         "recipes": {one: recipe.as_dict() for one, recipe in known.items()},
-        "code": registry.code_digest(),
+        "code": [registry.code_digest(), _own_digest()],
+        "machine": {key: getattr(cfg.training, key) for key in ("device", "threads", "minutes")},
         "noise": floors or {},
     }
     digest = hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
@@ -193,6 +199,12 @@ def _noise(cfg: Config, reads: Reads, question: Question) -> dict[str, dict[str,
 
 def _by_time(rows: Sequence[noise.Noise]) -> list[noise.Noise]:
     return sorted(rows, key=lambda one: one.measured_at)
+
+
+def _own_digest() -> str:
+    """sha256 of the code that compares, too."""
+    files = sorted(Path(__file__).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
 
 
 @contextmanager

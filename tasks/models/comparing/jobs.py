@@ -131,7 +131,14 @@ def _tune(job: Job, part: Part, say: Say) -> None:
             with (job.folder / TRIALS).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(asdict(trial)) + "\n")
         say({"trial": len(found), "value": trial.value, "best": tuning.best(found).value})
-    _write(job, {"trials": [asdict(one) for one in found], "best": dict(tuning.best(found).changes)})
+    _write(
+        job,
+        {
+            "trials": [one.as_dict() for one in found],
+            "best": dict(tuning.best(found).changes),
+            "possible": tuning.possible(job.recipe, size),
+        },
+    )
 
 
 def _measure(job: Job, part: Part, say: Say) -> None:
@@ -142,7 +149,7 @@ def _measure(job: Job, part: Part, say: Say) -> None:
         fitted = _fitted(job, job.recipe, part)
     with _timed() as scoring, training.model_failures(f"asking {job.recipe.name}"):
         found = _asked(job, fitted.scorer, part)
-    with training.model_failures(f"making lists of {job.recipe.name}"):
+    with _timed() as listing, training.model_failures(f"making lists of {job.recipe.name}"):
         guards = {} if job.sample else guard_metrics(fitted.scorer, part.frame, job.cfg.recommendations.k)
     np.save(job.folder / RANKS, found.ranks)
     _write(
@@ -158,12 +165,24 @@ def _measure(job: Job, part: Part, say: Say) -> None:
                 "training_processor_seconds": fitting["processor"],
                 "scoring_seconds": scoring["wall"],
                 "scoring_processor_seconds": scoring["processor"],
+                "listing_seconds": listing["wall"],
+                "listing_processor_seconds": listing["processor"],
+                "on_gpu": _is_on_gpu(job.recipe, fitted),
                 "peak_memory_mb": _memory("VmHWM"),
                 "memory_before_mb": before,
             },
         },
     )
     say({"measured": job.recipe.name, **found.metrics})
+
+
+def _is_on_gpu(recipe: Recipe, fitted: Fitted) -> bool:
+    """Was it fitted by passes on another device than the processors, whose seconds then say nothing?"""
+    if recipe.training is None or not fitted.history:
+        return False
+    from rnnrec_model.fitting.machine import choose_device
+
+    return choose_device(recipe.training.device).type != "cpu"
 
 
 def _fitted(job: Job, recipe: Recipe, part: Part) -> Fitted:

@@ -81,7 +81,7 @@ def _measured(one: Mapping[str, Any]) -> tuple[str, str]:
 
 def _trials(found: Mapping[str, Any], one: Mapping[str, Any]) -> str:
     if one["trials"]:
-        return f"{len(one['trials'])} trials"
+        return f"{len(one['trials'])} trials of {one['possible']:,} possible"
     asked = found["budget"]["trials"] > 1 and found["tunable"]
     return f"{UNTUNED}: nothing to tune" if asked else UNTUNED
 
@@ -96,6 +96,8 @@ def _costs(found: Mapping[str, Any]) -> Iterator[str]:
                 name,
                 *(f"{cost[part]:.1f}" for part in ("training_processor_seconds", "training_seconds")),
                 *(f"{cost[part]:.1f}" for part in ("scoring_processor_seconds", "scoring_seconds")),
+                *(f"{cost[part]:.1f}" for part in ("listing_processor_seconds", "listing_seconds")),
+                f"{seconds(cost):.1f}{' on a GPU' if cost['on_gpu'] else ''}",
                 f"{cost['peak_memory_mb']:,.0f}",
                 f"{cost['peak_memory_mb'] - cost['memory_before_mb']:,.0f}",
             )
@@ -107,6 +109,9 @@ def _costs(found: Mapping[str, Any]) -> Iterator[str]:
             "by the clock",
             "scoring, processor s",
             "by the clock",
+            "lists, processor s",
+            "by the clock",
+            "a night, s",
             "peak MiB",
             "of it the model's",
         ),
@@ -116,8 +121,10 @@ def _costs(found: Mapping[str, Any]) -> Iterator[str]:
         "Each model was fitted and asked once more in a process of its own, with nothing else in it than "
         "the data and the "
         "libraries; *of it the model's* is what the fit and the asking took beside these. Training is one "
-        "fit, tuning "
-        "not counted; scoring is ranking all items at every prediction."
+        "fit, tuning not counted; scoring is ranking all items at every prediction, as a "
+        "judge does; lists are one for each asked session. *A night* is what the sentence tells: two fits, "
+        "to judge and then to all days, and the lists; of the processors, or by the clock where a GPU fits. "
+        "A night's readers may be more or fewer than the sessions that were asked here."
     )
 
 
@@ -135,25 +142,24 @@ def _curves(found: Mapping[str, Any]) -> Iterator[str]:
             " what is `auto` goes by the size of the share."
         )
         lines = list(crossings(points))
+        if lines:
+            yield "One fit a point; whether a crossing is more than chance is not tested:"
         yield "\n".join(f"- {line}" for line in lines) if lines else "No line crosses that of the best model."
 
 
 def crossings(points: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """Where each line crosses that of the model which is best on all the data, and whether that is sure."""
-    best = next(
-        (one["model"] for one in points if one["share"] == 1 and one["low"] == one["high"] == 0), None
-    )
+    """Where each line crosses that of the model which is best on all the data, as drawn: of so many
+    points some cross by chance."""
+    best = max((one for one in points if one["share"] == 1), key=lambda one: one["value"])["model"]
     value = {(one["model"], one["share"]): one for one in points}
     for name in dict.fromkeys(one["model"] for one in points):
         own = [one for one in points if one["model"] == name and (best, one["share"]) in value]
         ahead = [one["share"] for one in own if one["value"] > value[best, one["share"]]["value"]]
         if name == best or not ahead:
             continue
-        sure = [one["share"] for one in own if one["low"] is not None and one["low"] > 0]
         behind = min((one["share"] for one in own if one["share"] > max(ahead)), default=None)
         until = "" if behind is None else f", behind from {100 * behind:g} % on"
-        proof = f"sure at {_percents(sure)}" if sure else "nowhere sure"
-        yield f"{_called(name)} is ahead of {_called(best or '')} at {_percents(ahead)} ({proof}){until}."
+        yield f"{_called(name)} is ahead of {_called(best)} at {_percents(ahead)}{until}."
 
 
 def _percents(shares: Sequence[float]) -> str:
@@ -188,14 +194,19 @@ def _how(found: Mapping[str, Any]) -> Iterator[str]:
             "have is everybody's miss."
         )
     yield from about.get("notes", ())
-    yield f"{budget['told'][0].upper()}{budget['told'][1:]}."
+    told = f"{budget['told'][0].upper()}{budget['told'][1:]}."
     if budget["trials"] > 1 and not found["tunable"]:
-        yield "Nothing could be tuned all the same: only one day before the night has sessions to learn from."
-    elif budget["trials"] > 1:
+        yield (
+            "Untuned: tuning was asked for, but only one day before the night has sessions to learn from. "
+            "All have the configuration's settings."
+        )
+    else:
+        yield told
+    if budget["trials"] > 1 and found["tunable"]:
         yield (
             "Trials are drawn at random around the configuration, fitted and judged inside the days before "
             "the night; each model was then fitted once to all of these. Equal trials are not equal effort: "
-            "few settings are tried through sooner than many."
+            "few settings are tried through sooner than many, and the table says how many there are."
         )
     yield (
         "One fit, one seed each. What another seed changes is not in the intervals of the table, but in the "

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ from tasks.models import judging
 from tasks.models.material import COLUMNS
 from tasks.sessions import splitting
 from tasks.settings.config import Config
-from tasks.settings.days import start
+from tasks.settings.days import start, window
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
@@ -86,22 +86,30 @@ def of_night(cfg: Config, night: date, reads: Reads) -> Part:
 
 
 def for_tuning(cfg: Config, night: date, reads: Reads, part: Part) -> Part | None:
-    """The same inside the days before the night: the last of them is asked, those before it teach.
+    """The same inside the days before the night: the last one that has any is asked, those before it teach.
 
     None where only one day has sessions. Asked and ranked as lists are, too.
     """
+    halves = inside(cfg, night, part.rows)
+    return None if halves is None else Part(halves[0], judging.asked_as_lists(cfg, night, reads, *halves))
+
+
+def inside(cfg: Config, night: date, rows: pa.Table) -> tuple[pa.Table, pa.Table] | None:
+    """(what tuning learns, what it asks): cut where the last day before the night begins that has next items
+    to ask; none where nothing comes before it."""
     from rnnrec_model.errors import DataError
     from rnnrec_model.session_tables import split_by_time
 
-    begun = part.rows.append_column("start", pc.list_element(part.rows["times"], 0))
-    cut = pa.scalar(start(cfg, night - timedelta(days=1)), begun["start"].type)
-    try:
-        before, after = (half.drop_columns(["start"]) for half in split_by_time(begun, cut.as_py()))
-    except DataError:
-        return None
-    before, after = (
-        half.filter(pc.greater_equal(pc.list_value_length(half["items"]), 2)) for half in (before, after)
-    )
-    if len(after) == 0 or len(before) == 0:
-        return None
-    return Part(before, judging.asked_as_lists(cfg, night, reads, before, after))
+    begun = rows.append_column("start", pc.list_element(rows["times"], 0))
+    for day in reversed(window(cfg, night)[:-1]):
+        cut = pa.scalar(start(cfg, day), begun["start"].type).as_py()
+        try:
+            halves = [half.drop_columns(["start"]) for half in split_by_time(begun, cut)]
+        except DataError:  # nothing on that day and later, or nothing before it
+            continue
+        before, after = (
+            half.filter(pc.greater_equal(pc.list_value_length(half["items"]), 2)) for half in halves
+        )
+        if len(after):
+            return (before, after) if len(before) else None
+    return None

@@ -189,11 +189,12 @@ def interval(ranked: Ranked, ours: str, theirs: str, metric: str) -> tuple[float
 
 def _model(plan: Plan, name: str, compared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     measured, k = plan.measured(name).found, plan.cfg.recommendations.k
-    tuned = plan.tuned(name).found if plan.tunes(name) else {"trials": [], "best": {}}
+    tuned = plan.tuned(name).found if plan.tunes(name) else {"trials": [], "best": {}, "possible": 1}
     return {
         "kind": plan.recipes[name].kind,
         "recipe": plan.chosen(name).as_dict(),
         "trials": tuned["trials"],
+        "possible": tuned["possible"],
         "chosen": tuned["best"],
         "epochs": measured["epochs"],
         "sized": measured["sized"],
@@ -243,11 +244,18 @@ def _best(ranked: Ranked, metric: str) -> str:
 
 def _told(plan: Plan, found: Mapping[str, Any], all_at_once: Bounds | None) -> str:
     metric = plan.question.metric
-    rows = [Row(name, one["metrics"][metric]["value"], seconds(one["cost"])) for name, one in found.items()]
+    rows = [
+        Row(name, one["metrics"][metric]["value"], seconds(one["cost"]), one["cost"]["on_gpu"])
+        for name, one in found.items()
+    ]
     between = None if all_at_once is None else all_at_once.between
     return sentence.told(rows, metric, plan.about.get("days"), between)
 
 
 def seconds(cost: Mapping[str, float]) -> float:
-    """What a model costs a night: processor seconds of its fit and of ranking what is asked."""
-    return cost["training_processor_seconds"] + cost["scoring_processor_seconds"]
+    """What a model costs a night: it is fitted twice, to judge it and to all days, and its lists are made.
+
+    Of the processors; by the clock where a GPU does the work. Lists are those of the asked sessions.
+    """
+    of = "seconds" if cost["on_gpu"] else "processor_seconds"
+    return 2 * cost[f"training_{of}"] + cost[f"listing_{of}"]

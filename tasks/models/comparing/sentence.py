@@ -18,7 +18,6 @@ from dataclasses import dataclass
 
 from rnnrec_model.ranking.contenders import Between, contenders
 
-BILL = "of processor time a night"
 NAMES = {
     "recurrent": "the recurrent network",
     "sasrec": "SASRec",
@@ -43,11 +42,12 @@ CHANCE = "95 % interval over all pairs, users and seeds"
 
 @dataclass(frozen=True)
 class Row:
-    """A model: its mean, and what it costs a night in seconds."""
+    """A model: its mean, and its seconds a night: of the processors, or of a GPU by the clock."""
 
     name: str
     value: float
     seconds: float
+    on_gpu: bool = False
 
 
 def told(rows: Sequence[Row], metric: str, days: int | None = None, between: Between | None = None) -> str:
@@ -97,10 +97,10 @@ def _won(metric: str, best: Row, other: Row, lead: tuple[float, float], costs_mo
 
 
 def _price(best: Row, cheaper: Row) -> str:
-    ours, theirs = _seconds(best), _seconds(cheaper)
+    ours, theirs = _bill(best), _bill(cheaper)
     if ours == theirs:
-        return f"each costs {ours} {BILL}"
-    return f"costs {ours} {BILL} instead of {theirs}"
+        return f"each costs {ours} a night"
+    return f"costs {ours} a night instead of {theirs if best.on_gpu != cheaper.on_gpu else _seconds(cheaper)}"
 
 
 def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str, between: Between) -> str:
@@ -112,7 +112,7 @@ def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str, between:
     most = _value(metric, hidden[0])
     return (
         f"none of {listed} is shown to be worse than another: take the cheapest of them, "
-        f"{called(cheapest.name)}, which {_does(metric, cheapest)} and costs {_seconds(cheapest)} {BILL}; "
+        f"{called(cheapest.name)}, which {_does(metric, cheapest)} and costs {_bill(cheapest)} a night; "
         f"{called(hidden[1])} may be better by up to {most}{_unit(metric)} all the same ({CHANCE})"
         f"{_cheaper(behind, metric)}."
     )
@@ -164,6 +164,10 @@ def _seconds(row: Row) -> str:
     if row.seconds < 10:
         return f"{row.seconds:.1f} s"
     return f"{row.seconds:,.0f} s" if row.seconds < 600 else f"{row.seconds / 60:,.0f} min"
+
+
+def _bill(row: Row) -> str:
+    return f"{_seconds(row)} of {'GPU time, by the clock,' if row.on_gpu else 'processor time'}"
 
 
 def _sentence(where: str, rest: str) -> str:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
+from math import prod
 from typing import Any
 
 from rnnrec_model import models
 from rnnrec_model.sizing import Size
-from rnnrec_model.spaces import Changes, draws
+from rnnrec_model.spaces import Changes, Times, draws
 from tasks.models.recipes import Recipe
 
 TRAINING = "training."
@@ -36,7 +37,10 @@ class Budget:
 
     @staticmethod
     def of(trials: int | None, minutes: float | None) -> Budget:
-        """As asked for: untuned where nothing is, as many as there is time for where minutes alone are."""
+        """As asked for: untuned where nothing is, or no time; as many as there is time for where minutes
+        alone are."""
+        if minutes == 0:
+            return Budget()
         return Budget(trials or (1 if minutes is None else MANY), minutes)
 
     @property
@@ -57,10 +61,16 @@ class Budget:
 
 @dataclass(frozen=True)
 class Trial:
-    """What was laid over the recipe, and what came of it on the days that tuning is judged by."""
+    """What was laid over the recipe, what came of it on the days that tuning is judged by, and the seconds
+    of that."""
 
     changes: Changes
     value: float
+    seconds: float = field(default=0.0, compare=False)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What is the same whenever it is tried."""
+        return {"changes": dict(self.changes), "value": self.value}
 
 
 def trials(
@@ -74,14 +84,29 @@ def trials(
     """Trials of the budget in the order in which they were drawn; the first is the recipe as it is.
 
     size    of what is learnt from: settings that are `auto` are varied around what they are then
-    known   trials of a search that was stopped: they are not measured again
+    known   trials of a search that was stopped: they are not measured again, and their seconds count
     """
-    began, values = time.monotonic(), {_key(one.changes): one.value for one in known}
+    spent, before = sum(one.seconds for one in known), {_key(one.changes): one for one in known}
     for number, changes in enumerate(islice(changes_of(recipe.sized(size), seed=seed), budget.trials)):
-        if number and _is_over(budget, began):
-            return
-        value = values.get(_key(changes))
-        yield Trial(changes, measure(changed(recipe, changes)) if value is None else value)
+        trial = before.get(_key(changes))
+        if trial is None:
+            if number and budget.minutes is not None and spent > 60 * budget.minutes:
+                return
+            began = time.monotonic()
+            value = measure(changed(recipe, changes))
+            trial = Trial(changes, value, round(time.monotonic() - began, 3))
+            spent += trial.seconds
+        yield trial
+
+
+def possible(recipe: Recipe, size: Size) -> int:
+    """So many recipes there are in all among which trials are drawn."""
+    sized = recipe.sized(size)
+    space = models.find(recipe.kind).space
+    return prod(
+        len(set(one.of(_current(sized, name)) if isinstance(one, Times) else one))
+        for name, one in space.items()
+    )
 
 
 def changes_of(recipe: Recipe, fixed: Collection[str] = (), seed: int = 1) -> Iterator[Changes]:
@@ -118,10 +143,6 @@ def as_settings(recipe: Recipe, changes: Changes) -> dict[str, Any]:
 def _current(recipe: Recipe, name: str) -> Any:
     owner = recipe.training if name.startswith(TRAINING) else recipe.settings
     return getattr(owner, name.removeprefix(TRAINING))
-
-
-def _is_over(budget: Budget, began: float) -> bool:
-    return budget.minutes is not None and time.monotonic() - began > 60 * budget.minutes
 
 
 def _key(changes: Changes) -> tuple[tuple[str, Any], ...]:

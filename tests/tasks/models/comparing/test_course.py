@@ -6,20 +6,25 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import date, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import ConfigurationError, ModelFailure, WarehouseError
 from tasks.models import judging
-from tasks.models.comparing import course, estimates, folder, jobs
+from tasks.models.comparing import course, estimates, folder, jobs, page, parts, results
 from tasks.models.comparing.conclusion import Compared
 from tasks.models.comparing.course import Plan, Question
 from tasks.models.comparing.parts import Part
 from tasks.models.comparing.tuning import Budget
 from tasks.settings.config import Config
+from tasks.store.pins import Days, Pin, Reads
+from tasks.store.store import Store
 
 Planned, Whole = Callable[..., Plan], Callable[..., Compared]
 
@@ -165,9 +170,9 @@ def test_tuning_chooses_inside_and_the_final_models_are_measured_with_it(
     assert len(values) == 3
     assert knn["chosen"] == knn["trials"][values.index(max(values))]["changes"]
     assert {**knn["recipe"]["settings"], **knn["chosen"]} == knn["recipe"]["settings"]
-    page = (found.folder / "report.md").read_text()
-    assert "untuned: nothing to tune" in page
-    assert "3 trials" in page
+    text = (found.folder / "report.md").read_text()
+    assert "untuned: nothing to tune" in text
+    assert "3 trials of 80 possible" in text  # 5 neighbours, 4 samples, 4 weights
 
 
 def test_where_one_day_is_all_there_is_nothing_is_tuned_and_the_page_says_why(
@@ -175,9 +180,10 @@ def test_where_one_day_is_all_there_is_nothing_is_tuned_and_the_page_says_why(
 ) -> None:
     found = compared(planned(models=("markov", "vsknn"), budget=Budget(3)), final, None)
     assert [job.what for job in here] == ["measure", "measure"]
-    page = (found.folder / "report.md").read_text()
-    assert "Nothing could be tuned all the same: only one day" in page
-    assert "nothing to tune" not in page
+    text = (found.folder / "report.md").read_text()
+    assert "Untuned: tuning was asked for, but only one day" in text
+    assert "3 trials" not in text
+    assert "nothing to tune" not in text
 
 
 def test_less_data_is_asked_the_same_and_all_of_it_is_not_fitted_twice(
@@ -232,6 +238,65 @@ def test_every_kind_and_every_named_model_is_asked_where_nobody_says_which(make_
     assert {"recurrent", "vsknn", "fpmc", "wide"} <= set(question.models)
     assert question.metric == "recall_at_20"
     assert not question.budget.tunes
+
+
+def test_days_are_counted_that_have_sessions(tmp_path: Path) -> None:
+    rows = {1: 0, 2: 7, 3: 0, 4: 9, 5: 4}
+    held = {date(2026, 3, day): Pin(0, count, "", ()) for day, count in rows.items()}
+    store = Store.of(Config(base=tmp_path))
+    reads = Reads(Days(store, "events", {}), Days(store, "sessions", held))
+    assert course.days_learnt(reads, date(2026, 3, 5)) == 2
+
+
+@pytest.mark.parametrize("change", [{"device": "cuda"}, {"minutes": 9.0}])
+def test_another_device_or_another_stop_is_another_comparison(
+    planned: Planned, tmp_path: Path, change: dict[str, Any]
+) -> None:
+    question = planned().question
+    digests = [
+        course.plan(Config(training=training, base=tmp_path), question, {}, {}, "toy").digest
+        for training in ({}, {}, change)
+    ]
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_other_code_that_compares_is_another_comparison(
+    planned: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = planned().digest
+    monkeypatch.setattr(course, "__file__", str(Path(course.__file__).parents[1] / "noise.py"))
+    assert planned().digest != before
+
+
+@pytest.mark.parametrize(("days", "asked"), [((1, 2, 3), [3]), ((1, 2), [2]), ((3,), None), ((0, 0, 1), [1])])
+def test_tuning_asks_the_last_day_that_has_sessions(days: tuple[int, ...], asked: list[int] | None) -> None:
+    """Night 2026-03-05: its days before are 1 to 4; yesterday has none."""
+    times = [[datetime(2026, 3, 1 + day, 9), datetime(2026, 3, 1 + day, 10)] for day in days]
+    rows = pa.table(
+        {"items": [[day, 9] for day in days], "times": pa.array(times, pa.list_(pa.timestamp("us")))}
+    )
+    halves = parts.inside(Config(sessions={"window_days": 5}), date(2026, 3, 5), rows)
+    assert (halves and [one[0] for one in halves[1]["items"].to_pylist()]) == asked
+    assert halves is None or len(halves[0]) == len(days) - 1
+
+
+def test_a_night_costs_two_fits_and_its_lists_and_a_gpu_is_billed_by_the_clock() -> None:
+    cost = {
+        "training_seconds": 5.0, "training_processor_seconds": 8.0, "scoring_seconds": 90.0,
+        "scoring_processor_seconds": 99.0, "listing_seconds": 1.0, "listing_processor_seconds": 2.0,
+    }  # fmt: skip
+    assert results.seconds({**cost, "on_gpu": False}) == 18.0
+    assert results.seconds({**cost, "on_gpu": True}) == 11.0
+
+
+def test_a_crossing_is_told_as_drawn_and_nothing_is_called_sure() -> None:
+    points = [
+        {"model": name, "share": share, "value": value, "low": 0.01, "high": 0.02}
+        for name, share, value in [("vsknn", 0.1, 0.3), ("recurrent", 0.1, 0.2), ("vsknn", 1.0, 0.4),
+                                   ("recurrent", 1.0, 0.5)]
+    ]  # fmt: skip
+    (line,) = page.crossings(points)
+    assert line == "VS-kNN is ahead of The recurrent network at 10 %, behind from 100 % on."
 
 
 def test_a_folder_that_is_worked_on_is_hidden_beside_its_target(planned: Planned) -> None:

@@ -96,5 +96,11 @@ def test_what_costs_the_same_as_far_as_it_is_told_is_told_once() -> None:
     assert said.endswith("10 to 30), and each costs less than 0.1 s of processor time a night.")
 
 
+def test_seconds_of_a_gpu_are_called_so() -> None:
+    gpu = Row("recurrent", 0.431, 40.2, on_gpu=True)
+    said = told([gpu, KNN], "recall_at_20", None, both({("recurrent", "vsknn"): (0.04, 0.06)}))
+    assert said.endswith("costs 40 s of GPU time, by the clock, a night instead of 3.0 s of processor time.")
+
+
 def test_one_model_is_compared_with_nothing() -> None:
     assert told([GRU], "recall_at_20", 1).endswith("; nothing was compared with it.")

@@ -72,6 +72,27 @@ def test_when_the_minutes_are_over_no_further_trial_begins(monkeypatch: pytest.M
     assert len(list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1))) == 4
 
 
+def test_a_search_that_goes_on_has_what_is_left_of_its_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials of 50 s in 2 minutes: three begin. After a stop none of them is lost, and no other begins."""
+    clock = iter(range(0, 10_000, 50))
+    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    whole = list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1))
+    assert [one.seconds for one in whole] == [50.0, 50.0, 50.0]
+    again = list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1, known=whole))
+    assert again == whole
+    after_one = tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1, known=whole[:1])
+    assert list(after_one) == whole
+
+
+def test_no_minutes_tune_nothing_and_it_is_called_so() -> None:
+    assert Budget.of(None, 0.0) == Budget()
+    assert Budget.of(8, 0.0).told.startswith("untuned")
+
+
+def test_there_are_as_many_recipes_as_choices_multiply_to() -> None:
+    assert tuning.possible(KNN, SIZE) == 5 * 4 * 4
+
+
 def test_a_budget_is_told_as_it_was_asked_for() -> None:
     assert Budget.of(None, None).told.startswith("untuned")
     assert Budget.of(8, None).told == "8 trials each"
