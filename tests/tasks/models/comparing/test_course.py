@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import ConfigurationError, ModelFailure, WarehouseError
-from tasks.models import judging
+from tasks.models import judging, noise, recipes
 from tasks.models.comparing import course, estimates, folder, jobs, page, parts, results
 from tasks.models.comparing.conclusion import Compared
 from tasks.models.comparing.course import Plan, Question
@@ -238,6 +238,22 @@ def test_every_kind_and_every_named_model_is_asked_where_nobody_says_which(make_
     assert {"recurrent", "vsknn", "fpmc", "wide"} <= set(question.models)
     assert question.metric == "recall_at_20"
     assert not question.budget.tunes
+
+
+def test_the_newest_noise_that_was_measured_of_a_recipe_as_it_is_goes_into_the_question(
+    tmp_path: Path,
+) -> None:
+    cfg = Config(base=tmp_path)
+    store, night = Store.of(cfg), date(2026, 3, 5)
+    recipe = recipes.configured(cfg, "recurrent").digest
+    for values in ({1: 0.5, 2: 0.6, 3: 0.7}, {1: 0.5, 2: 0.5, 3: 0.5}):
+        noise.keep(store, [noise.summary(recipe, "recurrent", "recall_at_20", night, values)])
+    noise.keep(
+        store, [noise.summary("another", "recurrent", "recall_at_20", night, {1: 0.1, 2: 0.5, 3: 0.9})]
+    )
+    reads = Reads(Days(store, "events", {}), Days(store, "sessions", {}))
+    plan = course.plan_of_night(cfg, night, reads, Question.of(cfg, models=("recurrent", "markov")))
+    assert plan.noise == {"recurrent": {"recall_at_20": 0.0}}
 
 
 def test_days_are_counted_that_have_sessions(tmp_path: Path) -> None:
