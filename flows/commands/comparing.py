@@ -54,11 +54,15 @@ def compare(
 ) -> None:
     """Compare models on a night's logs: what each finds, what that costs, and whether a difference is sure.
 
-    All learn from the days before the night and are asked the same next items of its day, ranked as lists are
-    made. With --trials or --budget each is tuned alike, inside the days before the night; then it is fitted
-    and asked once, in a process of its own. Nothing that readers see is touched, nor the champion.
-    --curve fits every model again to shares of the users, or of each user's newest events: the cost of all
-    fits grows with the sum of the shares. What was done of a stopped comparison is found again.
+    All learn from the days before the night and are asked the same next
+    items of its day, ranked as lists are made. With --trials or --budget
+    each is tuned alike, inside the days before the night; then it is fitted
+    and asked once, in a process of its own. Nothing that readers see is
+    touched, nor the champion.
+
+    --curve fits every model again to shares of the users, or of each user's
+    newest events: the cost of all fits grows with the sum of the shares.
+    What was done of a stopped comparison is found again.
     """
     logs.speak(quiet or as_json, verbose, log_format)
     asked: dict[str, Any] = {
