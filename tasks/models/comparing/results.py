@@ -84,7 +84,7 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
         "failures": dict(failures),
         "curves": {axis: _curve(plan, part, ranked, axis) for axis in plan.question.curves},
         "enough_users": at_once[plan.question.metric] is not None,
-        "sentence": _told(plan, found, at_once[plan.question.metric]),
+        "sentence": _told(plan, found, at_once),
         "digest": plan.digest,
     }
 
@@ -242,14 +242,16 @@ def _best(ranked: Ranked, metric: str) -> str:
     return max(ranked.ranks, key=lambda name: float(metric_values(metric, ranked.ranks[name]).mean()))
 
 
-def _told(plan: Plan, found: Mapping[str, Any], all_at_once: Bounds | None) -> str:
+def _told(plan: Plan, found: Mapping[str, Any], at_once: Mapping[str, Bounds | None]) -> str:
     metric = plan.question.metric
+    all_at_once = at_once[metric]
+    by_others = {name: one.contenders for name, one in at_once.items() if one is not None and name != metric}
     rows = [
         Row(name, one["metrics"][metric]["value"], seconds(one["cost"]), one["cost"]["on_gpu"])
         for name, one in found.items()
     ]
     between = None if all_at_once is None else all_at_once.between
-    return sentence.told(rows, metric, plan.about.get("days"), between)
+    return sentence.told(rows, metric, plan.about.get("days"), between, by_others)
 
 
 def seconds(cost: Mapping[str, float]) -> float:

@@ -5,6 +5,7 @@
     nobody can be the best but one, and nothing is cheaper → take it
     several can be the best                               → take the cheapest of them, what that may miss all
                                                             the same, and what cheaper ones find
+    whoever is taken is shown to be worse by another metric → that, too
 
 Who can be the best is asked of all models at once, with the chance of the users who were asked and of the
 seeds that were drawn (rnnrec_model/ranking/contenders.py): the sentence goes alone to people, so that what it
@@ -13,10 +14,11 @@ calls shown is shown.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from rnnrec_model.ranking.contenders import Between, contenders
+from tasks.models import digits
 
 NAMES = {
     "recurrent": "the recurrent network",
@@ -50,11 +52,18 @@ class Row:
     on_gpu: bool = False
 
 
-def told(rows: Sequence[Row], metric: str, days: int | None = None, between: Between | None = None) -> str:
+def told(
+    rows: Sequence[Row],
+    metric: str,
+    days: int | None = None,
+    between: Between | None = None,
+    by_others: Mapping[str, Collection[str]] | None = None,
+) -> str:
     """The sentence.
 
-    days      how many days were learnt from; none: not told
-    between   (ours, theirs) → intervals that hold for all pairs at once; none where there are too few users
+    days        how many days were learnt from; none: not told
+    between     (ours, theirs) → intervals that hold for all pairs at once; none where there are too few users
+    by_others   another metric → who can be the best by it: whoever is taken and cannot, of that it is told
     """
     best = max(rows, key=lambda row: (row.value, -row.seconds))
     where = f"On these {days} days " if days else ""
@@ -64,12 +73,15 @@ def told(rows: Sequence[Row], metric: str, days: int | None = None, between: Bet
         return _sentence(where, _untold(rows, metric, best))
     names = contenders(tuple(row.name for row in rows), between)
     can_be = [row for row in rows if row.name in names]
+    others = by_others or {}
     if len(can_be) > 1:
-        return _sentence(where, _undecided(rows, can_be, metric, between))
+        return _sentence(where, _undecided(rows, can_be, metric, between, others))
     cheaper = [row for row in rows if row.seconds < best.seconds]
-    others = cheaper or [row for row in rows if row is not best]
-    other = max(others, key=lambda row: (row.value, -row.seconds))
-    return _sentence(where, _won(metric, best, other, between[best.name, other.name], bool(cheaper)))
+    other = max(
+        cheaper or [row for row in rows if row is not best], key=lambda row: (row.value, -row.seconds)
+    )
+    won = _won(metric, best, other, between[best.name, other.name], bool(cheaper))
+    return _sentence(where, f"{won}{_elsewhere(best, others)}.")
 
 
 def _untold(rows: Sequence[Row], metric: str, best: Row) -> str:
@@ -88,11 +100,11 @@ def _won(metric: str, best: Row, other: Row, lead: tuple[float, float], costs_mo
     if costs_more:
         return (
             f"{called(best.name)} {_verb(metric)} {ours}{_unit(metric)}; the best cheaper model, "
-            f"{called(other.name)}, {theirs}. {shown}, and {_price(best, other)}."
+            f"{called(other.name)}, {theirs}. {shown}, and {_price(best, other)}"
         )
     return (
         f"{called(best.name)} is the best, and the cheapest: it {_verb(metric)} {ours}{_unit(metric)}; the "
-        f"next, {called(other.name)}, {theirs}. {shown}."
+        f"next, {called(other.name)}, {theirs}. {shown}"
     )
 
 
@@ -103,7 +115,20 @@ def _price(best: Row, cheaper: Row) -> str:
     return f"costs {ours} a night instead of {theirs if best.on_gpu != cheaper.on_gpu else _seconds(cheaper)}"
 
 
-def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str, between: Between) -> str:
+def _elsewhere(taken: Row, by_others: Mapping[str, Collection[str]]) -> str:
+    worse = [digits.metric(name) for name, best in by_others.items() if taken.name not in best]
+    return (
+        f"; by {' and '.join(worse)} {called(taken.name)} is shown to be worse than another" if worse else ""
+    )
+
+
+def _undecided(
+    rows: Sequence[Row],
+    can_be: Sequence[Row],
+    metric: str,
+    between: Between,
+    by_others: Mapping[str, Collection[str]],
+) -> str:
     cheapest = min(can_be, key=lambda row: (row.seconds, -row.value))
     behind = [row for row in rows if row.seconds < cheapest.seconds]
     others = [called(row.name) for row in sorted(can_be, key=lambda row: -row.value)]
@@ -114,7 +139,7 @@ def _undecided(rows: Sequence[Row], can_be: Sequence[Row], metric: str, between:
         f"none of {listed} is shown to be worse than another: take the cheapest of them, "
         f"{called(cheapest.name)}, which {_does(metric, cheapest)} and costs {_bill(cheapest)} a night; "
         f"{called(hidden[1])} may be better by up to {most}{_unit(metric)} all the same ({CHANCE})"
-        f"{_cheaper(behind, metric)}."
+        f"{_cheaper(behind, metric)}{_elsewhere(cheapest, by_others)}."
     )
 
 

@@ -40,6 +40,19 @@ def test_where_several_can_be_the_best_the_cheapest_is_taken_and_what_it_may_mis
     )
 
 
+def test_whoever_is_taken_and_shown_to_be_worse_by_another_metric_is_told_to_be() -> None:
+    """As on a shop where both find as much and one ranks it lower."""
+    near = both({**CLEAR, ("recurrent", "vsknn"): (-0.008, 0.021)})
+    only = {"mrr_at_20": {"recurrent"}, "ndcg_at_20": {"recurrent"}}
+    said = told([GRU, KNN, MARKOV], "recall_at_20", 14, near, only)
+    assert said.endswith(" for 0.4 s; by MRR@20 and NDCG@20 VS-kNN is shown to be worse than another.")
+    won = told([MARKOV, GRU, KNN], "recall_at_20", 14, both(CLEAR), {"mrr_at_20": {"vsknn"}})
+    assert won.endswith(
+        " instead of 3.0 s; by MRR@20 the recurrent network is shown to be worse than another."
+    )
+    assert "MRR" not in told([MARKOV, GRU, KNN], "recall_at_20", 14, both(CLEAR), only)
+
+
 def test_who_is_shown_to_be_behind_one_of_them_is_not_taken_for_its_cheapness() -> None:
     """Of 400 users: all could be as good as the GRU, and VS-kNN is ahead of the Markov chain for sure."""
     rows = [Row("recurrent", 0.4194, 40.0), Row("vsknn", 0.4175, 3.0), Row("markov", 0.4019, 0.4)]
