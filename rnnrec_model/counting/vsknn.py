@@ -195,7 +195,7 @@ def fit(settings: SessionNeighboursConfig, sessions: Sessions, vocabulary: Vocab
     by_item = np.argsort(keys % items, kind="stable")
     sessions_of = _newest(_lists((keys % items)[by_item], (keys // items)[by_item], items), settings.sample)
     events = np.maximum(counted(sessions, items), 1)
-    weight = 1.0 + settings.idf_weight * np.log(len(sessions) / events)
+    weight = 1.0 + settings.idf_weight * np.log(max(1, len(sessions)) / events)
     return Fitted(SessionNeighbours(settings, vocabulary, sessions_of, items_of, weight))
 
 

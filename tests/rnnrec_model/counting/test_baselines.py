@@ -194,6 +194,12 @@ def test_sessions_of_one_event_can_be_learnt_from(name: str) -> None:
     assert bool(scores.isfinite().all())
 
 
+@pytest.mark.parametrize("name", COUNTING)
+def test_where_no_session_is_to_learn_from_scores_are_numbers(name: str) -> None:
+    scorer = fitted(name, Sessions.of([]), vocabulary_of(Sessions.of(LOG), 4))
+    assert bool(scorer.score_last(Sessions.of([[A, B]])).isfinite().all())
+
+
 def rsc15(part: str) -> pa.ChunkedArray:
     """Item lists of the sessions, oldest first by their last click."""
     table = pq.read_table(DATA / f"rsc15_64_{part}.parquet").sort_by(
