@@ -119,7 +119,11 @@ class Store:
     def listed(self, folder: str, kind: fs.FileType = fs.FileType.File) -> dict[str, fs.FileInfo]:
         """Address → facts of the files, or of the folders, in a folder; sorted, none where there is none."""
         select = fs.FileSelector(self.below(folder), allow_not_found=True)
-        found = [one for one in self.files.get_file_info(select) if one.type == kind]
+        try:
+            facts = self.files.get_file_info(select)
+        except FileNotFoundError:  # it was not there when pyarrow listed it, and was when it asked why
+            facts = self.files.get_file_info(select)
+        found = [one for one in facts if one.type == kind]
         return {self.at(one.path): one for one in sorted(found, key=lambda one: one.path)}
 
     def names(self, folder: str) -> list[str]:

@@ -12,6 +12,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,6 +169,23 @@ def test_what_is_gone_is_said_alike_by_every_store(tmp_path: Path) -> None:
         for ask in (store.size, store.read, lambda file, store=store: store.digest([file])):
             with pytest.raises(FileNotFoundError):
                 ask(gone)
+
+
+def test_a_folder_that_another_makes_while_it_is_listed_is_listed_as_it_is_by_then(tmp_path: Path) -> None:
+    """pyarrow lists it, finds none, and then asks whether there is one: there is by now, so it raises."""
+    store, raised = Store.in_folder(tmp_path), []
+
+    class MadeMeanwhile:
+        def get_file_info(self, select: fs.FileSelector) -> list[fs.FileInfo]:
+            if not raised:
+                raised.append(select)
+                (tmp_path / "new").mkdir()
+                (tmp_path / "new" / "file").touch()
+                raise FileNotFoundError(f"Cannot list directory '{select.base_dir}'")
+            return store.files.get_file_info(select)
+
+    asked = replace(store, files=MadeMeanwhile())
+    assert list(asked.listed(store.at("new"))) == [store.at("new", "file")]
 
 
 @pytest.mark.parametrize("folder", ["it's ours", "50% of [it]", "läden=x"])
