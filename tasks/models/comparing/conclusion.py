@@ -1,5 +1,4 @@
-"""The end of a comparison: what was found, its figures and its page, in a folder that takes its name "
-"whole."""
+"""The end of a comparison: what was found, figures and page, in a folder that takes its name whole."""
 
 from __future__ import annotations
 

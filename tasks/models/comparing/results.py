@@ -1,5 +1,4 @@
-"""What came out: metrics with paired intervals against the best, who can be the best, costs, and all "
-"ranks."""
+"""What came out: metrics with paired intervals, who can be the best, what each costs, and all ranks."""
 
 from __future__ import annotations
 
@@ -158,8 +157,7 @@ def _bounds(ranked: Ranked, metric: str, seeds: Mapping[str, Seed]) -> Bounds | 
 def _compared(
     ranked: Ranked, metric: str, seeds: Mapping[str, Seed], all_at_once: Bounds | None
 ) -> dict[str, dict[str, Any]]:
-    """Model → its mean, its difference to the best one's with its interval, and whether it can be the "
-    "best."""
+    """Model → its mean, the difference to the best with its interval, and whether it can be the best."""
     from rnnrec_model.ranking.metrics import metric_values
 
     means = {name: float(metric_values(metric, ranks).mean()) for name, ranks in ranked.ranks.items()}
@@ -207,8 +205,7 @@ def _model(plan: Plan, name: str, compared: Mapping[str, Mapping[str, Any]]) -> 
 
 
 def _curve(plan: Plan, part: Part, ranked: Ranked, axis: str) -> list[dict[str, Any]]:
-    """A point for each model and share: its value, and how far it is from the model that is best on all "
-    "data."""
+    """A point for each model and share: its value, and how far it is from the best one on all data."""
     metric = plan.question.metric
     best = _best(ranked, metric)
     found = []
