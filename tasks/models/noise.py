@@ -159,12 +159,14 @@ def is_seeded(recipe: Recipe) -> bool:
 
 def floor(store: Store, recipe: str, metric: str) -> float | None:
     """What the newest measurement of this recipe found; None where nobody has measured it."""
-    newest = max(
-        (one for one in every(store) if (one.recipe, one.metric) == (recipe, metric)),
-        key=lambda one: one.measured_at,
-        default=None,
-    )
-    return None if newest is None else newest.floor
+    return floors(store).get((recipe, metric))
+
+
+def floors(store: Store) -> dict[tuple[str, str], float]:
+    """(recipe, metric) → what its newest measurement found."""
+    return {
+        (one.recipe, one.metric): one.floor for one in sorted(every(store), key=lambda one: one.measured_at)
+    }
 
 
 def every(store: Store) -> list[Noise]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnrec_model import models
+from rnnrec_model.digests import digests
 from tasks.errors import ConfigurationError, ModelFailure
 from tasks.models import noise, recipes, registry
 from tasks.models.comparing import folder, jobs, tuning
@@ -173,11 +174,12 @@ def plan(
     inputs   plain JSON values that tell one data set from another
     """
     known = {one: recipes.configured(cfg, one) for one in question.models}
+    own = Path(__file__).parent  # the code that compares decides, too
     decides = {
         "inputs": inputs,
         "question": asdict(question),
         "recipes": {one: recipe.as_dict() for one, recipe in known.items()},
-        "code": [registry.code_digest(), _own_digest()],
+        "code": [registry.code_digest(), digests(own, (file.name for file in own.glob("*.py")))],
         "machine": {key: getattr(cfg.training, key) for key in ("device", "threads", "minutes")},
         "noise": floors or {},
     }
@@ -188,23 +190,13 @@ def plan(
 
 def _noise(cfg: Config, reads: Reads, question: Question) -> dict[str, dict[str, float]]:
     """Model → metric → floor, of the recipes as they are, where somebody measured it."""
-    newest = {(one.recipe, one.metric): one.floor for one in _by_time(noise.every(reads.store))}
+    newest = noise.floors(reads.store)
     found: dict[str, dict[str, float]] = {}
     for name in question.models:
         recipe = recipes.configured(cfg, name).digest
         if told := {metric: floor for (whose, metric), floor in newest.items() if whose == recipe}:
             found[name] = told
     return found
-
-
-def _by_time(rows: Sequence[noise.Noise]) -> list[noise.Noise]:
-    return sorted(rows, key=lambda one: one.measured_at)
-
-
-def _own_digest() -> str:
-    """sha256 of the code that compares, too."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.name.encode() + file.read_bytes() for file in files)).hexdigest()
 
 
 @contextmanager

@@ -259,9 +259,7 @@ def _tie() -> None:
 def main() -> None:
     """The process: one job, told on standard input."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(
-        2, 1
-    )  # whatever a library prints, while it is imported or later, goes past the lines that are read
+    os.dup2(2, 1)  # whatever a library prints goes past the lines that are read
     job: Job = pickle.load(sys.stdin.buffer)
     _tie()
 
