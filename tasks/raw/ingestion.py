@@ -1,6 +1,6 @@
 """Raw logs → the tables events and rejects, with every line accounted for.
 
-lines = accepted + rejected + duplicates + outside, where the lines are counted once more without parsing.
+The parts of accounting.py add up to the lines of each file, which are counted once more without parsing.
 Only the window of the night and its lead-in are written, each day as a whole: a night run again changes
 nothing. The lead-in is for sessions alone: it shows whether the window's first ones began before it.
 """
@@ -8,13 +8,15 @@ nothing. The lead-in is for sessions alone: it shows whether the window's first 
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from tasks.errors import EmptyNightError, SourceError
-from tasks.raw import items, settled, sources
+from tasks.raw import accounting, items, settled, sources
+from tasks.raw.accounting import Account
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, local_day, window
@@ -31,47 +33,87 @@ TOP_NAMES = 5
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Ingested:
-    """What became of the lines; lines = accepted + rejected + duplicates + outside.
+@dataclass(frozen=True, kw_only=True)
+class Ingested(Account):
+    """What became of the lines of all sources.
 
-    lines        lines of text, records of CSV, rows of Parquet, over all sources
-    accepted     events that were written, those of the lead-in too
-    outside      good events of days before the lead-in or after the window
     days         days of lead-in and window that have events
     data_digest  sha256 over the contents of these days' events
     events       these days' files: what the night learns from, whatever another run writes into them later
     sources      every raw file that was read, logs by their name in events.source_file, as it was then
+    files        what became of the lines of each log
     known        items of which [items] says something
     items        the files of these, kept for the night; None where [items] names none
     """
 
-    lines: int
-    accepted: int
-    rejected: int
-    duplicates: int
-    outside: int
     days: int
     data_digest: str
     events: pins.Days
     sources: Mapping[str, pins.RawFile]
+    files: Mapping[str, Account]
     known: int = 0
     items: pins.Days | None = None
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """What is said of the night."""
+        return {**accounting.told(self), "days": self.days, "known": self.known}
+
+
+@dataclass
+class _File:
+    """A raw log while it is read: its lines by part, `accepted` with the repetitions."""
+
+    source: Source
+    parts: Counter[str] = field(default_factory=Counter)
+    spoilt: int = 0  # refused, and not because they are blank
+    first: datetime | None = None  # time of a usable event, UTC; also of one outside
+    last: datetime | None = None
+
+    @property
+    def lines(self) -> int:
+        return self.parts.total()
+
+    @property
+    def rejected(self) -> int:
+        return self.parts["rejected"]
 
 
 @dataclass
 class _Tally:
-    lines: int = 0
-    rejected: int = 0
-    outside: int = 0
-    spoilt: int = 0  # refused, and not because they are blank
-    first: datetime | None = None  # time of a usable event, UTC; also of one outside
-    last: datetime | None = None
-    unusable: list[Source] = field(default_factory=list)  # files with spoilt lines and not one usable
-    doubtful: list[Source] = field(
-        default_factory=list
-    )  # files of which more is refused than is borne of all
-    files: dict[str, pins.RawFile] = field(default_factory=dict)
+    """The logs that were read so far, by name, and what each of them was then."""
+
+    files: dict[str, _File] = field(default_factory=dict)
+    sources: dict[str, pins.RawFile] = field(default_factory=dict)
+
+    @property
+    def lines(self) -> int:
+        return sum(file.lines for file in self.files.values())
+
+    @property
+    def rejected(self) -> int:
+        return sum(file.rejected for file in self.files.values())
+
+    @property
+    def first(self) -> datetime | None:
+        return min((file.first for file in self.files.values() if file.first), default=None)
+
+    @property
+    def last(self) -> datetime | None:
+        return max((file.last for file in self.files.values() if file.last), default=None)
+
+    @property
+    def unusable(self) -> list[Source]:
+        """Files with spoilt lines and not one usable."""
+        return [one.source for one in self.files.values() if one.spoilt and one.lines == one.rejected]
+
+    def doubtful(self, share: float) -> list[Source]:
+        """Files of which more is refused than is borne of all."""
+        return [
+            one.source
+            for one in self.files.values()
+            if one.rejected > share * one.lines and one.lines >= DOUBTFUL_LINES
+        ]
 
 
 def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) -> Ingested:
@@ -112,43 +154,36 @@ def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> No
 
 
 def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
-    before, file = replace(tally), sources.identity(source)
+    before = sources.identity(source)
     found, taken = sources.fingerprint(source), 0
+    file = tally.files[source.name] = _File(source)
     for piece in sources.pieces(con, source, cfg.events.columns):
         with duck.reading(source.path):
-            _take(con, cfg, night, source, piece.records, tally)
+            _take(con, cfg, night, file, piece.records)
         taken += piece.lines
-    if taken != found.lines or sources.identity(source) != file:
+    if taken != found.lines or sources.identity(source) != before:
         what = (
             f"counted {found.lines} lines but read {taken}"
             if taken != found.lines
             else "written to or replaced while it was read"
         )
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
-    tally.files[source.name] = found
-    lines, rejected = tally.lines - before.lines, tally.rejected - before.rejected
-    if tally.spoilt > before.spoilt and lines == rejected:
-        tally.unusable.append(source)
-    if rejected > cfg.events.max_reject_share * lines and lines >= DOUBTFUL_LINES:
-        tally.doubtful.append(source)
+    tally.sources[source.name] = found
 
 
-def _take(
-    con: duck.Connection, cfg: Config, night: date, source: Source, records: int, tally: _Tally
-) -> None:
-    """Sort the lines of `parsed` into candidates, refused and outside."""
-    days = _days(cfg, night)
-    duck.keep(con, "piece", "typed_events", **typing_of(cfg))
-    duck.append(con, "candidates", "accepted_events", source_file=source.name, **days)
-    duck.append(con, "refused", "refused_lines", source_file=source.name)
-    lines, rejected, outside, spoilt, first, last = duck.row(duck.query(con, "piece_tally", **days))
-    assert lines == records, f"{source.name}: expected {records} records in a piece; got {lines}"
-    tally.lines += lines
-    tally.rejected += rejected
-    tally.outside += outside
-    tally.spoilt += spoilt
-    tally.first = min(filter(None, (tally.first, first)), default=None)
-    tally.last = max(filter(None, (tally.last, last)), default=None)
+def _take(con: duck.Connection, cfg: Config, night: date, file: _File, records: int) -> None:
+    """Sort the lines of `parsed` by part, into candidates and refused ones."""
+    name, before = file.source.name, file.lines
+    duck.keep(con, "typed", "typed_events", **typing_of(cfg))
+    duck.view(con, "piece", "sorted_lines", **_days(cfg, night))
+    duck.append(con, "candidates", "accepted_events", source_file=name)
+    duck.append(con, "refused", "refused_lines", source_file=name)
+    for part, lines, spoilt, first, last in duck.query(con, "piece_parts").fetchall():
+        file.parts[part] += lines
+        file.spoilt += spoilt
+        file.first = min(filter(None, (file.first, first)), default=None)
+        file.last = max(filter(None, (file.last, last)), default=None)
+    assert file.lines - before == records, f"{name}: expected {records} records in a piece; got {file.lines}"
 
 
 def typing_of(cfg: Config) -> dict[str, Any]:
@@ -183,18 +218,30 @@ def _write_events(
     for day in _written_days(cfg, night):
         rows = duck.batches(duck.query(con, "events", day=day))
         staged[day] = delta.stage(store, "events", rows, {"event_day": day}, run_id)
+    files = _accounts(con, store, staged, tally)
     events = pins.commit_days(store, staged, attempt, run_id)
     return Ingested(
-        lines=tally.lines,
-        accepted=events.rows,
-        rejected=tally.rejected,
-        duplicates=duck.count(con, "candidates") - events.rows,
-        outside=tally.outside,
+        **asdict(accounting.total(files.values())),
         days=sum(pin.rows > 0 for pin in events.pins.values()),
         data_digest=events.digest,
         events=events,
-        sources=tally.files,
+        sources=tally.sources,
+        files=files,
     )
+
+
+def _accounts(
+    con: duck.Connection, store: Store, staged: Mapping[date, delta.Staged], tally: _Tally
+) -> dict[str, Account]:
+    """What became of each log's lines, of which those accepted are counted where they were written."""
+    duck.view_files(con, store, "written", [file for one in staged.values() for file in one.files])
+    events = dict(duck.query(con, "events_by_file").fetchall())
+    found = {
+        name: accounting.close(one.lines, one.parts, events.pop(name, 0)) for name, one in tally.files.items()
+    }
+    assert not events, f"expected events of the files that were read; got some of {', '.join(events)}"
+    accounting.check(found)
+    return found
 
 
 def _write_items(
@@ -207,10 +254,11 @@ def _write_items(
 
 def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
     """A file that lost every line is lost, however small its share: it is named."""
-    for source in tally.unusable:
+    unusable = tally.unusable
+    for source in unusable:
         _check_keys(con, cfg, source)
-    if tally.unusable:
-        names = [source.name for source in tally.unusable]
+    if unusable:
+        names = [source.name for source in unusable]
         raise SourceError(
             f"{_some(names)}: expected a usable line in every file that has lines; got none: "
             f"{_reasons(con, names)}; repair the file (table rejects has every line), or move it out of "
@@ -239,7 +287,7 @@ def _check_rejects(con: duck.Connection, cfg: Config, found: Sequence[Source], t
 
 def _warn_of_files(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
     """Among months of logs a day that is half refused is a small share: its file is named."""
-    for source in tally.doubtful:
+    for source in tally.doubtful(cfg.events.max_reject_share):
         log.warning(
             "%s: more than events.max_reject_share = %s of its lines are refused, not of all lines: %s; "
             "repair the file (table rejects has every line) and run the night again",

@@ -23,6 +23,7 @@ from tasks.models.choosing import Registered
 from tasks.models.training import Trained
 from tasks.publishing import publishing
 from tasks.publishing.realized import Realized
+from tasks.raw.ingestion import Ingested
 from tasks.running import logs, stopping
 from tasks.stages.tonight import Ended, Tonight
 
@@ -40,6 +41,7 @@ NUMBERS: dict[type, Callable[[Any], dict[str, int]]] = {  # of results that do n
         "attempt": found.publication.attempt,
         "sequence": found.publication.sequence,
     },
+    Ingested: lambda found: found.counts,
     Realized: lambda found: found.counts,
     scoring.Scored: lambda found: dict(found.removed),
     Registered: lambda found: {found.role: found.version.number},

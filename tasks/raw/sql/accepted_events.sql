@@ -1,7 +1,7 @@
--- The events of a piece that lie in the window.
+-- The events of a piece that the night takes, repetitions too.
 -- grain: line
 -- reads: piece
--- parameters: $source_file, $first_day, $last_day
+-- parameters: $source_file
 select
     cast($source_file as varchar) as source_file,
     user_id,
@@ -10,4 +10,4 @@ select
     session_id,
     event_day
 from piece
-where reason is null and event_day between $first_day and $last_day
+where part = 'accepted'

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import ConfigurationError, EmptyNightError, FencedError, SourceError, WarehouseError
 from tasks.raw import columnar, ingestion, lines, preview, sources
+from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -49,7 +50,7 @@ def rows(cfg: Config, table: str) -> list[dict[str, Any]]:
 
 
 def accounted(result: Ingested) -> int:
-    return result.accepted + result.rejected + result.duplicates + result.outside
+    return sum(result.parts.values())
 
 
 @pytest.fixture
@@ -169,6 +170,17 @@ def test_exact_repetitions_are_dropped_and_counted_across_files(config: Config) 
     result = ingest(config, NIGHT, "run", 1)
     assert (result.lines, result.accepted, result.duplicates) == (4, 2, 2)
     assert {event["source_file"] for event in rows(config, "events")} == {"logs/a.ndjson"}
+
+
+def test_the_lines_of_each_file_are_accounted_for_by_themselves(lenient: Config) -> None:
+    log(lenient, GOOD, GOOD, b"nonsense")
+    log(lenient, GOOD, {**GOOD, "user_id": "v"}, {**GOOD, "timestamp": "2020-01-01"}, name="logs/b.ndjson")
+    log(lenient, b"user_id,item_id,timestamp", b"w,i,1767607200", name="logs/c.csv")
+    assert ingest(lenient, NIGHT, "run", 1).files == {
+        "logs/a.ndjson": Account(lines=3, accepted=1, duplicates=1, rejected=1),
+        "logs/b.ndjson": Account(lines=3, accepted=1, duplicates=1, outside=1),
+        "logs/c.csv": Account(lines=1, accepted=1),
+    }
 
 
 def test_events_outside_the_window_are_counted_and_not_written(config: Config) -> None:

@@ -1,0 +1,13 @@
+-- What became of the lines of a piece; `spoilt` are refused, and not because they are blank.
+-- grain: part
+-- reads: piece
+-- parameters: none
+select
+    part,
+    count(*) as lines,
+    count(*) filter (where reason is not null and reason <> 'blank line') as spoilt,
+    min(event_time) filter (where reason is null) as first_time,
+    max(event_time) filter (where reason is null) as last_time
+from piece
+group by part
+order by part

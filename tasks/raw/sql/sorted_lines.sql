@@ -1,0 +1,19 @@
+-- The lines of a piece, each with the part of the accounting that it belongs to: the first that fits.
+-- grain: line
+-- reads: typed
+-- parameters: $first_day, $last_day
+select
+    line,
+    user_id,
+    item_id,
+    event_time,
+    session_id,
+    event_day,
+    reason,
+    raw,
+    case
+        when reason is not null then 'rejected'
+        when event_day is null or event_day not between $first_day and $last_day then 'outside'
+        else 'accepted'
+    end as part
+from typed
