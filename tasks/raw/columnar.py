@@ -1,12 +1,13 @@
 """Parquet logs as pieces of rows in columns of ours; every page with a checksum is checked.
 
 Files are read through Arrow: a path is a path there, whatever letters it has, and the rows that come out of
-the pages can be counted against the number that the file's footer names.
+the pages can be counted against the number that the file's footer names. A field of a struct is a column
+`struct.field`, where the file has no other of that name.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,23 +31,22 @@ def count_rows(path: Path) -> int:
 
 
 def schema(path: Path) -> pa.Schema:
-    """Names and types of the columns; a dictionary's is that of its values."""
+    """Names and types of the columns, those in structs with dots; a dictionary's is that of its values."""
     with opened(path) as file:
-        fields = [(field.name, _plain(field.type)) for field in file.schema_arrow]
-    return pa.schema(fields)
+        return pa.schema([(name, _plain(kind)) for name, kind in _named(file.schema_arrow)])
 
 
 def pieces(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     """Tables (row_number from 0, and the columns under our names) of whole files, piece by piece.
 
-    columns   our name to the file's, each a whole column; "" for a column of nulls
+    columns   our name to the file's, as in `schema`; "" for a column of nulls
     """
     wanted = [name for name in columns.values() if name]
     first = 0
     with opened(path) as file:
         for batch in file.iter_batches(PIECE_ROWS, columns=wanted):
             numbers = pa.array(range(first, first + len(batch)), pa.int64())
-            arrays = [_column(batch, name) for name in columns.values()]
+            arrays = [_read(batch, name) for name in columns.values()]
             yield pa.table([numbers, *arrays], names=["row_number", *columns])
             first += len(batch)
 
@@ -57,7 +57,7 @@ def is_id(kind: pa.DataType) -> bool:
 
 
 def is_integer(kind: pa.DataType) -> bool:
-    """Integers, and decimals without a fraction; what a bigint cannot hold is found when it is read."""
+    """Integers, and decimals without a fraction; what a bigint cannot hold refuses its row."""
     return bool(pa.types.is_integer(kind) or (pa.types.is_decimal(kind) and kind.scale == 0))
 
 
@@ -70,17 +70,51 @@ def moment_kind(kind: pa.DataType) -> str | None:
     return "moment_text" if pa.types.is_string(kind) else None
 
 
-def _column(batch: pa.RecordBatch, name: str) -> pa.Array:
+def outermost(found: pa.Schema, name: str) -> str:
+    """The column of the file that a name of `schema` is in."""
+    return (
+        name
+        if name in found.names
+        else next(
+            field.name for field in found if name in [f"{field.name}.{one}" for one, _ in _inside(field.type)]
+        )
+    )
+
+
+def _named(fields: Iterable[pa.Field]) -> list[tuple[str, pa.DataType]]:
+    own = [(field.name, field.type) for field in fields]
+    names = {name for name, _ in own}
+    deeper = [(f"{outer}.{name}", kind) for outer, struct in own for name, kind in _inside(struct)]
+    return own + [(name, kind) for name, kind in deeper if name not in names]
+
+
+def _inside(kind: pa.DataType) -> list[tuple[str, pa.DataType]]:
+    return _named(kind.fields) if pa.types.is_struct(kind) else []
+
+
+def _column(struct: pa.StructArray, name: str) -> pa.Array:
+    """The field of that name, of whatever depth; null where a struct around it is."""
+    names = [field.name for field in struct.type.fields]
+    if name in names:
+        return pc.struct_field(struct, names.index(name))
+    for place, outer in enumerate(names):
+        inner = name.removeprefix(f"{outer}.")
+        if inner != name and inner in dict(_inside(struct.type.field(place).type)):
+            return _column(pc.struct_field(struct, place), inner)
+    raise KeyError(name)
+
+
+def _read(batch: pa.RecordBatch, name: str) -> pa.Array:
     if not name:
         return pa.nulls(len(batch))
-    column = batch.column(name)
+    column = _column(batch.to_struct_array(), name)
     column.validate(full=True)  # text that is no UTF-8 would be taken for text
     kind = _plain(column.type)
     column = column if column.type == kind else column.cast(kind)
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
         return _microseconds(column)
     if pa.types.is_decimal(kind):
-        return column.cast(pa.int64() if is_integer(kind) else pa.float64())
+        return column.cast(pa.decimal128(38, 0) if is_integer(kind) else pa.float64())
     return column.cast(pa.float64()) if pa.types.is_floating(kind) else column
 
 

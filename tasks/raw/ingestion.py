@@ -190,6 +190,7 @@ def typing_of(cfg: Config) -> dict[str, Any]:
     """How lines become typed events: the parameters of typed_events.sql."""
     return {
         "unit": cfg.events.timestamp_unit,
+        "format": cfg.events.timestamp_format,
         "sessions_given": bool(cfg.events.columns.session_id),
         "earliest": EARLIEST,
         "latest": LATEST,
@@ -256,7 +257,7 @@ def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
     """A file that lost every line is lost, however small its share: it is named."""
     unusable = tally.unusable
     for source in unusable:
-        _check_keys(con, cfg, source)
+        _check_keys(cfg, source)
     if unusable:
         names = [source.name for source in unusable]
         raise SourceError(
@@ -266,9 +267,9 @@ def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
         )
 
 
-def _check_keys(con: duck.Connection, cfg: Config, source: Source) -> None:
+def _check_keys(cfg: Config, source: Source) -> None:
     """NDJSON has no header: a column is unknown when no line was usable and no line has its key."""
-    keys = sources.keys_seen(con, source)
+    keys = sources.keys_seen(source)
     for key, name in cfg.events.columns.model_dump().items():
         if keys and name and name not in keys:
             raise sources.unknown(source.name, name, key, keys)

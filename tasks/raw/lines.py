@@ -3,7 +3,7 @@
 Bulk readers drop what they cannot decode. Here every byte belongs to a line, every line has a number, and
 `count_lines` counts them on another way, so that the caller can prove that none went missing.
 A line ends at "\\n", "\\r\\n" or "\\r"; a last line without an end counts; a byte order mark is not part of
-the first line. A file is gzip if it begins as gzip does, whatever its name. Of a line longer than
+the first line. A file is gzip or zstd if it begins as such files do, whatever its name. Of a line longer than
 LONGEST_LINE_BYTES, its end included, only the first so many bytes and the last one are kept: it still is
 longer, so that whoever parses it can tell and refuse it, and nobody needs memory for the rest.
 """
@@ -13,7 +13,7 @@ from __future__ import annotations
 import codecs
 import gzip
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
@@ -26,7 +26,10 @@ from tasks.errors import SourceError
 from tasks.raw import log_files
 
 BLOCK_BYTES = 16 * 2**20
-GZIP = b"\x1f\x8b"
+PACKED: dict[bytes, Callable[[BufferedReader], Any]] = {  # how such a file begins → what reads it
+    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
+    b"\x28\xb5\x2f\xfd": lambda file: pa.CompressedInputStream(file, "zstd"),
+}
 LONGEST_LINE_BYTES = 2**20
 ENCODINGS = {  # the longer marks first: that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -107,12 +110,23 @@ def _split(block: bytes) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(ends), buffers)
 
 
+def is_packed(path: Path) -> bool:
+    """Do its bytes have to be unpacked?"""
+    with log_files.opened(path) as file:
+        return _unpacking(file) is not None
+
+
+def _unpacking(file: BufferedReader) -> Callable[[BufferedReader], Any] | None:
+    start = file.peek(4)[:4]
+    return next((unpack for mark, unpack in PACKED.items() if start.startswith(mark)), None)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[BufferedReader[Any]]:
     try:
         with log_files.opened(path) as file:
-            packed = file.peek(2).startswith(GZIP)
-            stream: BufferedReader[Any] = BufferedReader(gzip.GzipFile(fileobj=file)) if packed else file
+            unpack = _unpacking(file)
+            stream: BufferedReader[Any] = file if unpack is None else BufferedReader(unpack(file))
             with stream:
                 _skip_mark(path, stream)
                 yield stream

@@ -68,7 +68,7 @@ def _source(cfg: Config, path: Path, setting: str) -> Source:
     if kind not in READERS:
         raise SourceError(
             f"{name}: cannot tell its format by its name; expected .parquet, .csv or .tsv "
-            f"(.gz after it for text) in {setting}"
+            f"(.gz or .zst after it for text) in {setting}"
         )
     return Source(path, name, kind)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import columnar, delimited, ingestion, items, lines, samples, settled, sources
+from tasks.raw import columnar, delimited, ingestion, items, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -165,12 +165,7 @@ def _columns_of(source: Source) -> list[str]:
         return head.names if head else []
     if source.format == "parquet":
         return list(columnar.schema(source.path).names)
-    first = next(lines.numbered(source.path, samples.HEAD_BYTES), None)
-    if first is None:
-        return []
-    with duck.reader() as con:
-        con.register("chunk", first.slice(0, sources.SAMPLED_LINES))
-        return sorted(key for (key,) in duck.query(con, "ndjson_keys").fetchall())
+    return sources.keys_seen(source, samples.HEAD_BYTES)
 
 
 def _read(cfg: Config, found: Sequence[Source], *, sampled: bool) -> list[Seen]:

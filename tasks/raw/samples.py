@@ -39,7 +39,7 @@ def _ends(path: Path) -> Iterator[bytes]:
     head = next(blocks, b"")
     yield head if head.endswith(b"\n") else head + b"\n" * bool(head)
     size = log_files.size(path)
-    if not _is_packed(path) and size > len(head) + HEAD_BYTES:
+    if not lines.is_packed(path) and size > len(head) + HEAD_BYTES:
         with log_files.opened(path) as file:
             file.seek(size - HEAD_BYTES)
             yield file.read().partition(b"\n")[2]
@@ -47,13 +47,9 @@ def _ends(path: Path) -> Iterator[bytes]:
         yield from deque(blocks, maxlen=1)
 
 
-def _is_packed(path: Path) -> bool:
-    with log_files.opened(path) as file:
-        return file.read(len(lines.GZIP)) == lines.GZIP
-
-
 def _rows(path: Path, columns: Sequence[str]) -> pa.Table:
     with columnar.opened(path) as file:
+        columns = list({columnar.outermost(file.schema_arrow, name): None for name in columns})
         head = pa.Table.from_batches(
             [next(file.iter_batches(PARQUET_ROWS, columns=columns))] if file.metadata.num_rows else [],
             pa.schema([file.schema_arrow.field(name) for name in columns]),

@@ -10,14 +10,14 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
 from tasks.errors import SourceError
-from tasks.raw import columnar, delimited, lines, log_files
+from tasks.raw import columnar, delimited, keys, lines, log_files
 from tasks.settings.config import Config
 from tasks.settings.sections import Columns
 from tasks.store import duck, pins
@@ -32,6 +32,7 @@ FORMATS = {
     ".json": "ndjson",
     ".log": "ndjson",
 }
+PACKED = (".gz", ".zst")
 SAMPLED_LINES = 1_000
 
 log = logging.getLogger(__name__)
@@ -101,12 +102,11 @@ def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
     return types
 
 
-def keys_seen(con: duck.Connection, source: Source) -> list[str]:
+def keys_seen(source: Source, block_bytes: int = lines.BLOCK_BYTES) -> list[str]:
     """The keys of the first lines of a source of NDJSON; none for other formats."""
-    if source.format != "ndjson" or (table := next(lines.numbered(source.path), None)) is None:
+    if source.format != "ndjson" or (table := next(lines.numbered(source.path, block_bytes), None)) is None:
         return []
-    con.register("chunk", table.slice(0, SAMPLED_LINES))
-    return sorted(key for (key,) in duck.query(con, "ndjson_keys").fetchall())
+    return keys.seen(table["raw"].slice(0, SAMPLED_LINES).to_pylist())
 
 
 def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceError:
@@ -133,7 +133,7 @@ def _source(cfg: Config, path: Path) -> Source:
     if kind is None:
         raise SourceError(
             f"{path}: cannot tell its format by its name; expected one of {', '.join(FORMATS)} "
-            "(.gz after it for text), or set events.format"
+            "(.gz or .zst after it for text), or set events.format"
         )
     return Source(path, name_of(cfg, path), kind)
 
@@ -146,24 +146,17 @@ def name_of(cfg: Config, path: Path) -> str:
 def format_of(path: Path) -> str | None:
     """Which format the file's name says; None when none."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
-    plain = suffixes[-2:-1] if suffixes[-1:] == [".gz"] else suffixes[-1:]
+    plain = suffixes[-2:-1] if suffixes[-1:] and suffixes[-1] in PACKED else suffixes[-1:]
     return FORMATS.get(plain[0] if plain else "")
 
 
 def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
-    names = [name for name in columns.model_dump().values() if name]
+    wanted = [columns.user_id, columns.item_id, columns.timestamp, columns.session_id]
+    parameters = asdict(keys.pointers(wanted)) | {"sessions_given": bool(columns.session_id)}
     for table in lines.numbered(source.path):
         con.register("chunk", table)
-        parameters = {"names": names, "longest": lines.LONGEST_LINE_BYTES, **_pointers(columns)}
-        duck.view(con, "parsed", "parsed_ndjson", **parameters)
+        duck.view(con, "parsed", "parsed_ndjson", longest=lines.LONGEST_LINE_BYTES, **parameters)
         yield Piece(len(table), len(table))
-
-
-def _pointers(columns: Columns) -> dict[str, str]:
-    names = {"user": columns.user_id, "item": columns.item_id, "moment": columns.timestamp}
-    pointers = {key: "/" + name.replace("~", "~0").replace("/", "~1") for key, name in names.items()}
-    session = columns.session_id.replace("~", "~0").replace("/", "~1")
-    return pointers | {"session": f"/{session}" if session else ""}
 
 
 def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
@@ -188,13 +181,15 @@ def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Pie
 def _parquet(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
     schema = columnar.schema(source.path)
     _check_names(source, columns, schema.names)
-    for name in (columns.user_id, columns.item_id):
-        _check_id(source, name, schema.field(name).type)
+    ids = {"user": schema.field(columns.user_id).type, "item": schema.field(columns.item_id).type}
+    for name, kind in zip((columns.user_id, columns.item_id), ids.values(), strict=True):
+        _check_id(source, name, kind)
+    integers = {f"{who}_is_integer": columnar.is_integer(kind) for who, kind in ids.items()}
     moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
     picked = {"user_id": columns.user_id, "item_id": columns.item_id, "session_id": columns.session_id}
     for table in columnar.pieces(source.path, picked | moment):
         con.register("picked", table)
-        duck.view(con, "parsed", "parsed_parquet")
+        duck.view(con, "parsed", "parsed_parquet", **integers)
         yield Piece(len(table), len(table))
 
 

@@ -27,6 +27,7 @@ from tasks.settings import addresses, zones
 
 DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
 VARIABLE = "name of a variable"
+DIRECTIVES = frozenset("YymbBdjaAHIpMSfz%")  # of strptime; not zones by name, whose rules are many
 
 
 class Section(BaseModel):
@@ -88,7 +89,7 @@ def refuse(wrong: Sequence[str]) -> None:
 
 
 class Columns(Section):
-    """Names of your columns (keys, for NDJSON)."""
+    """Names of your columns (keys, for NDJSON); `user.id` is the field `id` of a struct or object `user`."""
 
     user_id: str = setting("user_id", "who", min_length=1)
     item_id: str = setting("item_id", "met what", min_length=1)
@@ -124,11 +125,17 @@ class EventsConfig(Section):
     )
     format: Literal["auto", "parquet", "csv", "ndjson"] = setting(
         "auto",
-        "auto: by each file's name: .parquet .pq, .csv .tsv, .ndjson .jsonl .json .log; text also with .gz",
+        "auto: by each file's name: .parquet .pq, .csv .tsv, .ndjson .jsonl .json .log; text also with "
+        ".gz or .zst",
     )
     columns: Columns = Columns()
-    timestamp_unit: Literal["auto", "s", "ms", "us", "iso"] = setting(
+    timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = setting(
         "auto", "unit of numbers; auto tells by their size, and takes ISO text too"
+    )
+    timestamp_format: str = setting(
+        "",
+        "strptime pattern of timestamps that are neither, as in `%d/%b/%Y:%H:%M:%S %z`; empty: none",
+        allowed="directives of %Y %y %m %b %B %d %j %a %A %H %I %p %M %S %f %z %%; year and day at least",
     )
     timezone: str = setting(
         "UTC",
@@ -142,6 +149,7 @@ class EventsConfig(Section):
 
     @model_validator(mode="after")
     def _files(self) -> EventsConfig:
+        refuse(_unit_or_format(self.timestamp_unit, self.timestamp_format))
         # of the whole section, whose error does not show what came: an address may hold a secret
         if any("://" in source for source in self.sources):
             raise ValueError("sources: expected globs of local files; got an address: bring the files here")
@@ -154,6 +162,25 @@ class EventsConfig(Section):
     def _known_zone(cls, name: str) -> str:
         zones.zone(name)
         return name
+
+
+def _unit_or_format(unit: str, pattern: str) -> list[str]:
+    """What is wrong with how times are written."""
+    if not pattern:
+        return []
+    signs = re.findall(r"%(-?.?)", pattern, re.DOTALL)
+    used = {sign.removeprefix("-") for sign in signs}
+    expected = {
+        f"known directives; got %{', %'.join(sorted(used - DIRECTIVES))}": used <= DIRECTIVES,
+        "a year (%Y or %y) and a day (%d with %m, %b or %B; or %j)": used & {"Y", "y"}
+        and ("j" in used or ("d" in used and used & {"m", "b", "B"})),
+        "%p with %I, which is an hour of twelve": ("I" in used) == ("p" in used),
+        "%z at the very end": "z" not in signs[:-1] and ("z" not in signs or pattern.endswith("%z")),
+    }
+    wrong = [f"timestamp_format: expected {what}" for what, holds in expected.items() if not holds]
+    if unit != "auto":
+        wrong.append(f"timestamp_unit: expected auto beside timestamp_format; got {unit}")
+    return wrong
 
 
 class ItemsConfig(Section):

@@ -1,9 +1,10 @@
 -- One row for each line of a chunk of NDJSON, its fields taken out or the fault named.
 -- grain: line
 -- reads: chunk(line, raw blob)
--- parameters: $user, $item, $moment, $session: JSON pointers ('' where there are no given sessions);
--- $names: the keys they point to. A line without one of them is refused anyway, so more keys than names are
--- one key twice. $longest: bytes of the longest line that is looked at.
+-- parameters: $values: JSON pointers to user, item, moment and session, and behind them, where names have
+-- dots, others to be taken where there is nothing at the first; $objects: pointers to the objects on the way;
+-- $names: keys of them that may not stand twice. Without dots a line lacking one is refused anyway, so that
+-- more keys than names are one key twice. $sessions_given; $longest: bytes of the longest line looked at.
 with decoded as (
     select
         line,
@@ -36,12 +37,35 @@ fields as (
         raw,
         fault,
         case
-            when fault is null then json_extract(line_text, [$user, $item, $moment, $session])
+            when fault is null then json_extract(line_text, $values)
         end as field,
         case
-            when fault is null then list_filter(json_keys(line_text), lambda key: list_contains($names, key))
+            when fault is not null then null
+            when len($objects) = 1
+                then [list_filter(json_keys(line_text), lambda key: list_contains($names, key))]
+            else
+                list_transform(
+                    json_keys(line_text, $objects),
+                    lambda keys: list_filter(keys, lambda key: list_contains($names, key))
+                )
         end as keys
     from checked
+),
+
+found as (
+    select
+        line,
+        raw,
+        fault,
+        case
+            when len($values) = 4 then field
+            else [coalesce(field[place], field[place + 4]) for place in [1, 2, 3, 4]]
+        end as field,
+        case
+            when len($objects) = 1 then len(keys[1]) > len($names)
+            else len(list_filter(keys, lambda found: len(found) > len(list_distinct(found)))) > 0
+        end as is_ambiguous
+    from fields
 ),
 
 typed as (
@@ -49,7 +73,7 @@ typed as (
         line,
         raw,
         fault,
-        len(keys) > len($names) as is_ambiguous,
+        is_ambiguous,
         json_type(field[1]) as user_kind,
         json_type(field[2]) as item_kind,
         json_type(field[3]) as moment_kind,
@@ -58,7 +82,7 @@ typed as (
         field[2] ->> '$' as item_id,
         field[3] ->> '$' as moment,
         field[4] ->> '$' as session_id
-    from fields
+    from found
 )
 
 select
@@ -69,7 +93,7 @@ select
     cast(null as double) as moment_number,
     moment as moment_text,
     cast(null as timestamp) as moment_time,
-    case when $session <> '' then session_id end as session_id,
+    case when $sessions_given then session_id end as session_id,
     case
         when fault is not null then fault
         when is_ambiguous then 'repeated key'
@@ -77,7 +101,7 @@ select
         when item_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL') then 'item is neither text nor integer'
         when moment_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'DOUBLE', 'NULL') then 'bad timestamp'
         when
-            $session <> '' and session_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL')
+            $sessions_given and session_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL')
             then 'session is neither text nor integer'
     end as fault
 from typed

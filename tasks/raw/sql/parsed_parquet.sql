@@ -1,7 +1,7 @@
 -- One row for each row of a Parquet file, its columns under our names.
 -- grain: row of the file
 -- reads: picked(row_number from 0, user_id, item_id, moment_number, moment_text, moment_time, session_id)
--- parameters: none
+-- parameters: $user_is_integer, $item_is_integer
 select
     row_number + 1 as line,
     cast(
@@ -16,9 +16,14 @@ select
     ) as raw,
     user_id,
     item_id,
-    cast(moment_number as double) as moment_number,
+    moment_number,
     cast(moment_text as varchar) as moment_text,
     cast(moment_time as timestamp) as moment_time,
     cast(session_id as varchar) as session_id,
-    cast(null as varchar) as fault
+    case
+        when $user_is_integer and user_id is not null and try_cast(user_id as bigint) is null
+            then 'user id too large'
+        when $item_is_integer and item_id is not null and try_cast(item_id as bigint) is null
+            then 'item id too large'
+    end as fault
 from picked

@@ -1,17 +1,24 @@
 -- Parsed lines as typed events with their local day, or with the reason why they are refused.
 -- Numbers are told apart by size when the unit is auto: seconds below 1e11 (year 5138), milliseconds below
--- 1e14, microseconds above. Text without an offset is UTC; a zone's name in a text is refused, as its rules
--- would be DuckDB's own. An event outside of the clock has no local day.
+-- 1e14, microseconds below 1e17, nanoseconds above. Nanoseconds are taken from their digits, as a double has
+-- too few, and cut to microseconds. Text without an offset is UTC; a zone's name in a text is refused, as its
+-- rules would be DuckDB's own, and so is an offset that is none (+25:00), which DuckDB would take. An event
+-- outside of the clock has no local day.
 -- grain: line
 -- reads: parsed, clock(since, until, ahead): how far local time is ahead of UTC, over the wanted days
--- parameters: $unit (auto, s, ms, us, iso), $earliest and $latest (the times we believe),
--- $sessions_given, $longest_id (characters)
+-- parameters: $unit (auto, s, ms, us, ns, iso), $format (of strptime, then the only one; else ''),
+-- $earliest and $latest (the times we believe), $sessions_given, $longest_id (characters)
 with amounts as (
     select
         *,
         case
-            when $unit <> 'iso' then coalesce(moment_number, try_cast(moment_text as double))
-        end as amount
+            when $unit <> 'iso' and $format = ''
+                then coalesce(moment_number, try_cast(moment_text as double))
+        end as amount,
+        case
+            when $unit in ('auto', 'ns') or $format <> ''
+                then coalesce(moment_text, cast(moment_number as varchar))
+        end as digits
     from parsed
 ),
 
@@ -19,9 +26,13 @@ scaled as (
     select
         *,
         case
+            when amount is null then null
             when $unit = 's' or ($unit = 'auto' and abs(amount) < 1e11) then amount * 1e6
             when $unit = 'ms' or ($unit = 'auto' and abs(amount) < 1e14) then amount * 1e3
-            else amount
+            when $unit = 'us' or ($unit = 'auto' and abs(amount) < 1e17) then amount
+            when regexp_full_match(digits, '\s*\+?\d+(\.\d*)?\s*')
+                then coalesce(try_cast(split_part(digits, '.', 1) as hugeint) // 1000, amount)
+            else floor(amount / 1e3)
         end as microseconds
     from amounts
 ),
@@ -31,6 +42,11 @@ timed as (
         *,
         case
             when moment_time is not null then moment_time
+            when
+                ends_with($format, '%z')
+                and not regexp_matches(digits, '[+-](0\d|1[0-5])(:?[0-5]\d){0,2}\s*$')
+                then null
+            when $format <> '' then make_timestamp(epoch_us(try_strptime(digits, nullif($format, ''))))
             when microseconds between epoch_us($earliest) and epoch_us($latest)
                 then make_timestamp(cast(round(microseconds) as bigint))
             when
@@ -38,7 +54,7 @@ timed as (
                 and $unit in ('auto', 'iso')
                 and regexp_matches(
                     moment_text,
-                    '^\s*\d{4}-\d{2}-\d{2}([T ][\d:.]+\s*([zZ]|UTC|GMT|[+-][\d:]+)?)?\s*$'
+                    '^\s*\d{4}-\d\d-\d\d([T ][\d:.]+\s*([zZ]|UTC|GMT|[+-](0\d|1[0-5])(:?[0-5]\d){0,2})?)?\s*$'
                 )
                 then make_timestamp(epoch_us(try_cast(moment_text as timestamptz)))
         end as event_time
