@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from rnnrec_model.contract import Fitting
 from rnnrec_model.models import find
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
+from rnnrec_model.scorer import Scorer
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -48,12 +50,14 @@ NEWS = "cast(timestamp as date) between cast($first as date) and cast($last as d
 class Data:
     """Lists of items to learn from, oldest first, and lists to be asked about.
 
-    last   only about the last item of each, the newest 200 before it hidden
+    last    only about the last item of each, the newest 200 before it hidden
+    later   lists of the day after, to be asked about as well
     """
 
     train: pa.Table
     test: pa.Table
     last: bool = False
+    later: pa.Table | None = None
 
 
 def shop(folder: Path, train: str, test: str, every: int = 1) -> Data:
@@ -92,12 +96,15 @@ def news(folder: Path, first: str, last: str, day: str, every: int) -> Data:
 def others(folder: Path, first: str, last: str, every: int) -> Data:
     """Days of news clicks of nine in ten of every n-th user, and the last day of all of the tenth.
 
-    Nothing that is asked is newer than what was learnt, as in a shop whose catalogue hardly moves.
+    Nothing that is asked is newer than what was learnt, as in a shop whose catalogue hardly moves; beside it
+    what the next day brings, to all users.
     """
     query = LISTS.format(rows=NEWS + " and user_id % 10 {tenth} 3", session="session_id")
     file = folder / "globo_clicks.parquet"
     learnt = _rows(query.format(tenth="<>"), file=file, first=first, last=last, every=every)
-    return Data(learnt, _rows(query.format(tenth="="), file=file, first=last, last=last, every=1))
+    asked = _rows(query.format(tenth="="), file=file, first=last, last=last, every=1)
+    day = str(date.fromisoformat(last) + timedelta(days=1))
+    return Data(learnt, asked, later=news(folder, day, day, day, 1).test)
 
 
 def films(folder: Path, every: int) -> Data:
@@ -133,6 +140,7 @@ DATA: dict[str, Callable[[Path], Data]] = {
     "globo_300k": lambda folder: news(folder, "2017-10-03", "2017-10-09", "2017-10-10", 4),
     "globo_1m": lambda folder: news(folder, "2017-10-05", "2017-10-09", "2017-10-10", 1),
     "globo_2.5m": lambda folder: news(folder, "2017-10-01", "2017-10-13", "2017-10-14", 1),
+    "globo_all": lambda folder: news(folder, "2017-10-01", "2017-10-15", "2017-10-16", 1),
     "globo_30k_others": lambda folder: others(folder, "2017-10-03", "2017-10-09", 41),
     "globo_100k_others": lambda folder: others(folder, "2017-10-03", "2017-10-09", 13),
     "globo_300k_others": lambda folder: others(folder, "2017-10-03", "2017-10-09", 4),
@@ -159,7 +167,8 @@ def measure(data: Data, settings: Mapping[str, Any], kind: str = "recurrent") ->
         model.settings(**{k: v for k, v in settings.items() if k in own}), sessions, vocabulary, fitting
     )
     seconds, by_clock = time.process_time() - began, time.perf_counter() - clock
-    found = evaluate(fitted.scorer, _asked(data, vocabulary), cutoffs=(20,))
+    found = evaluate(fitted.scorer, asked(data, vocabulary), cutoffs=(20,))
+    later = {} if data.later is None else _of_the_day_after(fitted.scorer, data.later, vocabulary)
     return {
         "events": len(sessions.items),
         "sessions": len(sessions),
@@ -169,17 +178,28 @@ def measure(data: Data, settings: Mapping[str, Any], kind: str = "recurrent") ->
         "predictions": found.predictions,
         "recall_at_20": round(found.metrics["recall_at_20"], 5),
         "mrr_at_20": round(found.metrics["mrr_at_20"], 5),
+        **later,
         "sized": dict(fitted.sized),
         "losses": [round(one.loss, 4) for one in fitted.history],
     }
 
 
-def _asked(data: Data, vocabulary: Vocabulary) -> Predictions:
+def _of_the_day_after(scorer: Scorer, later: pa.Table, vocabulary: Vocabulary) -> dict[str, float]:
+    found = evaluate(scorer, _next_items(later, vocabulary), cutoffs=(20,)).metrics
+    return {f"day_after_{name}": round(found[name], 5) for name in ("recall_at_20", "mrr_at_20")}
+
+
+def _next_items(lists: pa.Table, vocabulary: Vocabulary) -> Predictions:
+    known = Sessions.from_arrow(lists["items"], vocabulary, min_length=2)
+    return Predictions.next_items(
+        known.take(np.arange(0, len(known), max(1, len(known) // ASKED))), vocabulary
+    )
+
+
+def asked(data: Data, vocabulary: Vocabulary) -> Predictions:
+    """What a set is asked, of the items that were learnt."""
     if not data.last:
-        known = Sessions.from_arrow(data.test["items"], vocabulary, min_length=2)
-        return Predictions.next_items(
-            known.take(np.arange(0, len(known), max(1, len(known) // ASKED))), vocabulary
-        )
+        return _next_items(data.test, vocabulary)
     lists = [row.as_py() for row in data.test["items"].combine_chunks()]
     histories = Sessions.from_arrow(pa.array([one[:-1] for one in lists]), vocabulary, min_length=0)
     targets = vocabulary.encode(pa.array([one[-1] for one in lists]))

@@ -46,7 +46,7 @@ def generated(items: int, length: int, events: int) -> tuple[Sessions, Vocabular
 def trainers(options: argparse.Namespace) -> dict[str, Trainer]:
     """One of each kind, alike in everything but the encoder."""
     sessions, vocabulary = generated(options.items, options.length, 200_000)
-    gru = RecurrentConfig(units=options.units, **DROPOUT)
+    gru = RecurrentConfig(units=options.units, scale=12.0, **DROPOUT)
     sasrec = SasrecConfig(units=options.units, layers=options.layers, max_length=options.length, **DROPOUT)
     training = TrainingConfig(
         loss=options.loss,

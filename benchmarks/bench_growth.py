@@ -35,7 +35,7 @@ from rnnrec_model.vocabulary import Vocabulary
 PIECE = 1_000_000
 ITEM_COUNT = 10_000
 ONE_IN = 50
-MODEL = RecurrentConfig(units=64, embedding_dropout=0.35, hidden_dropout=0.2)
+MODEL = RecurrentConfig(units=64, embedding_dropout=0.35, hidden_dropout=0.2, scale=12.0)
 TRAINING = TrainingConfig(
     negatives=256, batch_events=4096, epochs=1, precision="bfloat16", device="cpu", checkpoint_minutes=0
 )

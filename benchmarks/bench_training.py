@@ -89,7 +89,7 @@ def trainer_of(
 ) -> tuple[Trainer, Sessions]:
     """Ours, and the generated sessions it trains on."""
     sessions, vocabulary = generated(items, 400_000)
-    model = RecurrentConfig(units=units, embedding_dropout=0.0, hidden_dropout=0.0)
+    model = RecurrentConfig(units=units, embedding_dropout=0.0, hidden_dropout=0.0, scale=12.0)
     config = TrainingConfig(
         batch_events=batch,
         negatives=negatives,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Literal, Self, TypeVar, get_args, get_type_hints
+from typing import Any, ClassVar, Literal, Self, TypeVar, get_args, get_type_hints
 
 from rnnrec_model import sizing
 from rnnrec_model.errors import ConfigError
@@ -27,7 +27,12 @@ class Settings:
 
     A setting may be `auto` where it has a rule: then it is a number once it is known how much there is to
     learn from (`sized`), and typed as that number.
+
+    sized_as   the kind of model whose rows of the table of sizes hold, here and for its training; those of
+               every kind where it has none of its own
     """
+
+    sized_as: ClassVar[str] = ""
 
     def __post_init__(self) -> None:
         values = {one.name: getattr(self, one.name) for one in fields(self)}
@@ -54,10 +59,15 @@ class Settings:
         left = {name: rule for name, rule in rules(type(self)).items() if getattr(self, name) == AUTO}
         if not left:
             return self
-        settled = {**(beside or {}), **self.as_dict()}
+        settled = {**self.settled, **(beside or {}), **self.as_dict()}
         for name, rule in left.items():
             settled[name] = rule(size, settled)
         return replace(self, **{name: settled[name] for name in left}).told(left)
+
+    @property
+    def settled(self) -> dict[str, Any]:
+        """What rules of other settings may ask of these."""
+        return {sizing.KIND: self.sized_as} | self.as_dict()
 
     @property
     def by_size(self) -> tuple[str, ...]:
@@ -170,8 +180,12 @@ class TrainingConfig(Settings):
     )
     optimizer: OptimizerName = setting("adamw", "adagrad: one rate an item row; adamw: lazy on item rows")
     learning_rate: float = auto(sizing.step("learning_rate"), "peak learning rate", 1e-8, 10.0)
-    schedule: Literal["constant", "linear", "cosine"] = setting("linear", "how the rate falls over all steps")
-    warmup: float = setting(0.0, "share of all steps over which the rate rises from zero", 0.0, 1.0)
+    schedule: Literal["constant", "linear", "cosine", "late"] = setting(
+        "linear", "how the rate falls over all steps; late: not before the last 40 % of them, then in a line"
+    )
+    warmup: float = auto(
+        sizing.step("warmup"), "share of all steps over which the rate rises from zero", 0.0, 1.0
+    )
     momentum: float = setting(0.0, "adagrad only: Polyak momentum", 0.0, 0.999)
     weight_decay: float = setting(0.0, "adamw only: decoupled weight decay", 0.0, 10.0)
     row_decay: float = setting(

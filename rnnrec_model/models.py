@@ -92,7 +92,7 @@ class Kind:
         how = fitting or Fitting()
         size = sessions.size(vocabulary)
         own = settings.sized(size)
-        training = how.training.sized(size, own.as_dict())
+        training = how.training.sized(size, own.settled)
         fitted: Fitted = self._module().fit(own, sessions, vocabulary, replace(how, training=training))
         of_training = training if fitted.epochs else NoSettings()
         sized = {name: getattr(one, name) for one in (own, of_training) for name in one.by_size}

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 AUTO = "auto"
+KIND = "sized_as"  # by which a rule finds, among what is settled, whose rows hold
 
 
 @dataclass(frozen=True)
@@ -36,14 +37,18 @@ STEPS: dict[str, tuple[int | float, ...]] = {
     "batch_events": (512, 512, 512, 1024, 2048),
     "learning_rate": (0.006, 0.006, 0.006, 0.006, 0.006),
     "epochs": (14, 10, 10, 6, 3),
+    "warmup": (0.0, 0.0, 0.0, 0.0, 0.0),
+    "scale": (12.0, 12.0, 16.0, 16.0, 16.0),
 }
+OF_KIND: dict[str, dict[str, tuple[int | float, ...]]] = {}
 
 
 def step(name: str) -> Rule:
-    """A row of the table."""
+    """A row of the table: the kind's own, or that of every kind."""
 
-    def chosen(size: Size, _: Mapping[str, Any]) -> int | float:
-        return STEPS[name][bisect_right(FROM_EVENTS, size.events) - 1]
+    def chosen(size: Size, settled: Mapping[str, Any]) -> int | float:
+        row = OF_KIND.get(settled.get(KIND, ""), {}).get(name, STEPS[name])
+        return row[bisect_right(FROM_EVENTS, size.events) - 1]
 
     return chosen
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rnnrec_model.config import setting
 from rnnrec_model.fitting.head import HeadConfig
@@ -57,6 +58,8 @@ class SasrecConfig(AttentionConfig):
     2309.07602) and gBCE (Petrov & Macdonald 2023, 2308.07192).
     """
 
+    sized_as: ClassVar[str] = "sasrec"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Bert4recConfig(AttentionConfig):
@@ -68,6 +71,8 @@ class Bert4recConfig(AttentionConfig):
     are long. It learns from a share of the places only, and wants some times as many `training.epochs` as the
     other networks, and `training.warmup`.
     """
+
+    sized_as: ClassVar[str] = "bert4rec"
 
     mask_share: float = setting(
         0.5,

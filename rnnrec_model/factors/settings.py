@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from rnnrec_model.config import Settings, setting
 
@@ -29,6 +29,8 @@ class AlsConfig(Settings):
 @dataclass(frozen=True, kw_only=True)
 class FpmcConfig(Settings):
     """A factorized personalized Markov chain: what a user likes, and what follows what."""
+
+    sized_as: ClassVar[str] = "fpmc"
 
     factors: int = setting(64, "width of users' rows, and of each of the three rows of an item", 1, 65_536)
     context: int = setting(

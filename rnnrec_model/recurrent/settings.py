@@ -42,7 +42,9 @@ class RecurrentConfig(HeadConfig):
     normalize: bool = setting(
         True, "score by the cosine of hidden state and item instead of the inner product (NISER)"
     )
-    scale: float = setting(12.0, "factor of that cosine; not used without `normalize`", 1e-3, 1e4)
+    scale: float = auto(
+        sizing.step("scale"), "factor of that cosine; not used without `normalize`", 1e-3, 1e4
+    )
     repeat_lags: int = setting(
         8,
         "items at so many last positions get a learnt addition to their score: people come back; 0 for none",

@@ -41,7 +41,7 @@ class Recipe:
     def sized(self, size: Size) -> Recipe:
         """The same with a value for every `auto`: another recipe, fitted to data of another size, as this."""
         settings = self.settings.sized(size)
-        training = self.training and self.training.sized(size, settings.as_dict())
+        training = self.training and self.training.sized(size, settings.settled)
         return replace(self, settings=settings, training=training)
 
     def as_dict(self) -> dict[str, Any]:

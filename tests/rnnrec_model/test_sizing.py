@@ -3,8 +3,10 @@
 import pytest
 
 from rnnrec_model import sizing
+from rnnrec_model.attention.settings import Bert4recConfig
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError
+from rnnrec_model.models import find
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sizing import Size
 
@@ -35,9 +37,16 @@ def test_what_is_sized_has_values_only_and_tells_what_was_asked(
 
 def test_the_table_has_a_value_for_every_step_and_steps_go_one_way() -> None:
     assert list(sizing.FROM_EVENTS) == sorted({0, *sizing.FROM_EVENTS})
-    for name, row in sizing.STEPS.items():
-        assert len(row) == len(sizing.FROM_EVENTS), name
-        assert list(row) in (sorted(row), sorted(row, reverse=True)), name
+    for rows in (sizing.STEPS, *sizing.OF_KIND.values()):
+        for name, row in rows.items():
+            assert len(row) == len(sizing.FROM_EVENTS), name
+            assert list(row) in (sorted(row), sorted(row, reverse=True)), name
+
+
+def test_rows_of_a_kind_are_of_a_kind_that_there_is_and_of_settings_that_every_kind_has() -> None:
+    for kind, rows in sizing.OF_KIND.items():
+        assert find(kind).settings.sized_as == kind
+        assert rows.keys() <= sizing.STEPS.keys()
 
 
 def test_a_step_begins_with_its_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,6 +54,18 @@ def test_a_step_begins_with_its_first_event(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setitem(sizing.STEPS, "units", (8, 16))
     rule = sizing.step("units")
     assert [rule(Size(events, 1, 1), {}) for events in (0, 999, 1_000, 10**9)] == [8, 8, 16, 16]
+
+
+def test_a_kind_with_rows_of_its_own_is_trained_by_them_and_all_else_by_those_of_every_kind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sizing, "OF_KIND", {"bert4rec": {"epochs": (77,) * len(sizing.FROM_EVENTS)}})
+    of_others = TrainingConfig().sized(TINY)
+    assert of_others.epochs != 77
+    assert TrainingConfig().sized(TINY, RecurrentConfig().sized(TINY).settled) == of_others
+    masked = TrainingConfig().sized(TINY, Bert4recConfig().sized(TINY).settled)
+    assert (masked.epochs, masked.learning_rate) == (77, of_others.learning_rate)
+    assert TrainingConfig(epochs=3).sized(TINY, Bert4recConfig().settled).epochs == 3
 
 
 def test_only_settings_with_a_rule_may_be_auto() -> None:
@@ -69,7 +90,7 @@ def test_only_settings_with_a_rule_may_be_auto() -> None:
 def test_the_settings_of_a_size(events: int, items: int, expected: tuple[object, ...]) -> None:
     size = Size(events, events // 5, items)
     own = RecurrentConfig().sized(size)
-    training = TrainingConfig().sized(size, own.as_dict())
+    training = TrainingConfig().sized(size, own.settled)
     found = (own.units, own.embedding_dropout, own.hidden_dropout, training.loss, training.batch_events)
     assert (*found, training.epochs) == expected
     assert (training.negatives, training.learning_rate, training.threads) == (4096, 0.006, 1)

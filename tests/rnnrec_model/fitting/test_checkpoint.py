@@ -20,7 +20,7 @@ from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = RecurrentConfig(units=8, embedding_dropout=0.2, hidden_dropout=0.0)
+MODEL = RecurrentConfig(units=8, embedding_dropout=0.2, hidden_dropout=0.0, scale=12.0)
 TRAINING = TrainingConfig(
     epochs=2, batch_events=8, negatives=4, learning_rate=0.02, device="cpu", precision="float32",
     checkpoint_minutes=1e-9,

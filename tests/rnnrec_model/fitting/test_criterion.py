@@ -23,7 +23,7 @@ LISTS = [[1, 2, 3, 1], [4, 2], [5, 6, 7, 5, 8, 9], [3, 10, 3]]
 TRAINING = TrainingConfig(
     loss="gbce", gbce_t=T, negatives=12, batch_events=64, device="cpu", precision="float32", epochs=2
 )
-SMALL = {"units": 6, "repeat_lags": 2, "embedding_dropout": 0.1, "hidden_dropout": 0.1}
+SMALL = {"units": 6, "scale": 12.0, "repeat_lags": 2, "embedding_dropout": 0.1, "hidden_dropout": 0.1}
 NETWORKS = {
     "next item": recurrent.drawn(RecurrentConfig(**SMALL)),
     "masked item": bert4rec.drawn(Bert4recConfig(mask_share=0.5, **SMALL)),

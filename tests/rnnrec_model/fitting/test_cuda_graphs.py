@@ -77,7 +77,7 @@ class Tapes:
         return tape.replay
 
 
-MODEL = RecurrentConfig(units=12, embedding_dropout=0.2, hidden_dropout=0.2, repeat_lags=3)
+MODEL = RecurrentConfig(units=12, embedding_dropout=0.2, hidden_dropout=0.2, scale=12.0, repeat_lags=3)
 TRAINING = TrainingConfig(
     epochs=2,
     batch_events=8,

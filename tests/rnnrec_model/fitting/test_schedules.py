@@ -17,6 +17,8 @@ from rnnrec_model.fitting.schedules import SCHEDULES, rate
         ("linear", 0.5, [1, 1.5, 1, 0.5]),
         ("cosine", 0.0, [2, 1 + 0.5**0.5, 1, 1 - 0.5**0.5]),
         ("cosine", 1.0, [0.5, (1 + 0.5**0.5) / 2, 0.75, 1 - 0.5**0.5]),
+        ("late", 0.0, [2, 2, 2, 1.25]),
+        ("late", 0.5, [1, 2, 2, 1.25]),
     ],
 )
 def test_the_rate_of_four_steps_rises_over_the_warmup_and_falls_along_its_schedule(schedule, warmup, rates):

@@ -26,13 +26,14 @@ SMALL: dict[str, Any] = {
 }
 # what all defaults were before they fitted the size of the data
 AS_NUMBERS: dict[str, Any] = {
-    "models": {"recurrent": {"units": 100, "embedding_dropout": 0.35, "hidden_dropout": 0.2}},
+    "models": {"recurrent": {"units": 100, "embedding_dropout": 0.35, "hidden_dropout": 0.2, "scale": 12.0}},
     "training": {
         "loss": "cross_entropy",
         "negatives": 4096,
         "epochs": 14,
         "batch_events": 512,
         "learning_rate": 0.006,
+        "warmup": 0.0,
         "row_decay": 0.0,
         "clip_norm": 0.0,
     },
@@ -141,8 +142,8 @@ def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
     saved(make_config(**SMALL), "recurrent", tmp_path)
     told = json.loads((tmp_path / "config.json").read_text())
     assert told["by_size"] == {
-        "settings": ["embedding_dropout", "hidden_dropout"],
-        "training": ["batch_events", "learning_rate", "loss", "threads"],
+        "settings": ["embedding_dropout", "hidden_dropout", "scale"],
+        "training": ["batch_events", "learning_rate", "loss", "threads", "warmup"],
     }
     assert "auto" not in told["settings"].values()
     assert [key for key, value in told["training"].items() if value == "auto"] == ["precision"]
