@@ -12,7 +12,8 @@ sessions is worked out while all that was found is there, and kept in the attemp
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,11 +22,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.sessions import stretches
+from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
 from tasks.settings.days import clock, start, window
 from tasks.store import delta, duck, parquet, pins
 
-EVENTS_PER_BUCKET = 25_000_000  # users are independent: more events than this go through in several passes
+BUCKETS = 64  # of users: whoever works on some of them, together they make the same bytes
+EVERY_BUCKET = range(BUCKETS)
+EVENTS_PER_PASS = 100_000_000  # more events than this go through in several passes
+MICROSECONDS_PER_HOUR = 3_600_000_000
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 EARLIER_SESSIONS = "earlier_sessions"  # derived where lists are asked from all of the window
 
@@ -78,14 +84,49 @@ def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
     cut(con, cfg, list(events.pins))
 
 
-def cut(con: duck.Connection, cfg: Config, days: Sequence[date]) -> None:
-    """As `find`, of the events that are in `events_to_cut`, all of these days."""
-    con.register("clock", clock(cfg, days))
-    buckets = 1 + duck.count(con, "events_to_cut") // EVENTS_PER_BUCKET
-    settings = _settings(cfg) | {"buckets": buckets}
-    duck.keep(con, "found", "found_sessions", bucket=0, **settings)
-    for bucket in range(1, buckets):
-        duck.append(con, "found", "found_sessions", bucket=bucket, **settings)
+def cut(con: duck.Connection, cfg: Config, days: Sequence[date], buckets: range = EVERY_BUCKET) -> None:
+    """As `find`, of the events that are in `events_to_cut`, all of these days.
+
+    buckets   of users, in a row: the sessions of all buckets together are those of all users
+    """
+    rules = rules_of(cfg)
+    dated = bool(cfg.events.columns.session_id and rules.longest)
+    for number, some in enumerate(_passes(duck.count(con, "events_to_cut"), buckets)):
+        ordered = duck.batches(duck.query(con, "ordered_events", **_events_of(cfg, some)))
+        found = pa.RecordBatchReader.from_batches(
+            stretches.schema(ordered.schema), stretches.sessions(ordered, rules)
+        )
+        views = {"clock": clock(cfg, days)}
+        duck.pour(con, found, "found", "found_sessions", views, adds=number > 0, dated=dated)
+
+
+def rules_of(cfg: Config) -> Rules:
+    """How the settings cut sessions. A given id is that of one session for as long as one may last."""
+    longest = round(cfg.sessions.max_hours * MICROSECONDS_PER_HOUR)
+    gap = round(cfg.sessions.gap_minutes * MICROSECONDS_PER_HOUR / 60)
+    return Rules(
+        gap=longest if cfg.events.columns.session_id else gap,
+        longest=longest,
+        collapse=cfg.sessions.repeats == "collapse",
+        most=cfg.sessions.max_length,
+        in_pieces=cfg.sessions.long == "pieces",
+    )
+
+
+def _passes(events: int, buckets: range) -> Iterator[range]:
+    """The buckets in as many parts as so many events need."""
+    parts = min(len(buckets), 1 + events // EVENTS_PER_PASS)
+    bounds = [len(buckets) * part // parts for part in range(parts + 1)]
+    return (buckets[first:end] for first, end in itertools.pairwise(bounds))
+
+
+def _events_of(cfg: Config, buckets: range) -> dict[str, Any]:
+    return {
+        "sessions_given": bool(cfg.events.columns.session_id),
+        "first_bucket": buckets[0],
+        "last_bucket": buckets[-1],
+        "buckets": BUCKETS,
+    }
 
 
 def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, work: Path) -> None:
@@ -134,12 +175,3 @@ def active_since(cfg: Config, night: date) -> datetime:
 def view_events(con: duck.Connection, events: pins.Days, days: Sequence[date]) -> None:
     """Put the events of these days before DuckDB as `window_events`."""
     duck.view_files(con, events.store, "window_events", events.files(days))
-
-
-def _settings(cfg: Config) -> dict[str, Any]:
-    return {
-        "gap_microseconds": round(cfg.sessions.gap_minutes * 60_000_000),
-        "sessions_given": bool(cfg.events.columns.session_id),
-        "collapse": cfg.sessions.repeats == "collapse",
-        "max_length": cfg.sessions.max_length,
-    }

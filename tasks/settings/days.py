@@ -21,10 +21,21 @@ def window(cfg: Config, night: date) -> list[date]:
 
 
 def lead_in(cfg: Config, night: date) -> list[date]:
-    """The days before the window that show where its first sessions began: as many as the gap can bridge."""
-    days = max(1, math.ceil(cfg.sessions.gap_minutes / SHORTEST_DAY_MINUTES))
+    """The days before the window that show where its first sessions began: as many as the gap can bridge.
+
+    Where sessions are cut by their duration, as many as tell whether one had to be before the window began.
+    """
+    days = max(1, math.ceil(_minutes_before(cfg) / SHORTEST_DAY_MINUTES))
     first = window(cfg, night)[0]
     return [first - timedelta(days=back) for back in range(days, 0, -1)]
+
+
+def _minutes_before(cfg: Config) -> float:
+    """How long before an event what came can still tell whether a session begins there."""
+    longest, gap = 60 * cfg.sessions.max_hours, cfg.sessions.gap_minutes
+    if not longest:
+        return gap
+    return longest + 2 * (longest if cfg.events.columns.session_id else gap)
 
 
 def start(cfg: Config, day: date) -> datetime:

@@ -260,8 +260,17 @@ class SessionsConfig(Section):
         30.0, "inactivity that ends a session, when sessions are not given", gt=0, le=10_080
     )
     min_length: int = setting(2, "shorter sessions are left out", ge=1, le=1_000)
-    max_length: int = setting(
-        200, "longer sessions keep their newest events; not below `min_length`", ge=2, le=100_000
+    max_length: int = setting(200, "items of a session at most; not below `min_length`", ge=2, le=100_000)
+    long: Literal["newest", "pieces"] = setting(
+        "newest",
+        "what becomes of longer ones: they keep their newest items, or are cut into pieces, each a session",
+    )
+    max_hours: float = setting(
+        0.0,
+        "a session that lasts longer is cut; where sessions are given, so long a pause ends one too; "
+        "0: sessions may last any time",
+        ge=0,
+        le=720,
     )
     repeats: Literal["keep", "collapse"] = setting("keep", "collapse: an item met twice in a row counts once")
     window_days: int = setting(

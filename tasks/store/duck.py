@@ -110,6 +110,47 @@ def append(con: Connection, table: str, name: str, /, **params: Any) -> None:
     con.execute(f"insert into {table} {sql.load(name)}", params or None)
 
 
+def pour(
+    con: Connection,
+    rows: pa.RecordBatchReader,
+    table: str,
+    name: str,
+    views: Mapping[str, pa.Table],
+    *,
+    adds: bool = False,
+    **params: Any,
+) -> None:
+    """Run a query over a stream, which it reads as `poured`, into the table `table`, as the rows come.
+
+    The stream may be made of an open result of this very connection: the table is written beside it.
+    views   what else the query reads
+    adds    to what the table holds, which else goes
+    """
+    failed: list[BaseException] = []
+    into = f"insert into {table}" if adds else f"create or replace table {table} as"
+    with con.cursor() as other:
+        for view_name, one in views.items():
+            other.register(view_name, one)
+        other.register("poured", _telling(rows, failed))
+        try:
+            other.execute(f"{into} {sql.load(name)}", params or None)
+        except duckdb.Error:
+            if failed:
+                raise failed[0] from None  # DuckDB knows no more than that the stream broke off
+            raise
+
+
+def _telling(rows: pa.RecordBatchReader, failed: list[BaseException]) -> pa.RecordBatchReader:
+    def told() -> Iterator[pa.RecordBatch]:
+        try:
+            yield from rows
+        except BaseException as error:
+            failed.append(error)
+            raise
+
+    return pa.RecordBatchReader.from_batches(rows.schema, told())
+
+
 def row(relation: Relation) -> tuple[Any, ...]:
     """The one row of a result that has one."""
     rows = relation.fetchall()

@@ -26,8 +26,8 @@ RUN = """
 import json, sys
 from flows.nightly import nightly
 from tasks.sessions import cutting
-config, events_per_bucket, overrides = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-cutting.EVENTS_PER_BUCKET = events_per_bucket or cutting.EVENTS_PER_BUCKET
+config, events_per_pass, overrides = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+cutting.EVENTS_PER_PASS = events_per_pass or cutting.EVENTS_PER_PASS
 for night in sys.argv[4:]:
     nightly(config, night, overrides)
 """

@@ -10,13 +10,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import slow_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slow_sessions import found
 
 from tasks.errors import EmptyNightError, FencedError
 from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.settings.days import clock, lead_in, window
+from tasks.settings.days import lead_in, window
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
@@ -39,25 +41,6 @@ def table(events: list[Event], session: list[str] | None = None) -> pa.Table:
         "session_id": pa.array(session or [None] * len(events), pa.string()),
     }
     return pa.table(columns)
-
-
-def found(cfg: Config, events: pa.Table, buckets: int = 1) -> list[dict[str, Any]]:
-    """The queries alone, without tables on disk."""
-    settings = cutting._settings(cfg) | {"buckets": buckets}
-    with duck.reader() as con:
-        con.register("events_to_cut", events)
-        con.register("clock", clock(cfg, [NIGHT - timedelta(days=10), NIGHT]))
-        duck.keep(con, "found", "found_sessions", bucket=0, **settings)
-        for bucket in range(1, buckets):
-            duck.append(con, "found", "found_sessions", bucket=bucket, **settings)
-        days = [day for (day,) in con.sql("select distinct session_day from found").fetchall()]
-        least = cfg.sessions.min_length
-        rows = [
-            row
-            for day in days
-            for row in duck.arrow(duck.query(con, "sessions", day=day, min_length=least)).to_pylist()
-        ]
-    return sorted(rows, key=lambda row: (row["user_id"], row["started_at"], row["session_id"]))
 
 
 def items(cfg: Config, events: list[Event], **more: Any) -> list[str]:
@@ -132,56 +115,13 @@ def test_arrival_order_and_buckets_change_nothing(every: Config) -> None:
     events = [(f"u{n % 7}", at(17.0 * (n % 11)), f"i{n % 5}") for n in range(100)]
     events = sorted(set(events))
     shuffled = random.Random(1).sample(events, len(events))
-    assert found(every, table(events)) == found(every, table(shuffled)) == found(every, table(events), 3)
+    shares = range(20), range(20, 21), range(21, cutting.BUCKETS)
+    assert found(every, table(events)) == found(every, table(shuffled)) == found(every, table(events), shares)
 
 
 def slow(cfg: Config, events: list[Event]) -> list[tuple[str, datetime, list[str]]]:
-    gap = timedelta(minutes=cfg.sessions.gap_minutes)
-    sessions: list[list[Event]] = []
-    for event in sorted(events):
-        last = sessions[-1][-1] if sessions else None
-        if last is None or event[0] != last[0] or event[1] - last[1] > gap:
-            sessions.append([])
-        sessions[-1].append(event)
-    result = []
-    for session in sessions:
-        kept = [item for _, _, item in session]
-        if cfg.sessions.repeats == "collapse":
-            kept = [item for n, item in enumerate(kept) if n == 0 or item != kept[n - 1]]
-        if len(kept) >= cfg.sessions.min_length:
-            result.append((session[0][0], session[0][1], kept[-cfg.sessions.max_length :]))
-    return result
-
-
-EVENTS = st.lists(
-    st.tuples(st.sampled_from("uvw"), st.integers(0, 40).map(lambda n: at(10 * n)), st.sampled_from("abc")),
-    min_size=1,
-    max_size=60,
-)
-
-
-@settings(max_examples=40, deadline=None)
-@given(
-    events=EVENTS,
-    repeats=st.sampled_from(["keep", "collapse"]),
-    min_length=st.integers(1, 3),
-    max_length=st.integers(3, 5),
-)
-def test_the_kernel_equals_a_slow_loop(
-    events: list[Event], repeats: str, min_length: int, max_length: int
-) -> None:
-    cfg = Config.model_validate(
-        {
-            "sessions": {
-                "repeats": repeats,
-                "min_length": min_length,
-                "max_length": max_length,
-                "gap_minutes": 15.0,
-            }
-        }
-    )
-    rows = found(cfg, table(events))
-    assert [(row["user_id"], row["started_at"], row["items"]) for row in rows] == slow(cfg, events)
+    rows = slow_sessions.sessions(cfg, [(*event, None) for event in events])
+    return [(row["user_id"], row["started_at"], row["items"]) for row in rows]
 
 
 def sessionize(cfg: Config, night: date, run_id: str, attempt: int) -> cutting.Sessionized:
@@ -311,11 +251,10 @@ def test_the_gap_rule_finds_the_known_number_of_sessions(
     clicks = clicks.append_column("event_id", pa.array(range(len(clicks))))
     clicks = clicks.append_column("session_id", pa.nulls(len(clicks), pa.string()))
     cfg = make_config(sessions={"min_length": 1, "max_length": 100_000})
-    settings = cutting._settings(cfg) | {"buckets": 1, "bucket": 0}
     with duck.reader() as con:
         con.register("events_to_cut", clicks)
-        con.register("clock", clock(cfg, [date(2017, 1, 1), date(2018, 1, 1)]))
-        assert duck.keep(con, "found", "found_sessions", **settings) == 1_113_035
+        cutting.cut(con, cfg, [date(2017, 1, 1), date(2018, 1, 1)])
+        assert duck.count(con, "found") == 1_113_035
         assert (
             duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1), min_length=1))[1]
             == 2_988_181

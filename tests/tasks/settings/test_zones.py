@@ -38,9 +38,8 @@ def event_days(con: duck.Connection, cfg: Config, night: date, moments: list[dat
 
 def session_days(con: duck.Connection, cfg: Config, night: date, moments: list[datetime]) -> list[date]:
     """SQL's answers for sessions of one event each."""
-    con.register("clock", days.clock(cfg, ingestion._written_days(cfg, night)))
     con.register("events_to_cut", _parsed(moments).rename_columns({"moment_time": "event_time"}))
-    duck.keep(con, "found", "found_sessions", **cutting._settings(cfg), buckets=1, bucket=0)
+    cutting.cut(con, cfg, ingestion._written_days(cfg, night))
     return [day for (day,) in con.sql("select session_day from found order by user_id").fetchall()]
 
 
