@@ -17,6 +17,7 @@ from rich.console import Console
 from flows.commands import (
     beginning,
     comparing,
+    data,
     evaluation,
     health,
     judging,
@@ -36,7 +37,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Every night: raw event logs in, recommendations out, published only when they earned it.",
 )
-for subject in (nights, health, judging, lineage, readers, comparing, evaluation, beginning, scheduling):
+for subject in (
+    nights,
+    health,
+    data,
+    judging,
+    lineage,
+    readers,
+    comparing,
+    evaluation,
+    beginning,
+    scheduling,
+):
     app.add_typer(subject.app)
 
 

@@ -60,6 +60,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     ingested = stages.ingest(tonight)
     sessions = stages.sessionize(tonight, ingested.events)
     reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items, ingested.sources)
+    checked = stages.check(tonight, reads, ingested)
     champion = stages.fetch(tonight)
     trained = stages.train(tonight, reads, champion)
     judged = stages.judge(tonight, reads, trained, champion)
@@ -68,7 +69,7 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     chosen = choosing.choose(verdict, registered, champion)
     realized = stages.realize(tonight, reads)
     staged = [*stages.score(tonight, reads, chosen).staged, realized.staged]
-    audited = stages.audit(tonight, reads, chosen, staged)
+    audited = stages.audit(tonight, reads, chosen, staged, checked)
     if promote:
         stages.promote(tonight, chosen, ingested.data_digest)
     published = stages.publish(tonight, reads, chosen, staged, realized, audited, ingested, move_latest)

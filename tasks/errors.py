@@ -113,6 +113,14 @@ class BrokenChainError(PipelineError):
     remedy = "restore what the message names from a backup, or run the night again"
 
 
+class CheckError(PipelineError):
+    """The night's data breaks a check: nothing was learnt from it."""
+
+    exit_code = 13
+    remedy = "bring what the check says is missing, or say that the day is right by the setting it names"
+    rung = "carried_forward"
+
+
 def exit_code(error: BaseException) -> int:
     """What the command line ends with: its class's, or a WarehouseError's where the disk said no."""
     if isinstance(error, PipelineError):

@@ -11,8 +11,10 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Literal, cast, get_args
+from typing import Any
 
+from tasks.checks import rules
+from tasks.checks.rules import Rule, Severity
 from tasks.errors import AuditError, SourceError
 from tasks.publishing import comparison, withheld
 from tasks.publishing.comparison import NOT_COMPARED, Compared
@@ -26,28 +28,19 @@ from tasks.store.store import Store
 log = logging.getLogger(__name__)
 
 PREFIX = "audit_"
-SHOWN_ROWS = 3
 BESIDE = ("measures", "size_before")  # what a rule reads that compares with the publication before
-
-Severity = Literal["refuse", "warn"]
 
 
 @dataclass(frozen=True)
-class Check:
-    """A rule, as the header of its query states it.
+class Check(Rule):
+    """A rule of the tables.
 
-    severity          refuse: a broken rule stops the publication; warn: it is said, and stands on the night's
-                      page
-    of_kept_weights   the same where the tables were made by weights of before: what these do not know is no
-                      fault of tonight's training, and what is shown in their place would be older still
-    remedy            what to do then
+    of_kept_weights   its severity where the tables were made by weights of before: what these do not know is
+                      no fault of tonight's training, and what is shown in their place would be older still
     compares          does it hold tonight's tables against the publication before?
     """
 
-    name: str
-    severity: Severity
     of_kept_weights: Severity
-    remedy: str
     compares: bool
 
 
@@ -69,7 +62,7 @@ def audit(
     weights_kept   were the tables made by the weights that were published before?
     Raises AuditError that lists each broken rule, how many rows break it, and some.
     """
-    rules = checks()
+    asked = checks()
     with duck.connect(cfg) as con:
         compared, all_days_read = _prepare(con, cfg, night, staged, reads)
         values = cfg.audits.model_dump() | {
@@ -78,7 +71,7 @@ def audit(
             "stock_given": bool(cfg.rules.in_stock),
             "all_days_read": all_days_read,
         }
-        found = {rule: _finding(con, rule, values, compared) for rule in rules}
+        found = {rule: _finding(con, rule, values, compared) for rule in asked}
     broken = {rule: said for rule, said in found.items() if said}
     refused = [f"  {said}" for rule, said in broken.items() if _refuses(rule, weights_kept)]
     told = {rule: said for rule, said in broken.items() if not _refuses(rule, weights_kept)}
@@ -87,10 +80,10 @@ def audit(
         log.warning("audit %s", said)
     if refused:
         raise AuditError(
-            f"night {night}: expected staged tables that break no rule; {len(refused)} of {len(rules)} are "
+            f"night {night}: expected staged tables that break no rule; {len(refused)} of {len(asked)} are "
             "broken, these tables were not published, readers keep what they see\n" + "\n".join(refused)
         )
-    return Audited(len(rules), sum(one.rows for one in staged), warnings, compared)
+    return Audited(len(asked), sum(one.rows for one in staged), warnings, compared)
 
 
 def _refuses(rule: Check, weights_kept: bool) -> bool:
@@ -104,19 +97,14 @@ def _excused(rule: Check, said: str) -> str:
 
 def checks() -> list[Check]:
     """All rules: a file in sql/ is all it takes to add one."""
-    return [_check(name) for name in sql.names() if name.startswith(PREFIX)]
+    return [_check(rule) for rule in rules.every(PREFIX)]
 
 
-def _check(query: str) -> Check:
-    said = sql.header(query)
-    severity, remedy = said.get("severity"), said.get("remedy")
-    of_kept_weights = said.get("severity of kept weights", severity)
-    for one in (severity, of_kept_weights):
-        assert one in get_args(Severity), f"{query}.sql: expected a severity, refuse or warn; got {one!r}"
-    assert remedy, f"{query}.sql: expected a remedy: what to do when the rule is broken"
+def _check(rule: Rule) -> Check:
+    said = sql.header(rule.query)
+    of_kept_weights = rules.severity(said, rule.query, "severity of kept weights")
     compares = any(what in said["reads"] for what in BESIDE)
-    severities = cast("Severity", severity), cast("Severity", of_kept_weights)
-    return Check(query.removeprefix(PREFIX), *severities, remedy, compares)
+    return Check(**vars(rule), of_kept_weights=of_kept_weights, compares=compares)
 
 
 def _prepare(
@@ -174,15 +162,8 @@ def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
-def _finding(con: duck.Connection, rule: Check, values: Mapping[str, Any], compared: Compared) -> str:
+def _finding(con: duck.Connection, check: Check, values: Mapping[str, Any], compared: Compared) -> str:
     """The broken rule in words, or an empty text; `values` of all parameters that rules may name."""
-    query = f"{PREFIX}{rule.name}"
-    duck.keep(con, "findings", query, **{name: values[name] for name in sql.parameters(query)})
-    count = duck.count(con, "findings")
-    if not count:
-        log.debug("audit %s: no offending row", rule.name)
-        return ""
-    sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
-    shown = "; ".join(", ".join(f"{key}={value}" for key, value in row.items()) for row in sample)
-    beside = f"compared with night {compared.before}; " if rule.compares and compared.before else ""
-    return f"{rule.name}: {count} offending row(s), such as {shown}: {beside}{rule.remedy}"
+    found = rules.ask(con, check, values)
+    beside = f"compared with night {compared.before}; " if check.compares and compared.before else ""
+    return found.said(beside) if found.rows else ""

@@ -22,6 +22,7 @@ from tasks.settings.refusals import explain, refusal
 from tasks.settings.sections import (
     AlertsConfig,
     AuditsConfig,
+    ChecksConfig,
     EvaluationConfig,
     EventsConfig,
     GateConfig,
@@ -39,6 +40,7 @@ ALL: tuple[str, ...] = ()
 DECIDES_NOTHING: dict[str, tuple[str, ...]] = {  # section → keys that change nothing of what a night makes
     "alerts": ALL,
     "audits": ALL,  # which refuse tables, and make no others
+    "checks": ALL,  # likewise of events
     "events": ALL,  # of the same events, which are told apart by their own digest
     "registry": ("experiment",),
     "training": ("checkpoint_minutes", "device", "threads"),
@@ -52,6 +54,7 @@ class Config(Section):
     events: EventsConfig = EventsConfig()
     items: ItemsConfig = ItemsConfig()
     sessions: SessionsConfig = SessionsConfig()
+    checks: ChecksConfig = ChecksConfig()
     models: Models = Field(default={})
     training: Annotated[TrainingConfig, checked(TrainingConfig)] = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()

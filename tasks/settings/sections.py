@@ -293,6 +293,44 @@ class SessionsConfig(Section):
         return self
 
 
+class ChecksConfig(Section):
+    """What is suspicious of a night's data beside the days and nights before, asked before training.
+
+    A check that a night breaks on purpose is let pass for that one run, as in `--set checks.min_volume=0`.
+    """
+
+    min_volume: float = setting(
+        0.65,
+        "events of the night's day: at least this share of what such a weekday has, once that is 1,000",
+        ge=0,
+        le=1,
+    )
+    max_missing_hours: float = setting(
+        0.3,
+        "no larger share of an ordinary day's visits falls into hours that are all but empty on the night's "
+        "day",
+        ge=0,
+        le=1,
+    )
+    max_volume: float = setting(
+        3.0, "at most so many times the events of any day lately; it only warns", ge=1, le=1_000_000
+    )
+    max_length_change: float = setting(
+        0.3,
+        "sessions are on average shorter or longer than on the last 7 nights by no more than this share; it "
+        "only warns",
+        ge=0,
+        le=1_000,
+    )
+    max_new_items_rise: float = setting(
+        0.1,
+        "the share of events whose item is new rises by no more over the last 7 nights; it only warns",
+        ge=0,
+        le=1,
+    )
+    max_rejected_rise: float = setting(0.02, "nor does the share of refused lines; it only warns", ge=0, le=1)
+
+
 class EvaluationConfig(Section):
     """How all contestants are ranked on the holdout day, the newest of the window."""
 

@@ -11,6 +11,9 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
+from tasks.checks import checking
+from tasks.checks.checking import Checked
+from tasks.checks.measuring import Lines
 from tasks.errors import FencedError, ModelFailure
 from tasks.models import choosing, decay, judging, noise, recipes, registry, scoring, training
 from tasks.models.choosing import Chosen, Registered
@@ -41,6 +44,12 @@ def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
     return cutting.sessionize(
         tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events, tonight.work
     )
+
+
+@stage("check")
+def check(tonight: Tonight, reads: pins.Reads, ingested: ingestion.Ingested) -> Checked:
+    lines = Lines(ingested.lines, ingested.rejected)
+    return checking.check(tonight.cfg, tonight.night, reads, lines, tonight.run_id, tonight.attempt)
 
 
 @stage("fetch", retries=1)
@@ -174,8 +183,13 @@ def realize(tonight: Tonight, reads: pins.Reads) -> Realized:
 
 
 @stage("audit")
-def audit(tonight: Tonight, reads: pins.Reads, chosen: Chosen, staged: list[delta.Staged]) -> Audited:
-    return audits.audit(tonight.cfg, tonight.night, staged, reads, weights_kept=not chosen.verdict.crowned)
+def audit(
+    tonight: Tonight, reads: pins.Reads, chosen: Chosen, staged: list[delta.Staged], checked: Checked
+) -> Audited:
+    """Of the staged tables; what the checks have said of the data stands first among the warnings."""
+    kept = not chosen.verdict.crowned
+    found = audits.audit(tonight.cfg, tonight.night, staged, reads, weights_kept=kept)
+    return replace(found, warnings=(*checked.warnings, *found.warnings))
 
 
 @stage("promote", retries=1)

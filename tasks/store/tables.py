@@ -81,6 +81,16 @@ TABLES: dict[str, Table] = {
         partition="session_day",
         order=("user_id", "started_at", "session_id"),
     ),
+    "measures": Table(
+        {"measure": TEXT, "value": REAL, "least": REAL, "most": REAL, "nights": COUNT, "night": DAY},
+        partition="night",
+        order=("measure",),
+    ),
+    "checks": Table(
+        {"name": TEXT, "severity": TEXT, "rows": COUNT, "found": TEXT, "night": DAY},
+        partition="night",
+        order=("name",),
+    ),
     "user_recommendations": Table(
         {
             "user_id": USER,

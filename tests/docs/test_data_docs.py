@@ -127,6 +127,8 @@ REFUSED = Rule(
     question=2, rule="better", ours="vsknn", against="fresh", metric="mrr_at_20", value=0.24,
     difference=-0.01, low=-0.02, high=0.0, allowed=0.002, predictions=8, passed=False,
 )  # fmt: skip
+MEASURE = {"measure": "events", "value": 9.0, "least": None, "most": None, "nights": 0}
+CHECK = {"name": "volume", "severity": "refuse", "rows": 1, "found": "events=9"}
 NOISE = [(column, kind) for column, kind in tables.TABLES["noise"].columns.items()]
 
 
@@ -148,9 +150,15 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "sessions": ("session_day", SESSION),
         "items": ("night", ITEM),
         "rejects": ("night", REJECT),
+        "measures": ("night", MEASURE),
+        "checks": ("night", CHECK),
     }.items():
         when = driver.SATURDAY if name == "items" else driver.FRIDAY
-        delta.replace_partition(store, name, pa.Table.from_pylist([row]), {day: when}, "run", 1)
+        kinds: dict[str, Any] = {
+            key: kind for key, kind in tables.TABLES[name].columns.items() if row.get(key, 0) is None
+        }
+        rows = pa.table({key: pa.array([value], kinds.get(key)) for key, value in row.items()})
+        delta.replace_partition(store, name, rows, {day: when}, "run", 1)
     staged = delta.stage(store, "noise", pa.Table.from_pylist([FLOOR], schema=pa.schema(NOISE)), {}, "run")
     delta.append(store, staged, {"noise": 1}, "run", None)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
@@ -281,6 +289,8 @@ def test_programs_run_as_written(warehouse: Path, monkeypatch: pytest.MonkeyPatc
     assert len(said["then"]) == 4 * driver.K
     assert said["raw"] == [("logs/a.ndjson",)]
     assert said["reasons"] == [(driver.FRIDAY, "missing item", "logs/a.ndjson", 1)]
+    assert said["volumes"] == [(driver.FRIDAY, 9.0)]
+    assert said["broken"] == [(driver.FRIDAY, "volume", "events=9")]
     assert said["floors"] == [("a0", "mrr_at_20", 0.039)]
 
 

@@ -25,12 +25,13 @@ from rnnrec_model.fitting.losses import LOSSES
 from rnnrec_model.fitting.training import VALIDATION_SHARE
 from rnnrec_model.models import MODELS
 from rnnrec_model.recurrent.cells import CELLS
+from tasks.checks import bands
 from tasks.errors import ConfigurationError
 from tasks.models.verdicts import Verdict
 from tasks.publishing import comparison, publications, readers
 from tasks.running import logs, stopping
 from tasks.settings.config import Config, load_config
-from tasks.settings.sections import AuditsConfig
+from tasks.settings.sections import AuditsConfig, ChecksConfig
 from tasks.stages import shell
 from tasks.store import delta, parquet, tables
 from tasks.store.store import Store
@@ -44,7 +45,7 @@ PAGES = {
 FLAT = {name: " ".join(text.split()) for name, text in PAGES.items()}
 PINS = (ROOT / "constraints.txt").read_text(encoding="utf-8").split()
 PREFECT = yaml.safe_load((ROOT / "prefect.yaml").read_text(encoding="utf-8"))
-AUDITS = AuditsConfig()
+AUDITS, CHECKS = AuditsConfig(), ChecksConfig()
 SQL = sorted((ROOT / "tasks").glob("*/sql/*.sql"))
 
 
@@ -94,6 +95,12 @@ HOME = inspect.signature(local.run).parameters["home"].default
         ("runbook", {0.5: "1 - Gini, under half of what it was"}[AUDITS.min_evenness]),
         ("runbook", {0.5: "under half the share of items it was"}[AUDITS.min_coverage]),
         ("runbook", f"over {AUDITS.max_sameness:.0%} of the night's visitors".replace("%", " %")),
+        ("runbook", f"under {CHECKS.min_volume:.0%} of the events of such a day".replace("%", " %")),
+        ("runbook", f"from {bands.ENOUGH_EVENTS:,.0f} events on"),
+        ("runbook", f"an ordinary day has {CHECKS.max_missing_hours:.0%} of its".replace("%", " %")),
+        ("runbook", f"warns: over {CHECKS.max_volume:.0f} times the events"),
+        ("runbook", f"events of new items up by {100 * CHECKS.max_new_items_rise:.0f} points"),
+        ("runbook", f"refused lines up by {100 * CHECKS.max_rejected_rise:.0f} points"),
         ("runbook", f"newest publication of the {comparison.COMPARED_DAYS} days before"),
         ("runbook", f"a heartbeat every {FlowsSettings().heartbeat_frequency} seconds"),
         ("runbook", f"({default('status', '--max-age').replace('h', ' hours')} if not given)"),

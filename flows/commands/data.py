@@ -1,0 +1,39 @@
+"""A night's data: what is checked of it before anything is learnt."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flows.commands import options
+from flows.commands.options import DEFAULT, AsJson, ConfigPath
+
+app = typer.Typer()
+
+
+@app.command()
+def checks(
+    config: ConfigPath = DEFAULT,
+    night: Annotated[
+        str | None, typer.Option(help="The day, as 2017-10-10: what was measured and found of it.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What is checked of a night's data before training; of one night, what the checks have found."""
+    from flows.terminal.checks import lines
+    from tasks.checks import checking, history
+    from tasks.settings import nights
+    from tasks.store.store import Store
+
+    asked = checking.checks()
+    found = (
+        None if night is None else history.of_night(Store.of(options.configured(config)), nights.parse(night))
+    )
+    if as_json:
+        print(json.dumps(checking.told(asked, found), indent=2))
+        return
+    for line in lines(asked, found):
+        Console(soft_wrap=True).print(line, highlight=False, markup=False)
