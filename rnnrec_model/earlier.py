@@ -83,12 +83,25 @@ class Earlier:
         return whole.known()
 
 
+def last_and_before(nested: pa.Array | pa.ChunkedArray) -> tuple[pa.ListArray, pa.ListArray]:
+    """(the last session of each list of sessions, the ones before it); none of the lists may be empty.
+
+    Raises DataError for another depth, or where a list has no session.
+    """
+    column, sessions = _nested(nested)
+    counts = _lengths(column)
+    if (counts == 0).any():
+        raise DataError("earlier: expected a session at least in every list; got an empty one")
+    ends = counts.cumsum()
+    before = sessions.take(pa.array(ragged.places(ends - counts, counts - 1)))
+    return sessions.take(pa.array(ends - 1)), pa.ListArray.from_arrays(
+        pa.array(ragged.offsets(counts - 1), pa.int32()), before
+    )
+
+
 def _joined(nested: pa.Array | pa.ChunkedArray) -> tuple[pa.ListArray, pa.ListArray]:
     """(lists of all their sessions' events, lists of whether each was its session's last)."""
-    column = nested.combine_chunks() if isinstance(nested, pa.ChunkedArray) else nested
-    if not (_is_list(column.type) and _is_list(column.type.value_type)):
-        raise DataError(f"earlier: expected lists of sessions, which are lists; got {column.type}")
-    sessions = column.flatten()
+    column, sessions = _nested(nested)
     of_row, of_session = _lengths(column), _lengths(sessions)
     ended = np.zeros(int(of_session.sum()), dtype=bool)
     ended[of_session.cumsum()[of_session > 0] - 1] = True
@@ -96,6 +109,14 @@ def _joined(nested: pa.Array | pa.ChunkedArray) -> tuple[pa.ListArray, pa.ListAr
     offsets = pa.array(ends, pa.int32())
     values, marks = sessions.flatten(), pa.array(ended)
     return pa.ListArray.from_arrays(offsets, values), pa.ListArray.from_arrays(offsets, marks)
+
+
+def _nested(lists: pa.Array | pa.ChunkedArray) -> tuple[pa.ListArray, pa.ListArray]:
+    """(the column in one piece, all its sessions)."""
+    column = lists.combine_chunks() if isinstance(lists, pa.ChunkedArray) else lists
+    if not (_is_list(column.type) and _is_list(column.type.value_type)):
+        raise DataError(f"earlier: expected lists of sessions, which are lists; got {column.type}")
+    return column, column.flatten()
 
 
 def _newest(lists: pa.ListArray, events: int) -> pa.ListArray:

@@ -20,6 +20,7 @@ from tasks.models.verdicts import (
     in_brackets,
     in_full,
     model_of,
+    told_first_items,
     told_not_shown,
 )
 
@@ -117,7 +118,7 @@ def _deciding(verdict: Mapping[str, Any]) -> str:
 
 
 def _by_target(verdict: Mapping[str, Any]) -> Iterator[Table]:
-    """The metric that decides, apart for items that the session had and had not."""
+    """The metric that decides, apart by what is asked, and for new and repeated targets."""
     metric = _deciding(verdict) or "mrr_at_20"
     rows = {
         f"{part} ({found['predictions']:,})": {one: of.get(metric) for one, of in found["metrics"].items()}
@@ -175,8 +176,10 @@ def _value(value: float | None) -> str:
 
 def _asked(verdict: Mapping[str, Any]) -> str:
     asked = f"{verdict['predictions']:,} next items of {verdict['sessions']:,} sessions"
+    first = told_first_items(verdict.get("first_items"))
     missed = told_not_shown(verdict.get("not_shown", 0.0))
-    return "; ".join(filter(None, [asked, missed, "← makes the tables" if "chosen" in verdict else ""]))
+    legend = "← makes the tables" if "chosen" in verdict else ""
+    return "; ".join(filter(None, [asked, first, missed, legend]))
 
 
 def _heading(one: str, verdict: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.ranking.evaluation import Evaluation
 from rnnrec_model.ranking.metrics import Values, metric_values
-from rnnrec_model.ranking.predictions import Predictions
+from rnnrec_model.ranking.visits import Frame
 from rnnrec_model.vocabulary import Indices
 
 FEWEST_CLUSTERS = 20  # of fewer, the quantiles say little of what another day would bring
@@ -57,7 +57,7 @@ class Paired:
     clusters: int
 
 
-def clusters_of(predictions: Predictions) -> Indices:
+def clusters_of(predictions: Frame) -> Indices:
     """(predictions,) a number for each prediction's user where the frame knows it, else for its session."""
     users, session_of = predictions.histories.users, predictions.session_of
     if users is None:

@@ -7,8 +7,8 @@ the model too.
 
 What is asked is a frame of predictions (predictions.py), the same for everybody: at every position of every
 session, where nothing that was seen is removed, or only after whole histories, whose items may leave the
-ranking; either as lists are that leave something out. Every prediction counts: one that a scorer cannot
-answer, or whose item no list can have there, is a miss in its place.
+ranking, or both (visits.py); each as lists are that leave something out. Every prediction counts: one that
+a scorer cannot answer, or whose item no list can have there, is a miss in its place.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from rnnrec_model.errors import DataError
 from rnnrec_model.ranking.metrics import Values, mean_metrics, metric_values
 from rnnrec_model.ranking.predictions import Asked, Predictions
 from rnnrec_model.ranking.score_blocks import ScoreBlock, last_blocks, step_blocks
+from rnnrec_model.ranking.visits import Frame
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.vocabulary import Indices
 
@@ -84,7 +85,7 @@ class Evaluation:
 
 def evaluate(
     scorer: Scorer,
-    predictions: Predictions,
+    predictions: Frame,
     cutoffs: Sequence[int] = CUTOFFS,
     *,
     max_bytes: int | None = None,
@@ -94,6 +95,16 @@ def evaluate(
     Raises DataError when a score is not a number.
     """
     began = time.perf_counter()
+    ranks = np.empty(len(predictions), dtype=np.int64)
+    for places, part in predictions.parts:
+        ranks[places] = _ranked(scorer, part, max_bytes)
+    seconds = time.perf_counter() - began
+    slices = {name: _slice(ranks[rows], cutoffs) for name, rows in predictions.slices.items()}
+    metrics = mean_metrics(ranks, cutoffs)
+    return Evaluation(scorer.name, metrics, len(ranks), seconds, ranks, predictions.session_of, slices)
+
+
+def _ranked(scorer: Scorer, predictions: Predictions, max_bytes: int | None) -> Indices:
     asked = predictions.asked_of(scorer.vocabulary)
     if predictions.every_step:
         blocks = step_blocks(scorer, asked.histories, max_bytes=max_bytes, steps=asked.steps)
@@ -102,10 +113,7 @@ def evaluate(
     ranks = np.full(len(predictions), MISS)
     ranks[asked.places] = _ranks(blocks, asked, scorer)
     ranks[(ranks != MISS) & predictions.not_shown] = NOT_SHOWN
-    seconds = time.perf_counter() - began
-    slices = {name: _slice(ranks[rows], cutoffs) for name, rows in predictions.slices.items()}
-    metrics = mean_metrics(ranks, cutoffs)
-    return Evaluation(scorer.name, metrics, len(ranks), seconds, ranks, predictions.session_of, slices)
+    return ranks
 
 
 def _slice(ranks: Indices, cutoffs: Sequence[int]) -> Slice:

@@ -25,7 +25,7 @@ import numpy as np
 import pyarrow as pa
 
 from rnnrec_model.ranking.answers import Answering, answer
-from rnnrec_model.ranking.predictions import Predictions
+from rnnrec_model.ranking.visits import Frame
 from rnnrec_model.scorer import Scorer
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
@@ -84,14 +84,14 @@ GUARDS: dict[str, Guard] = {
 }
 
 
-def guard_metrics(scorer: Scorer, predictions: Predictions, k: int) -> dict[str, float]:
+def guard_metrics(scorer: Scorer, predictions: Frame, k: int) -> dict[str, float]:
     """{"coverage_at_k": ...}: every guard of the lists after the frame's sessions, read to their ends."""
     places = list_places(scorer, predictions, k)
     lists = Lists(places, np.append(predictions.vocabulary.counts, 0))
     return {f"{name}_at_{k}": guard.measure(lists) for name, guard in GUARDS.items()}
 
 
-def list_places(scorer: Scorer, predictions: Predictions, k: int) -> Indices:
+def list_places(scorer: Scorer, predictions: Frame, k: int) -> Indices:
     """(items + 1,) how often each item of the frame's vocabulary stands in a list; last, items outside it."""
     catalogue = predictions.vocabulary
     earlier = predictions.earlier

@@ -216,6 +216,11 @@ class Predictions:
             )
         return replace(self, earlier=earlier)
 
+    @property
+    def parts(self) -> tuple[tuple[Indices, Predictions], ...]:
+        """(places of its predictions in this frame, frame) of what is scored in one go: all of it."""
+        return ((np.arange(len(self)), self),)
+
     @cached_property
     def not_shown(self) -> npt.NDArray[np.bool_]:
         """(predictions,) is the target something that no list can have there? It is a miss of everybody."""

@@ -42,9 +42,11 @@ def told(gate: GateConfig, verdict: Verdict, past: Sequence[Mapping[str, Any]]) 
     return ""
 
 
-def _judged_as(verdict: Mapping[str, Any]) -> tuple[Any, Any]:
-    """What lists left out, and what they were asked from: nights that differ by it compare to nothing."""
-    return verdict.get("exclude"), verdict.get("context", "last_session")
+def _judged_as(verdict: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What lists left out, what they were asked from, and whether first items were asked: nights that differ
+    by it compare to nothing."""
+    asks_first_items = verdict.get("first_items") is not None
+    return verdict.get("exclude"), verdict.get("context", "last_session"), asks_first_items
 
 
 def shrunk(newest: Sequence[float], before: Sequence[float], tolerance: float) -> bool:

@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tasks.models import digits
-from tasks.models.verdicts import ALL, FRESH, PUBLISHED, Rule, State, said
+from tasks.models.verdicts import ALL, FRESH, INSIDE, PUBLISHED, Rule, State, said
 from tasks.settings.sections import GateConfig
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ class Contest:
     slices        named slice → its predictions
     guards        contestant → guard's metric, such as coverage_at_20 → value
     noise         what the metric moves by when nothing but the seed changes; 0 where nobody has measured it
-    usual         predictions that a day of the window has, its median before tonight's; 0: not known
+    usual         next items inside the sessions of a day of the window, its median before tonight's; 0: not
+                  known
     training_days so many days `fresh` and candidates were fitted to; the published weights knew one more
     failures      who could not be fitted or asked → why
     """
@@ -255,7 +256,7 @@ def _other_recipe(gate: GateConfig, contest: Contest, against: str) -> tuple[str
 
 def _too_short(gate: GateConfig, contest: Contest, ours: str, question: int) -> list[Rule]:
     """The rule that nobody passes on a day that lacks most of its traffic and could refuse nothing."""
-    count, usual = contest.evaluations[ours].predictions, contest.usual
+    count, usual = _next_items(contest, ours), contest.usual
     if count >= SHORT_DAY * usual or gate.tolerance >= 1 or not _refuses_nothing(gate, contest):
         return []
     return [
@@ -265,6 +266,12 @@ def _too_short(gate: GateConfig, contest: Contest, ours: str, question: int) -> 
             passed=False,
         )
     ]  # fmt: skip
+
+
+def _next_items(contest: Contest, ours: str) -> int:
+    """Predictions inside sessions, as `usual` counts them."""
+    inside = contest.slices.get(INSIDE)
+    return contest.evaluations[ours].predictions if inside is None else len(inside)
 
 
 def _refuses_nothing(gate: GateConfig, contest: Contest) -> bool:

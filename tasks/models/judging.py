@@ -9,7 +9,7 @@ as readers get their lists: what these leave out takes no place, and is everybod
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -21,12 +21,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import EmptyNightError, ModelFailure
-from tasks.models import deciding, recipes, scoring
+from tasks.models import deciding, recipes, scoring, visits
 from tasks.models.deciding import Contest, Decision
 from tasks.models.material import COLUMNS
 from tasks.models.recipes import Recipe
 from tasks.models.training import Trained, model_failures
-from tasks.models.verdicts import FRESH, PUBLISHED, Verdict
+from tasks.models.verdicts import FIRST, FRESH, PUBLISHED, Verdict
 from tasks.running import stopping
 from tasks.sessions import splitting
 from tasks.settings.config import Config
@@ -35,6 +35,7 @@ from tasks.store.pins import Reads
 if TYPE_CHECKING:
     from rnnrec_model.ranking.evaluation import Evaluation
     from rnnrec_model.ranking.predictions import Predictions
+    from rnnrec_model.ranking.visits import Frame
     from rnnrec_model.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def judge(
     return replace(verdict, noise=noise)
 
 
-def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
+def frame_of(cfg: Config, night: date, reads: Reads) -> Frame:
     """Every next item of the holdout's sessions, asked and ranked as tonight's lists are.
 
     The vocabulary is that of all days, counted before the holdout's.
@@ -104,36 +105,54 @@ def frame_of(cfg: Config, night: date, reads: Reads) -> Predictions:
     return asked_as_lists(cfg, night, reads, train, rows)
 
 
-def asked_as_lists(cfg: Config, night: date, reads: Reads, train: pa.Table, rows: pa.Table) -> Predictions:
-    """Every next item of some sessions of the night's window, asked and ranked as its lists are.
+def asked_as_lists(cfg: Config, night: date, reads: Reads, train: pa.Table, rows: pa.Table) -> Frame:
+    """Every next item of some sessions of a day in the night's window, asked and ranked as its lists are.
 
     train   (items, user_id), all from before these sessions
-    rows    (items, user_id, times)
+    rows    (items, user_id, times), oldest first
+    With `evaluation.first_items` the first items of users who came back are among them, asked after what the
+    lists of the night before that day were asked from.
     """
+    from rnnrec_model.ranking.visits import Visits, first_items
+
+    left_out, known = scoring.left_out(cfg, reads), train["user_id"]
+    before = visits.before(cfg, night, reads, rows) if cfg.evaluation.first_items else None
+    inside = next_items(train, rows, [] if before is None else [before.last[0]])
+    first = None if before is None else first_items(inside, before.sessions, *before.last)
+    seen = splitting.seen_before(cfg, night, reads, rows) if left_out.exclude == "window" else None
+    inside = inside.knowing(known).leaving_out(left_out, seen)
+    if cfg.recommendations.context == "window":
+        had = splitting.earlier_sessions(cfg, night, reads, rows)
+        inside = _after(cfg, inside, had["items"], had["times"])
+    if before is None or first is None:
+        return inside
+    first = first.knowing(known).leaving_out(left_out, before.seen)
+    if cfg.recommendations.context == "window":
+        first = _after(cfg, first, *before.earlier)
+    return Visits(inside, first, before.sessions)
+
+
+def _after(cfg: Config, frame: Predictions, items: pa.Array, times: pa.Array) -> Predictions:
     from rnnrec_model.earlier import Earlier
 
-    left_out = scoring.left_out(cfg, reads)
-    seen = splitting.seen_before(cfg, night, reads, rows) if left_out.exclude == "window" else None
-    frame = next_items(train, rows).knowing(train["user_id"]).leaving_out(left_out, seen)
-    if cfg.recommendations.context == "last_session":
-        return frame
-    before = splitting.earlier_sessions(cfg, night, reads, rows)
-    return frame.after(Earlier.of(before["items"], before["times"]).newest(cfg.sessions.max_length))
+    return frame.after(Earlier.of(items, times).newest(cfg.sessions.max_length))
 
 
-def next_items(train: pa.Table, rows: pa.Table) -> Predictions:
+def next_items(train: pa.Table, rows: pa.Table, more: Sequence[pa.Array] = ()) -> Predictions:
     """Every next item of some sessions, in the vocabulary of both, counted before these sessions.
 
     rows   (items, user_id, times), the last two where they are known
+    more   list columns of what else has to be in the vocabulary
     """
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.vocabulary import Vocabulary
 
     before = Vocabulary.build(_flat(train))
-    both = Vocabulary.build(pa.concat_arrays([_flat(train), _flat(rows)]))
-    counts = np.append(before.counts, 0)[before.encode(both.ids)]
-    vocabulary = Vocabulary(both.ids, counts)
+    every = [_flat(train), _flat(rows), *(column.flatten().cast(before.ids.type) for column in more)]
+    all_of_them = Vocabulary.build(pa.concat_arrays(every))
+    counts = np.append(before.counts, 0)[before.encode(all_of_them.ids)]
+    vocabulary = Vocabulary(all_of_them.ids, counts)
     carried = {name: rows[column] for name, column in COLUMNS.items() if column in rows.column_names}
     sessions = Sessions.from_arrow(rows["items"], vocabulary, **carried)
     return Predictions.next_items(sessions, vocabulary)
@@ -143,7 +162,7 @@ def _flat(rows: pa.Table) -> pa.Array:
     return rows["items"].combine_chunks().flatten()
 
 
-def _measure(cfg: Config, name: str, folder: Path, frame: Predictions) -> Measured:
+def _measure(cfg: Config, name: str, folder: Path, frame: Frame) -> Measured:
     from rnnrec_model.ranking.evaluation import evaluate
     from rnnrec_model.ranking.guards import guard_metrics
     from rnnrec_model.saving import load
@@ -160,7 +179,7 @@ def _measure(cfg: Config, name: str, folder: Path, frame: Predictions) -> Measur
 
 
 def _measured(
-    cfg: Config, night: date, trained: Trained, champion: Path | None, frame: Predictions
+    cfg: Config, night: date, trained: Trained, champion: Path | None, frame: Frame
 ) -> tuple[dict[str, Measured], dict[str, str]]:
     """(contestant → what it did, contestant → why it could not be asked), in the order of preference."""
     folders = {name: model.folder for name, model in trained.models.items()}
@@ -188,7 +207,7 @@ def _check_answered(night: date, measured: Mapping[str, Measured]) -> None:
         )
 
 
-def _choosing(frame: Predictions, night: date) -> npt.NDArray[np.bool_]:
+def _choosing(frame: Frame, night: date) -> npt.NDArray[np.bool_]:
     """(predictions,) is it of a user of the part on which one of several candidates is chosen?"""
     users = frame.histories.users
     assert users is not None, "the frame carries users"
@@ -203,7 +222,7 @@ def _verdict(
     decision: Decision,
     measured: Mapping[str, Measured],
     failures: Mapping[str, str],
-    frame: Predictions,
+    frame: Frame,
     champion: int | None,
 ) -> Verdict:
     return Verdict(
@@ -218,6 +237,7 @@ def _verdict(
         sessions=len(frame.histories),
         exclude=frame.left_out.exclude,
         context=cfg.recommendations.context,
+        first_items=len(frame.named.get(FIRST, ())) if cfg.evaluation.first_items else None,
         not_shown=float(frame.not_shown.mean()),
         rules=decision.rules,
         champion=champion,

@@ -21,7 +21,8 @@ PUBLISHED, FRESH = "published", "fresh"
 REFIT = "refit"  # not a contestant, and yet it may fail
 FITTED = ("fresh", "recipe_changed")  # what is published was fitted this very night
 ALL = "all"
-BY_TARGET = ("new targets", "repeated targets")  # slices that are told of every contestant
+INSIDE, FIRST = "inside", "first items"  # what is asked inside sessions, and what some of them begin with
+BY_TARGET = (INSIDE, FIRST, "new targets", "repeated targets")  # slices that are told of every contestant
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +77,7 @@ class Verdict:
     noise         the floor that differences were held to: what the seed alone moves; None: not measured
     exclude       what lists leave out of their user's past, as `recommendations.exclude` says it
     context       what lists are asked from, as `recommendations.context` says it
+    first_items   how many of the predictions are of what a session begins with; None: these were not asked
     not_shown     the share of the predictions whose item no list can have: everybody's misses
     decay         a sentence about an advantage that has shrunk over many nights; mostly empty
     slices        contestant → slice → metric → (value, predictions); all but `by_target` in the table alone
@@ -96,6 +98,7 @@ class Verdict:
     noise: float | None = None
     exclude: str = "nothing"
     context: str = "last_session"
+    first_items: int | None = None
     not_shown: float = 0.0
     decay: str = ""
     slices: Mapping[str, Mapping[str, Mapping[str, tuple[float, int]]]] = field(
@@ -166,6 +169,13 @@ def in_full(verdict: Mapping[str, Any], contestant: str) -> str:
     known = model_of(verdict, contestant).split(", ")
     more = ", ".join(one for one in known if one and one != contestant)
     return contestant + in_brackets(more)
+
+
+def told_first_items(count: int | None) -> str:
+    """A sentence about predictions of what sessions begin with; empty where there are none."""
+    if not count:
+        return ""
+    return f"{count:,} are what a visit begins with, asked as the lists of the night before were"
 
 
 def told_not_shown(share: float) -> str:

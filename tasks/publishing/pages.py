@@ -17,6 +17,7 @@ from tasks.models.verdicts import (
     differences,
     in_brackets,
     in_full,
+    told_first_items,
     told_not_shown,
 )
 from tasks.publishing.comparison import Compared
@@ -124,7 +125,8 @@ def numbers(durations: Mapping[str, float], counts: Mapping[str, Mapping[str, fl
 def _predicted(night: date, verdict: Verdict) -> str:
     ranked = "all items ranked that a list may have"
     said = f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, {ranked}."
-    return f"{said} {missed}." if (missed := told_not_shown(verdict.not_shown)) else said
+    more = filter(None, [told_first_items(verdict.first_items), told_not_shown(verdict.not_shown)])
+    return " ".join([said, *(f"{one}." for one in more)])
 
 
 def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -139,7 +141,7 @@ def verdict_table(cfg: Config, verdict: Verdict) -> tuple[tuple[str, ...], list[
 
 
 def _by_target(cfg: Config, verdict: Verdict) -> tuple[str, ...]:
-    """The gate's metric apart for items that the session had before and items that it had not."""
+    """The gate's metric apart by what is asked, and for new and repeated targets."""
     parts, metric = verdict.by_target, cfg.gate.metric
     if not parts:
         return ()

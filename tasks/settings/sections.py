@@ -351,6 +351,11 @@ class EvaluationConfig(Section):
     max_sessions: int = setting(
         20_000, "holdout sessions ranked at most, chosen by the hash of their id", ge=1
     )
+    first_items: bool = setting(
+        False,
+        "users who came back are asked for the first item of the day, too, from what their list of the night "
+        "before was asked from; false: the next items inside sessions alone",
+    )
 
     @field_validator("cutoffs")
     @classmethod

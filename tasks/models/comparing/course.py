@@ -25,6 +25,7 @@ from tasks.models.comparing.parts import Part
 from tasks.models.comparing.samples import SAMPLES, SHARES
 from tasks.models.comparing.tuning import Budget
 from tasks.models.recipes import Recipe
+from tasks.models.verdicts import FIRST
 from tasks.settings.config import Config
 from tasks.store.pins import Reads
 
@@ -226,6 +227,7 @@ def told(part: Part) -> dict[str, Any]:
         "items": len(part.frame.vocabulary),
         "predictions": len(part.frame),
         "sessions": len(part.frame.histories),
+        "first_items": len(part.frame.named.get(FIRST, ())),
         "users": None if users is None else len(users.unique()),
     }
 

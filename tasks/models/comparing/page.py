@@ -10,6 +10,7 @@ from tasks.models.comparing.figures import OVER
 from tasks.models.comparing.jobs import cutoff_of
 from tasks.models.comparing.results import FAMILIES, seconds
 from tasks.models.comparing.sentence import called
+from tasks.models.verdicts import told_first_items
 
 COST, CURVE = "quality_over_cost.svg", "quality_over_{axis}.svg"
 LEFT_OUT = {
@@ -185,6 +186,8 @@ def _how(found: Mapping[str, Any]) -> Iterator[str]:
         f"sessions{users}, the same for "
         "all; what a model does not know is its miss."
     )
+    if first := told_first_items(about.get("first_items")):
+        yield f"Of these {first}."
     if about.get("context") == "window":
         yield "Asked as lists are: what a user did earlier in the window is read before each session."
     if about.get("exclude"):

@@ -26,7 +26,7 @@ from tasks.settings.days import start, window
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
-    from rnnrec_model.ranking.predictions import Predictions
+    from rnnrec_model.ranking.visits import Frame
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Part:
     """
 
     rows: pa.Table = field(repr=False)
-    frame: Predictions = field(repr=False)
+    frame: Frame = field(repr=False)
 
     @property
     def carrying(self) -> frozenset[str]:

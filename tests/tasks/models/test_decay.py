@@ -59,9 +59,14 @@ def test_a_week_that_is_hard_for_both_is_no_decay() -> None:
 
 def test_nights_of_another_recipe_or_judged_by_other_lists_are_not_compared() -> None:
     decayed = [verdict(0.20) for _ in range(7)]
-    for before in (verdict(0.30, recipe="older"), verdict(0.30, exclude="window")):
+    for other in ({"recipe": "older"}, {"exclude": "window"}, {"context": "window"}, {"first_items": 0}):
+        before = verdict(0.30, **other)
         past = [before] * 28 + decayed[:-1]
         assert decay.told(GATE, decayed[-1], [one.as_dict() for one in past]) == ""
+    alike = [verdict(0.30, first_items=number) for number in range(28)]
+    below = [verdict(0.20, first_items=0) for _ in range(7)]
+    past = [one.as_dict() for one in [*alike, *below[:-1]]]
+    assert decay.told(GATE, below[-1], past), "how many came back is no other question"
     older: dict[str, Any] = {"crowned": True, "metrics": {"champion": {"mrr_at_20": 0.1}}}
     assert decay.told(GATE, verdict(0.2), [older] * 40) == ""
 

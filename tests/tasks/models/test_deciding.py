@@ -459,6 +459,15 @@ def test_a_day_that_could_show_nothing_and_lacks_most_of_its_traffic_leaves_ever
     )
 
 
+def test_what_a_usual_day_has_is_held_against_what_is_asked_inside_sessions_alone() -> None:
+    """Of 30 predictions 12 are inside and 18 first items; a usual day has 100 inside."""
+    ranks = {"fresh": np.full(30, MISS), "published": np.full(30, MISS)}
+    parts = {"inside": np.arange(12), "first items": np.arange(12, 30)}
+    found = decide(ranks, slices=parts, usual=100)
+    assert found.reason.startswith("fresh training cannot be judged by this day: 12 predictions, where a day")
+    assert outcome(decide(ranks, slices=parts, usual=60)) == ("fresh", "fresh")
+
+
 @pytest.mark.parametrize(
     ("users", "usual", "hit"),
     [

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
 
-from rnnrec_model.config import NoSettings
 from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.left_out import LeftOut
 from rnnrec_model.ranking.rules import Rules
@@ -27,6 +26,7 @@ from tasks.store import pins
 from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 2)
+MORNING, EVENING = datetime(2026, 1, 2, 8), datetime(2026, 1, 1, 20)
 NOWHERE = Store.in_folder(Path("/nowhere"))
 NOTHING = pins.Reads(pins.Days(NOWHERE, "events", {}), pins.Days(NOWHERE, "sessions", {}))
 
@@ -38,17 +38,31 @@ def days(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def put(train: list[Any], holdout: list[Any]) -> None:
         for name, sessions in (("train_sessions", train), ("holdout_sessions", holdout)):
             items = pa.array([items for _, items in sessions], pa.list_(pa.int64()))
-            rows = {"user_id": pa.array([user for user, _ in sessions]), "items": items, "times": items}
+            times = pa.array([[MORNING] * len(one) for one in items], pa.list_(pa.timestamp("us")))
+            rows = {"user_id": pa.array([user for user, _ in sessions]), "items": items, "times": times}
             monkeypatch.setattr(splitting, name, lambda *_, rows=rows: pa.table(rows))
+        monkeypatch.setattr(splitting, "earlier_sessions", lambda *asked: had_before(asked[-1], {}))
 
     return put
+
+
+def had_before(asked: pa.Table, sessions: dict[str, list[list[int]]]) -> pa.Table:
+    """(items, times): what each user did before, the evening before; nothing where nobody says so."""
+    items = [sessions.get(user) for user in asked["user_id"].to_pylist()]
+    times = [None if one is None else [[EVENING] * len(each) for each in one] for one in items]
+    return pa.table(
+        {
+            "items": pa.array(items, pa.list_(pa.list_(pa.int64()))),
+            "times": pa.array(times, pa.list_(pa.list_(pa.timestamp("us")))),
+        }
+    )
 
 
 def fitted(folder: Path, lists: list[list[int]], kind: str = "markov") -> Path:
     """A saved model of these sessions."""
     vocabulary = Vocabulary.build(pa.array(lists).flatten())
     sessions = Sessions.from_arrow(pa.array(lists), vocabulary)
-    save(MODELS[kind].fit(NoSettings(), sessions, vocabulary).scorer, folder)
+    save(MODELS[kind].fit(MODELS[kind].settings(), sessions, vocabulary).scorer, folder)
     return folder
 
 
@@ -103,12 +117,16 @@ def test_everybody_is_asked_as_the_lists_that_readers_get(
 ) -> None:
     """By what was read most: after 1 alone 1 leads; after 3 3 and 1 it is 3, which came."""
     days([("u", [1, 2, 3, 3]), ("u", [3, 2])], [("u", [1, 3]), ("v", [1, 2])])
-    before = pa.table({"items": [[[3], [3]], None], "times": [[[7], [8]], None]})
-    monkeypatch.setattr(splitting, "earlier_sessions", lambda *_: before)
+    monkeypatch.setattr(
+        splitting, "earlier_sessions", lambda *asked: had_before(asked[-1], {"u": [[3], [3]]})
+    )
     fresh = fitted(tmp_path / "fresh", [[1, 2, 3, 3], [3, 2]], "session_popularity")
     found = {}
     for context in ("last_session", "window"):
-        cfg = make_config(recommendations={"exclude": "nothing", "k": 1, "context": context})
+        cfg = make_config(
+            recommendations={"exclude": "nothing", "k": 1, "context": context},
+            evaluation={"first_items": False},
+        )
         verdict = judging.judge(cfg, NIGHT, NOTHING, trained(cfg, fresh=fresh), None)
         assert (verdict.context, verdict.predictions) == (context, 2), "the frame is the same"
         found[context] = verdict.metrics["fresh"]["mrr_at_5"], verdict.metrics["fresh"]["coverage_at_1"]
@@ -117,6 +135,64 @@ def test_everybody_is_asked_as_the_lists_that_readers_get(
         "last_session": (pytest.approx((1 / 2 + 1 / 3) / 2), pytest.approx(2 / 3)),
         "window": (pytest.approx((1 + 1 / 3) / 2), pytest.approx(2 / 3)),
     }
+
+
+@pytest.mark.parametrize(
+    ("fresh", "wide", "inside", "state", "refused"),
+    [
+        # after 1 the next visit begins with 5, and after 5 comes 6: who knows what
+        ("12 13 14 56 56 57", "15 57 57 56", 1, "fresh", "is worse than fresh training on inside"),
+        ("15 57 57 56", "12 12 15 56", 3, "fresh", "is worse than fresh training on first items"),
+        ("12 56", "15 56", 1, "recipe_changed", ""),
+        ("15 57 57 56", "15 56", 1, "recipe_changed", ""),
+    ],
+)
+def test_neither_what_visits_begin_with_nor_what_is_inside_may_be_lost_for_the_other(
+    fresh: str,
+    wide: str,
+    inside: int,
+    state: str,
+    refused: str,
+    make_config: Callable[..., Config],
+    days: Callable[..., None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """40 users begin with 5, and 6 and 5 follow in turn; each was there the evening before, at 1 last."""
+    users = [f"u{number}" for number in range(40)]
+    days([(user, [2, 1]) for user in users], [(user, [5, *[6, 5] * inside][: 1 + inside]) for user in users])
+    monkeypatch.setattr(
+        splitting,
+        "earlier_sessions",
+        lambda *asked: had_before(asked[-1], {one: [[2], [1]] for one in users}),
+    )
+    cfg = make_config(
+        evaluation={"first_items": True},
+        models={"wide": {"kind": "sequential_rules"}},
+        gate={
+            "candidates": ["wide"],
+            "must_beat": [],
+            "guards": {"coverage": 1.0, "popularity": 100.0, "novelty": 1.0},
+        },
+    )
+    kinds = {"fresh": ("markov", fresh), "wide": ("sequential_rules", wide)}
+    back = [[6, 5]]  # both know that 5 comes after 6
+    folders = {
+        name: fitted(tmp_path / name, [*([int(one) for one in pair] for pair in pairs.split()), *back], kind)
+        for name, (kind, pairs) in kinds.items()
+    }
+    verdict = judging.judge(cfg, NIGHT, NOTHING, trained(cfg, **folders), folders["fresh"], 7)
+    better = next(rule for rule in verdict.rules if rule.rule == "better")
+    assert better.passed, "over all predictions it is better each time"
+    assert (verdict.state, verdict.predictions, verdict.first_items) == (state, 40 * (1 + inside), 40)
+    assert refused in verdict.reason
+    rows = {row["slice"] for row in judging_rows(verdict) if row["rule"] == "slice"}
+    assert {"inside", "first items"} <= rows
+    assert [verdict.by_target[part]["predictions"] for part in ("inside", "first items")] == [40 * inside, 40]
+
+
+def judging_rows(verdict: Verdict) -> list[dict[str, Any]]:
+    return verdicts.evaluation_rows(NIGHT, verdict).to_pylist()
 
 
 def test_what_a_shop_does_not_show_takes_no_place_and_is_missed_by_all(

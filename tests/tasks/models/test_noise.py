@@ -19,7 +19,7 @@ from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
-from tasks.models import judging, noise, recipes
+from tasks.models import judging, noise, recipes, visits
 from tasks.sessions import splitting
 from tasks.settings.config import Config
 from tasks.store.store import Store
@@ -79,7 +79,8 @@ def test_a_recipe_that_nobody_has_measured_has_no_floor(config: Config) -> None:
 
 @pytest.fixture
 def days(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sessions that a night finds."""
+    """The sessions that a night finds; nobody has been there before."""
+    monkeypatch.setattr(visits, "before", lambda *_: None)
     for name, lists in (("train_sessions", TRAIN), ("holdout_sessions", HOLDOUT)):
         items = pa.array(lists, pa.list_(pa.int64()))
         rows = pa.table({"user_id": range(len(lists)), "items": items, "times": items})
