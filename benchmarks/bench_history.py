@@ -79,7 +79,9 @@ def first_night(cfg: Config) -> None:
     listed = {"items": [["a"]], "times": pa.array([[datetime(2020, 1, 1)]], pa.list_(pa.timestamp("us")))}
     rows = {
         "events": pa.table(
-            one | {"event_id": ["e"], "item_id": ["a"], "event_time": moment, "source_file": ["f"]}
+            one
+            | {"event_id": ["e"], "item_id": ["a"], "event_time": moment, "source_file": ["f"]}
+            | dict.fromkeys(("line", "tie_break", "place", "event_type", "weight"), pa.nulls(1))
         ),
         "sessions": pa.table(one | {"started_at": moment, "ended_at": moment} | listed),
         "rejects": pa.table({"source_file": ["f"], "line": [1], "reason": ["r"], "raw": ["x"]}),

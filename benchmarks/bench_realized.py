@@ -130,6 +130,10 @@ def store_events(cfg: Config, rng: np.random.Generator, day: date, visitors: np.
             "event_time": pa.array(times * 1_000_000, pa.timestamp("us")),
             "session_id": pa.nulls(len(visitors), pa.string()),
             "source_file": ["log"] * len(visitors),
+            **{
+                name: pa.nulls(len(visitors))
+                for name in ("line", "tie_break", "place", "event_type", "weight")
+            },
         }
     )
     delta.replace_partition(Store.of(cfg), "events", events, {"event_day": day}, "run", 1)

@@ -210,7 +210,7 @@ def _leave_out(
     con: duck.Connection, cfg: Config, night: date, reads: Reads, made_from: MadeFrom, exclude: str
 ) -> None:
     """Put what the lists of today's visitors had to leave out before DuckDB: excluded_items (asked, item)."""
-    duck.view_files(con, reads.store, "events_read", made_from.files)
+    duck.view_files(con, reads.store, "events_read", made_from.files, "events")
     duck.keep(con, "events_to_cut", "realized_events", night=night, exclude=exclude)
     cutting.cut(con, cfg, made_from.days)
     duck.keep(con, "active_users", "active_users", since=datetime.min)

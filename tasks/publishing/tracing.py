@@ -190,7 +190,7 @@ def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
         reads = one.reads or {}
         for table, days in reads.items():
             if files := [store.at(file) for pin in days.values() for file in pin.files]:
-                duck.view_files(con, store, "item_names" if table == "items" else table, files)
+                duck.view_files(con, store, "item_names" if table == "items" else table, files, table)
         if not duck.has(con, "item_names"):
             con.register("item_names", _no_names(con))
         origin = past.origin(one)

@@ -20,22 +20,11 @@ from tasks.settings.days import start
 from tasks.store import delta, duck, sql, tables
 from tasks.store.store import Store
 
-TYPES = {  # in DuckDB's words
-    tables.TEXT: "varchar",
-    tables.COUNT: "bigint",
-    tables.RANK: "integer",
-    tables.DAY: "date",
-    tables.REAL: "double",
-    tables.SCORE: "float",
-    tables.TIME: "timestamp",
-    pa.bool_(): "boolean",
-    pa.list_(tables.TIME): "timestamp[]",
-}
 UNION = "union_by_name = true"  # rows of older versions of ours have fewer columns
 ANY_COLUMNS = f"hive_partitioning = false, {UNION}"
 ONE_FILE = "hive_partitioning = false"
 BY_DAY = "hive_partitioning = true, hive_types = {{'{column}': date}}"  # a day is found by its path alone
-GREW = ("evaluations",)  # its files of before have fewer columns
+GREW = ("evaluations", "events")  # its files of before have fewer columns
 PINNED = ("events", "sessions", "items")  # what the shown night has read
 VIEWS = {  # that answer questions, each after those it reads → version of its columns
     "coverage": 1,
@@ -137,7 +126,7 @@ def _parquet(files: Sequence[str], options: str) -> str:
 def _type(kind: tables.Column, ids: dict[tables.Column, str]) -> str:
     """A column's type in DuckDB's words."""
     if isinstance(kind, pa.DataType):
-        return TYPES[kind]
+        return duck.TYPES[kind]
     return f"{ids[tables.ITEM]}[]" if kind == tables.ITEMS else ids[kind]
 
 

@@ -147,8 +147,9 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
 
 def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
     con.execute(
-        f"create temp table candidates (source_file varchar, user_id {types['user_id'].sql}, "
-        f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, event_day date)"
+        f"create temp table candidates (source_file varchar, line bigint, user_id {types['user_id'].sql}, "
+        f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, tie_break varchar, "
+        "event_type varchar, weight double, event_day date)"
     )
     con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
 

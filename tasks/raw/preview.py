@@ -39,6 +39,8 @@ CALLED = {  # what such a column is called from end to end, of a word and what m
         r"event|click(?:ed)?|view(?:ed)?|visit(?:ed)?|created|occurred|server|utc|unix|ms|[^a-z]",
     ),
     "session_id": ("session|sid|visit", rf"user|visitor|{PART}"),
+    "tie_break": ("sequence|seq|line|row|position|offset", rf"event|{PART}"),
+    "event_type": ("type|kind|action|event|behaviou?r", "event|name|user|[^a-z]"),
 }
 
 

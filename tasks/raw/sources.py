@@ -1,8 +1,9 @@
 """The raw logs: which files they are, and how a file of each format becomes the relation `parsed`.
 
 Every reader yields once for each piece it has put before DuckDB as `parsed` (line, raw, user_id, item_id,
-moment_number, moment_text, moment_time, session_id, fault), and says how many records it has, and how many
-lines of the file they took. `lines_of` counts the file's lines independently of it. DuckDB opens no file.
+moment_number, moment_text, moment_time, session_id, tie_break, event_type, fault), and says how many records
+it has, and how many lines of the file they took. `lines_of` counts the file's lines independently of it.
+DuckDB opens no file.
 """
 
 from __future__ import annotations
@@ -151,8 +152,11 @@ def format_of(path: Path) -> str | None:
 
 
 def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
-    wanted = [columns.user_id, columns.item_id, columns.timestamp, columns.session_id]
-    parameters = asdict(keys.pointers(wanted)) | {"sessions_given": bool(columns.session_id)}
+    parameters = asdict(keys.pointers(list(columns.model_dump().values()))) | {
+        "sessions_given": bool(columns.session_id),
+        "tie_break_given": bool(columns.tie_break),
+        "event_type_given": bool(columns.event_type),
+    }
     for table in lines.numbered(source.path):
         con.register("chunk", table)
         duck.view(con, "parsed", "parsed_ndjson", longest=lines.LONGEST_LINE_BYTES, **parameters)
@@ -169,6 +173,8 @@ def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Pie
         "item_id": columns.item_id,
         "moment": columns.timestamp,
         "session_id": columns.session_id,
+        "tie_break": columns.tie_break,
+        "event_type": columns.event_type,
     }
     extra = head.lines
     for table, taken in delimited.chunks(source.path, head, wanted):
@@ -186,7 +192,7 @@ def _parquet(con: duck.Connection, source: Source, columns: Columns) -> Iterator
         _check_id(source, name, kind)
     integers = {f"{who}_is_integer": columnar.is_integer(kind) for who, kind in ids.items()}
     moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
-    picked = {"user_id": columns.user_id, "item_id": columns.item_id, "session_id": columns.session_id}
+    picked = {key: name for key, name in columns.model_dump().items() if key != "timestamp"}
     for table in columnar.pieces(source.path, picked | moment):
         con.register("picked", table)
         duck.view(con, "parsed", "parsed_parquet", **integers)

@@ -80,7 +80,7 @@ def sessionize(
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
     """Put sessions of any length before DuckDB as the table `found`, those of the lead-in too."""
-    duck.view_files(con, events.store, "events_to_cut", events.files())
+    duck.view_files(con, events.store, "events_to_cut", events.files(), "events")
     cut(con, cfg, list(events.pins))
 
 
@@ -174,4 +174,4 @@ def active_since(cfg: Config, night: date) -> datetime:
 
 def view_events(con: duck.Connection, events: pins.Days, days: Sequence[date]) -> None:
     """Put the events of these days before DuckDB as `window_events`."""
-    duck.view_files(con, events.store, "window_events", events.files(days))
+    duck.view_files(con, events.store, "window_events", events.files(days), "events")

@@ -84,7 +84,7 @@ def earlier_sessions(cfg: Config, night: date, reads: pins.Reads, sessions: pa.T
     """
     with duck.connect(cfg) as con:
         cutting.ask_about(con, sessions)
-        duck.view_files(con, reads.store, "read_events", reads.events.files())
+        duck.view_files(con, reads.store, "read_events", reads.events.files(), "events")
         duck.keep(con, "events_to_cut", "events_of_asked")
         cutting.cut(con, cfg, list(reads.events.pins))
         return duck.arrow(cutting.earlier(con, sessions, window(cfg, night)[0]))

@@ -97,6 +97,12 @@ class Columns(Section):
     session_id: str = setting(
         "", "empty: sessions are cut by inactivity; else a session is what has the same user and id"
     )
+    tie_break: str = setting(
+        "",
+        "which of a user's events of one instant comes first: a sequence or line number, numbers as numbers, "
+        "text as text; empty: the place in the file",
+    )
+    event_type: str = setting("", "of what kind an event is, as in view or purchase; empty: all are alike")
 
     @model_validator(mode="after")
     def _each_its_own(self) -> Columns:

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tasks.errors import SourceError, WarehouseError
 from tasks.settings.config import Config
-from tasks.store import parquet, scratch, sql
+from tasks.store import parquet, scratch, sql, tables
 from tasks.store.store import File, Store
 
 Connection = duckdb.DuckDBPyConnection
@@ -28,6 +28,17 @@ Relation = duckdb.DuckDBPyRelation
 READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
 SCRATCH = "duckdb-"
+TYPES = {  # of columns, in DuckDB's words
+    tables.TEXT: "varchar",
+    tables.COUNT: "bigint",
+    tables.RANK: "integer",
+    tables.DAY: "date",
+    tables.REAL: "double",
+    tables.SCORE: "float",
+    tables.TIME: "timestamp",
+    pa.bool_(): "boolean",
+    pa.list_(tables.TIME): "timestamp[]",
+}
 BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 
 
@@ -189,17 +200,25 @@ def rename(con: Connection, name: str, table: str, columns: Mapping[str, str]) -
     con.table(table).select(*renamed).create_view(name, replace=True)
 
 
-def view_files(con: Connection, store: Store, name: str, files: Sequence[File]) -> None:
+def view_files(con: Connection, store: Store, name: str, files: Sequence[File], table: str = "") -> None:
     """A view over staged or committed Parquet files; columns that older ones lack are null there.
 
+    table   whose files they are: its columns of today are there, null where every file lacks them
     Files that lie elsewhere than on this disk are read through Arrow, which asks no extension of DuckDB.
     """
     assert files, f"view {name}: expected at least one file"
+    columns = tables.plain(table) if table else pa.schema([])
     if not store.on_disk:
-        con.register(name, parquet.dataset(store, files))
+        con.register(name, parquet.dataset(store, files, columns))
         return
     paths = [str(file) for file in files]
-    con.read_parquet(paths, hive_partitioning=True, union_by_name=True).create_view(name, replace=True)
+    read = con.read_parquet(paths, hive_partitioning=True, union_by_name=True)
+    lacking = [
+        duckdb.ConstantExpression(None).cast(TYPES[column.type]).alias(column.name)
+        for column in columns
+        if column.name not in read.columns
+    ]
+    read.select(duckdb.StarExpression(), *lacking).create_view(name, replace=True)
 
 
 def arrow(relation: Relation) -> pa.Table:

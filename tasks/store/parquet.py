@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from tasks.errors import WarehouseError
 from tasks.store.store import File, Store
 
+NO_COLUMNS = pa.schema([])
 ROW_GROUP = 122_880  # DuckDB's own: one thread reads one
 
 
@@ -64,12 +65,12 @@ def read(files: Sequence[str | Path | pa.NativeFile], columns: Sequence[str] | N
     return pa.concat_tables(parts, promote_options="default")
 
 
-def dataset(store: Store, files: Sequence[File]) -> ds.Dataset:
-    """Files of one table as one dataset; a column that some files lack is null there."""
+def dataset(store: Store, files: Sequence[File], columns: pa.Schema = NO_COLUMNS) -> ds.Dataset:
+    """Files of one table as one dataset; a column that some files lack is null there, as are further ones."""
     paths = [store.below(file) for file in files]
     parts = [ds.dataset(path, format="parquet", filesystem=store.files) for path in paths]
-    columns = pa.unify_schemas([part.schema for part in parts])
-    return ds.dataset(paths, schema=columns, format="parquet", filesystem=store.files)
+    every = pa.unify_schemas([*(part.schema for part in parts), columns])
+    return ds.dataset(paths, schema=every, format="parquet", filesystem=store.files)
 
 
 def rows_in(store: Store, file: File) -> int:

@@ -46,10 +46,16 @@ TABLES: dict[str, Table] = {
             "event_time": TIME,
             "session_id": TEXT,
             "source_file": TEXT,
+            "line": COUNT,
+            "tie_break": TEXT,
+            "place": COUNT,
+            "event_type": TEXT,
+            "weight": REAL,
             "event_day": DAY,
         },
         partition="event_day",
-        order=("user_id", "event_time", "event_id"),
+        order=("user_id", "event_time", "place"),
+        version=2,
     ),
     "rejects": Table(
         {"source_file": TEXT, "line": COUNT, "reason": TEXT, "raw": TEXT, "night": DAY},
@@ -216,6 +222,12 @@ def table(name: str) -> Table:
     if name not in TABLES:
         raise WarehouseError(f"table {name!r}: expected one of {', '.join(TABLES)}")
     return TABLES[name]
+
+
+def plain(name: str) -> pa.Schema:
+    """The columns of a table whose type is the same in every warehouse: all but ids."""
+    kinds = table(name).columns.items()
+    return pa.schema([(column, kind) for column, kind in kinds if isinstance(kind, pa.DataType)])
 
 
 def schema_for(name: str, given: pa.Schema) -> pa.Schema:

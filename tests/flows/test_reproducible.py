@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 from tasks.models import registry
 from tasks.models.registry.packages import RECOMMENDER
 from tasks.publishing import publications
 from tasks.settings.config import load_config
-from tasks.store import tables
+from tasks.store import parquet, tables
 from tasks.store.store import Store
 
 NIGHTS = ("2026-03-03", "2026-03-04")
@@ -71,10 +72,17 @@ def made(place: Path) -> list[dict[str, Any]]:
     found = publications.read(Store.of(cfg)).rows
     assert [str(one.night) for one in found] == list(NIGHTS)
     return [
-        {"data": one.data_digest, "model": weights(cfg, one)}
+        {"data": events(cfg, one), "model": weights(cfg, one)}
         | {name: one.tables[name].digest for name in tables.OUTPUTS}
         for one in found
     ]
+
+
+def events(cfg: Any, one: publications.Publication) -> pa.Table:
+    """All that the night has read, but for the line that each event stood in."""
+    days = (one.reads or {})["events"]
+    files = [cfg.root / file for day in sorted(days) for file in days[day].files]
+    return parquet.read(files).drop_columns(["line"])
 
 
 def weights(cfg: Any, one: publications.Publication) -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import Any
 import duckdb
 import night_driver as driver
 import pyarrow as pa
+from past_events import with_later_columns
 
 from tasks.models import registry
 from tasks.publishing import publications, readers, vacuum
@@ -53,6 +54,7 @@ def write_day(cfg: Config, day: date, user: str) -> None:
     ids = {"user_id": [user], "item_id": ["i1"], "event_time": [at], "session_id": ["s"]}
     event = pa.table({"event_id": ["e"], **ids, "source_file": ["logs/a.ndjson"]})
     event = event.set_column(3, "event_time", event["event_time"].cast(pa.timestamp("us")))
+    event = with_later_columns(event)
     times = {"started_at": [at], "ended_at": [at], "items": [["i1"]], "times": [[at]]}
     session = pa.table({"session_id": ["s"], "user_id": [user], **times})
     for name, rows in (("events", event), ("sessions", session)):

@@ -15,7 +15,7 @@ earlier as (
         user_id,
         item_id,
         event_time,
-        event_id,
+        place,
         session_id
     from events_read
     where event_day < $night

@@ -7,8 +7,10 @@ select
     user_id,
     item_id,
     event_time,
+    place,
     session_id,
-    source_file
+    source_file,
+    line
 from events
 where user_id = $asked
-order by event_time, event_id
+order by event_time, place, event_id

@@ -1,6 +1,7 @@
 -- One row for each record of a chunk of CSV, whose fields or fault were found while splitting it.
 -- grain: record
--- reads: chunk(line, raw blob, user_id, item_id, moment, session_id, fault)
+-- reads: chunk(line, raw blob, user_id, item_id, moment, session_id, tie_break, event_type,
+--     fault)
 -- parameters: none
 select
     line,
@@ -13,5 +14,7 @@ select
     moment as moment_text,
     cast(null as timestamp) as moment_time,
     session_id,
+    tie_break,
+    event_type,
     fault
 from chunk

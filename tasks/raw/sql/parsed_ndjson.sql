@@ -1,10 +1,11 @@
 -- One row for each line of a chunk of NDJSON, its fields taken out or the fault named.
 -- grain: line
 -- reads: chunk(line, raw blob)
--- parameters: $values: JSON pointers to user, item, moment and session, and behind them, where names have
--- dots, others to be taken where there is nothing at the first; $objects: pointers to the objects on the way;
--- $names: keys of them that may not stand twice. Without dots a line lacking one is refused anyway, so that
--- more keys than names are one key twice. $sessions_given; $longest: bytes of the longest line looked at.
+-- parameters: $values: JSON pointers to user, item, moment, session, tie_break and event_type, and behind
+-- these, where names have dots, others to be taken where there is nothing at the first; $objects: pointers to
+-- the objects on the way; $names: keys of them that may not stand twice. Without dots, and where only what no
+-- line may lack is asked for, more keys than names are one key twice. $sessions_given, $tie_break_given,
+-- $event_type_given; $longest: bytes of the longest line looked at.
 with decoded as (
     select
         line,
@@ -58,11 +59,12 @@ found as (
         raw,
         fault,
         case
-            when len($values) = 4 then field
-            else [coalesce(field[place], field[place + 4]) for place in [1, 2, 3, 4]]
+            when len($values) = 6 then field
+            else [coalesce(field[place], field[place + 6]) for place in range(1, 7)]
         end as field,
         case
-            when len($objects) = 1 then len(keys[1]) > len($names)
+            when len($objects) = 1 and not $tie_break_given and not $event_type_given
+                then len(keys[1]) > len($names)
             else len(list_filter(keys, lambda found: len(found) > len(list_distinct(found)))) > 0
         end as is_ambiguous
     from fields
@@ -81,7 +83,9 @@ typed as (
         field[1] ->> '$' as user_id,
         field[2] ->> '$' as item_id,
         field[3] ->> '$' as moment,
-        field[4] ->> '$' as session_id
+        field[4] ->> '$' as session_id,
+        field[5] ->> '$' as tie_break,
+        field[6] ->> '$' as event_type
     from found
 )
 
@@ -94,6 +98,8 @@ select
     moment as moment_text,
     cast(null as timestamp) as moment_time,
     case when $sessions_given then session_id end as session_id,
+    case when $tie_break_given then tie_break end as tie_break,
+    case when $event_type_given then event_type end as event_type,
     case
         when fault is not null then fault
         when is_ambiguous then 'repeated key'

@@ -74,6 +74,8 @@ judged as (
                 then 'missing timestamp'
             when $sessions_given and coalesce(trim(session_id), '') = '' then 'missing session'
             when $sessions_given and length(session_id) > $longest_id then 'session id too long'
+            when length(tie_break) > $longest_id then 'tie-break too long'
+            when length(event_type) > $longest_id then 'event type too long'
             when event_time is null and microseconds is null then 'bad timestamp'
             when event_time is null or event_time < $earliest or event_time >= $latest
                 then 'timestamp out of range'
@@ -95,6 +97,9 @@ select
     item_id,
     event_time,
     case when $sessions_given then session_id end as session_id,
+    nullif(trim(tie_break), '') as tie_break,
+    nullif(trim(event_type), '') as event_type,
+    cast(1 as double) as weight,
     case when reason is null then local_day end as event_day,
     reason,
     case when reason is not null then rtrim(left(raw, 1000), e'\r\n') end as raw

@@ -6,7 +6,7 @@ select
     user_id,
     item_id,
     event_time,
-    event_id,
+    place,
     session_id
 from read_events
 where user_id in (select asked_sessions.user_id from asked_sessions)

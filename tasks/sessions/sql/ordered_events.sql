@@ -12,4 +12,4 @@ where
     $last_bucket - $first_bucket + 1 = $buckets
     or md5_number_lower(coalesce(cast(user_id as varchar), session_id, '')) % $buckets
     between $first_bucket and $last_bucket
-order by user_id, given_id, event_time, item_id
+order by user_id, given_id, event_time, place, item_id

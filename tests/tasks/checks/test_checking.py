@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from past_events import with_later_columns
 
 from tasks.checks import checking, history
 from tasks.checks.measuring import Lines
@@ -96,7 +97,8 @@ def _typed(name: str, rows: list[dict[str, Any]]) -> pa.Table:
         "sessions": {"session_id": text, "user_id": text, "started_at": time, "ended_at": time}
         | {"items": pa.list_(text), "times": pa.list_(time)},
     }
-    return pa.Table.from_pylist(rows, pa.schema(list(types[name].items())))
+    table = pa.Table.from_pylist(rows, pa.schema(list(types[name].items())))
+    return with_later_columns(table) if name == "events" else table
 
 
 def check(

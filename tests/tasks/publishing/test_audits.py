@@ -12,6 +12,7 @@ from typing import Any
 import night_driver as driver
 import pyarrow as pa
 import pytest
+from past_events import with_later_columns
 
 from tasks.errors import AuditError
 from tasks.models.verdicts import Verdict
@@ -55,7 +56,12 @@ def put_events(cfg: Config, day: date, users: int, items: int) -> None:
         }
     )
     delta.replace_partition(
-        Store.of(cfg), "events", rows, {"event_day": day}, "ingest", delta.next_attempt(Store.of(cfg), day)
+        Store.of(cfg),
+        "events",
+        with_later_columns(rows),
+        {"event_day": day},
+        "ingest",
+        delta.next_attempt(Store.of(cfg), day),
     )
 
 
@@ -103,7 +109,9 @@ def test_integer_ids_pass_too(tmp_path: Path) -> None:
     events = {"event_id": ["a", "b"], "user_id": [1, 2], "item_id": [7, 8], "source_file": ["log"] * 2}
     times = [datetime(2026, 1, 2, 12)] * 2
     rows = pa.table(events | {"event_time": times, "session_id": pa.nulls(2, pa.string())})
-    delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": FRIDAY}, "ingest", 1)
+    delta.replace_partition(
+        Store.of(cfg), "events", with_later_columns(rows), {"event_day": FRIDAY}, "ingest", 1
+    )
     lists = {"rank": pa.array([1, 2, 1, 2], pa.int32()), "score": [2.0, 1.0, 2.0, 1.0]}
     lists |= {"source": ["model"] * 4, "model_version": pa.array([1] * 4, pa.int32())}
     singles = {"rank": pa.array([1, 1], pa.int32()), "score": [1.0, 1.0]}

@@ -13,6 +13,7 @@ from typing import Any
 import night_driver as driver
 import pyarrow as pa
 import pytest
+from past_events import with_later_columns
 
 from tasks.errors import AuditError, EmptyNightError
 from tasks.models.verdicts import Verdict
@@ -55,7 +56,9 @@ def events(cfg: Config, day: date, users: list[str]) -> None:
         }
     )
     store = Store.of(cfg)
-    delta.replace_partition(store, "events", rows, {"event_day": day}, "in", delta.next_attempt(store, day))
+    delta.replace_partition(
+        store, "events", with_later_columns(rows), {"event_day": day}, "in", delta.next_attempt(store, day)
+    )
 
 
 def around(asked: list[str], first: int = 1) -> Lists:

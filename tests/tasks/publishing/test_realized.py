@@ -13,6 +13,7 @@ import night_driver as driver
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from past_events import with_later_columns
 
 from tasks.models.verdicts import Verdict
 from tasks.publishing import pages, publications, publishing, realized
@@ -71,15 +72,17 @@ def read_by_the_run(
 
 
 def events(rows: Sequence[Sequence[str]]) -> pa.Table:
-    return pa.table(
-        {
-            "event_id": pa.array([f"{number}" for number in range(len(rows))], pa.string()),
-            "user_id": pa.array([row[0] for row in rows], pa.string()),
-            "item_id": pa.array([row[2] for row in rows], pa.string()),
-            "event_time": pa.array([datetime.fromisoformat(row[1]) for row in rows], pa.timestamp("us")),
-            "session_id": pa.nulls(len(rows), pa.string()),
-            "source_file": pa.array(["a"] * len(rows), pa.string()),
-        }
+    return with_later_columns(
+        pa.table(
+            {
+                "event_id": pa.array([f"{number}" for number in range(len(rows))], pa.string()),
+                "user_id": pa.array([row[0] for row in rows], pa.string()),
+                "item_id": pa.array([row[2] for row in rows], pa.string()),
+                "event_time": pa.array([datetime.fromisoformat(row[1]) for row in rows], pa.timestamp("us")),
+                "session_id": pa.nulls(len(rows), pa.string()),
+                "source_file": pa.array(["a"] * len(rows), pa.string()),
+            }
+        )
     )
 
 

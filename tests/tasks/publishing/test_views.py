@@ -12,6 +12,7 @@ import night_driver as driver
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from past_events import with_later_columns
 
 from tasks.errors import SourceError
 from tasks.publishing import carrying, publications, publishing, readers
@@ -271,7 +272,7 @@ def a_day_of_events(cfg: Config, day: date, user: str) -> None:
             "event_time": pa.array([datetime(day.year, day.month, day.day, 12)], pa.timestamp("us")),
         }
     )  # fmt: skip
-    delta.replace_partition(Store.of(cfg), "events", events, {"event_day": day}, "run", 1)
+    delta.replace_partition(Store.of(cfg), "events", with_later_columns(events), {"event_day": day}, "run", 1)
 
 
 def test_events_are_those_that_the_shown_night_has_read(cfg: Config) -> None:

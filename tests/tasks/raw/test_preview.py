@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from past_events import with_later_columns
 
 from tasks.errors import EmptyNightError, SourceError, WarehouseError
 from tasks.raw import preview, samples
@@ -203,9 +204,8 @@ def test_ids_of_another_type_than_the_warehouse_has_are_refused_before_a_night_i
         "session_id": "s",
         "source_file": "a",
     }
-    delta.replace_partition(
-        Store.of(cfg), "events", pa.Table.from_pylist([event]), {"event_day": FIRST.date()}, "r", 1
-    )
+    events = with_later_columns(pa.Table.from_pylist([event]))
+    delta.replace_partition(Store.of(cfg), "events", events, {"event_day": FIRST.date()}, "r", 1)
     with pytest.raises(WarehouseError, match="user_id: expected BIGINT"):
         preview.look(cfg, None)
 

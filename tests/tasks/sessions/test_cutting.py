@@ -13,6 +13,7 @@ import pytest
 import slow_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from past_events import with_later_columns
 from slow_sessions import found
 
 from tasks.errors import EmptyNightError, FencedError
@@ -40,7 +41,7 @@ def table(events: list[Event], session: list[str] | None = None) -> pa.Table:
         "event_time": pa.array([time for _, time, _ in events], pa.timestamp("us")),
         "session_id": pa.array(session or [None] * len(events), pa.string()),
     }
-    return pa.table(columns)
+    return with_later_columns(pa.table(columns))
 
 
 def items(cfg: Config, events: list[Event], **more: Any) -> list[str]:
@@ -135,7 +136,6 @@ def write_events(cfg: Config, events: pa.Table, attempt: int = 1) -> None:
     days = [time.date() for time in events["event_time"].to_pylist()]
     for day in sorted(set(days)):
         rows = events.filter(pa.array([one == day for one in days]))
-        rows = rows.append_column("source_file", pa.array(["a"] * len(rows)))
         delta.replace_partition(Store.of(cfg), "events", rows, {"event_day": day}, "run", attempt)
 
 
@@ -249,7 +249,7 @@ def test_the_gap_rule_finds_the_known_number_of_sessions(
     clicks = pq.read_table(real_data("globo_clicks.parquet"), columns=["user_id", "item_id", "timestamp"])
     clicks = clicks.rename_columns(["user_id", "item_id", "event_time"])
     clicks = clicks.append_column("event_id", pa.array(range(len(clicks))))
-    clicks = clicks.append_column("session_id", pa.nulls(len(clicks), pa.string()))
+    clicks = with_later_columns(clicks.append_column("session_id", pa.nulls(len(clicks), pa.string())))
     cfg = make_config(sessions={"min_length": 1, "max_length": 100_000})
     with duck.reader() as con:
         con.register("events_to_cut", clicks)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+from past_events import with_later_columns
 
 from tasks.errors import EmptyNightError
 from tasks.sessions import cutting, splitting
@@ -63,15 +64,19 @@ def sessionize(cfg: Config, attempt: int) -> None:
 
 
 def _events(rows: list[list[str]]) -> pa.Table:
-    return pa.table(
-        {
-            "event_id": pa.array([" ".join(row) for row in rows], pa.string()),
-            "user_id": pa.array([user for user, _, _ in rows], pa.string()),
-            "item_id": pa.array([item for _, _, item in rows], pa.string()),
-            "event_time": pa.array([datetime.fromisoformat(time) for _, time, _ in rows], pa.timestamp("us")),
-            "session_id": pa.nulls(len(rows), pa.string()),
-            "source_file": pa.array(["a"] * len(rows), pa.string()),
-        }
+    return with_later_columns(
+        pa.table(
+            {
+                "event_id": pa.array([" ".join(row) for row in rows], pa.string()),
+                "user_id": pa.array([user for user, _, _ in rows], pa.string()),
+                "item_id": pa.array([item for _, _, item in rows], pa.string()),
+                "event_time": pa.array(
+                    [datetime.fromisoformat(time) for _, time, _ in rows], pa.timestamp("us")
+                ),
+                "session_id": pa.nulls(len(rows), pa.string()),
+                "source_file": pa.array(["a"] * len(rows), pa.string()),
+            }
+        )
     )
 
 

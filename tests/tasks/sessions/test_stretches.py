@@ -10,6 +10,7 @@ import pyarrow as pa
 import slow_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from past_events import with_later_columns
 from slow_sessions import HOUR, Event
 
 from tasks.sessions import cutting, stretches
@@ -29,14 +30,16 @@ ODD_DAYS = (  # clocks go forward or back somewhere; a day that Apia skipped; le
 
 
 def table(events: list[Event]) -> pa.Table:
-    return pa.table(
-        {
-            "event_id": [f"{n:04d}" for n in range(len(events))],
-            "user_id": [event[0] for event in events],
-            "item_id": [event[2] for event in events],
-            "event_time": pa.array([event[1] for event in events], pa.timestamp("us")),
-            "session_id": pa.array([event[3] for event in events], pa.string()),
-        }
+    return with_later_columns(
+        pa.table(
+            {
+                "event_id": [f"{n:04d}" for n in range(len(events))],
+                "user_id": [event[0] for event in events],
+                "item_id": [event[2] for event in events],
+                "event_time": pa.array([event[1] for event in events], pa.timestamp("us")),
+                "session_id": pa.array([event[3] for event in events], pa.string()),
+            }
+        )
     )
 
 

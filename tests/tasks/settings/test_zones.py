@@ -56,6 +56,9 @@ def _parsed(moments: list[datetime]) -> pa.Table:
             "moment_text": pa.nulls(count, pa.string()),
             "moment_time": pa.array(moments, pa.timestamp("us")),
             "session_id": pa.nulls(count, pa.string()),
+            "tie_break": pa.nulls(count, pa.string()),
+            "event_type": pa.nulls(count, pa.string()),
+            "place": pa.nulls(count, pa.int64()),
             "fault": pa.nulls(count, pa.string()),
         }
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from past_events import with_later_columns
 
 from tasks.errors import EmptyNightError, FencedError
 from tasks.settings.config import Config
@@ -29,7 +30,9 @@ def write(cfg: Config, day: date, users: list[str], attempt: int) -> pins.Pin:
             "source_file": ["log"] * len(users),
         }
     )
-    staged = delta.stage(Store.of(cfg), "events", rows, {"event_day": day}, f"run{attempt}")
+    staged = delta.stage(
+        Store.of(cfg), "events", with_later_columns(rows), {"event_day": day}, f"run{attempt}"
+    )
     return pins.commit(Store.of(cfg), staged, attempt, f"run{attempt}")
 
 
