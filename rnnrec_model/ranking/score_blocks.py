@@ -33,6 +33,7 @@ DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 MAX_BLOCK_ROWS = 1024
 DENSE_MAX_BYTES = 16 << 20  # rows made by the scorer itself: small enough for memory to be used again
 EVENTS_AT_ONCE = 16_384  # events that a model reads in one call
+SESSIONS_AT_ONCE = 16_384  # of which it is asked for the end alone: as many of each length as fill its rectangles
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,9 @@ def step_blocks(
 def last_blocks(
     scorer: Scorer, sessions: Sessions, *, max_bytes: int | None = None, multiple: int = 1, chunk: int = 1024
 ) -> Iterator[ScoreBlock]:
-    """Blocks of scorer.score_last(sessions), which are read `chunk` sessions at a time."""
+    """Blocks of scorer.score_last(sessions), of at most `chunk` rows."""
     if has_factors(scorer):
-        pieces = (scorer.represent_last(piece) for piece in _by_count(sessions, chunk))
+        pieces = (scorer.represent_last(piece) for piece in _by_count(sessions, SESSIONS_AT_ONCE))
         return _products(scorer, pieces, max_bytes, min(MAX_BLOCK_ROWS, chunk), multiple)
     rows = min(chunk, _dense_rows(scorer, max_bytes))
     return _given(scorer, (scorer.score_last(piece) for piece in _by_count(sessions, rows)), multiple)

@@ -191,6 +191,17 @@ def test_ranking_is_what_the_raw_results_say() -> None:
         assert number(row["by best times"]) == said(one["share_of_product_best_times"], 2)
 
 
+def test_a_nights_lists_are_what_the_raw_results_say() -> None:
+    for row in rows_with("users", "share of the product"):
+        one = RESULTS[row["raw"].strip("`")]["results"]
+        assert [number(row["users"]), number(row["items"])] == [one["sizes"]["users"], one["sizes"]["items"]]
+        assert number(row["share of the product"]) == said(one["share_of_product"], 2)
+        assert number(row["peak memory"]) == said(one["peak_memory_bytes"] / 2**20, 0)
+        stages = one["stages"] | {"seconds": one["seconds"], "product alone": one["product_seconds"]}
+        for head in row.keys() & stages.keys():
+            assert number(row[head]) == said(stages[head], 1)
+
+
 def test_overhead_is_what_the_raw_results_say() -> None:
     for row in rows_with("overhead before", "overhead now"):
         raw = RESULTS[row["raw"].strip("`")]["results"]

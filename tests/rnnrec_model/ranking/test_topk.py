@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from rnnrec_model.errors import ConfigError, DataError
-from rnnrec_model.ranking.score_blocks import last_blocks
+from rnnrec_model.ranking.score_blocks import SESSIONS_AT_ONCE, last_blocks
 from rnnrec_model.ranking.topk import group_size, recommend, top_k
 from rnnrec_model.scorer import Representation
 from rnnrec_model.sessions import Sessions
@@ -161,7 +161,21 @@ def test_blocks_have_one_shape_and_stay_under_the_memory_given() -> None:
 
 
 def test_groups_are_wide_only_where_there_are_enough_of_them() -> None:
-    assert [group_size(items, 50) for items in (6_399, 6_400, 25_599, 25_600)] == [1, 64, 64, 128]
+    assert [group_size(items, 50) for items in (6_399, 6_400, 100_000)] == [1, 64, 64]
+
+
+def test_a_model_reads_many_more_sessions_at_once_than_are_scored() -> None:
+    """Its rectangles are of one size whatever is in them: few sessions a call would be mostly padding."""
+    factors, sessions = real_numbers(50, 8), some_sessions(50, SESSIONS_AT_ONCE + 10)
+    asked: list[int] = []
+
+    class Counted(Factors):
+        def represent_last(self, sessions: Sessions) -> Representation:
+            asked.append(len(sessions))
+            return super().represent_last(sessions)
+
+    recommend(Counted(factors.vectors, factors.item_matrix, factors.item_bias), sessions, 10, chunk=64)
+    assert asked == [SESSIONS_AT_ONCE, 10]
 
 
 def test_scores_that_are_no_numbers_are_refused() -> None:

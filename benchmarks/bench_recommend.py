@@ -1,0 +1,170 @@
+"""A night's lists for all users, end to end: its speed as a share of the plain product of the same size, in one run.
+
+    python benchmarks/bench_recommend.py                                       225,965 users, 24,256 items
+    python benchmarks/bench_recommend.py --users 1000000 --items 100000        and how much memory that takes
+
+Sessions lie in the file that a night keeps them in, a GRU with drawn weights reads them, and the rows are
+staged as the table `user_recommendations` in a warehouse of its own: the night's own functions, from
+`splitting.active_users` to `delta.stage`. Processor seconds of one thread; a stage is what the profiler saw
+of its function. Sessions are drawn: lengths geometric, items Zipf-like.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from measuring import peak_memory_bytes, write
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.fitting.recommender import Recommender
+from rnnrec_model.ranking.answers import Answering
+from rnnrec_model.ranking.left_out import LeftOut
+from rnnrec_model.ranking.score_blocks import MAX_BLOCK_ROWS, block_rows
+from rnnrec_model.recurrent.network import Network
+from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.vocabulary import Vocabulary
+from tasks.models import scoring
+from tasks.sessions import cutting
+from tasks.settings.config import Config
+from tasks.store import delta
+from tasks.store.pins import Days, Reads
+from tasks.store.store import Store
+
+NIGHT = date(2024, 5, 1)
+STAGES = {  # what a night does, and the function that does it
+    "reading the sessions": ("parquet.py", "read"),
+    "encoding items": ("session_tables.py", "from_arrow"),
+    "network": ("recommender.py", "represent_last"),
+    "product": ("score_blocks.py", "_multiply"),
+    "leaving out": ("topk.py", "_hide"),
+    "choosing k": ("topk.py", "top_k"),
+    "rows": ("answers.py", "_table"),
+    "Parquet": ("core.py", "write_table"),
+}
+
+
+def measure(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of the product, of all, and of each stage; how large the process grew."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        asking = _asking(Path(folder), arguments)
+        before = _product_seconds(asking.scorer, arguments)
+        memory = peak_memory_bytes()
+        profile = cProfile.Profile(time.process_time)
+        taken = _seconds(lambda: profile.runcall(_stage, asking))
+        grown = peak_memory_bytes()
+        product = min(before, _product_seconds(asking.scorer, arguments))
+    stages = _by_stage(profile)
+    return {
+        "sizes": vars(arguments),
+        "product_seconds": product,
+        "seconds": taken,
+        "share_of_product": product / taken,
+        "stages": stages | {"all else": taken - sum(stages.values())},
+        "peak_memory_bytes": grown,
+        "peak_memory_bytes_before": memory,
+    }
+
+
+def _asking(folder: Path, arguments: argparse.Namespace) -> scoring.Asking:
+    """A night whose sessions and popular items are on disk, and a model with drawn weights."""
+    ids = pa.array([f"item-{number:07d}" for number in range(arguments.items)])
+    _write_sessions(folder, ids, arguments.users)
+    counts = np.arange(arguments.items, 0, -1)
+    popular = pa.table({"rank": counts[::-1].copy(), "item_id": ids, "score": counts})
+    pq.write_table(popular, folder / f"{cutting.POPULAR_ITEMS}.parquet")
+    store = Store.in_folder(folder / "warehouse")
+    reads = Reads(Days(store, "events", {}), Days(store, "sessions", {}), derived=folder)
+    answering = Answering(popular.select(["item_id", "score"]), arguments.k, 200, LeftOut("last_item"))
+    return scoring.Asking(Config(), NIGHT, reads, _scorer(ids, arguments.units), answering, 1)
+
+
+def _write_sessions(folder: Path, ids: pa.Array, users: int) -> None:
+    draw = np.random.default_rng(1)
+    offsets = np.concatenate(([0], np.minimum(draw.geometric(0.35, users), 200).cumsum()))
+    items = ids.take(pa.array((len(ids) * draw.random(offsets[-1]) ** 2).astype(np.int64)))
+    times = pa.repeat(pa.scalar(datetime(2024, 5, 1), pa.timestamp("us")), int(offsets[-1]))
+    places = pa.array(offsets, pa.int32())
+    table = pa.table(
+        {
+            "user_id": pa.array([f"user-{number:09d}" for number in range(users)]),
+            "items": pa.ListArray.from_arrays(places, items),
+            "times": pa.ListArray.from_arrays(places, times),
+        }
+    )
+    pq.write_table(table, folder / f"{cutting.ACTIVE_USERS}.parquet")
+
+
+def _scorer(ids: pa.Array, units: int) -> Recommender:
+    network = Network(len(ids), RecurrentConfig(units=units), torch.Generator().manual_seed(1))
+    for rows in network.tables().values():
+        torch.nn.init.normal_(rows, std=0.1, generator=torch.Generator().manual_seed(2))
+    return Recommender(network, Vocabulary(ids, np.ones(len(ids), dtype=np.int64)), TrainingConfig())
+
+
+def _stage(asking: scoring.Asking) -> delta.Staged:
+    rows = scoring._user_rows(asking)
+    return delta.stage(asking.reads.store, "user_recommendations", rows, {"night": NIGHT}, "bench")
+
+
+def _product_seconds(scorer: Recommender, arguments: argparse.Namespace) -> float:
+    """The same product in the same blocks, a tenth of them; the scores are made and thrown away."""
+    block = block_rows(arguments.items, None, "cpu", MAX_BLOCK_ROWS)
+    matrix, out = scorer.item_matrix.t(), torch.empty(block, arguments.items)
+    vectors = torch.randn(block, arguments.units)
+    blocks = max(1, arguments.users // block // 10)
+    torch.mm(vectors, matrix, out=out)
+    return _seconds(lambda: [torch.mm(vectors, matrix, out=out) for _ in range(blocks)]) * (
+        arguments.users / block / blocks
+    )
+
+
+def _seconds(work: Callable[[], Any]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def _by_stage(profile: cProfile.Profile) -> dict[str, float]:
+    """Seconds within each stage's function, with what it calls; they do not call each other."""
+    seen = pstats.Stats(profile).stats  # type: ignore[attr-defined]
+    named = {(Path(file).name, name): cumulated for (file, _, name), (_, _, _, cumulated, _) in seen.items()}
+    return {stage: named.get(function, 0.0) for stage, function in STAGES.items()}
+
+
+def main() -> None:
+    """Measure, print a line a stage, keep the raw numbers."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--users", type=int, default=225_965)
+    parser.add_argument("--items", type=int, default=24_256)
+    parser.add_argument("--units", type=int, default=100)
+    parser.add_argument("--k", type=int, default=20)
+    parser.add_argument("--name", default="recommend", help="of the file in results/")
+    arguments = parser.parse_args()
+    result = measure(arguments)
+    for stage, seconds in result["stages"].items():
+        print(f"{stage:>22}  {seconds:7.2f} s  {seconds / result['seconds']:4.0%}")
+    print(
+        f"lists for {arguments.users:,} users: {result['seconds']:.1f} s, {result['share_of_product']:.2f} of "
+        f"the plain product's speed, peak {result['peak_memory_bytes'] / 2**20:,.0f} MiB"
+    )
+    write(arguments.name, result)
+
+
+if __name__ == "__main__":
+    main()
