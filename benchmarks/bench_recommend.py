@@ -1,4 +1,4 @@
-"""A night's lists for all users, end to end: its speed as a share of the plain product of the same size, in one run.
+"""A night's lists for all users, end to end: its speed as a share of the plain product, in one run.
 
     python benchmarks/bench_recommend.py                                       225,965 users, 24,256 items
     python benchmarks/bench_recommend.py --users 1000000 --items 100000        and how much memory that takes
@@ -159,10 +159,9 @@ def main() -> None:
     result = measure(arguments)
     for stage, seconds in result["stages"].items():
         print(f"{stage:>22}  {seconds:7.2f} s  {seconds / result['seconds']:4.0%}")
-    print(
-        f"lists for {arguments.users:,} users: {result['seconds']:.1f} s, {result['share_of_product']:.2f} of "
-        f"the plain product's speed, peak {result['peak_memory_bytes'] / 2**20:,.0f} MiB"
-    )
+    share, peak = result["share_of_product"], result["peak_memory_bytes"] / 2**20
+    print(f"lists for {arguments.users:,} users: {result['seconds']:.1f} s, {share:.2f} of the plain product's speed")
+    print(f"peak {peak:,.0f} MiB")
     write(arguments.name, result)
 
 

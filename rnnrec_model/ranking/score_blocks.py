@@ -33,7 +33,7 @@ DEFAULT_MAX_BYTES = {"cpu": 128 << 20, "cuda": 1 << 30}
 MAX_BLOCK_ROWS = 1024
 DENSE_MAX_BYTES = 16 << 20  # rows made by the scorer itself: small enough for memory to be used again
 EVENTS_AT_ONCE = 16_384  # events that a model reads in one call
-SESSIONS_AT_ONCE = 16_384  # of which it is asked for the end alone: as many of each length as fill its rectangles
+SESSIONS_AT_ONCE = 16_384  # asked for the end alone: as many of each length as fill rectangles
 
 
 @dataclass(frozen=True)
