@@ -160,7 +160,7 @@ def main() -> None:
     for stage, seconds in result["stages"].items():
         print(f"{stage:>22}  {seconds:7.2f} s  {seconds / result['seconds']:4.0%}")
     share, peak = result["share_of_product"], result["peak_memory_bytes"] / 2**20
-    print(f"lists for {arguments.users:,} users: {result['seconds']:.1f} s, {share:.2f} of the plain product's speed")
+    print(f"{arguments.users:,} users: {result['seconds']:.1f} s, {share:.2f} of the plain product's speed")
     print(f"peak {peak:,.0f} MiB")
     write(arguments.name, result)
 
