@@ -45,6 +45,8 @@ def status(
         for sentence in filter(None, map(state.told, found)):
             if sentence not in health.sentence:
                 console.print(sentence, highlight=False, markup=False)
+        for sentence in state.put_aside(cfg, found):
+            console.print(sentence, highlight=False, markup=False)
         console.print(health.sentence, highlight=False, markup=False, style=None if health.healthy else "red")
         if health.warning:
             console.print(f"{health.warning}.", highlight=False, markup=False)

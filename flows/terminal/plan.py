@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
 from tasks.errors import WarehouseError
-from tasks.raw import preview
+from tasks.raw import log_files, preview
 from tasks.raw.preview import Preview, Seen
 from tasks.settings import nights
 from tasks.settings.config import Config
@@ -50,7 +50,7 @@ def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
         table.add_row("judges on", f"{day}, by {cfg.gate.metric}")
     for pattern in cfg.events.sources:
         table.add_row("reads", pattern)
-    size = sum(source.path.stat().st_size for source, _ in seen.files)
+    size = sum(log_files.size(source.path) for source, _ in seen.files)
     table.add_row("", f"{len(seen.files):,} file(s), {size / 1e6:,.1f} MB")
     if cfg.items.source:
         table.add_row("knows items", f"{seen.known:,}, from {cfg.items.source}")
@@ -83,6 +83,8 @@ def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
     if refused:
         reasons = ", ".join(f"{reason}: {count:,}" for reason, count in seen.all.refused.most_common(3))
         yield f"{refused:,} of {refused + events:,} lines looked at would be refused ({reasons})."
+    for name, why in seen.aside.items():
+        yield escaped(f"{name} would be put aside: {why}.", keep="\n")
     if seen.gaps:
         days = ", ".join(map(str, seen.gaps))
         yield f"No event was seen of {days}: the night would learn from the other days of its window."

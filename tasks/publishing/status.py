@@ -13,7 +13,7 @@ from tasks.errors import ConfigurationError, StaleError
 from tasks.publishing import attempts, publications, readers, realized_week, wholeness
 from tasks.publishing.attempts import Attempt
 from tasks.publishing.publications import Publication, Publications, naive
-from tasks.raw import settled
+from tasks.raw import refused, settled
 from tasks.settings.config import Config
 from tasks.settings.days import start
 from tasks.store.store import Store
@@ -159,6 +159,18 @@ def told(one: Night, now: datetime | None = None) -> str | None:
     if run is None or run["state"] == "done":
         return None
     return _sentences(_what_happened(Attempt(**run), naive(now)))
+
+
+def put_aside(cfg: Config, nights: Sequence[Night]) -> list[str]:
+    """Of which of these nights raw files were put aside, and what shows why."""
+    store = Store.of(cfg)
+    found = {one["night"]: refused.aside(store, [date.fromisoformat(one["night"])]) for one in nights}
+    return [
+        f"Night {night} was made without {len(files)} file(s) of the logs, such as {min(files)}: "
+        f"rnnrec rejects --night {night} says why."
+        for night, files in found.items()
+        if files
+    ]
 
 
 def _stale_since(published: Publications, shown: Publication) -> date | None:

@@ -15,7 +15,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from tasks.errors import EmptyNightError, SourceError
-from tasks.raw import accounting, items, settled, sources
+from tasks.raw import accounting, items, quarantine, settled, sources
 from tasks.raw.accounting import Account
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
@@ -42,6 +42,7 @@ class Ingested(Account):
     events       these days' files: what the night learns from, whatever another run writes into them later
     sources      every raw file that was read, logs by their name in events.source_file, as it was then
     files        what became of the lines of each log
+    aside        file → why it was put aside: a log that was not read, or not to its end
     known        items of which [items] says something
     items        the files of these, kept for the night; None where [items] names none
     """
@@ -51,13 +52,15 @@ class Ingested(Account):
     events: pins.Days
     sources: Mapping[str, pins.RawFile]
     files: Mapping[str, Account]
+    aside: Mapping[str, str] = field(default_factory=dict)
     known: int = 0
     items: pins.Days | None = None
 
     @property
     def counts(self) -> dict[str, int]:
         """What is said of the night."""
-        return {**accounting.told(self), "days": self.days, "known": self.known}
+        aside = {"put_aside": len(self.aside)} if self.aside else {}
+        return {**accounting.told(self), "days": self.days, "known": self.known, **aside}
 
 
 @dataclass
@@ -78,11 +81,16 @@ class _File:
     def rejected(self) -> int:
         return self.parts["rejected"]
 
+    @property
+    def is_unusable(self) -> bool:
+        return self.spoilt > 0 and self.lines == self.rejected
+
 
 @dataclass
 class _Tally:
-    """The logs that were read so far, by name, and what each of them was then."""
+    """The logs that were read so far, by name, and what each of them was then; why others were put aside."""
 
+    aside: dict[str, str] = field(default_factory=dict)
     files: dict[str, _File] = field(default_factory=dict)
     sources: dict[str, pins.RawFile] = field(default_factory=dict)
 
@@ -105,7 +113,7 @@ class _Tally:
     @property
     def unusable(self) -> list[Source]:
         """Files with spoilt lines and not one usable."""
-        return [one.source for one in self.files.values() if one.spoilt and one.lines == one.rejected]
+        return [one.source for one in self.files.values() if one.is_unusable]
 
     def doubtful(self, share: float) -> list[Source]:
         """Files of which more is refused than is borne of all."""
@@ -127,19 +135,23 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
     another zone or other types of ids; EmptyNightError when the night's own day has no event; FencedError
     when a newer run was here.
     """
-    found = sources.find(cfg)
+    tally = _Tally()
+    every = sources.find(cfg)
+    found = quarantine.heads(cfg, store, every, tally.aside)
     types = sources.id_types(found, cfg.events.columns)
     settled.settle(cfg, store, types)
     with duck.connect(cfg) as con:
         _create_tables(con, types)
         con.register("clock", clock(cfg, _written_days(cfg, night)))
         known = items.read(con, cfg, types["item_id"].sql)
-        tally = _Tally()
         for source in found:
-            _read(con, cfg, night, source, tally)
+            with quarantine.around(cfg, source, tally.aside):
+                _read(con, cfg, night, source, tally)
+        _leave_out(con, tally)
         _write_rejects(con, store, night, run_id, attempt)
-        _check_unusable(con, cfg, tally)
-        _check_rejects(con, cfg, found, tally)
+        quarantine.check(every, tally.aside)
+        _check_unusable(con, cfg, tally.unusable)
+        _check_rejects(con, cfg, tally)
         _check_night(con, cfg, night, tally)
         written = _write_events(con, cfg, store, night, run_id, attempt, tally)
         return written if known is None else _write_items(store, night, run_id, attempt, known, written)
@@ -169,7 +181,19 @@ def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally:
             else "written to or replaced while it was read"
         )
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
+    if cfg.events.on_bad_file == "quarantine":
+        _check_unusable(con, cfg, file.is_unusable * [source])
     tally.sources[source.name] = found
+
+
+def _leave_out(con: duck.Connection, tally: _Tally) -> None:
+    """What was read of files until they were put aside does not count."""
+    for name, why in tally.aside.items():
+        tally.files.pop(name, None)
+        con.execute("delete from candidates where source_file = $name", {"name": name})
+        con.execute("delete from refused where source_file = $name", {"name": name})
+        con.execute("insert into refused values ($name, null, $reason, $why)",
+                    {"name": name, "reason": quarantine.REASON, "why": why})  # fmt: skip
 
 
 def _take(con: duck.Connection, cfg: Config, night: date, file: _File, records: int) -> None:
@@ -229,6 +253,7 @@ def _write_events(
         events=events,
         sources=tally.sources,
         files=files,
+        aside=tally.aside,
     )
 
 
@@ -254,9 +279,8 @@ def _write_items(
     return replace(written, known=kept.rows, items=kept, sources={**known.sources, **written.sources})
 
 
-def _check_unusable(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
+def _check_unusable(con: duck.Connection, cfg: Config, unusable: Sequence[Source]) -> None:
     """A file that lost every line is lost, however small its share: it is named."""
-    unusable = tally.unusable
     for source in unusable:
         _check_keys(cfg, source)
     if unusable:
@@ -276,13 +300,13 @@ def _check_keys(cfg: Config, source: Source) -> None:
             raise sources.unknown(source.name, name, key, keys)
 
 
-def _check_rejects(con: duck.Connection, cfg: Config, found: Sequence[Source], tally: _Tally) -> None:
+def _check_rejects(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
     if tally.rejected <= cfg.events.max_reject_share * tally.lines:
         _warn_of_files(con, cfg, tally)
         return
     raise SourceError(
         f"{tally.rejected:,} of {tally.lines:,} lines are refused, more than events.max_reject_share = "
-        f"{cfg.events.max_reject_share}: {_reasons(con, [source.name for source in found])}; "
+        f"{cfg.events.max_reject_share}: {_reasons(con, list(tally.files))}; "
         "repair the source (table rejects has every line) or raise the share"
     )
 

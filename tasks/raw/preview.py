@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import columnar, delimited, ingestion, items, samples, settled, sources
+from tasks.raw import columnar, delimited, ingestion, items, quarantine, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -78,12 +78,14 @@ class Preview:
     files   each source with what was seen of it; `all` is the sum
     gaps    days of the night's window of which no event was seen
     known   how many items [items] says something of
+    aside   why files would be put aside, by name
     """
 
     files: tuple[tuple[Source, Seen], ...]
     all: Seen
     gaps: tuple[date, ...]
     known: int
+    aside: Mapping[str, str]
 
 
 def look(cfg: Config, night: date | None) -> Preview:
@@ -95,24 +97,26 @@ def look(cfg: Config, night: date | None) -> Preview:
     tasks/raw/settled.py raises where the warehouse was begun with another zone or other types of ids.
     """
     _check_device(cfg)
-    found = sources.find(cfg)
-    _check_columns(cfg.events.columns, found)
+    aside: dict[str, str] = {}
+    every = sources.find(cfg)
+    found = _heads(cfg, every, aside)
     types = sources.id_types(found, cfg.events.columns)
     settled.compare(cfg, Store.of(cfg), types)
     known = _known_items(cfg, types["item_id"].sql)
-    files = tuple(zip(found, _read(cfg, found, sampled=True), strict=True))
+    files = tuple(_read(cfg, found, aside, sampled=True))
+    quarantine.check(every, aside)
     total = _sum(seen for _, seen in files)
     _check_usable(total)
     if not _bearable(cfg, total):
-        _check_rejects(cfg, _sum(_read(cfg, found, sampled=False)))
+        _check_rejects(cfg, _sum(seen for _, seen in _read(cfg, found, aside, sampled=False)))
     if night is None:
-        return Preview(files, total, (), known)
+        return Preview(files, total, (), known, aside)
     days = [day for day in window(cfg, night) if not any(seen.covers(day) for _, seen in files)]
     if night in days or len(days) == cfg.sessions.window_days - 1:
-        everything = _sum(_read(cfg, found, sampled=False))
+        everything = _sum(seen for _, seen in _read(cfg, found, aside, sampled=False))
         _check_night(cfg, night, everything)
         days = [day for day in days if not everything.days[day]]
-    return Preview(files, total, tuple(days), known)
+    return Preview(files, total, tuple(days), known, aside)
 
 
 def _check_device(cfg: Config) -> None:
@@ -170,14 +174,26 @@ def _columns_of(source: Source) -> list[str]:
     return sources.keys_seen(source, samples.HEAD_BYTES)
 
 
-def _read(cfg: Config, found: Sequence[Source], *, sampled: bool) -> list[Seen]:
+def _heads(cfg: Config, every: Sequence[Source], aside: dict[str, str]) -> list[Source]:
+    """Those files whose columns are there; where others are not put aside, all of them are told at once."""
+    found = quarantine.heads(cfg, Store.of(cfg), every, aside)
+    for some in [found] if cfg.events.on_bad_file == "stop" else [[one] for one in found]:
+        with quarantine.around(cfg, some[0], aside):
+            _check_columns(cfg.events.columns, some)
+    return [one for one in found if one.name not in aside]
+
+
+def _read(
+    cfg: Config, found: Sequence[Source], aside: dict[str, str], *, sampled: bool
+) -> Iterator[tuple[Source, Seen]]:
     """What the night's own readers and queries make of each file, or of its head and tail."""
     names = [name for name in cfg.events.columns.model_dump().values() if name]
-    with tempfile.TemporaryDirectory() as folder:
-        read = [samples.copy(one, Path(folder), names) for one in found] if sampled else found
-        with duck.reader() as con:
-            con.register("clock", clock(cfg, EVER))
-            return [_see(con, cfg, source) for source in read]
+    with tempfile.TemporaryDirectory() as folder, duck.reader() as con:
+        con.register("clock", clock(cfg, EVER))
+        for source in found:
+            with quarantine.around(cfg, source, aside):
+                read = samples.copy(source, Path(folder), names) if sampled else source
+                yield source, _see(con, cfg, read)
 
 
 def _see(con: duck.Connection, cfg: Config, source: Source) -> Seen:

@@ -42,6 +42,13 @@ def compare(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> None:
     _check_zone(store, cfg.events.timezone)
 
 
+def check_text(store: Store, id_types: Mapping[str, IdType]) -> None:
+    """Raises WarehouseError for ids that are text where the warehouse has integers."""
+    for column, kind in id_types.items():
+        if kind.text_in is not None:
+            _check_id(store, column, kind)
+
+
 def _zone_file(store: Store) -> Path:
     return store.local / "timezone"
 

@@ -90,6 +90,14 @@ def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[P
     return READERS[source.format](con, source, columns)
 
 
+def check(source: Source, columns: Columns) -> None:
+    """Raises SourceError for a file whose columns cannot be read or are not those; NDJSON has none to see."""
+    if source.format == "csv":
+        _header(source, columns)
+    elif source.format == "parquet":
+        _picked(source, columns)
+
+
 def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
     """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
     types = {"user_id": IdType("BIGINT", None), "item_id": IdType("BIGINT", None)}
@@ -164,10 +172,9 @@ def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[
 
 
 def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
-    head = delimited.header(source.path)
+    head = _header(source, columns)
     if head is None:
         return
-    _check_names(source, columns, head.names)
     wanted = {
         "user_id": columns.user_id,
         "item_id": columns.item_id,
@@ -184,19 +191,34 @@ def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Pie
         extra = 0
 
 
+def _header(source: Source, columns: Columns) -> delimited.Header | None:
+    head = delimited.header(source.path)
+    if head is not None:
+        _check_names(source, columns, head.names)
+    return head
+
+
 def _parquet(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
-    schema = columnar.schema(source.path)
-    _check_names(source, columns, schema.names)
-    ids = {"user": schema.field(columns.user_id).type, "item": schema.field(columns.item_id).type}
-    for name, kind in zip((columns.user_id, columns.item_id), ids.values(), strict=True):
-        _check_id(source, name, kind)
-    integers = {f"{who}_is_integer": columnar.is_integer(kind) for who, kind in ids.items()}
-    moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
-    picked = {key: name for key, name in columns.model_dump().items() if key != "timestamp"}
-    for table in columnar.pieces(source.path, picked | moment):
+    picked, integers = _picked(source, columns)
+    for table in columnar.pieces(source.path, picked):
         con.register("picked", table)
         duck.view(con, "parsed", "parsed_parquet", **integers)
         yield Piece(len(table), len(table))
+
+
+def _picked(source: Source, columns: Columns) -> tuple[dict[str, str], dict[str, bool]]:
+    """(our columns and the file's, which of the ids are integers)."""
+    schema = columnar.schema(source.path)
+    _check_names(source, columns, schema.names)
+    ids = {"user": columns.user_id, "item": columns.item_id}
+    for name in ids.values():
+        _check_id(source, name, schema.field(name).type)
+    moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
+    picked = {key: name for key, name in columns.model_dump().items() if key != "timestamp"}
+    integers = {
+        f"{who}_is_integer": columnar.is_integer(schema.field(name).type) for who, name in ids.items()
+    }
+    return picked | moment, integers
 
 
 def _check_names(source: Source, columns: Columns, known: Sequence[str]) -> None:

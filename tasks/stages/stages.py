@@ -24,7 +24,7 @@ from tasks.publishing import audits, crowning, pages, publications, publishing, 
 from tasks.publishing.audits import Audited
 from tasks.publishing.publishing import Published
 from tasks.publishing.realized import Realized
-from tasks.raw import ingestion
+from tasks.raw import ingestion, refused
 from tasks.running import checkout
 from tasks.sessions import cutting, splitting
 from tasks.stages.shell import stage
@@ -308,7 +308,7 @@ def _page(
         },
         durations=tonight.diary.durations,
         tables=tables,
-        warnings=audited.warnings,
+        warnings=[*audited.warnings, *refused.warnings(tonight.store, tonight.night)],
         compared=audited.compared,
         realized=realized,
         sized=recipes.sized_of(chosen.folder),

@@ -28,6 +28,7 @@ Relation = duckdb.DuckDBPyRelation
 READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
 SCRATCH = "duckdb-"
+FULL = "No space left"
 TYPES = {  # of columns, in DuckDB's words
     tables.TEXT: "varchar",
     tables.COUNT: "bigint",
@@ -95,6 +96,8 @@ def reading(path: File) -> Iterator[None]:
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
+        if FULL in str(error):
+            raise  # of our own disk, to which it had to spill
         raise SourceError(
             f"{path}: cannot be read: {_first_line(error)}; repair or remove the file"
         ) from error

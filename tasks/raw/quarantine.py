@@ -1,0 +1,67 @@
+"""Files that cannot be taken, put aside by name: the night goes on without them (events.on_bad_file).
+
+Such a file is as if it were not there: none of its lines is counted, and nothing of it is kept but a row in
+the table rejects, without a line, that says why. The next night tries it again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from tasks.errors import SourceError, WarehouseError
+from tasks.raw import settled, sources
+from tasks.raw.sources import Source
+from tasks.settings.config import Config
+from tasks.store.store import Store
+
+REASON = "file put aside"
+NAMED = 5
+
+log = logging.getLogger(__name__)
+
+
+def heads(cfg: Config, store: Store, found: Sequence[Source], aside: dict[str, str]) -> list[Source]:
+    """Those whose columns can be read and whose ids are of the warehouse's types; others are put aside.
+
+    Raises SourceError when all are.
+    """
+    if cfg.events.on_bad_file == "stop":
+        return list(found)
+    for source in found:
+        with around(cfg, source, aside):
+            sources.check(source, cfg.events.columns)
+            settled.check_text(store, sources.id_types([source], cfg.events.columns))
+    good = [source for source in found if source.name not in aside]
+    if not good:
+        check(found, aside)
+    return good
+
+
+@contextmanager
+def around(cfg: Config, source: Source, aside: dict[str, str]) -> Iterator[None]:
+    """What is wrong with the file is kept by its name, where bad files are put aside."""
+    try:
+        yield
+    except (SourceError, WarehouseError) as error:
+        if cfg.events.on_bad_file == "stop":
+            raise
+        aside[source.name] = str(error)
+
+
+def check(found: Sequence[Source], aside: Mapping[str, str]) -> None:
+    """Tell of every file that was put aside. Raises SourceError when all were."""
+    for name, why in aside.items():
+        log.warning("%s", told(name, why))
+    if aside and len(aside) == len(found):
+        some = "\n".join(f"  {why}" for why in list(aside.values())[:NAMED])
+        raise SourceError(
+            f"expected a file that can be read; got none, all {len(aside):,} were put aside "
+            f"(events.on_bad_file):\n{some}"
+        )
+
+
+def told(name: str, why: str) -> str:
+    """A sentence about a file that was put aside."""
+    return f"{name} was put aside, nothing of it counts: {why}; the next night tries it again"

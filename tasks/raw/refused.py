@@ -1,0 +1,80 @@
+"""What a night refused, from the table rejects: lines by reason with examples, and files put aside."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from tasks.errors import EmptyNightError
+from tasks.raw import quarantine
+from tasks.store import delta, duck
+from tasks.store.store import Store
+
+
+@dataclass(frozen=True)
+class Example:
+    """A refused line: its file, its number from 1, and its first 1,000 characters."""
+
+    file: str
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why lines were refused: so many of them, in so many files, and the first of them."""
+
+    reason: str
+    lines: int
+    files: int
+    examples: tuple[Example, ...]
+
+
+@dataclass(frozen=True)
+class Refused:
+    """What the newest reading of a night refused, the most frequent reason first.
+
+    aside   file → why it was put aside as a whole
+    """
+
+    night: str
+    lines: int
+    reasons: tuple[Reason, ...]
+    aside: dict[str, str]
+
+
+def of_night(store: Store, night: date, limit: int) -> Refused:
+    """With at most `limit` examples of each reason. Raises EmptyNightError for a night that read nothing."""
+    files = delta.files(store, "rejects", partitions=[night])
+    if not files:
+        known = sorted({file.split("/")[-2].partition("=")[2] for file in delta.files(store, "rejects")})
+        reach = f"there are nights from {known[0]} to {known[-1]}" if known else "there is none yet"
+        raise EmptyNightError(
+            f"night {night}: expected a night that has read its logs; {reach}; "
+            f"run rnnrec nightly --night {night}"
+        )
+    with duck.reader(*map(Path, files)) as con:
+        duck.view_files(con, store, "rejects", files)
+        found = duck.query(con, "refused_by_reason", most=limit).fetchall()
+    reasons = tuple(
+        Reason(reason, lines, sources, tuple(Example(**one) for one in examples))
+        for reason, lines, sources, examples in found
+    )
+    return Refused(night.isoformat(), sum(one.lines for one in reasons), reasons, aside(store, [night]))
+
+
+def aside(store: Store, nights: Sequence[date]) -> dict[str, str]:
+    """File → why it was put aside, of the newest readings of these nights."""
+    files = delta.files(store, "rejects", partitions=nights) if nights else []
+    if not files:
+        return {}
+    with duck.reader(*map(Path, files)) as con:
+        duck.view_files(con, store, "rejects", files)
+        return dict(duck.query(con, "files_aside").fetchall())
+
+
+def warnings(store: Store, night: date) -> list[str]:
+    """A sentence about each file that the night put aside."""
+    return [quarantine.told(name, why) for name, why in aside(store, [night]).items()]

@@ -1,0 +1,249 @@
+"""A file that cannot be taken is put aside by name, and the night is as if it were not there."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import logging
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flows import cli
+from flows.terminal.refusals import told
+from tasks.errors import EmptyNightError, SourceError, WarehouseError
+from tasks.publishing import status
+from tasks.raw import ingestion, preview, refused, sources
+from tasks.raw.ingestion import Ingested
+from tasks.settings.config import Config
+from tasks.store import delta
+from tasks.store.store import Store
+
+NIGHT = date(2026, 1, 5)
+GOOD = {"user_id": "u", "item_id": "i", "timestamp": "2026-01-05T10:00:00Z"}
+LINES = b"".join(json.dumps({**GOOD, "item_id": str(item)}).encode() + b"\n" for item in range(200))
+MakeConfig = Callable[..., Config]
+
+
+def parquet(**columns: list[Any]) -> bytes:
+    pq.write_table(pa.table(columns), sink := io.BytesIO())
+    return sink.getvalue()
+
+
+ROWS = parquet(user_id=["u"], item_id=["p"], timestamp=[datetime(2026, 1, 5, 10)])
+BAD = {  # name → content, what is said of it
+    "cut.ndjson.gz": (gzip.compress(LINES)[:-20], "cannot be read"),
+    "cut.ndjson.zst": (pa.Codec("zstd").compress(LINES, asbytes=True)[:-20], "cannot be read"),
+    "cut.parquet": (ROWS[:-20], "cannot be read"),
+    "empty.parquet": (b"", "cannot be read"),
+    "hello.parquet": (b"hello", "cannot be read"),
+    "wide.csv": ("\ufeffuser_id,item_id,timestamp\n".encode("utf-16"), "expected UTF-8"),
+    "other.csv": (b"who,what,when\nu,i,1767607200\n", "expected a column 'user_id'"),
+    "other.ndjson": (b'{"who": "u", "what": "i"}\n' * 3, "expected a column 'user_id'"),
+    "other.parquet": (parquet(who=["u"]), "expected a column 'user_id'"),
+    "typed.parquet": (parquet(user_id=[1.5], item_id=["i"], timestamp=[1767607200]), "integer or text"),
+    "noise.ndjson": (b"\x00\x01\n\xff\n", "expected a usable line"),
+}
+
+
+@pytest.fixture
+def cfg(make_config: MakeConfig, tmp_path: Path) -> Config:
+    (tmp_path / "logs").mkdir()
+    (tmp_path / "logs/a.ndjson").write_bytes(LINES)
+    return make_config(events={"sources": ("logs/*",), "on_bad_file": "quarantine"})
+
+
+def ingest(cfg: Config, attempt: int = 1) -> Ingested:
+    return ingestion.ingest(cfg, Store.of(cfg), NIGHT, f"run-{attempt}", attempt)
+
+
+def rows(cfg: Config, table: str) -> list[dict[str, Any]]:
+    files = delta.files(Store.of(cfg), table)
+    return [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_is_put_aside_by_name_and_the_others_go_on(
+    cfg: Config, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    expected = ingest(cfg)
+    content, said = BAD[name]
+    (cfg.base / "logs" / name).write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        found = ingest(cfg, 2)
+    assert list(found.aside) == [f"logs/{name}"]
+    assert said in found.aside[f"logs/{name}"]
+    assert (found.lines, found.accepted, found.rejected) == (200, 200, 0)
+    assert (found.data_digest, found.sources) == (expected.data_digest, expected.sources)
+    assert f"logs/{name} was put aside, nothing of it counts" in caplog.text
+    (row,) = rows(cfg, "rejects")
+    assert (row["source_file"], row["line"], row["reason"]) == (f"logs/{name}", None, "file put aside")
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_stops_the_night_where_nothing_else_is_said(cfg: Config, name: str) -> None:
+    content, said = BAD[name]
+    (cfg.base / "logs" / name).write_bytes(content)
+    events = cfg.events.model_copy(update={"on_bad_file": "stop"})
+    with pytest.raises(SourceError, match=said):
+        ingest(cfg.model_copy(update={"events": events}))
+    assert not rows(cfg, "events")
+
+
+def test_what_was_read_of_a_file_before_it_broke_does_not_count(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    late = b"".join(json.dumps({**GOOD, "user_id": "z"}).encode() + b"\n{\n" for _ in range(300))
+    (cfg.base / "logs/b.ndjson").write_bytes(late)
+    whole = sources.pieces
+
+    def breaking(con: Any, source: sources.Source, columns: Any) -> Any:
+        yield from whole(con, source, columns)
+        if source.name == "logs/b.ndjson":
+            raise SourceError("the disk it lies on is gone")
+
+    monkeypatch.setattr(sources, "pieces", breaking)
+    found = ingest(cfg)
+    assert (found.lines, found.accepted, list(found.files)) == (200, 200, ["logs/a.ndjson"])
+    assert {event["user_id"] for event in rows(cfg, "events")} == {"u"}
+    assert [row["line"] for row in rows(cfg, "rejects")] == [None]
+
+
+def test_a_file_that_grows_while_it_is_read_is_put_aside_and_read_when_it_is_whole(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    growing = cfg.base / "logs/b.ndjson"
+    growing.write_bytes(LINES.replace(b'"u"', b'"v"'))
+    whole = sources.pieces
+
+    def written_to(con: Any, source: sources.Source, columns: Any) -> Any:
+        yield from whole(con, source, columns)
+        if source.path == growing:
+            growing.write_bytes(growing.read_bytes() + LINES)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(sources, "pieces", written_to)
+        found = ingest(cfg)
+    assert "written to or replaced while it was read" in found.aside["logs/b.ndjson"]
+    assert found.accepted == 200
+    again = ingest(cfg, 2)
+    assert (again.accepted, again.duplicates, again.aside) == (400, 200, {})
+    assert rows(cfg, "rejects") == []
+
+
+def test_a_night_without_one_good_file_is_refused(cfg: Config) -> None:
+    (cfg.base / "logs/a.ndjson").unlink()
+    for name in ("cut.ndjson.gz", "hello.parquet"):
+        (cfg.base / "logs" / name).write_bytes(BAD[name][0])
+    with pytest.raises(
+        SourceError, match=r"expected a file that can be read; got none, all 2 were put aside"
+    ):
+        ingest(cfg)
+    assert not rows(cfg, "events")
+
+
+def test_text_ids_beside_a_warehouse_of_integers_are_put_aside(cfg: Config) -> None:
+    (cfg.base / "logs/a.ndjson").unlink()
+    moments = [datetime(2026, 1, 5, 10)]
+    (cfg.base / "logs/a.parquet").write_bytes(parquet(user_id=[1], item_id=[2], timestamp=moments))
+    ingest(cfg)
+    (cfg.base / "logs/b.csv").write_text("user_id,item_id,timestamp\n3,4,1767607200\n")
+    found = ingest(cfg, 2)
+    assert "ids in CSV and NDJSON are text" in found.aside["logs/b.csv"]
+    assert found.accepted == 1
+
+
+def test_a_full_disk_of_ours_is_no_fault_of_a_file(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    from tasks.store import duck
+
+    def full(*_: Any, **__: Any) -> None:
+        raise duckdb.IOException("IO Error: could not write: No space left on device")
+
+    monkeypatch.setattr(duck, "append", full)
+    with pytest.raises(WarehouseError, match="No space left"):
+        ingest(cfg)
+
+
+def test_a_look_says_what_would_be_put_aside(cfg: Config) -> None:
+    for name, (content, _) in BAD.items():
+        (cfg.base / "logs" / name).write_bytes(content)
+    seen = preview.look(cfg, None)
+    assert [source.name for source, _ in seen.files] == ["logs/a.ndjson", "logs/noise.ndjson"]
+    assert {Path(name).name for name in seen.aside} == BAD.keys() - {"noise.ndjson"}
+
+
+def test_refused_lines_are_told_by_reason_with_examples(cfg: Config) -> None:
+    bad = [b'{"user_id": "\x1b[31mred", ' + b"x" * 200, b"{", b"\xff\xfe", b'{"item_id": 1}', b"{"]
+    (cfg.base / "logs/a.ndjson").write_bytes(LINES + b"\n".join(bad))
+    (cfg.base / "logs/cut.ndjson.gz").write_bytes(BAD["cut.ndjson.gz"][0])
+    ingest(cfg)
+    found = refused.of_night(Store.of(cfg), NIGHT, 2)
+    assert (found.lines, [(one.reason, one.lines, one.files) for one in found.reasons]) == (
+        5,
+        [("malformed json", 3, 1), ("invalid utf-8", 1, 1), ("missing user", 1, 1)],
+    )
+    assert [(one.file, one.line) for one in found.reasons[0].examples] == [
+        ("logs/a.ndjson", 201),
+        ("logs/a.ndjson", 202),
+    ]
+    page = list(told(found))
+    assert page[0] == "Night 2026-01-05: 5 lines refused, 1 files put aside."
+    assert "malformed json: 3 lines in 1 file(s)" in page
+    assert any(line.startswith('    {"user_id": "\\x1b[31mred"') and line.endswith("...") for line in page)
+    assert "logs/cut.ndjson.gz was put aside: " in "".join(page)
+    assert max(map(len, page)) <= 80
+    assert "\x1b" not in "".join(page)
+    assert list(told(refused.of_night(Store.of(cfg), NIGHT, 0)))[2] == "malformed json: 3 lines in 1 file(s)"
+
+
+def test_a_night_that_refused_nothing_says_so_and_one_that_never_was_is_an_error(cfg: Config) -> None:
+    ingest(cfg)
+    assert list(told(refused.of_night(Store.of(cfg), NIGHT, 3))) == [
+        "Night 2026-01-05: 0 lines refused, 0 files put aside."
+    ]
+    with pytest.raises(EmptyNightError, match="2026-01-09: expected a night that has read its logs"):
+        refused.of_night(Store.of(cfg), date(2026, 1, 9), 3)
+
+
+def test_the_status_names_nights_without_a_file(cfg: Config) -> None:
+    (cfg.base / "logs/cut.ndjson.gz").write_bytes(BAD["cut.ndjson.gz"][0])
+    ingest(cfg)
+    nights: list[Any] = [{"night": "2026-01-05"}, {"night": "2026-01-04"}]
+    assert status.put_aside(cfg, nights) == [
+        "Night 2026-01-05 was made without 1 file(s) of the logs, such as logs/cut.ndjson.gz: rnnrec rejects "
+        "--night 2026-01-05 says why."
+    ]
+
+
+def test_the_command_shows_the_night_and_the_same_as_json(
+    cfg: Config, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (cfg.base / "logs/a.ndjson").write_bytes(LINES + b"{\n")
+    ingest(cfg)
+    (cfg.base / "rnnrec.toml").write_text('[events]\nsources = ["logs/*"]\n')
+    command = ["rejects", "--night", "2026-01-05", "--config", str(cfg.base / "rnnrec.toml")]
+    said = []
+    for more in ([], ["--json", "--limit", "0"]):
+        with pytest.raises(SystemExit) as ended:
+            cli.main([*command, *more])
+        assert ended.value.code == 0
+        said.append(capsys.readouterr().out)
+    assert said[0].splitlines()[2:5] == [
+        "malformed json: 1 lines in 1 file(s)",
+        "  logs/a.ndjson line 201:",
+        "    {",
+    ]
+    assert json.loads(said[1]) == {
+        "night": "2026-01-05",
+        "lines": 1,
+        "reasons": [{"reason": "malformed json", "lines": 1, "files": 1, "examples": []}],
+        "aside": {},
+    }
