@@ -118,16 +118,19 @@ def films(folder: Path, every: int) -> Data:
     return Data(learnt, _rows(query.format(splits="('train', 'valid')"), file=file, every=1), last=True)
 
 
-BEFORE = {
+EARLIER: dict[int, dict[str, Any]] = {  # from so many events on, until larger data had been measured
+    0: {"embedding_dropout": 0.35, "hidden_dropout": 0.2, "epochs": 14},
+    200_000: {"embedding_dropout": 0.2, "hidden_dropout": 0.1, "epochs": 10},
+    800_000: {"embedding_dropout": 0.1, "hidden_dropout": 0.1, "epochs": 10},
+}
+OF_ALL = {
     "units": 100,
-    "embedding_dropout": 0.35,
-    "hidden_dropout": 0.2,
-    "loss": "cross_entropy",
+    "scale": 12.0,
     "negatives": 4096,
-    "epochs": 14,
     "batch_events": 512,
     "learning_rate": 0.006,
-    "clip_norm": 0.0,
+    "schedule": "linear",
+    "warmup": 0.0,
 }
 DATA: dict[str, Callable[[Path], Data]] = {
     "rsc15_30k": lambda folder: shop(folder, "rsc15_64_fit.parquet", "rsc15_64_valid.parquet", 3),
@@ -140,12 +143,12 @@ DATA: dict[str, Callable[[Path], Data]] = {
     "globo_300k": lambda folder: news(folder, "2017-10-03", "2017-10-09", "2017-10-10", 4),
     "globo_1m": lambda folder: news(folder, "2017-10-05", "2017-10-09", "2017-10-10", 1),
     "globo_2.5m": lambda folder: news(folder, "2017-10-01", "2017-10-13", "2017-10-14", 1),
-    "globo_all": lambda folder: news(folder, "2017-10-01", "2017-10-15", "2017-10-16", 1),
     "globo_30k_others": lambda folder: others(folder, "2017-10-03", "2017-10-09", 41),
     "globo_100k_others": lambda folder: others(folder, "2017-10-03", "2017-10-09", 13),
     "globo_300k_others": lambda folder: others(folder, "2017-10-03", "2017-10-09", 4),
     "globo_1m_others": lambda folder: others(folder, "2017-10-05", "2017-10-09", 1),
     "globo_2.5m_others": lambda folder: others(folder, "2017-10-01", "2017-10-13", 1),
+    "globo_last_others": lambda folder: others(folder, "2017-10-01", "2017-10-15", 1),
     "ml1m_30k": lambda folder: films(folder, 33),
     "ml1m_100k": lambda folder: films(folder, 10),
     "ml1m_300k": lambda folder: films(folder, 3),
@@ -211,12 +214,21 @@ def _rows(query: str, *, file: Path, **values: Any) -> pa.Table:
         return connection.sql(query, params={"file": str(file), **values}).to_arrow_table()
 
 
-def before_and_now(folder: Path, names: list[str]) -> Iterator[dict[str, Any]]:
+def before_and_now(folder: Path, names: list[str], seeds: list[int]) -> Iterator[dict[str, Any]]:
     """Both recipes on each set."""
     for name in names:
         data = DATA[name](folder)
-        for called, settings in {"before": BEFORE, "now": {}}.items():
-            yield {"data": name, "settings": called, **measure(data, settings)}
+        for called in ("now", "before"):
+            for seed in seeds:
+                settings = ({} if called == "now" else earlier(data)) | {"seed": seed}
+                yield {"data": name, "settings": called, "seed": seed, **measure(data, settings)}
+
+
+def earlier(data: Data) -> dict[str, Any]:
+    """What the defaults were for so much data."""
+    lengths = pc.list_value_length(data.train["items"])
+    events = pc.sum(lengths.filter(pc.greater(lengths, 1))).as_py()
+    return OF_ALL | EARLIER[max(least for least in EARLIER if least <= events)]
 
 
 def searched(folder: Path, trials: Path) -> Iterator[dict[str, Any]]:
@@ -232,12 +244,13 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(COMPARED))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--search", type=Path, help="lines of trials instead")
     options = parser.parse_args()
     if options.search:
         name, rows = "defaults_search", searched(options.folder, options.search)
     else:
-        name, rows = "defaults", before_and_now(options.folder, options.data)
+        name, rows = "defaults", before_and_now(options.folder, options.data, options.seeds)
     found = []
     for row in rows:
         found.append(row)
@@ -246,7 +259,7 @@ def main() -> None:
             f"{row['processor_seconds']:>7.1f} s  {row['recall_at_20']:.4f} / {row['mrr_at_20']:.4f}",
             flush=True,
         )
-    write(name, found)
+        write(name, found)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from rnnrec_model.sizing import AUTO, Rule, Size
 Value = TypeVar("Value")
 LossName = Literal["auto", "cross_entropy", "full_cross_entropy", "bpr", "bpr_max", "top1_max", "gbce"]
 OptimizerName = Literal["adagrad", "adamw"]
+ScheduleName = Literal["auto", "constant", "linear", "cosine", "late"]
 # Names alone, which cost nothing to import: settings are checked by them before the models are there.
 MetricName = Literal["recall", "mrr", "ndcg"]
 
@@ -180,8 +181,9 @@ class TrainingConfig(Settings):
     )
     optimizer: OptimizerName = setting("adamw", "adagrad: one rate an item row; adamw: lazy on item rows")
     learning_rate: float = auto(sizing.step("learning_rate"), "peak learning rate", 1e-8, 10.0)
-    schedule: Literal["constant", "linear", "cosine", "late"] = setting(
-        "linear", "how the rate falls over all steps; late: not before the last 40 % of them, then in a line"
+    schedule: ScheduleName = auto(
+        sizing.step("schedule"),
+        "how the rate falls over all steps; late: not before the last 40 % of them, then in a line",
     )
     warmup: float = auto(
         sizing.step("warmup"), "share of all steps over which the rate rises from zero", 0.0, 1.0

@@ -28,25 +28,34 @@ class Size:
 Rule = Callable[[Size, Mapping[str, Any]], Any]
 """From the size, and the settings that are settled by then, to a setting."""
 
-FROM_EVENTS = (0, 200_000, 800_000, 3_000_000, 12_000_000)
-STEPS: dict[str, tuple[int | float, ...]] = {
-    "units": (100, 100, 100, 128, 128),
-    "embedding_dropout": (0.35, 0.2, 0.1, 0.1, 0.1),
-    "hidden_dropout": (0.2, 0.1, 0.1, 0.1, 0.1),
-    "negatives": (4096, 4096, 4096, 4096, 4096),
-    "batch_events": (512, 512, 512, 1024, 2048),
-    "learning_rate": (0.006, 0.006, 0.006, 0.006, 0.006),
-    "epochs": (14, 10, 10, 6, 3),
-    "warmup": (0.0, 0.0, 0.0, 0.0, 0.0),
-    "scale": (12.0, 12.0, 16.0, 16.0, 16.0),
+Row = tuple[int | float | str, ...]
+FROM_EVENTS = (0, 50_000, 200_000, 800_000, 1_500_000, 3_000_000, 12_000_000)
+STEPS: dict[str, Row] = {
+    "units": (100, 100, 160, 160, 160, 160, 160),
+    "embedding_dropout": (0.35, 0.35, 0.2, 0.1, 0.1, 0.1, 0.1),
+    "hidden_dropout": (0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1),
+    "dropout": (0.5, 0.5, 0.35, 0.2, 0.2, 0.2, 0.2),
+    "scale": (12.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0),
+    "negatives": (4096, 4096, 2048, 2048, 2048, 2048, 2048),
+    "batch_events": (512, 512, 1024, 1024, 1024, 1024, 2048),
+    "learning_rate": (0.006, 0.006, 0.008, 0.008, 0.008, 0.008, 0.01),
+    "schedule": ("linear", "late", "linear", "linear", "linear", "linear", "linear"),
+    "warmup": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
+    "epochs": (14, 10, 10, 10, 8, 5, 3),
 }
-OF_KIND: dict[str, dict[str, tuple[int | float, ...]]] = {}
+OF_KIND: dict[str, dict[str, Row]] = {
+    "bert4rec": {  # it learns from a share of the places
+        "epochs": (42, 28, 28, 28, 20, 14, 8),
+        "schedule": ("late",) * 7,
+        "warmup": (0.1,) * 7,
+    },
+}
 
 
 def step(name: str) -> Rule:
     """A row of the table: the kind's own, or that of every kind."""
 
-    def chosen(size: Size, settled: Mapping[str, Any]) -> int | float:
+    def chosen(size: Size, settled: Mapping[str, Any]) -> int | float | str:
         row = OF_KIND.get(settled.get(KIND, ""), {}).get(name, STEPS[name])
         return row[bisect_right(FROM_EVENTS, size.events) - 1]
 

@@ -47,7 +47,7 @@ MASKED: Space = {
     **ATTENTION,
     "mask_share": (0.2, 0.35, 0.5, 0.65, 0.8),
     "last_share": (0.0, 0.1, 0.3),
-    "training.epochs": Times((1.0, 2.0, 4.0, 8.0)),  # it learns from a share of the places
+    "training.epochs": Times((0.5, 1.0, 2.0, 4.0)),  # it learns from a share of the places
     "training.warmup": (0.0, 0.1),
 }
 FPMC: Space = {**TRAINING, "factors": Times((0.5, 1.0, 2.0)), "context": (1, 2, 3), "dropout": DROPOUTS}

@@ -68,8 +68,8 @@ class Bert4recConfig(AttentionConfig):
     Sun et al. 2019, 1904.06690, its objective, in SASRec's blocks and with this library's head; all that is
     not the paper's is listed in decision 0028. It is asked by a mask behind the newest items. Each position
     that is asked about is read by itself: evaluation at every position takes as many times longer as sessions
-    are long. It learns from a share of the places only, and wants some times as many `training.epochs` as the
-    other networks, and `training.warmup`.
+    are long. It learns from a share of the places only, and wants some times as many epochs as the other
+    networks, and a warm-up: where these are `auto`, it has them.
     """
 
     sized_as: ClassVar[str] = "bert4rec"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from rnnrec_model.config import Settings, setting
+from rnnrec_model import sizing
+from rnnrec_model.config import Settings, auto, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,4 +37,6 @@ class FpmcConfig(Settings):
     context: int = setting(
         1, "what follows is learnt from so many last items, as their mean; 1: from the last one", 1, 64
     )
-    dropout: float = setting(0.2, "share of users' and contexts' factors zeroed in training", 0.0, 0.95)
+    dropout: float = auto(
+        sizing.step("dropout"), "share of users' and contexts' factors zeroed in training", 0.0, 0.95
+    )

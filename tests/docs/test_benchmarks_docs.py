@@ -157,6 +157,28 @@ def test_warm_nights_are_what_the_raw_results_say() -> None:
             assert numbers == [one[metric], *one.get(f"{metric}_interval", [])]
 
 
+def test_defaults_before_and_now_are_what_the_raw_results_say() -> None:
+    rows = rows_with("before: seconds", "now: seconds")
+    for row in rows:
+        data = re.findall(r"`(\w+)`", row["what"])[0]
+        asked = "day_after_" if "the day after" in row["what"] else ""
+        for called in ("before", "now"):
+            found = [
+                one
+                for one in RESULTS[row["raw"].strip("`")]["results"]
+                if (one["data"], one["settings"]) == (data, called)
+            ]
+            values = [fmean(one[f"{asked}{name}_at_20"] for one in found) for name in ("recall", "mrr")]
+            assert [float(one) for one in row[called].split(" / ")] == [said(one, 4) for one in values], row
+            assert number(row[f"{called}: seconds"]) == said(
+                fmean(one["processor_seconds"] for one in found), 0
+            )
+            assert {number(row[head]) for head in ("events", "items")} == {
+                found[0]["events"],
+                found[0]["items"],
+            }
+
+
 def test_growth_is_what_the_raw_results_say() -> None:
     for row, one in zip(rows_with("recommending"), RESULTS["growth"]["results"], strict=True):
         assert [number(row[head]) for head in ("events", "sessions", "training", "events/s")] == [

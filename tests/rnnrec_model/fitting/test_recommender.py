@@ -23,7 +23,7 @@ from rnnrec_model.saving import CONFIG, WEIGHTS, load, save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
-MODEL = RecurrentConfig(units=16, embedding_dropout=0.35, hidden_dropout=0.2, normalize=False)
+MODEL = RecurrentConfig(units=16, embedding_dropout=0.35, hidden_dropout=0.2, scale=12.0, normalize=False)
 TRAINING = TrainingConfig(
     loss="cross_entropy",
     threads=1,
@@ -32,6 +32,8 @@ TRAINING = TrainingConfig(
     negatives=4,
     optimizer="adagrad",
     learning_rate=0.1,
+    schedule="linear",
+    warmup=0.0,
     device="cpu",
     precision="float32",
 )

@@ -27,4 +27,4 @@ def test_the_rate_of_four_steps_rises_over_the_warmup_and_falls_along_its_schedu
 
 
 def test_the_settings_offer_the_schedules_there_are():
-    assert set(get_args(get_type_hints(TrainingConfig)["schedule"])) == set(SCHEDULES)
+    assert set(get_args(get_type_hints(TrainingConfig)["schedule"])) == {"auto", *SCHEDULES}

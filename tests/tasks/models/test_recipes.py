@@ -33,6 +33,7 @@ AS_NUMBERS: dict[str, Any] = {
         "epochs": 14,
         "batch_events": 512,
         "learning_rate": 0.006,
+        "schedule": "linear",
         "warmup": 0.0,
         "row_decay": 0.0,
         "clip_norm": 0.0,
@@ -143,7 +144,7 @@ def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
     told = json.loads((tmp_path / "config.json").read_text())
     assert told["by_size"] == {
         "settings": ["embedding_dropout", "hidden_dropout", "scale"],
-        "training": ["batch_events", "learning_rate", "loss", "threads", "warmup"],
+        "training": ["batch_events", "learning_rate", "loss", "schedule", "threads", "warmup"],
     }
     assert "auto" not in told["settings"].values()
     assert [key for key, value in told["training"].items() if value == "auto"] == ["precision"]
