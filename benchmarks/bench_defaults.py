@@ -245,6 +245,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--data", nargs="+", choices=DATA, default=list(COMPARED))
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
+    parser.add_argument("--name", help="of the result (default: defaults, or defaults_search)")
     parser.add_argument("--search", type=Path, help="lines of trials instead")
     options = parser.parse_args()
     if options.search:
@@ -259,7 +260,7 @@ def main() -> None:
             f"{row['processor_seconds']:>7.1f} s  {row['recall_at_20']:.4f} / {row['mrr_at_20']:.4f}",
             flush=True,
         )
-        write(name, found)
+        write(options.name or name, found)
 
 
 if __name__ == "__main__":
