@@ -1,16 +1,19 @@
-"""A night's data: what was refused of its logs, and what is checked of it before anything is learnt."""
+"""What is kept of users: what is refused and checked of a night's data, and users taken out of all of it."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from flows.commands import options
-from flows.commands.options import DEFAULT, AsJson, ConfigPath
+from flows.commands.options import DEFAULT, AsJson, ConfigPath, DryRun
+from tasks.errors import ConfigurationError
 
 app = typer.Typer()
 
@@ -59,3 +62,43 @@ def rejects(
         print(json.dumps(asdict(found), indent=2))
     else:
         print("\n".join(told(found)))
+
+
+@app.command()
+def forget(
+    user: Annotated[list[str] | None, typer.Option(help="The id of a user; repeatable.")] = None,
+    file: Annotated[Path | None, typer.Option(help="A file of such ids, one a line.")] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="Delete old files at once, also those that a reader has open.")
+    ] = False,
+    config: ConfigPath = DEFAULT,
+    dry_run: DryRun = False,
+) -> None:
+    """Take users out of every table, publication and file of the warehouse, for good.
+
+    Lines of theirs in logs that come are not taken any more. Without --now files that had their rows stay for
+    a day, for whoever reads them; the first night after it deletes them. Without a user it finishes what was
+    begun.
+    """
+    from flows.terminal.forgetting import lines
+    from tasks.publishing import forgetting
+
+    cfg = options.with_tables(config)
+    users = _asked(user or (), file)
+    done = forgetting.forget(cfg, users, now=now, dry_run=dry_run)
+    for line in lines(done, now=now, dry_run=dry_run):
+        Console(soft_wrap=True).print(line, highlight=False, markup=False)
+
+
+def _asked(users: Sequence[str], file: Path | None) -> list[str]:
+    """Ids as they were given, each once. Raises ConfigurationError where there is none in the file."""
+    try:
+        listed = [] if file is None else file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"--file: expected a file of user ids, one a line; {error}") from error
+    asked = list(dict.fromkeys([*users, *(one for one in listed if one.strip())]))
+    if any(not one.strip() for one in asked):
+        raise ConfigurationError("--user: expected the id of a user; got blanks")
+    if file is not None and not asked:
+        raise ConfigurationError(f"--file: expected user ids, one a line; {file} has none")
+    return asked

@@ -67,6 +67,23 @@ def configured(config: Path, changes: dict[str, Any] | None = None) -> Config:
     return load_config(config, changes)
 
 
+def with_tables(config: Path) -> Config:
+    """The configuration of a warehouse that has tables and can be written.
+
+    Raises ConfigurationError where its days were cut in another zone, WarehouseError where there is none.
+    """
+    from tasks.raw import settled
+    from tasks.store.root import make_root
+    from tasks.store.store import Store
+
+    cfg = configured(config)
+    if not (cfg.root / "tables").is_dir():
+        raise WarehouseError(f"{cfg.root}: expected a warehouse; it has no tables; check warehouse.root")
+    settled.compare(cfg, Store.of(cfg), {})
+    make_root(cfg)
+    return cfg
+
+
 def with_nights(config: Path) -> Config:
     """The configuration of a warehouse that can be written and in which nights were published.
 

@@ -44,6 +44,7 @@ def carry_forward(store: Store, failed: Failed, move_latest: bool | None = None)
     for _ in range(publishing.PUBLISH_TRIES):
         past = publications.read(store)
         publishing.check_not_taken_back(store, night, attempt)
+        publishing.check_nobody_forgotten(store, night, attempt)
         publishing.check_newest_run(store, night, attempt)
         if reason := _why_nothing_moves(store, past, night, move_latest):
             log.info("nothing is carried forward to %s: %s", night, reason)

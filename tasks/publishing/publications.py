@@ -95,6 +95,7 @@ class Publication(Facts):
     published_at     UTC without a zone
     carried_from     the night whose tables these are, where this one could make none; else None
     retired_at       when a vacuum gave it up: its files go some time later; None while it can be shown
+    rewritten        where users were forgotten since: when (`at`), and the digests it was published with
     rolled_back      of a rollback's row: by whom, why (reason), and from which sequence and night; else None
     """
 
@@ -106,6 +107,7 @@ class Publication(Facts):
     carried_from: date | None = None
     rolled_back: Mapping[str, Any] | None = None
     retired_at: datetime | None = None
+    rewritten: Mapping[str, Any] | None = None
 
     @staticmethod
     def from_row(row: Mapping[str, Any]) -> Publication:
@@ -209,6 +211,7 @@ JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column
     "model": (pins.Model.from_json, pins.Model.as_json),
     "sources": (_sources, _sources_text),
     "code": (_object, _text),
+    "rewritten": (_object, _text),
 }
 LATER = (
     "reads",
@@ -219,6 +222,7 @@ LATER = (
     "rolled_back",
     "retired_at",
     "deciding_digest",
+    "rewritten",
 )  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 PUBLISH_TRIES = 20
 SEQUENCE = "sequence"  # the fence of all publications
 ROLLBACK = "rollback"  # the fence of all nights that are under way
+FORGET = "forget"  # likewise, of those that may have read users who were forgotten since
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,20 @@ def check_not_taken_back(store: Store, night: date, attempt: int) -> None:
         )
 
 
+def check_nobody_forgotten(store: Store, night: date, attempt: int) -> None:
+    """Raises FencedError when users were forgotten since the run began: it has read their lines."""
+    newest = delta.highest(store, TABLE, FORGET)
+    if newest >= attempt:
+        raise FencedError(
+            f"night {night}: expected nobody to be forgotten while run {attempt} goes on; `rnnrec forget` "
+            "has taken users out of what it has read; run the night again"
+        )
+
+
 def check_newest_run(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when a newer run has begun to write the night: two would waste work, or mix it."""
     check_not_overtaken(store, night, attempt)
+    check_nobody_forgotten(store, night, attempt)
     newest = delta.writer(store, "rejects", {"night": night})  # the first that a run writes
     if newest > attempt:
         raise FencedError(
@@ -129,6 +141,7 @@ def _append(
     for _ in range(PUBLISH_TRIES):
         past = publications.read(store)
         check_not_taken_back(store, night, attempt)
+        check_nobody_forgotten(store, night, attempt)
         if more_fences:
             past.there(night)  # a vacuum may have given it up since
         newest, stays = past.newest_of(night), past.why_readers_stay(night, ours.inputs)

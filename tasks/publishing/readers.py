@@ -211,6 +211,21 @@ def _link_night(store: Store, shown: Publication, link: Path) -> None:
     link.symlink_to(folder.relative_to(store.local))
 
 
+def mend_folders(store: Store, published: Publications) -> list[Path]:
+    """Let every folder of `published/` lead to the files that its publication pins by now.
+
+    Removes those of publications that were given up; returns what it has removed.
+    """
+    by_folder = {folder_of(store, one): one for one in published.rows if one.retired_at is None}
+    there = [one for one in (store.local / "published").glob("[!.]*") if one.is_dir()]
+    for folder in there:
+        if folder in by_folder:
+            _mend_files(store, by_folder[folder], folder)
+        else:
+            shutil.rmtree(folder)
+    return [one for one in there if one not in by_folder]
+
+
 def folder_of(store: Store, shown: Publication) -> Path:
     """Where `latest` leads to while this publication is shown."""
     return store.local / "published" / f"{shown.night}-{shown.attempt}"

@@ -106,7 +106,7 @@ def vacuum(cfg: Config, keep: int, grace: timedelta, *, dry_run: bool = False) -
     again goes on where it ended.
     """
     store = Store.of(cfg)
-    with _written(store), _alone(store):
+    with written(store), alone(store):
         _check_models(cfg, wholeness.read(store), keep)
         if not dry_run:
             healing.heal(cfg, store)
@@ -144,26 +144,28 @@ def _days(running: Sequence[attempts.Attempt]) -> list[date]:
 
 
 @contextmanager
-def _written(store: Store) -> Iterator[None]:
+def written(store: Store) -> Iterator[None]:
     """A disk that is full, or not ours, ends it between two steps; after each readers have what they need."""
     try:
         yield
     except OSError as error:
         raise WarehouseError(
             f"{store.local}: expected a disk with some room that can be written; {error}; readers have what "
-            "they had; free some megabytes or mend the folder's permissions, then `rnnrec vacuum` again: it "
-            "goes on where this one ended"
+            "they had; free some megabytes or mend the folder's permissions, then run it again: it goes on "
+            "where it ended"
         ) from error
 
 
 @contextmanager
-def _alone(store: Store) -> Iterator[None]:
+def alone(store: Store) -> Iterator[None]:
+    """One vacuum or erasure at a time: both decide which files go."""
     folder = store.local / "work"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
         if not locks.try_to_take(lock):
             raise WarehouseError(
-                f"{folder / LOCK}: expected no other vacuum; one is at work; wait for its end"
+                f"{folder / LOCK}: expected no other vacuum, nor `rnnrec forget`; one is at work; wait for "
+                "its end"
             )
         yield
 
@@ -229,7 +231,7 @@ def _clean(work: Vacuum, what: Kept, done: Vacuumed) -> None:
     _give_models_up(work)
     work, published, what = _look_again(work)  # no run that begins from here on takes up what was given up
     done.kept = tuple(sorted(published.nights))
-    held = _held(published, work.before)
+    held = held_by(published, work.before)
     files = {name: _due(work, name, left.get(name, {}), held) for name in tables.TABLES}
     folders = _folders(work, held)
     if not work.dry_run and (done.given_up or folders or any(files.values())):
@@ -245,7 +247,7 @@ def _clean(work: Vacuum, what: Kept, done: Vacuumed) -> None:
     done.waiting = _waiting(work, published, left) - (_total(files) if work.dry_run else 0)
 
 
-def _held(published: Publications, before: datetime) -> Publications:
+def held_by(published: Publications, before: datetime) -> Publications:
     """Those that are shown, can be, or could be not long ago: whoever has a name of theirs finds the file."""
     rows = (one for one in published.rows if one.retired_at is None or one.retired_at > before)
     return Publications(published.version, tuple(rows))
@@ -292,7 +294,7 @@ def _due(work: Vacuum, name: str, leaving: dict[str, int], held: Publications) -
 
 def _waiting(work: Vacuum, published: Publications, leaving: dict[str, dict[str, int]]) -> int:
     """Bytes of all files that no kept night needs, whoever may still hold them."""
-    pinned = _held(published, datetime.max).pinned(work.store)
+    pinned = held_by(published, datetime.max).pinned(work.store)
     found: dict[str, int] = {}
     for name in tables.TABLES:
         if delta.version(work.store, name) is not None:
@@ -316,7 +318,7 @@ def _alone_there(file: Path) -> int:
 def _give_models_up(work: Vacuum) -> None:
     """Tag what nobody needs: no night that begins from now on takes it for its own."""
     work, published, what = _look_again(work)
-    for one in () if work.dry_run else _unneeded(work, what, _held(published, work.before)):
+    for one in () if work.dry_run else _unneeded(work, what, held_by(published, work.before)):
         registry.retire(work.cfg, one)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -132,12 +132,21 @@ def _row(_look: _Look, one: Publication) -> Link:
     if hashlib.sha256(lines.encode()).hexdigest() != one.content_digest:
         return Link(name, "broken", said=f"publication {one.sequence}: its content_digest is not its tables'")
     events = (one.reads or {}).get("events")
+    said = "" if one.rewritten is None else rewritten(one.rewritten)
     if events is None:
-        return Link(name, "whole")
+        return Link(name, "whole", said=said)
     days = "".join(f"{day} {pin.digest}\n" for day, pin in sorted(events.items()))
     if hashlib.sha256(days.encode()).hexdigest() != one.data_digest:
         return Link(name, "broken", said=f"publication {one.sequence}: its data_digest is not its events'")
-    return Link(name, "whole")
+    return Link(name, "whole", said=said)
+
+
+def rewritten(how: Mapping[str, Any]) -> str:
+    """What is said of a publication that has other files than it was published with, for nobody's harm."""
+    return (
+        f"users were forgotten ({how['at']}): its files were written anew without them; it was published "
+        f"with content_digest {how['content_digest'][:12]}"
+    )
 
 
 def _opened(look: _Look, one: Publication) -> Link:

@@ -14,9 +14,12 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
+import pyarrow as pa
+
 from tasks.errors import EmptyNightError, SourceError
-from tasks.raw import accounting, items, quarantine, settled, sources
+from tasks.raw import accounting, forgotten, items, quarantine, settled, sources
 from tasks.raw.accounting import Account
+from tasks.raw.forgotten import Forgotten
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, local_day, window
@@ -140,15 +143,17 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
     found = quarantine.heads(cfg, store, every, tally.aside)
     types = sources.id_types(found, cfg.events.columns)
     settled.settle(cfg, store, types)
+    who = forgotten.read(store)
     with duck.connect(cfg) as con:
         _create_tables(con, types)
+        con.register("forgotten", pa.table({"digest": pa.array(sorted(who.digests), pa.string())}))
         con.register("clock", clock(cfg, _written_days(cfg, night)))
         known = items.read(con, cfg, types["item_id"].sql)
         for source in found:
             with quarantine.around(cfg, source, tally.aside):
-                _read(con, cfg, night, source, tally)
+                _read(con, cfg, night, source, tally, who)
         _leave_out(con, tally)
-        _write_rejects(con, store, night, run_id, attempt)
+        _write_rejects(con, store, night, run_id, attempt, who)
         quarantine.check(every, tally.aside)
         _check_unusable(con, cfg, tally.unusable)
         _check_rejects(con, cfg, tally)
@@ -163,16 +168,19 @@ def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> No
         f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, tie_break varchar, "
         "event_type varchar, weight double, event_day date)"
     )
+    con.execute(f"create temp table forgotten_users (user_id {types['user_id'].sql})")
     con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
 
 
-def _read(con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally) -> None:
+def _read(
+    con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally, who: Forgotten
+) -> None:
     before = sources.identity(source)
     found, taken = sources.fingerprint(source), 0
     file = tally.files[source.name] = _File(source)
     for piece in sources.pieces(con, source, cfg.events.columns):
         with duck.reading(source.path):
-            _take(con, cfg, night, file, piece.records)
+            _take(con, cfg, night, file, piece.records, who)
         taken += piece.lines
     if taken != found.lines or sources.identity(source) != before:
         what = (
@@ -196,10 +204,12 @@ def _leave_out(con: duck.Connection, tally: _Tally) -> None:
                     {"name": name, "reason": quarantine.REASON, "why": why})  # fmt: skip
 
 
-def _take(con: duck.Connection, cfg: Config, night: date, file: _File, records: int) -> None:
+def _take(con: duck.Connection, cfg: Config, night: date, file: _File, records: int, who: Forgotten) -> None:
     """Sort the lines of `parsed` by part, into candidates and refused ones."""
     name, before = file.source.name, file.lines
     duck.keep(con, "typed", "typed_events", **typing_of(cfg))
+    if who.rows:
+        duck.keep(con, "forgotten_users", "forgotten_users", salt=who.salt)
     duck.view(con, "piece", "sorted_lines", **_days(cfg, night))
     duck.append(con, "candidates", "accepted_events", source_file=name)
     duck.append(con, "refused", "refused_lines", source_file=name)
@@ -232,8 +242,10 @@ def _written_days(cfg: Config, night: date) -> list[date]:
     return [*lead_in(cfg, night), *window(cfg, night)]
 
 
-def _write_rejects(con: duck.Connection, store: Store, night: date, run_id: str, attempt: int) -> None:
-    rows = duck.batches(duck.query(con, "rejects", night=night))
+def _write_rejects(
+    con: duck.Connection, store: Store, night: date, run_id: str, attempt: int, who: Forgotten
+) -> None:
+    rows = forgotten.lines_of(duck.batches(duck.query(con, "rejects", night=night)), who)
     delta.replace_partition(store, "rejects", rows, {"night": night}, run_id, attempt)
 
 

@@ -17,7 +17,7 @@ from prefect.states import Cancelled, Crashed
 
 from tasks.models import registry
 from tasks.models.workplace import workplace
-from tasks.publishing import attempts, crowning, healing, publications
+from tasks.publishing import attempts, crowning, forgetting, healing, publications
 from tasks.running import logs, stopping
 from tasks.settings import nights
 from tasks.settings.config import Config, load_config
@@ -92,6 +92,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
         with stopping.when_ended(_tells_the_server()):
             registry.reach(cfg)
             healing.heal(cfg, store)
+            forgetting.finish(cfg, store, attempt)
             log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
             with workplace(cfg, day, attempt) as work, crowning.given_back(cfg, store, work):
                 yield Tonight(cfg, store, day, run_id, attempt, started_at, work, Diary())

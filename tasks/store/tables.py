@@ -181,6 +181,19 @@ TABLES: dict[str, Table] = {
         order=("metric",),
         checksums=True,
     ),
+    "forgotten": Table(
+        {
+            "digest": TEXT,
+            "salt": TEXT,
+            "attempt": COUNT,
+            "forgotten_at": TIME,
+            "rewritten_at": TIME,
+            "gone_at": TIME,
+        },
+        partition=None,
+        order=("digest",),
+        checksums=True,
+    ),
     "publications": Table(
         {
             "sequence": COUNT,  # 1, 2, 3 ... in the order of publication
@@ -206,11 +219,12 @@ TABLES: dict[str, Table] = {
             "rolled_back": TEXT,
             "retired_at": TIME,
             "deciding_digest": TEXT,
+            "rewritten": TEXT,
         },
         partition=None,
         order=("sequence",),
         checksums=True,
-        version=2,
+        version=3,
     ),
 }
 

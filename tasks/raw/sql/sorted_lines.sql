@@ -1,6 +1,6 @@
 -- The lines of a piece, each with the part of the accounting that it belongs to: the first that fits.
 -- grain: line
--- reads: typed
+-- reads: typed, forgotten_users: those of its users who were erased
 -- parameters: $first_day, $last_day
 select
     line,
@@ -16,6 +16,7 @@ select
     raw,
     case
         when reason is not null then 'rejected'
+        when user_id in (select forgotten_users.user_id from forgotten_users) then 'forgotten'
         when event_day is null or event_day not between $first_day and $last_day then 'outside'
         else 'accepted'
     end as part

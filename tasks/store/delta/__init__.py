@@ -16,15 +16,16 @@ from tasks.store.delta.commits import (
     replace_partition,
     rewrite,
 )
-from tasks.store.delta.fences import check_fence, highest, writer
+from tasks.store.delta.fences import check_fence, fence, highest, writer
 from tasks.store.delta.logs import RESTORE
 from tasks.store.delta.numbers import next_attempt
 from tasks.store.delta.reading import PARTS_KEPT, Part, files, files_by_day, parts, rows, schema, version
-from tasks.store.delta.staging import Staged, stage
+from tasks.store.delta.staging import ERASURE, Staged, stage
 from tasks.store.delta.stale import clean_stale
 from tasks.store.delta.tombstones import left
 
 __all__ = [
+    "ERASURE",
     "PARTS_KEPT",
     "RESTORE",
     "Part",
@@ -35,6 +36,7 @@ __all__ = [
     "commit",
     "commit_days",
     "drop_days",
+    "fence",
     "files",
     "files_by_day",
     "highest",

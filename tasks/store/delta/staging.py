@@ -16,6 +16,7 @@ from tasks.store.delta import logs, partitions
 from tasks.store.store import Store
 
 VERSION = "schema_version"  # key of an output file's metadata
+ERASURE = "forget-"  # run ids of erasures begin so: their files may be published and named by no log
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,11 @@ def stage(
     with store.create(file) as stream:
         count = _write(name, stream, rows, schema, day)
     return Staged(name, dict(partition), (file,), count, store.digest([file]))
+
+
+def is_of_an_erasure(file: str) -> bool:
+    """Is it a file that took the place of one with users who were forgotten?"""
+    return file.rpartition("/")[2].startswith(f"part-{ERASURE}")
 
 
 def check_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:

@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from tasks.errors import WarehouseError
 from tasks.store import parquet, tables
-from tasks.store.delta import logs
+from tasks.store.delta import logs, staging
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -38,6 +38,7 @@ def clean_stale(
     for name in tables.TABLES:
         try:
             dead = _never_named(store, name, _written(store, name, since, limit), since)
+            dead = [file for file in dead if not (file in keep and staging.is_of_an_erasure(file))]
             _check_whole(store, name, keep.intersection(dead))
         except WarehouseError as error:
             log.warning("staged files of dead runs stay: %s", error)

@@ -1,0 +1,41 @@
+"""What an erasure did, and what is left of whom until when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tasks.publishing.forgetting import Forgot
+
+
+def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
+    """A sentence on who was forgotten, a line for each kind of thing, and what is still there."""
+    if not done.users:
+        yield "Nobody was asked for, and nothing is left of anybody who was."
+        return
+    would = "would be " if dry_run else ""
+    yield f"{done.users} user(s) {would}forgotten. Lines of theirs in logs that come are not taken any more."
+    for name, rows in done.removed.items():
+        what = "line(s) of logs without a word now" if name == "rejects" else "row(s) removed"
+        yield f"{name}: {rows:,} {what}"
+    if done.publications:
+        yield f"publications: {done.publications:,} pin files without them"
+    if done.deleted:
+        yield f"{done.deleted:,} file(s) and folder(s) deleted"
+    if done.running:
+        yield f"{', '.join(done.running)}: under way, and ends without publishing: run it again"
+    if done.held[0] and done.until is not None:
+        yield _held(done, now=now)
+    yield "What else names them is not ours: the raw logs, copies, backups, logs of a Prefect server."
+
+
+def _held(done: Forgot, *, now: bool) -> str:
+    count, size = done.held
+    kept = f"{count:,} file(s) with their rows, {size:,} bytes, are still on the disk"
+    if now:
+        return f"{kept}: runs under way read them; once they have ended, `rnnrec forget --now` deletes them."
+    return (
+        f"{kept} for whoever reads them, until {done.until:%Y-%m-%d %H:%M} UTC: the first night after it "
+        "deletes them, or `rnnrec forget --now` at once."
+    )

@@ -1,0 +1,278 @@
+"""Users taken out of everything that is kept of them, and kept out.
+
+First it is noted that they are to be forgotten (`raw/forgotten.py`), by digests of their ids: from then on no
+night that begins takes a line of theirs, and whoever finds them noted and not gone goes on with what is left,
+be it this command or the next night. Nights that are under way have read their lines: they are fenced,
+and end without publishing. Then files without them take the place of those that had them (`rewriting.py`),
+readers are shown these, and the old files are let go as a vacuum lets go of files: they are deleted once
+nobody may hold them, a day later, or at once where that is asked for. docs/decisions/0036 says what stays.
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.errors import FencedError, WarehouseError
+from tasks.models import workplace
+from tasks.publishing import attempts, publications, publishing, readers, rewriting, vacuum, wholeness
+from tasks.publishing.publications import TABLE, naive
+from tasks.publishing.rewriting import REFUSED, USERS, Rewriting
+from tasks.raw import forgotten
+from tasks.raw.forgotten import Forgotten
+from tasks.settings.config import Config
+from tasks.settings.days import lead_in, window
+from tasks.store import delta, duck, durable, locks, scratch
+from tasks.store.store import Store
+
+log = logging.getLogger(__name__)
+
+GRACE = timedelta(hours=24)  # how long after it was let go a file is there for who holds it
+TRIES = 20
+
+
+@dataclass
+class Forgot:
+    """What an erasure did, or would do.
+
+    users         how many were asked for, those of erasures that had not ended too
+    removed       table → rows that are in its newest version no more; of rejects, lines without a word
+    publications  so many pin other files now
+    deleted       files and folders that are gone
+    held          files with their rows that are still on the disk, and their bytes
+    until         when these may go, UTC; None: nothing is held
+    running       nights that were under way: they end without publishing
+    """
+
+    users: int
+    removed: dict[str, int] = field(default_factory=dict)
+    publications: int = 0
+    deleted: int = 0
+    held: tuple[int, int] = (0, 0)
+    until: datetime | None = None
+    running: tuple[str, ...] = ()
+
+
+def forget(cfg: Config, users: Collection[str], *, now: bool = False, dry_run: bool = False) -> Forgot:
+    """Take these users out, and finish what an erasure that died has left.
+
+    now   delete at once what had their rows, whoever holds it; else a day later
+    Raises WarehouseError where publications or logs cannot be read, a file cannot be written, or a vacuum or
+    another erasure is at work. Running it again goes on where it ended.
+    """
+    store = Store.of(cfg)
+    with vacuum.written(store), vacuum.alone(store):
+        wholeness.read(store)
+        if dry_run:
+            return _looked(store, users)
+        run_id = _run_id()
+        if users:
+            forgotten.add(store, users, run_id)
+        return _finish(cfg, store, run_id, timedelta() if now else GRACE)
+
+
+def finish(cfg: Config, store: Store, attempt: int) -> None:
+    """What an erasure has left to do, as a night does it when it begins.
+
+    attempt   of the night, which has not read anything yet
+    """
+    if not forgotten.read(store).pending:
+        return
+    try:
+        with vacuum.written(store), vacuum.alone(store):
+            done = _finish(cfg, store, _run_id(), GRACE, attempt)
+        log.info("forgotten: %d user(s), %d file(s) deleted, %d held", done.users, done.deleted, done.held[0])
+    except WarehouseError as error:
+        log.warning("users who were forgotten are not gone yet: %s", error)
+
+
+def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int | None = None) -> Forgot:
+    who = forgotten.read(store)
+    done = Forgot(len(who.pending))
+    if not who.pending:
+        return done
+    number, began = _fenced(cfg, store, who, run_id, own, done)
+    if any(one.rewritten_at is None for one in who.pending):
+        work = Rewriting(store, who, run_id)
+        rewriting.write_tables(work, number)
+        done.publications = rewriting.write_publications(work)
+        done.removed = work.removed
+        if publications.read(store).rows:
+            readers.refresh(cfg, store)
+        _unname_attempts(store, who)
+        unmarked = {one.digest for one in who.pending if one.rewritten_at is None}
+        forgotten.mark(store, unmarked, run_id, rewritten_at=naive())
+    done.deleted += _remove_work(cfg) + _unname_comparisons(store, who)
+    done.deleted += len(readers.mend_folders(store, publications.read(store)))
+    _let_go(store, forgotten.read(store), run_id, grace, began, done)
+    return done
+
+
+def _fenced(
+    cfg: Config, store: Store, who: Forgotten, run_id: str, own: int | None, done: Forgot
+) -> tuple[int, list[datetime]]:
+    """End the runs that began before somebody was forgotten.
+
+    Returns the number to write with, lower than that of any run that began since, and when those that go on
+    began.
+    """
+    asked, highest = max(one.forgotten_at for one in who.pending), max(one.attempt for one in who.pending)
+    running = [one for one in attempts.every(store) if one.state == "running" and one.number != own]
+    began = {one.number: naive(datetime.fromisoformat(one.started_at)) for one in running}
+    before = [one for one in running if one.number < highest or began[one.number] <= asked]
+    done.running = tuple(sorted({one.night for one in before}))
+    top = max([highest - 1, *(one.number for one in before)])
+    if before:
+        nights = [date.fromisoformat(night) for night in done.running]
+        for name, fences in _fences(cfg, nights).items():
+            _move(store, name, fences, top, run_id)
+    number = highest if top < highest else delta.next_attempt(store, datetime.now(UTC).date())
+    return number, list(began.values())
+
+
+def _fences(cfg: Config, nights: Collection[date]) -> dict[str, list[str]]:
+    """Table → the fences of all that runs of these nights could write of users."""
+    days = {
+        "events": {day for night in nights for day in (*lead_in(cfg, night), *window(cfg, night))},
+        "sessions": {day for night in nights for day in window(cfg, night)},
+        REFUSED: set(nights),
+        "user_recommendations": set(nights),
+    }
+    found = {name: [delta.fence(name, day) for day in sorted(which)] for name, which in days.items()}
+    return {TABLE: [publishing.FORGET], **found}
+
+
+def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> None:
+    """Fence runs with lower numbers out; a newer run's own stands higher, and stays."""
+    for _ in range(TRIES):
+        version = delta.version(store, name)
+        if version is None or not delta.files(store, name, version):
+            log.warning("table %s has nothing yet that a run under way could be kept from", name)
+            return
+        lower = [one for one in fences if delta.highest(store, name, one) < number]
+        try:
+            if not lower or delta.move_fences(store, name, lower, number, run_id, version):
+                return
+        except FencedError:
+            continue
+    raise WarehouseError(f"table {name}: {TRIES} looks met another writer; run it again")
+
+
+def _let_go(
+    store: Store, who: Forgotten, run_id: str, grace: timedelta, began: list[datetime], done: Forgot
+) -> None:
+    """Delete the old files that nobody may hold any more; note who is gone with the last of them."""
+    looked = naive()
+    before = min([looked - grace, *began])
+    moment = before.replace(tzinfo=UTC).timestamp()
+    published = publications.read(store)
+    keep = vacuum.held_by(published, before).pinned(store)
+    live = vacuum.held_by(published, datetime.max).pinned(store)
+    held: dict[str, int] = {}
+    for name in (*USERS, REFUSED, TABLE):
+        if delta.version(store, name) is None:
+            continue
+        due = delta.left(store, name, moment, keep)
+        for file, size in delta.left(store, name, looked.replace(tzinfo=UTC).timestamp() + 1, live).items():
+            if not _holds(store, name, file, who):
+                continue
+            if file in due:
+                store.remove(file)
+                done.deleted += 1
+            else:
+                held[file] = size
+    if not grace and not began:
+        hours = (naive() - looked).total_seconds() / 3600  # who began since may have staged some
+        done.deleted += len(delta.clean_stale(store, hours, published.pinned(store)))
+    done.held = (len(held), sum(held.values()))
+    if held:
+        newest = max(one.rewritten_at or looked for one in who.pending)
+        done.until = newest + (grace or GRACE)
+    else:
+        forgotten.mark(store, {one.digest for one in who.pending}, run_id, gone_at=naive())
+
+
+def _holds(store: Store, name: str, file: str, who: Forgotten) -> bool:
+    try:
+        return rewriting.holds(store, name, file, who) > 0
+    except (pa.ArrowException, OSError) as error:
+        log.warning("%s: cannot be read, and is taken for one that holds a user: %s", file, error)
+        return True
+
+
+def _looked(store: Store, users: Collection[str]) -> Forgot:
+    """What would be removed, of the newest versions; nothing is written."""
+    known = forgotten.read(store)
+    salt = known.salt
+    asked = tuple(forgotten.One(forgotten.digest(salt, user), salt, 0, naive()) for user in users)
+    who = Forgotten((*known.pending, *asked))
+    done = Forgot(len({one.digest for one in who.rows}))
+    for name in (*USERS, REFUSED):
+        version = delta.version(store, name)
+        files = [] if version is None else delta.files(store, name, version)
+        if found := sum(rewriting.holds(store, name, file, who) for file in files):
+            done.removed[name] = found
+    running = [one for one in attempts.every(store) if one.state == "running"]
+    done.running = tuple(sorted({one.night for one in running}))
+    return done
+
+
+def _remove_work(cfg: Config) -> int:
+    """Folders of dead runs, with checkpoints and all that stages hand on."""
+    work = cfg.root / "work"
+    folders = [
+        *work.glob(workplace.NIGHTS),
+        *work.glob(f"{duck.SCRATCH}*"),
+        *work.glob(f"{wholeness.SCRATCH}*"),
+    ]
+    return len(scratch.remove_dead(folders))
+
+
+def _unname_attempts(store: Store, who: Forgotten) -> None:
+    """Records of runs, whose messages named users in older versions of ours."""
+    for path in (store.local / "attempts").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        if (said := who.unnamed(text)) != text:
+            new = path.with_suffix(".new")
+            new.write_text(said, encoding="utf-8")
+            durable.replace(new, path)
+
+
+def _unname_comparisons(store: Store, who: Forgotten) -> int:
+    """Ranks of a comparison name users: those who were forgotten become nobody known. Returns folders removed
+    of comparisons that nobody goes on with."""
+    for path in (store.local / "comparisons").glob("*/ranks.parquet"):
+        rows = pq.read_table(path)
+        if "user_id" in rows.column_names and len(gone := who.among(rows["user_id"])):
+            users = pc.if_else(
+                pc.is_in(rows["user_id"], gone), pa.scalar(None, rows["user_id"].type), rows["user_id"]
+            )
+            place = rows.schema.get_field_index("user_id")
+            new = path.with_suffix(".new")
+            pq.write_table(rows.set_column(place, rows.schema.field(place), users), new, compression="zstd")
+            durable.replace(new, path)
+    return sum(_removed_part(part) for part in (store.local / "comparisons").glob(".*.part"))
+
+
+def _removed_part(part: Path) -> bool:
+    if not (part / "lock").exists():
+        return False
+    with (part / "lock").open("r+") as lock:
+        if not locks.try_to_take(lock):
+            log.warning("%s: somebody works on it: run this again once that has ended", part)
+            return False
+        shutil.rmtree(part)
+        return True
+
+
+def _run_id() -> str:
+    return f"{delta.ERASURE}{uuid.uuid4().hex[:12]}"

@@ -1,0 +1,341 @@
+"""Somebody is forgotten: no byte of the warehouse names him, and he does not come back."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import forgotten_nights as nights
+import pyarrow as pa
+import pytest
+from forgotten_nights import NIGHTS, WHO, holding
+
+from tasks.publishing import forgetting, publications, readers, vacuum, verification, wholeness
+from tasks.raw import forgotten, ingestion
+from tasks.settings.config import Config, load_config
+from tasks.store import delta, durable
+from tasks.store.store import Store
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Config:
+    return nights.build(tmp_path_factory.mktemp("forgotten") / "shop")
+
+
+@pytest.fixture
+def cfg(built: Config, tmp_path: Path) -> Config:
+    """The warehouse to do with as a test likes."""
+    shutil.copytree(built.base, tmp_path / "shop", symlinks=True)
+    cfg = load_config(tmp_path / "shop" / "rnnrec.toml")
+    readers.refresh(cfg, Store.of(cfg))
+    return cfg
+
+
+@pytest.fixture(scope="module")
+def after(built: Config, tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, forgetting.Forgot]:
+    """The same once he was forgotten, at once, to be looked at."""
+    folder = tmp_path_factory.mktemp("after") / "shop"
+    shutil.copytree(built.base, folder, symlinks=True)
+    cfg = load_config(folder / "rnnrec.toml")
+    readers.refresh(cfg, Store.of(cfg))
+    return cfg, forgetting.forget(cfg, [WHO], now=True)
+
+
+def test_before_he_is_everywhere(built: Config) -> None:
+    found = holding(built.root, WHO)
+    for place in ("events", "sessions", "rejects", "user_recommendations"):
+        assert any(file.startswith(f"tables/{place}/") for file in found), place
+    assert {file.partition("/")[0] for file in found} >= {"published", "work", "attempts", "comparisons"}
+
+
+def test_at_once_no_byte_of_the_warehouse_names_him(after: tuple[Config, forgetting.Forgot]) -> None:
+    cfg, done = after
+    assert holding(cfg.root, WHO) == []
+    assert (done.held, done.until, done.running) == ((0, 0), None, ())
+    assert done.removed["user_recommendations"] == 3 * 3
+    assert forgotten.read(Store.of(cfg)).pending == ()
+
+
+def test_everybody_else_is_where_he_was(built: Config, after: tuple[Config, forgetting.Forgot]) -> None:
+    cfg, _ = after
+    before = {name: rows_of(built, name) for name in ("events", "sessions", "user_recommendations")}
+    for name, rows in before.items():
+        kept = [row for row in rows if row["user_id"] != WHO]
+        assert len(kept) < len(rows)
+        assert rows_of(cfg, name) == kept, name
+
+
+def rows_of(cfg: Config, name: str) -> list[dict[str, Any]]:
+    rows = delta.rows(Store.of(cfg), name)
+    assert rows is not None
+    return sorted(rows.to_pylist(), key=str)
+
+
+def test_a_refused_line_of_his_is_counted_on_without_a_word_of_it(
+    built: Config, after: tuple[Config, forgetting.Forgot]
+) -> None:
+    lines = rows_of(after[0], "rejects")
+    assert len(lines) == len(rows_of(built, "rejects"))
+    assert {row["raw"] for row in lines} == {forgotten.NOBODY_SAID, "{broken"}
+
+
+def test_readers_of_every_night_are_shown_the_files_without_him(cfg: Config) -> None:
+    forgetting.forget(cfg, [WHO])
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+        for table in ("user_recommendations", "user_recommendations_history", "events", "sessions"):
+            users = con.sql(f"select distinct user_id from {table} order by 1").fetchall()
+            assert users == [("ann",), ("ben",)], table
+    latest = cfg.root / "latest" / "user_recommendations.parquet"
+    assert (
+        duckdb.read_parquet(str(latest)).query("u", "select count(*) from u where user_id = 'ann'").fetchall()
+    )
+    assert holding(cfg.root / "published", WHO) == []
+
+
+def test_what_held_him_stays_for_a_day_for_those_who_hold_it(cfg: Config) -> None:
+    [file] = publications.read(Store.of(cfg)).there(NIGHTS[2]).files(Store.of(cfg))["user_recommendations"]
+    done = forgetting.forget(cfg, [WHO])
+    assert Path(file).exists()
+    assert done.held[0] > 0
+    [one] = forgotten.read(Store.of(cfg)).pending
+    assert one.rewritten_at is not None
+    assert done.until == one.rewritten_at + timedelta(hours=24)
+    assert {place.partition("/")[0] for place in holding(cfg.root, WHO)} == {"tables"}
+
+
+def test_the_first_night_a_day_later_deletes_it(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgetting.forget(cfg, [WHO])
+    store = Store.of(cfg)
+    forgetting.finish(cfg, store, 1_000)
+    assert holding(cfg.root, WHO)
+    monkeypatch.setattr(forgetting, "GRACE", timedelta(seconds=-5))
+    forgetting.finish(cfg, store, 1_000)
+    assert [file for file in holding(cfg.root, WHO) if "part-dead" not in file] == []
+    assert forgotten.read(store).pending == ()
+
+
+def test_he_does_not_come_back_with_tomorrows_logs(cfg: Config) -> None:
+    forgetting.forget(cfg, [WHO], now=True)
+    came = ingestion.ingest(
+        cfg, Store.of(cfg), NIGHTS[2], "again", delta.next_attempt(Store.of(cfg), NIGHTS[2])
+    )
+    assert came.forgotten == 2 + 3 + 2 + 2 + 2
+    assert came.lines == sum(came.parts.values())
+    assert [file for file in holding(cfg.root, WHO) if file.startswith("tables/")] == []
+
+
+def test_a_night_run_again_reads_the_very_bytes_that_its_publication_says(cfg: Config) -> None:
+    """As files without him are what is ingested from now on."""
+    forgetting.forget(cfg, [WHO], now=True)
+    store = Store.of(cfg)
+    came = ingestion.ingest(cfg, store, NIGHTS[1], "again", delta.next_attempt(store, NIGHTS[1]))
+    assert came.data_digest == publications.read(store).there(NIGHTS[1]).data_digest
+
+
+def test_his_id_is_not_kept_to_know_him_by(after: tuple[Config, forgetting.Forgot]) -> None:
+    [row] = rows_of(after[0], "forgotten")
+    assert WHO not in str(row)
+    assert row["digest"] == forgotten.digest(row["salt"], WHO)
+
+
+def test_publications_say_that_they_were_rewritten_and_are_whole(
+    built: Config, after: tuple[Config, forgetting.Forgot]
+) -> None:
+    before = {one.sequence: one for one in publications.read(Store.of(built)).rows}
+    store = Store.of(after[0])
+    for one in publications.read(store).rows:
+        assert one.rewritten is not None
+        assert one.rewritten["content_digest"] == before[one.sequence].content_digest
+        assert one.content_digest != before[one.sequence].content_digest
+        assert wholeness.changed_bytes(store, one) == ""
+        link = verification._row(Any, one)  # type: ignore[arg-type]
+        assert link.state == "whole"
+        assert "users were forgotten" in link.said
+
+
+@pytest.mark.slow
+def test_a_second_erasure_keeps_the_digests_of_the_first_publication(cfg: Config) -> None:
+    before = publications.read(Store.of(cfg)).there(NIGHTS[2]).content_digest
+    forgetting.forget(cfg, ["ben"], now=True)
+    forgetting.forget(cfg, [WHO], now=True)
+    rewritten = publications.read(Store.of(cfg)).there(NIGHTS[2]).rewritten
+    assert rewritten is not None
+    assert rewritten["content_digest"] == before
+    assert holding(cfg.root / "tables", WHO) == []
+    assert {row["user_id"] for row in rows_of(cfg, "events")} == {"ann"}
+
+
+@pytest.mark.slow
+def test_who_was_never_there_changes_nothing(cfg: Config) -> None:
+    before = publications.read(Store.of(cfg)).rows
+    done = forgetting.forget(cfg, ["nobody"], now=True)
+    assert (done.removed, done.publications) == ({}, 0)
+    assert publications.read(Store.of(cfg)).rows == before
+    assert forgotten.read(Store.of(cfg)).has("nobody")
+
+
+def test_a_dry_run_says_what_would_go_and_writes_nothing(cfg: Config) -> None:
+    before = sorted(cfg.root.rglob("*"))
+    looked = forgetting.forget(cfg, [WHO], dry_run=True)
+    assert [path for path in sorted(cfg.root.rglob("*")) if path not in before] in (
+        [],
+        [cfg.root / "work" / "vacuum.lock"],
+    )
+    assert looked.removed == forgetting.forget(cfg, [WHO]).removed
+
+
+def test_what_publications_pin_is_no_garbage_to_anybody(after: tuple[Config, forgetting.Forgot]) -> None:
+    store = Store.of(after[0])
+    delta.clean_stale(store, 0.0, publications.read(store).pinned(store))
+    keep = vacuum.held_by(publications.read(store), publications.naive()).pinned(store)
+    for name in ("events", "sessions", "user_recommendations"):
+        assert not set(delta.left(store, name, 4e9, keep)) & keep
+    assert all(store.has(file) for file in keep)
+
+
+class Killed(BaseException):
+    """The process is gone."""
+
+
+def steps(monkeypatch: pytest.MonkeyPatch, dies_at: int | None) -> list[str]:
+    """Everything that reaches the disk, one after another; before the one of this number, the end."""
+    done: list[str] = []
+
+    def step(name: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        def stepped(*given: Any, **how: Any) -> Any:
+            if len(done) == dies_at:
+                raise Killed
+            done.append(name)
+            return work(*given, **how)
+
+        return stepped
+
+    for place, name in (
+        (durable, "replace"),
+        (Store, "create"),
+        (Store, "remove"),
+        (Store, "sync"),
+        (shutil, "rmtree"),
+    ):
+        monkeypatch.setattr(place, name, step(name, getattr(place, name)))
+    return done
+
+
+def died(cfg: Config, monkeypatch: pytest.MonkeyPatch, dies_at: int) -> bool:
+    """Forget him, and die before that step; False where it has none of that number."""
+    with monkeypatch.context() as patch:
+        steps(patch, dies_at)
+        try:
+            forgetting.forget(cfg, [WHO], now=True)
+        except Killed:
+            return True
+    return False
+
+
+def check_resumed(cfg: Config) -> None:
+    """Readers have whole nights; whoever comes next finishes it, if it was noted at all."""
+    store = Store.of(cfg)
+    published = publications.read(store)
+    assert [wholeness.changed_bytes(store, one) for one in published.rows if one.retired_at is None] == [
+        ""
+    ] * len(published)
+    noted = forgotten.read(store).has(WHO)
+    forgetting.forget(cfg, [] if noted else [WHO], now=True)
+    assert holding(cfg.root, WHO) == []
+    assert [wholeness.changed_bytes(store, one) for one in publications.read(store).rows] == [""] * len(
+        published
+    )
+    readers.refresh(cfg, store)
+
+
+@pytest.mark.parametrize("dies_at", [20])
+def test_killed_at_a_step_it_is_finished_by_the_next_run(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch, dies_at: int
+) -> None:
+    assert died(cfg, monkeypatch, dies_at)
+    check_resumed(cfg)
+
+
+@pytest.mark.slow
+def test_killed_at_every_step_it_is_finished_by_the_next_run(
+    built: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dies_at in range(500):
+        folder = tmp_path / str(dies_at)
+        shutil.copytree(built.base, folder, symlinks=True)
+        cfg = load_config(folder / "rnnrec.toml")
+        readers.refresh(cfg, Store.of(cfg))
+        if not died(cfg, monkeypatch, dies_at):
+            break
+        check_resumed(cfg)
+        shutil.rmtree(folder)
+    assert dies_at > 40
+
+
+@pytest.mark.slow
+def test_killed_before_its_end_the_next_night_goes_on_with_it(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert died(cfg, monkeypatch, 20)
+    forgetting.finish(cfg, Store.of(cfg), 1_000)
+    assert {place.partition("/")[0] for place in holding(cfg.root, WHO)} <= {"tables"}
+    assert {row["user_id"] for row in rows_of(cfg, "sessions")} == {"ann", "ben"}
+
+
+@pytest.fixture
+def waiting(cfg: Config) -> Iterator[subprocess.Popen[str]]:
+    """A night that has ingested everybody, and goes on when it is told."""
+    script = Path(nights.__file__)
+    given = [sys.executable, str(script), str(cfg.base), NIGHTS[3].isoformat()]
+    with subprocess.Popen(given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "waiting\n"
+        yield process
+        process.kill()
+
+
+def test_a_night_that_began_before_does_not_write_him_back(
+    cfg: Config, waiting: subprocess.Popen[str]
+) -> None:
+    done = forgetting.forget(cfg, [WHO], now=True)
+    assert done.running == (NIGHTS[3].isoformat(),)
+    assert done.held[0] > 0, "what it has read stays while it goes on"
+    said, _ = waiting.communicate("go on\n")
+    assert waiting.returncode == 9, said
+    assert said.startswith("FencedError")
+    assert {row["user_id"] for row in rows_of(cfg, "sessions")} == {"ann", "ben"}
+    forgetting.forget(cfg, [], now=True)
+    shutil.rmtree(cfg.root / "work")
+    assert holding(cfg.root, WHO) == []
+    assert nights.run(cfg, NIGHTS[3]).is_new, "run again it is published, without him"
+    assert [file for file in holding(cfg.root, WHO) if not file.startswith("work/")] == []
+
+
+def test_ids_that_are_numbers_are_known_by_their_digits() -> None:
+    one = forgotten.One(forgotten.digest("salt", "42"), "salt", 1, publications.naive())
+    who = forgotten.Forgotten((one,))
+    assert who.among(pa.array([41, 42, 42, None])).to_pylist() == [42]
+    assert who.redacted('{"user_id": 42,') == forgotten.NOBODY_SAID
+    assert who.redacted('{"user_id": 421,') == '{"user_id": 421,'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"user_id":"zoë smith","x',
+        '{"user_id":"zo\\u00eb smith","x',
+        "zoë smith,i1,2026-01-01",
+        "zoë smith\ti1",
+        '"zoë smith";i1',
+    ],
+)
+def test_a_line_that_holds_an_id_is_found_however_it_is_written(line: str) -> None:
+    one = forgotten.One(forgotten.digest("salt", "zoë smith"), "salt", 1, publications.naive())
+    assert forgotten.Forgotten((one,)).redacted(line) == forgotten.NOBODY_SAID
+    assert forgotten.Forgotten((one,)).redacted("zoë smithson,i1") == "zoë smithson,i1"
