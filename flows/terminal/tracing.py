@@ -197,6 +197,8 @@ def origin(found: Lineage) -> Iterator[RenderableType]:
         published=f"{found['published_at']}, publication {found['sequence']}, run {found['attempt']}",
         content=found["content_digest"],
     )
+    if found["rewritten"]:
+        yield found["rewritten"]
     yield _table(
         ("published table", "rows", "Delta version", "sha256"),
         [

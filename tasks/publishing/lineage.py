@@ -61,6 +61,7 @@ class Lineage(TypedDict):
 
     tables_of      the night that made its tables: another one where they were carried forward
     config_today   whether the configuration file still says the same
+    rewritten      where users were forgotten since: what `publications.rewriting_told` says of it; else empty
     """
 
     night: str
@@ -78,6 +79,7 @@ class Lineage(TypedDict):
     code: dict[str, Any] | None
     config_digest: str
     config_today: bool
+    rewritten: str
 
 
 def lineage(cfg: Config, night: date | None = None) -> Lineage:
@@ -104,6 +106,7 @@ def lineage(cfg: Config, night: date | None = None) -> Lineage:
         code=None if one.code is None else dict(one.code),
         config_digest=one.config_digest,
         config_today=one.config_digest == cfg.digest(),
+        rewritten="" if one.rewritten is None else publications.rewriting_told(one.rewritten),
     )
 
 

@@ -227,6 +227,14 @@ LATER = (
 COLUMNS = tuple(one.name for one in fields(Publication))
 
 
+def rewriting_told(how: Mapping[str, Any]) -> str:
+    """What is said of a publication that has other files than it was published with, for nobody's harm."""
+    return (
+        f"users were forgotten ({how['at']}): its files were written anew without them; it was published "
+        f"with content_digest {how['content_digest'][:12]}"
+    )
+
+
 @dataclass(frozen=True)
 class Publications:
     """All publications at one version of their table, oldest first."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 from tasks.errors import BrokenChainError, RegistryError, SourceError
 from tasks.models import registry
-from tasks.publishing import readers, wholeness
+from tasks.publishing import publications, readers, wholeness
 from tasks.publishing.lineage import TRAINED
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.raw.standing import Standings
@@ -132,21 +132,13 @@ def _row(_look: _Look, one: Publication) -> Link:
     if hashlib.sha256(lines.encode()).hexdigest() != one.content_digest:
         return Link(name, "broken", said=f"publication {one.sequence}: its content_digest is not its tables'")
     events = (one.reads or {}).get("events")
-    said = "" if one.rewritten is None else rewritten(one.rewritten)
+    said = "" if one.rewritten is None else publications.rewriting_told(one.rewritten)
     if events is None:
         return Link(name, "whole", said=said)
     days = "".join(f"{day} {pin.digest}\n" for day, pin in sorted(events.items()))
     if hashlib.sha256(days.encode()).hexdigest() != one.data_digest:
         return Link(name, "broken", said=f"publication {one.sequence}: its data_digest is not its events'")
     return Link(name, "whole", said=said)
-
-
-def rewritten(how: Mapping[str, Any]) -> str:
-    """What is said of a publication that has other files than it was published with, for nobody's harm."""
-    return (
-        f"users were forgotten ({how['at']}): its files were written anew without them; it was published "
-        f"with content_digest {how['content_digest'][:12]}"
-    )
 
 
 def _opened(look: _Look, one: Publication) -> Link:

@@ -129,6 +129,7 @@ REFUSED = Rule(
 )  # fmt: skip
 MEASURE = {"measure": "events", "value": 9.0, "least": None, "most": None, "nights": 0}
 CHECK = {"name": "volume", "severity": "refuse", "rows": 1, "found": "events=9"}
+FORGOTTEN = {"digest": "5ha", "salt": "5a17", "attempt": 1, "forgotten_at": datetime(2026, 1, 3)}
 NOISE = [(column, kind) for column, kind in tables.TABLES["noise"].columns.items()]
 
 
@@ -166,6 +167,11 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         delta.replace_partition(store, name, rows, {day: when}, "run", 1)
     staged = delta.stage(store, "noise", pa.Table.from_pylist([FLOOR], schema=pa.schema(NOISE)), {}, "run")
     delta.append(store, staged, {"noise": 1}, "run", None)
+    kinds = [(column, kind) for column, kind in tables.TABLES["forgotten"].columns.items()]
+    staged = delta.stage(
+        store, "forgotten", pa.Table.from_pylist([FORGOTTEN], schema=pa.schema(kinds)), {}, "run"
+    )
+    delta.append(store, staged, {"forgotten": 1}, "run", None)
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     verdict = Verdict("fresh", "fresh", "good", {"fresh": {"mrr_at_20": 0.25}}, 8, 3, rules=(REFUSED,))
     judged = evaluation_rows(driver.SATURDAY, verdict).drop_columns(["night"])
@@ -195,7 +201,7 @@ def test_every_view_is_documented_with_its_version(served: duckdb.DuckDBPyConnec
     assert (
         versions
         == dict.fromkeys((name for (name,) in there), 1)
-        | {"publications": 2, "events": 2}
+        | {"publications": 3, "events": 2}
         | served_views.VIEWS
     )
 
@@ -226,7 +232,7 @@ COLUMNS = {  # name → (version, sha256 of its columns and their types)
     "nights": (3, "d879127071a5"),
     "popular_items": (1, "00a3d4a2571d"),
     "popular_items_named": (1, "2fa52f334ff6"),
-    "publications": (2, "f3443541328e"),
+    "publications": (3, "be11012ac74a"),
     "realized_quality": (1, "1f504c9c785d"),
     "rules_over_nights": (1, "e37bd2c8e79b"),
     "schema_versions": (1, "7c2034027f56"),
@@ -297,6 +303,7 @@ def test_programs_run_as_written(warehouse: Path, monkeypatch: pytest.MonkeyPatc
     assert len(said["then"]) == 4 * driver.K
     assert said["raw"] == [("logs/a.ndjson",)]
     assert said["reasons"] == [(driver.FRIDAY, "missing item", "logs/a.ndjson", 1)]
+    assert said["asked"] == [(0,)]
     assert said["volumes"] == [(driver.FRIDAY, 9.0)]
     assert said["broken"] == [(driver.FRIDAY, "volume", "events=9")]
     assert said["floors"] == [("a0", "mrr_at_20", 0.039)]

@@ -1,13 +1,13 @@
--- Those users of a piece who were erased, by the digests of their ids.
+-- Those users of a piece who were erased, as texts, by the digests of their ids.
 -- grain: user
 -- reads: typed, forgotten (digest)
 -- parameters: $salt
 with users as (
-    select distinct user_id
+    select distinct cast(user_id as varchar) as user_id
     from typed
     where user_id is not null
 )
 
 select user_id
 from users
-where sha256(concat($salt, cast(user_id as varchar))) in (select forgotten.digest from forgotten)
+where sha256(concat($salt, user_id)) in (select forgotten.digest from forgotten)

@@ -16,7 +16,8 @@ select
     raw,
     case
         when reason is not null then 'rejected'
-        when user_id in (select forgotten_users.user_id from forgotten_users) then 'forgotten'
+        when cast(user_id as varchar) in (select forgotten_users.user_id from forgotten_users)
+            then 'forgotten'
         when event_day is null or event_day not between $first_day and $last_day then 'outside'
         else 'accepted'
     end as part
