@@ -92,12 +92,12 @@ def numbered(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
     """Tables (line int64 from 1, raw binary): the block itself is the column's memory, nothing is copied."""
     first = 1
     for block in blocks(path, block_bytes):
-        raw = _split(block)
+        raw = split(block)
         yield pa.table({"line": pa.array(np.arange(first, first + len(raw))), "raw": raw})
         first += len(raw)
 
 
-def _split(block: bytes) -> pa.Array:
+def split(block: bytes) -> pa.Array:
     """The lines of a block as a binary array; each keeps its line end, which JSON reads as a blank."""
     signs = np.frombuffer(block, dtype=np.uint8)
     is_end = signs == ord("\n")
