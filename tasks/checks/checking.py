@@ -88,6 +88,7 @@ def values(cfg: Config, night: date) -> dict[str, Any]:
         "first_day": window(cfg, night)[0],
         "min_length": cfg.sessions.min_length,
         "max_length": cfg.sessions.max_length,
+        "in_pieces": cfg.sessions.long == "pieces",
     }
 
 

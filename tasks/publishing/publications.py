@@ -63,8 +63,9 @@ class Facts:
     sources         every raw file that the run has read, by its name in events.source_file
     code            version, commit (null where it is not known) and model_library (sha256) of what ran
     deciding_digest sha256 of the settings that decide what comes of the same data
+    counts          stage → what it counted, of the stages before the row was written
 
-    The last five are None in rows of before they were kept.
+    The last six are None in rows of before they were kept.
     """
 
     night: date
@@ -82,6 +83,7 @@ class Facts:
     sources: Mapping[str, pins.RawFile] | None = None
     code: Mapping[str, str | None] | None = None
     deciding_digest: str | None = None
+    counts: Mapping[str, Mapping[str, int]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,6 +214,7 @@ JSON: dict[str, tuple[Callable[[str], Any], Callable[[Any], str]]] = {  # column
     "sources": (_sources, _sources_text),
     "code": (_object, _text),
     "rewritten": (_object, _text),
+    "counts": (_object, _text),
 }
 LATER = (
     "reads",
@@ -223,6 +226,7 @@ LATER = (
     "retired_at",
     "deciding_digest",
     "rewritten",
+    "counts",
 )  # columns that rows of older versions do not have
 COLUMNS = tuple(one.name for one in fields(Publication))
 

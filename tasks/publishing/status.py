@@ -27,6 +27,7 @@ class Night(TypedDict):
     """One night: its newest publication, or nulls where it has none, and its newest run, where one is known.
 
     model       what made its tables, by name and kind; empty where its verdict has neither
+    counts      stage → what it counted, such as what sessionize left out, by rule
     age_hours   since the last event it could know of: the end of the night's day
     carried_from   the night whose tables it shows, where it has none of its own
     shown       whether readers of the latest night are shown this one
@@ -45,6 +46,7 @@ class Night(TypedDict):
     age_hours: float
     seconds: float | None
     durations: dict[str, float]
+    counts: dict[str, dict[str, int]]
     shown: bool
     verdict: dict[str, Any]
     content_digest: str | None
@@ -280,6 +282,7 @@ def _night(cfg: Config, published: Publications, night: date, run: Attempt | Non
         age_hours=_hours(now - start(cfg, night + timedelta(days=1))),
         seconds=round(sum(newest.durations.values()), 3) if newest else None,
         durations=dict(newest.durations) if newest else {},
+        counts={stage: dict(one) for stage, one in (newest.counts or {}).items()} if newest else {},
         shown=newest is not None and newest == published.shown,
         verdict=dict(newest.verdict) if newest else {},
         content_digest=newest.content_digest if newest else None,

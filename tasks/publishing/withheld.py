@@ -37,6 +37,6 @@ def gather(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> None
     else:
         duck.view_files(con, reads.store, "known_items", reads.items.files())
     exclude = cfg.recommendations.exclude
-    cutting.view_events(con, reads.events, window(cfg, night))
+    cutting.view_events(con, cfg, reads.events, window(cfg, night), reads.derived)
     con.register("active_users", NOBODY if exclude == "nothing" else splitting.active_users(reads))
     duck.keep(con, "excluded_items", "excluded_items", exclude=exclude)

@@ -1,4 +1,4 @@
-"""Events of the window → sessions, one SQL kernel over fixed buckets of users.
+"""Events of the window → sessions, for all users or for some of their fixed buckets.
 
 A session is a pure function of the events: arrival order, threads and buckets change nothing. Sessions are
 cut over the window and its lead-in, and belong to the day they start on. So a session is the same whichever
@@ -13,8 +13,8 @@ sessions is worked out while all that was found is there, and kept in the attemp
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.sessions import stretches
+from tasks.sessions import limits, stretches
 from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
 from tasks.settings.days import clock, start, window
@@ -34,6 +34,13 @@ EVENTS_PER_PASS = 100_000_000  # more events than this go through in several pas
 MICROSECONDS_PER_HOUR = 3_600_000_000
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 EARLIER_SESSIONS = "earlier_sessions"  # derived where lists are asked from all of the window
+REMOVED_SPANS = "removed_spans"  # derived where there are rules about outliers
+NO_DAYS = pa.schema(
+    [
+        *(("user_id", pa.string()), ("event_day", pa.date32()), ("first_time", pa.timestamp("us"))),
+        *(("last_time", pa.timestamp("us")), ("events", pa.int64()), ("rule", pa.string())),
+    ]
+).empty_table()
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,7 @@ class Sessionized:
 
     pinned    the files of these days: what the stages after this one read
     derived   the folder with a file for each of DERIVED, and of EARLIER_SESSIONS where that is asked for
+    left_out  rule → events of the window that it keeps out of the sessions or, the last two, out of training
     """
 
     sessions: int
@@ -51,6 +59,13 @@ class Sessionized:
     last_day: date
     pinned: pins.Days
     derived: Path
+    left_out: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """All that was counted."""
+        written = {"sessions": self.sessions, "events": self.events, "users": self.users}
+        return written | {f"left_out_by_{rule}": count for rule, count in self.left_out.items()}
 
 
 def sessionize(
@@ -75,7 +90,8 @@ def sessionize(
             staged[day] = delta.stage(events.store, "sessions", rows, {"session_day": day}, run_id)
         pinned = pins.commit_days(events.store, staged, attempt, run_id)
         _derive(con, cfg, night, events, work)
-    return Sessionized(sessions, items, users, days[0], days[-1], pinned, work)
+        lost = _left_out(con, cfg, days[0])
+    return Sessionized(sessions, items, users, days[0], days[-1], pinned, work, lost)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
@@ -89,15 +105,24 @@ def cut(con: duck.Connection, cfg: Config, days: Sequence[date], buckets: range 
 
     buckets   of users, in a row: the sessions of all buckets together are those of all users
     """
-    rules = rules_of(cfg)
+    con.register("clock", clock(cfg, days))
+    if cfg.sessions.outliers.of_days:
+        duck.keep(con, "removed_days", "removed_days", **_day_rules(cfg))
+    else:
+        con.register("removed_days", NO_DAYS)
+    rules, views = rules_of(cfg), {"clock": clock(cfg, days)}
     dated = bool(cfg.events.columns.session_id and rules.longest)
     for number, some in enumerate(_passes(duck.count(con, "events_to_cut"), buckets)):
         ordered = duck.batches(duck.query(con, "ordered_events", **_events_of(cfg, some)))
         found = pa.RecordBatchReader.from_batches(
             stretches.schema(ordered.schema), stretches.sessions(ordered, rules)
         )
-        views = {"clock": clock(cfg, days)}
-        duck.pour(con, found, "found", "found_sessions", views, adds=number > 0, dated=dated)
+        duck.pour(con, found, "cut_sessions", "cut_sessions", views, adds=number > 0, dated=dated)
+    duck.view(con, "found", "found_sessions")
+
+
+def _day_rules(cfg: Config) -> dict[str, Any]:
+    return cfg.sessions.outliers.model_dump(exclude={"events_per_session"})
 
 
 def rules_of(cfg: Config) -> Rules:
@@ -110,6 +135,7 @@ def rules_of(cfg: Config) -> Rules:
         collapse=cfg.sessions.repeats == "collapse",
         most=cfg.sessions.max_length,
         in_pieces=cfg.sessions.long == "pieces",
+        crowded=cfg.sessions.outliers.events_per_session,
     )
 
 
@@ -131,9 +157,11 @@ def _events_of(cfg: Config, buckets: range) -> dict[str, Any]:
 
 def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, work: Path) -> None:
     """Keep what `splitting` hands out of this cut; a rerun of the night is another attempt with its own."""
-    view_events(con, events, window(cfg, night))
-    params: dict[str, dict[str, Any]] = {ACTIVE_USERS: {"since": active_since(cfg, night)}, POPULAR_ITEMS: {}}
     work.mkdir(parents=True, exist_ok=True)
+    if cfg.sessions.outliers.any:
+        _write(work, REMOVED_SPANS, duck.batches(duck.query(con, REMOVED_SPANS)))
+    view_events(con, cfg, events, window(cfg, night), work)
+    params: dict[str, dict[str, Any]] = {ACTIVE_USERS: {"since": active_since(cfg, night)}, POPULAR_ITEMS: {}}
     for name in DERIVED:
         rows = duck.batches(duck.query(con, name, **params[name]))
         _write(work, name, rows)
@@ -172,6 +200,33 @@ def active_since(cfg: Config, night: date) -> datetime:
     return start(cfg, max(first_active, window(cfg, night)[0]))
 
 
-def view_events(con: duck.Connection, events: pins.Days, days: Sequence[date]) -> None:
-    """Put the events of these days before DuckDB as `window_events`."""
-    duck.view_files(con, events.store, "window_events", events.files(days), "events")
+def view_events(
+    con: duck.Connection, cfg: Config, events: pins.Days, days: Sequence[date], derived: Path | None
+) -> None:
+    """Put the events of these days before DuckDB as `window_events`, without those of no visitor.
+
+    derived   where the run's sessionize has worked out which these are; None for a look, which cuts once more
+    """
+    if not cfg.sessions.outliers.any:
+        duck.view_files(con, events.store, "window_events", events.files(days), "events")
+        return
+    if derived is None:
+        find(con, cfg, events)
+        spans = duck.arrow(duck.query(con, REMOVED_SPANS))
+    else:
+        spans = parquet.read([derived / f"{REMOVED_SPANS}.parquet"])
+    con.register(REMOVED_SPANS, spans)
+    duck.view_files(con, events.store, "every_event", events.files(days), "events")
+    duck.view(con, "window_events", "counted_events")
+
+
+def _left_out(con: duck.Connection, cfg: Config, first_day: date) -> dict[str, int]:
+    """Rule → events, where it has any."""
+    bounds = {"first_day": first_day, "min_length": cfg.sessions.min_length}
+    duck.view(con, REMOVED_SPANS, REMOVED_SPANS)
+    lost = dict(duck.query(con, "events_left_out", **bounds).fetchall())
+    if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
+        duck.view(con, "window_sessions", "written_sessions", **bounds)
+        rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
+        lost |= limits.left_out(cfg, rows)
+    return lost

@@ -15,7 +15,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.sessions import cutting
+from tasks.sessions import cutting, limits
 from tasks.settings.config import Config
 from tasks.settings.days import start, window
 from tasks.store import duck, parquet, pins
@@ -24,10 +24,12 @@ from tasks.store import duck, parquet, pins
 def train_sessions(cfg: Config, night: date, reads: pins.Reads, with_times: bool = False) -> pa.Table:
     """(session_id, user_id, items, times): sessions that start before the night, cut off where it begins.
 
+    Those that are learnt from, by `limits.learnt`.
     with_times   without, times are null, and cost nothing
     """
     cut, least = start(cfg, night), cfg.sessions.min_length
-    return _sessions(cfg, reads, "train_sessions", cut=cut, min_length=least, with_times=with_times)
+    rows = _sessions(cfg, reads, "train_sessions", cut=cut, min_length=least, with_times=with_times)
+    return limits.learnt(cfg, rows)
 
 
 def holdout_sessions(cfg: Config, night: date, reads: pins.Reads, with_times: bool = False) -> pa.Table:
@@ -37,8 +39,8 @@ def holdout_sessions(cfg: Config, night: date, reads: pins.Reads, with_times: bo
 
 
 def all_sessions(cfg: Config, reads: pins.Reads, with_times: bool = False) -> pa.Table:
-    """(session_id, user_id, items, times): every session of the window."""
-    return _sessions(cfg, reads, "all_sessions", with_times=with_times)
+    """(session_id, user_id, items, times): every session of the window that is learnt from."""
+    return limits.learnt(cfg, _sessions(cfg, reads, "all_sessions", with_times=with_times))
 
 
 def usual_predictions(cfg: Config, night: date, reads: pins.Reads) -> float:
@@ -59,7 +61,7 @@ def active_users(reads: pins.Reads) -> pa.Table:
 def seen_items(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
     """(user_id, items): the window's distinct items of the same users, in the same order, as active_users."""
     with duck.connect(cfg) as con:
-        cutting.view_events(con, reads.events, window(cfg, night))
+        cutting.view_events(con, cfg, reads.events, window(cfg, night), reads.derived)
         return duck.arrow(duck.query(con, "seen_items", since=cutting.active_since(cfg, night)))
 
 
@@ -70,7 +72,7 @@ def seen_before(cfg: Config, night: date, reads: pins.Reads, sessions: pa.Table)
     """
     with duck.connect(cfg) as con:
         cutting.ask_about(con, sessions)
-        cutting.view_events(con, reads.events, window(cfg, night))
+        cutting.view_events(con, cfg, reads.events, window(cfg, night), reads.derived)
         return duck.arrow(duck.query(con, "seen_before"))["items"].combine_chunks()
 
 

@@ -33,6 +33,7 @@ class Rules:
     collapse    does an item met twice in a row count once?
     most        items of a session at most
     in_pieces   is a session with more items cut into pieces? Else it keeps the newest
+    crowded     a session of more events is what no visitor does
     """
 
     gap: int
@@ -40,6 +41,7 @@ class Rules:
     collapse: bool
     most: int
     in_pieces: bool
+    crowded: int = 0
 
 
 @dataclass(frozen=True)
@@ -64,11 +66,12 @@ class Cut:
 def sessions(events: Iterable[pa.RecordBatch], rules: Rules) -> Iterator[pa.RecordBatch]:
     """Sessions of (user_id, given_id, item_id, event_time) in order of user, given id and time.
 
-    Yields (user_id, given_id, began_at, piece, started_at, ended_at, items, times): of a piece of a session,
-    the first being piece 1, `began_at` is when the session began.
+    Yields what `schema` says: of a piece of a session, the first being piece 1, `began_at` is when the
+    session began, `events` are the piece's own, of which `repeats` count once with the one before, and
+    `is_crowded` says that the session has more events than visitors make.
     """
     for whole in _whole_stretches(events, rules):
-        yield _sessions(whole, cut(whole, rules))
+        yield _sessions(whole, cut(whole, rules), rules.crowded)
 
 
 def schema(events: pa.Schema) -> pa.Schema:
@@ -84,6 +87,9 @@ def schema(events: pa.Schema) -> pa.Schema:
             pa.field("ended_at", time),
             pa.field("items", pa.list_(item)),
             pa.field("times", pa.list_(time)),
+            pa.field("events", pa.int64()),
+            pa.field("repeats", pa.int64()),
+            pa.field("is_crowded", pa.bool_()),
         ]
     )
 
@@ -123,21 +129,26 @@ def _whole_stretches(events: Iterable[pa.RecordBatch], rules: Rules) -> Iterator
         yield pa.concat_batches(held)
 
 
-def _sessions(events: pa.RecordBatch, found: Cut) -> pa.RecordBatch:
+def _sessions(events: pa.RecordBatch, found: Cut, crowded: int) -> pa.RecordBatch:
     [starts] = np.nonzero(found.why)
     numbers = np.arange(len(starts))
     whole = np.maximum.accumulate(np.where(found.why[starts] != LENGTH, numbers, 0))  # whose piece it is
-    ends = np.append(starts[1:], len(found.why)) - 1
+    ends = np.append(starts[1:], len(found.why))
     kept = found.is_kept
     bounds = np.append(0, np.cumsum(kept))[np.append(starts, len(kept))].astype(np.int32)
     items, times = (_where(events[name], kept) for name in ("item_id", "event_time"))
+    counts = ends - starts
+    is_crowded = np.bincount(whole, counts)[whole] > crowded if crowded else np.zeros(len(starts), bool)
     columns = [
         *(events[name].take(pa.array(starts)) for name in OWNER),
         events["event_time"].take(pa.array(starts[whole])),
         pa.array(numbers - whole + 1),
         events["event_time"].take(pa.array(starts)),
-        events["event_time"].take(pa.array(ends)),
+        events["event_time"].take(pa.array(ends - 1)),
         *(pa.ListArray.from_arrays(pa.array(bounds), values) for values in (items, times)),
+        pa.array(counts),
+        pa.array(np.add.reduceat(found.is_repeat.astype(np.int64), starts)),
+        pa.array(is_crowded),
     ]
     return pa.record_batch(columns, schema=schema(events.schema))
 

@@ -264,6 +264,39 @@ class RulesConfig(Section):
         return bool(self.never_show or self.in_stock or self.per_category)
 
 
+class OutliersConfig(Section):
+    """What no visitor does: such events stay in the table, but make no sessions, popularity or lists."""
+
+    events_per_session: int = setting(
+        0, "a session of more events is left out; 0: of any number", ge=0, le=1_000_000_000
+    )
+    events_per_day: int = setting(
+        0,
+        "a user's local day with more events is left out, and so below; 0: with any number",
+        ge=0,
+        le=1_000_000_000,
+    )
+    events_per_minute: int = setting(
+        0, "a day with more events in one minute of the clock; 0: any number", ge=0, le=1_000_000
+    )
+    item_share: float = setting(
+        0.0, "a day of which one item has a larger share of the events; 0: any share", ge=0, le=1
+    )
+    item_share_events: int = setting(
+        100, "`item_share` is asked of days with at least so many events", ge=2, le=1_000_000
+    )
+
+    @property
+    def any(self) -> bool:
+        """Is anything left out by these rules?"""
+        return bool(self.events_per_session or self.of_days)
+
+    @property
+    def of_days(self) -> bool:
+        """Are whole days of users?"""
+        return bool(self.events_per_day or self.events_per_minute or self.item_share)
+
+
 class SessionsConfig(Section):
     """What a session is."""
 
@@ -283,6 +316,15 @@ class SessionsConfig(Section):
         ge=0,
         le=720,
     )
+    sessions_per_user: int = setting(
+        0, "of a user's sessions in the window the newest so many are learnt from; 0: all", ge=0, le=1_000_000
+    )
+    sessions_per_item: int = setting(
+        0,
+        "items in fewer sessions of the window leave those that are learnt from; 0: all stay",
+        ge=0,
+        le=1_000_000,
+    )
     repeats: Literal["keep", "collapse"] = setting("keep", "collapse: an item met twice in a row counts once")
     window_days: int = setting(
         7,
@@ -290,6 +332,7 @@ class SessionsConfig(Section):
         allowed="2 to 3,660",
         **DAYS,
     )
+    outliers: OutliersConfig = OutliersConfig()
 
     @model_validator(mode="after")
     def _lengths_in_order(self) -> SessionsConfig:
@@ -521,6 +564,9 @@ class WarehouseConfig(Section):
         "A change holds from the next run or `rnnrec refresh` on",
     )
     memory_gb: float = setting(4.0, "DuckDB's memory limit; beyond it, it spills to disk", gt=0.1, le=4096)
+    spill_gb: float = setting(
+        0.0, "what it may spill at once; 0: four fifths of what is free on the disk", ge=0, le=1_000_000
+    )
     threads: int = setting(
         0, "DuckDB's threads; 0: all cores; the tables are the same with any number", ge=0, le=1024
     )

@@ -25,6 +25,7 @@ from tasks.publishing import publishing
 from tasks.publishing.realized import Realized
 from tasks.raw.ingestion import Ingested
 from tasks.running import logs, stopping
+from tasks.sessions.cutting import Sessionized
 from tasks.stages.tonight import Ended, Tonight
 
 log = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ NUMBERS: dict[type, Callable[[Any], dict[str, int]]] = {  # of results that do n
     },
     Ingested: lambda found: found.counts,
     Realized: lambda found: found.counts,
+    Sessionized: lambda found: found.counts,
     scoring.Scored: lambda found: dict(found.removed),
     Registered: lambda found: {found.role: found.version.number},
     Trained: lambda found: {"models": len(found.models), **_first(found)},

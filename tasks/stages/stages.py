@@ -237,6 +237,7 @@ def publish(
         code=_code(),
         started_at=publications.naive(tonight.started_at),
         durations=tonight.diary.durations,
+        counts={stage: dict(counted) for stage, counted in tonight.diary.counts.items() if counted},
         verdict=chosen.verdict.as_dict(),
         report=_page(tonight, chosen, realized, audited, {one.table: one.rows for one in staged}),
     )

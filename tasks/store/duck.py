@@ -252,7 +252,9 @@ def _opened(writable: Path | None, present: Path | None = None) -> Connection:
 def _configure(
     con: Connection, cfg: Config, spill: Path, folders: Sequence[File], reads: Sequence[Path]
 ) -> None:
-    size = int(shutil.disk_usage(spill).free * SPILL_SHARE_OF_FREE_DISK)
+    size = int(cfg.warehouse.spill_gb * 10**9) or int(
+        shutil.disk_usage(spill).free * SPILL_SHARE_OF_FREE_DISK
+    )
     con.execute("set threads = $n", {"n": cfg.warehouse.threads or len(os.sched_getaffinity(0))})
     con.execute("set memory_limit = $size", {"size": f"{cfg.warehouse.memory_gb}GB"})
     con.execute("set temp_directory = $folder", {"folder": str(spill)})
@@ -292,8 +294,8 @@ def _speaking(cfg: Config) -> Iterator[None]:
         yield
     except duckdb.OutOfMemoryException as error:
         raise WarehouseError(
-            f"{cfg.root}: {cfg.warehouse.memory_gb} GB of memory and the free disk did not suffice; "
-            f"raise warehouse.memory_gb or free disk space ({_first_line(error)})"
+            f"{cfg.root}: expected warehouse.memory_gb = {cfg.warehouse.memory_gb} and {_spilt(cfg)} to do; "
+            f"raise one of them, or free disk space ({_first_line(error)})"
         ) from error
     except BROKEN_FILES as error:
         raise WarehouseError(
@@ -305,6 +307,12 @@ def _speaking(cfg: Config) -> Iterator[None]:
         raise WarehouseError(
             f"{cfg.root}: expected a readable Parquet file; {_first_line(error)}; restore it from a backup"
         ) from error
+
+
+def _spilt(cfg: Config) -> str:
+    if cfg.warehouse.spill_gb:
+        return f"warehouse.spill_gb = {cfg.warehouse.spill_gb} on disk"
+    return "four fifths of the free disk (warehouse.spill_gb)"
 
 
 def _first_line(error: Exception) -> str:

@@ -220,11 +220,12 @@ TABLES: dict[str, Table] = {
             "retired_at": TIME,
             "deciding_digest": TEXT,
             "rewritten": TEXT,
+            "counts": TEXT,
         },
         partition=None,
         order=("sequence",),
         checksums=True,
-        version=3,
+        version=4,
     ),
 }
 

@@ -39,6 +39,7 @@ FACTS: dict[str, Any] = {
     "data_digest": "d",
     "started_at": datetime(2026, 1, 4, 1),
     "durations": {"train": 2.0, "score": 0.5},
+    "counts": {"sessionize": {"left_out_by_repeats": 2}},
     "verdict": {"crowned": True},
     "report": "# A night",
 }

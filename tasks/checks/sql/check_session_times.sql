@@ -3,7 +3,7 @@
 -- severity: refuse
 -- remedy: run the night again; where it comes back, keep the warehouse as it is and report a fault
 -- reads: sessions, clock
--- parameters: $first_day, $night
+-- parameters: $first_day, $night, $in_pieces: may a session be a later piece of one that began on its day?
 with placed as (
     select
         sessions.*,
@@ -17,9 +17,11 @@ select
     count(*) as sessions
 from placed
 where
-    local_day is distinct from session_day
+    local_day is null
+    or local_day < session_day
+    or (local_day > session_day and not $in_pieces)
     or session_day not between $first_day and $night
     or times <> list_sort(times)
     or times[1] < started_at
-    or times[-1] <> ended_at
+    or times[-1] > ended_at
 group by session_day

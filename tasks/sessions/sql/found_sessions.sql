@@ -1,35 +1,14 @@
--- Sessions of any length, with their ids and the local day on which they began.
--- A derived id is the md5 of start and user: the same whatever the order in which events arrived. A session
--- with a given id that may have been cut by its duration has its start beside that id. A session's second
--- piece and further ones have the md5 of its id, user and number, and belong to the day of the session.
+-- Sessions of any length, without those of more events than visitors make.
 -- grain: session (user_id, session_id)
--- reads: poured (what stretches.sessions yields), clock(since, until, ahead): how far local time is ahead
--- parameters: $dated: are given ids those of sessions that may have been cut by their duration?
-with named as (
-    select
-        *,
-        case
-            when given_id is null then md5(concat_ws(' ', epoch_us(began_at), user_id))
-            when $dated then given_id || ' ' || strftime(began_at, '%Y-%m-%dT%H:%M:%S.%f')
-            else given_id
-        end as whole_id
-    from poured
-),
-
-identified as (
-    select
-        *,
-        case when piece = 1 then whole_id else md5(concat_ws(' ', whole_id, user_id, piece)) end as session_id
-    from named
-)
-
+-- reads: cut_sessions
+-- parameters: none
 select
-    identified.session_id,
-    identified.user_id,
-    identified.started_at,
-    identified.ended_at,
-    identified.items,
-    identified.times,
-    cast(identified.began_at + clock.ahead as date) as session_day
-from identified
-left join clock on identified.began_at >= clock.since and identified.began_at < clock.until
+    session_id,
+    user_id,
+    started_at,
+    ended_at,
+    items,
+    times,
+    session_day
+from cut_sessions
+where not is_crowded

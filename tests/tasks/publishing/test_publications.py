@@ -46,6 +46,7 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "rolled_back": '{"by": "ann@shop", "reason": "", "from_night": "2026-01-03", "from_sequence": 6}',
     "retired_at": datetime(2026, 2, 3, 4, 5),
     "deciding_digest": "s0",
+    "counts": '{"sessionize": {"sessions": 9, "left_out_by_repeats": 2}}',
 }
 LATER = (
     "reads",
@@ -56,6 +57,7 @@ LATER = (
     "rolled_back",
     "retired_at",
     "deciding_digest",
+    "counts",
 )
 
 
@@ -73,6 +75,7 @@ def test_a_row_is_parsed_into_what_it_means() -> None:
     assert one.model == pins.Model("rnnrec", 3, "r", {"weights.safetensors": "5ha"})
     assert one.sources == {"logs/a.ndjson": pins.RawFile("f0", 120, 3)}
     assert one.code == {"version": "0.1.0", "commit": None, "model_library": "c0de"}
+    assert one.counts == {"sessionize": {"sessions": 9, "left_out_by_repeats": 2}}
     assert one.files(Store.in_folder(Path("/w")))["evaluations"] == ["/w/tables/evaluations/x.parquet"]
 
 
@@ -129,6 +132,7 @@ json_values = st.recursive(
         sources=st.none()
         | st.dictionaries(texts, st.builds(pins.RawFile, texts, counts, counts), max_size=2),
         code=st.none() | st.dictionaries(texts, st.none() | texts, max_size=2),
+        counts=st.none() | st.dictionaries(texts, st.dictionaries(texts, counts, max_size=2), max_size=2),
         sequence=counts,
         tables=st.dictionaries(texts, pinned, max_size=3),
         content_digest=texts,

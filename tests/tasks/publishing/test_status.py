@@ -39,6 +39,7 @@ def test_nights_come_newest_first_with_what_readers_are_shown(tmp_path: Path) ->
     assert (friday["night"], friday["shown"], friday["age_hours"]) == ("2026-01-02", False, 36.0)
     assert friday["rows"]["user_recommendations"] == 12
     assert (friday["seconds"], friday["durations"]) == (2.5, {"train": 2.0, "score": 0.5})
+    assert friday["counts"] == {"sessionize": {"left_out_by_repeats": 2}}
     assert (friday["state"], friday["model_version"], friday["attempt"]) == ("fresh", 1, 2)
     assert friday["verdict"] == {"crowned": True}
 
