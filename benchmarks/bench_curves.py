@@ -32,15 +32,16 @@ from rnnrec_model.vocabulary import Vocabulary
 
 WARM, KNOWN = "warm", 0.85
 RECIPES: dict[str, dict[str, Any]] = {  # what each changes of the defaults; several batches: they grow
-    "defaults": {},
-    "batches of 1,024": {"batch_events": [1024], "learning_rate": 0.008},
-    "batches of 2,048": {"batch_events": [2048], "learning_rate": 0.01},
-    "batches that grow, 256 to 1,024": {"batch_events": [256, 512, 1024]},
-    "constant rate": {"schedule": "constant"},
-    "cosine": {"schedule": "cosine"},
-    "full softmax": {"loss": "full_cross_entropy"},
-    "minGRU": {"cell": "mingru"},
-    WARM: {},
+    "defaults, rate linear": {"schedule": "linear"},
+    "batches of 1,024": {"schedule": "linear", "batch_events": [1024], "learning_rate": 0.008},
+    "batches of 2,048": {"schedule": "linear", "batch_events": [2048], "learning_rate": 0.01},
+    "batches that grow, 256 to 1,024": {"schedule": "linear", "batch_events": [256, 512, 1024]},
+    "rate constant": {"schedule": "constant"},
+    "rate late": {"schedule": "late"},
+    "rate cosine": {"schedule": "cosine"},
+    "full softmax": {"schedule": "linear", "loss": "full_cross_entropy"},
+    "minGRU": {"schedule": "linear", "cell": "mingru"},
+    WARM: {"schedule": "linear"},
 }
 OF_THE_NETWORK = {one.name for one in fields(RecurrentConfig)}
 
@@ -143,7 +144,7 @@ def main() -> None:
         for row in curves(options.folder, options.data, options.recipes, options.epochs):
             found.append(row)
             print(*row.values(), flush=True)
-    write(options.name, found)
+            write(options.name, found)
     plot(found, RESULTS / f"{options.name}.svg")
 
 
