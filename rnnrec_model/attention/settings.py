@@ -46,7 +46,7 @@ class AttentionConfig(HeadConfig):
     across_sessions: bool = setting(
         False,
         "a user's sessions are learnt from as one, with a learnt mark where one was over: what the next one "
-        "begins with is learnt, too. Users' lists are asked for that; the judge asks inside sessions alone",
+        "begins with is learnt, too. Users' lists are asked for that; the judge asks both",
     )
 
 

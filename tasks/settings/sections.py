@@ -406,7 +406,7 @@ class EvaluationConfig(Section):
         20_000, "holdout sessions ranked at most, chosen by the hash of their id", ge=1
     )
     first_items: bool = setting(
-        False,
+        True,
         "users who came back are asked for the first item of the day, too, from what their list of the night "
         "before was asked from; false: the next items inside sessions alone",
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+from past_events import with_later_columns
 
 from tasks.models import judging, visits
 from tasks.models.visits import Before
@@ -64,7 +65,9 @@ def held(cfg: Config, night: date, events: list[Event]) -> pins.Reads:
                 "source_file": pa.array(["a"] * len(rows), pa.string()),
             }
         )
-        delta.replace_partition(Store.of(cfg), "events", table, {"event_day": day}, "run", number)
+        delta.replace_partition(
+            Store.of(cfg), "events", with_later_columns(table), {"event_day": day}, "run", number
+        )
     work = cfg.root / "work" / "attempt"
     read = pins.newest(cfg, Store.of(cfg), night).events
     cutting.sessionize(cfg, night, "run", 9, read, work)
