@@ -1,4 +1,4 @@
-"""What is kept of users: what is refused and checked of a night's data, and users taken out of all of it."""
+"""What is kept of users: a night's data refused, checked and made anew, and users taken out of all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 
 from flows.commands import options
-from flows.commands.options import DEFAULT, AsJson, ConfigPath, DryRun
+from flows.commands.options import DEFAULT, AsJson, ConfigPath, DryRun, Settings
 from tasks.errors import ConfigurationError
 
 app = typer.Typer()
@@ -102,3 +102,15 @@ def _asked(users: Sequence[str], file: Path | None) -> list[str]:
     if file is not None and not asked:
         raise ConfigurationError(f"--file: expected user ids, one a line; {file} has none")
     return asked
+
+
+@app.command()
+def rebuild(config: ConfigPath = DEFAULT, settings: Settings = None) -> None:
+    """Make events and sessions anew from the raw files that were taken in; readers see what they saw."""
+    from tasks.running import stopping
+    from tasks.stages import rebuilding
+
+    overrides = options.overrides(settings)
+    options.configured(config, overrides)
+    with stopping.watched():
+        print(rebuilding.rebuild(str(config), overrides).sentence)

@@ -1,14 +1,19 @@
-"""Raw logs → the tables events and rejects, with every line accounted for.
+"""Raw logs → the tables events, rejects and files, with every line accounted for.
 
-The parts of accounting.py add up to the lines of each file, which are counted once more without parsing.
-Only the window of the night and its lead-in are written, each day as a whole: a night run again changes
-nothing. The lead-in is for sessions alone: it shows whether the window's first ones began before it.
+Only files are read that nobody has taken in, or that changed, or that owe a day (arrivals.py), and only the
+days that they touch are written anew: from the rows that the day has already of other files, and from those
+that were read. Of events that several lines tell the first is kept, whichever of them was read first: so the
+same files give the same days in whatever order they arrive. The parts of accounting.py add up to the lines
+of each file, which are counted once more without parsing. The lead-in is for sessions alone: it shows
+whether the window's first ones began before it.
+
+Other runs may write meanwhile. What a day was made from is compared when it is committed; where another run
+was quicker, all is looked at anew.
 """
 
 from __future__ import annotations
 
 import logging
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
@@ -16,18 +21,23 @@ from typing import Any
 
 import pyarrow as pa
 
-from tasks.errors import EmptyNightError, SourceError
-from tasks.raw import accounting, forgotten, items, quarantine, settled, sources
+from tasks.errors import EmptyNightError, FencedError, SourceError, WarehouseError
+from tasks.raw import accounting, forgotten, items, manifest, merging, quarantine, settled, sources
 from tasks.raw.accounting import Account
+from tasks.raw.arrivals import Arrivals, Reading
 from tasks.raw.forgotten import Forgotten
+from tasks.raw.manifest import Known
+from tasks.raw.merging import File, Look
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, local_day, window
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
+TRIES = 8  # looks at the table, each after another run has written the same days meanwhile
 EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
 LATEST = datetime(2100, 1, 1)
+EVER = (EARLIEST.date(), LATEST.date())
 LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand in every table
 TOP_REASONS = 5
 DOUBTFUL_LINES = 100  # a share of fewer lines says little of a file
@@ -38,13 +48,17 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Ingested(Account):
-    """What became of the lines of all sources.
+    """What became of the lines of the files that were read tonight.
 
     days         days of lead-in and window that have events
     data_digest  sha256 over the contents of these days' events
     events       these days' files: what the night learns from, whatever another run writes into them later
-    sources      every raw file that was read, logs by their name in events.source_file, as it was then
-    files        what became of the lines of each log
+    sources      every raw file that these events are of, and every one that was read tonight, as it was then;
+                 logs by their name in events.source_file
+    files        what became of the lines of each log that was read
+    arrivals     which were read, and why
+    late         day before the night → events of it that came tonight, though an earlier night had the day
+    closed       (file, day) → lines that came when the day was closed
     aside        file → why it was put aside: a log that was not read, or not to its end
     known        items of which [items] says something
     items        the files of these, kept for the night; None where [items] names none
@@ -55,6 +69,9 @@ class Ingested(Account):
     events: pins.Days
     sources: Mapping[str, pins.RawFile]
     files: Mapping[str, Account]
+    arrivals: Arrivals = field(compare=False)
+    late: Mapping[date, int]
+    closed: Mapping[tuple[str, date], int]
     aside: Mapping[str, str] = field(default_factory=dict)
     known: int = 0
     items: pins.Days | None = None
@@ -62,56 +79,50 @@ class Ingested(Account):
     @property
     def counts(self) -> dict[str, int]:
         """What is said of the night."""
-        aside = {"put_aside": len(self.aside)} if self.aside else {}
-        return {**accounting.told(self), "days": self.days, "known": self.known, **aside}
-
-
-@dataclass
-class _File:
-    """A raw log while it is read: its lines by part, `accepted` with the repetitions."""
-
-    source: Source
-    parts: Counter[str] = field(default_factory=Counter)
-    spoilt: int = 0  # refused, and not because they are blank
-    first: datetime | None = None  # time of a usable event, UTC; also of one outside
-    last: datetime | None = None
+        found = self.arrivals
+        rare = {
+            "late": sum(self.late.values()),
+            "files_known": len(found.same),
+            "files_changed": len(found.named("changed")),
+            "files_gone": len(found.gone),
+            "put_aside": len(self.aside),
+        }
+        files = {"files_read": len(found.readings)} | {name: count for name, count in rare.items() if count}
+        return {**accounting.told(self), **files, "days": self.days, "known": self.known}
 
     @property
-    def lines(self) -> int:
-        return self.parts.total()
-
-    @property
-    def rejected(self) -> int:
-        return self.parts["rejected"]
-
-    @property
-    def is_unusable(self) -> bool:
-        return self.spoilt > 0 and self.lines == self.rejected
+    def remarks(self) -> tuple[str, ...]:
+        """What is said of it in words."""
+        changed = self.arrivals.named("changed")
+        late = [f"{events:,} of {day}" for day, events in sorted(self.late.items())]
+        closed = [f"{lines:,} of {day} in {name}" for (name, day), lines in sorted(self.closed.items())]
+        told = {
+            "changed since they were read, and read anew": changed,
+            "late events that were taken": late,
+            "lines that came too late (events.late_days)": closed,
+        }
+        return tuple(f"{what}: {_some(found)}" for what, found in told.items() if found)
 
 
 @dataclass
 class _Tally:
-    """The logs that were read so far, by name, and what each of them was then; why others were put aside."""
+    """The logs that were read so far, by name; why others were put aside; others that the night knows."""
 
+    files: dict[str, File] = field(default_factory=dict)
     aside: dict[str, str] = field(default_factory=dict)
-    files: dict[str, _File] = field(default_factory=dict)
-    sources: dict[str, pins.RawFile] = field(default_factory=dict)
+    others: list[Known] = field(default_factory=list)
 
     @property
     def lines(self) -> int:
-        return sum(file.lines for file in self.files.values())
+        return sum(one.lines for one in self._every)
 
     @property
     def rejected(self) -> int:
-        return sum(file.rejected for file in self.files.values())
+        return sum(one.rejected for one in self._every)
 
     @property
-    def first(self) -> datetime | None:
-        return min((file.first for file in self.files.values() if file.first), default=None)
-
-    @property
-    def last(self) -> datetime | None:
-        return max((file.last for file in self.files.values() if file.last), default=None)
+    def _every(self) -> list[File | Account]:
+        return [*self.files.values(), *(one.account for one in self.others)]
 
     @property
     def unusable(self) -> list[Source]:
@@ -128,7 +139,7 @@ class _Tally:
 
 
 def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) -> Ingested:
-    """Read every source, write the events of lead-in and window, and the night's rejects.
+    """Read what is new, write the days that it touches, and the night's rejects.
 
     attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
 
@@ -138,28 +149,73 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
     another zone or other types of ids; EmptyNightError when the night's own day has no event; FencedError
     when a newer run was here.
     """
+    return _tried(cfg, store, night, _written_days(cfg, night), run_id, attempt)
+
+
+def rebuild(cfg: Config, store: Store, run_id: str, attempt: int) -> Ingested:
+    """Read all that was taken in once more, and make every day anew from what files there are.
+
+    What came from files that are gone stays, and lines that were too late are too late. Files that nobody has
+    taken in are left to the next night. `events` of what is returned are all days. Raises as `ingest` does,
+    and WarehouseError where nothing was taken in yet.
+    """
+    return _tried(cfg, store, newest_night(store), [], run_id, attempt)
+
+
+def newest_night(store: Store) -> date:
+    """The newest night that has taken raw files in. Raises WarehouseError where none has."""
+    known = manifest.read(store)
+    if not known:
+        raise WarehouseError(
+            f"{store.local}: expected raw files that nights have taken in; got none; run a night first"
+        )
+    return max(one.night for one in known.values())
+
+
+def _tried(
+    cfg: Config, store: Store, night: date, wanted: Sequence[date], run_id: str, attempt: int
+) -> Ingested:
+    """Until no other run has written the same days meanwhile."""
+    for tries in range(1, TRIES + 1):
+        try:
+            return _ingest(cfg, store, night, wanted, merging.Run(run_id, attempt, tries))
+        except delta.Moved as moved:
+            log.info("%s; looked at once more", moved)
+    raise FencedError(
+        f"night {night}: expected a moment in which no other run writes its days; {TRIES} tries met one; "
+        "run it again"
+    )
+
+
+def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: merging.Run) -> Ingested:
+    look = merging.look(cfg, store, night, wanted, run)
     tally = _Tally()
-    every = sources.find(cfg)
-    found = quarantine.heads(cfg, store, every, tally.aside)
-    types = sources.id_types(found, cfg.events.columns)
-    settled.settle(cfg, store, types)
+    every = [one.source for one in look.arrivals.readings]
+    same = len(look.arrivals.same)
+    found = quarantine.heads(cfg, store, every, same, tally.aside)
+    types = settled.settle(cfg, store, sources.id_types(found, cfg.events.columns))
     who = forgotten.read(store)
     with duck.connect(cfg) as con:
         _create_tables(con, types)
         con.register("forgotten", pa.table({"digest": pa.array(sorted(who.digests), pa.string())}))
-        con.register("clock", clock(cfg, _written_days(cfg, night)))
+        con.register("clock", clock(cfg, EVER))
         known = items.read(con, cfg, types["item_id"].sql)
-        for source in found:
-            with quarantine.around(cfg, source, tally.aside):
-                _read(con, cfg, night, source, tally, who)
+        for reading in look.arrivals.readings:
+            if reading.source in found:
+                with quarantine.around(cfg, reading.source, tally.aside):
+                    tally.files[reading.source.name] = _read(con, cfg, reading, who)
         _leave_out(con, tally)
-        _write_rejects(con, store, night, run_id, attempt, who)
-        quarantine.check(every, tally.aside)
+        look = look.without(tally.aside)
+        if not look.anew:
+            _write_rejects(con, look, tally, who)
+        quarantine.check(len(every) + same, tally.aside)
         _check_unusable(con, cfg, tally.unusable)
+        tally.others = [one for one in look.apart.values() if one.taken(look.wanted)]
         _check_rejects(con, cfg, tally)
-        _check_night(con, cfg, night, tally)
-        written = _write_events(con, cfg, store, night, run_id, attempt, tally)
-        return written if known is None else _write_items(store, night, run_id, attempt, known, written)
+        if not look.anew:
+            _check_night(con, look, tally)
+        written = _write_events(con, look, tally)
+        return written if known is None or look.anew else _write_items(look, known, written)
 
 
 def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
@@ -172,26 +228,26 @@ def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> No
     con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
 
 
-def _read(
-    con: duck.Connection, cfg: Config, night: date, source: Source, tally: _Tally, who: Forgotten
-) -> None:
+def _read(con: duck.Connection, cfg: Config, reading: Reading, who: Forgotten) -> File:
+    source = reading.source
     before = sources.identity(source)
-    found, taken = sources.fingerprint(source), 0
-    file = tally.files[source.name] = _File(source)
+    file = File(reading, before[-1], sources.fingerprint(source))
+    con.register("asked", _asked(reading))
+    taken = 0
     for piece in sources.pieces(con, source, cfg.events.columns):
         with duck.reading(source.path):
-            _take(con, cfg, night, file, piece.records, who)
+            _take(con, cfg, file, piece.records, who)
         taken += piece.lines
-    if taken != found.lines or sources.identity(source) != before:
+    if taken != file.raw.lines or sources.identity(source) != before:
         what = (
-            f"counted {found.lines} lines but read {taken}"
-            if taken != found.lines
+            f"counted {file.raw.lines} lines but read {taken}"
+            if taken != file.raw.lines
             else "written to or replaced while it was read"
         )
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
     if cfg.events.on_bad_file == "quarantine":
         _check_unusable(con, cfg, file.is_unusable * [source])
-    tally.sources[source.name] = found
+    return file
 
 
 def _leave_out(con: duck.Connection, tally: _Tally) -> None:
@@ -204,17 +260,29 @@ def _leave_out(con: duck.Connection, tally: _Tally) -> None:
                     {"name": name, "reason": quarantine.REASON, "why": why})  # fmt: skip
 
 
-def _take(con: duck.Connection, cfg: Config, night: date, file: _File, records: int, who: Forgotten) -> None:
+def _asked(reading: Reading) -> pa.Table:
+    """The days of which lines are taken, or are known already."""
+    days = [*reading.take, *reading.kept]
+    return pa.table(
+        {
+            "event_day": pa.array(days, pa.date32()),
+            "until": pa.array([*reading.take.values(), *[None] * len(reading.kept)], pa.int64()),
+            "is_kept": pa.array([day in reading.kept for day in days], pa.bool_()),
+        }
+    )
+
+
+def _take(con: duck.Connection, cfg: Config, file: File, records: int, who: Forgotten) -> None:
     """Sort the lines of `parsed` by part, into candidates and refused ones."""
     name, before = file.source.name, file.lines
     duck.keep(con, "typed", "typed_events", **typing_of(cfg))
     if who.rows:
         duck.keep(con, "forgotten_users", "forgotten_users", salt=who.salt)
-    duck.view(con, "piece", "sorted_lines", **_days(cfg, night))
+    duck.keep(con, "piece", "sorted_lines")
     duck.append(con, "candidates", "accepted_events", source_file=name)
     duck.append(con, "refused", "refused_lines", source_file=name)
-    for part, lines, spoilt, first, last in duck.query(con, "piece_parts").fetchall():
-        file.parts[part] += lines
+    for part, day, lines, spoilt, first, last in duck.query(con, "piece_parts").fetchall():
+        file.parts[part, day] += lines
         file.spoilt += spoilt
         file.first = min(filter(None, (file.first, first)), default=None)
         file.last = max(filter(None, (file.last, last)), default=None)
@@ -233,61 +301,47 @@ def typing_of(cfg: Config) -> dict[str, Any]:
     }
 
 
-def _days(cfg: Config, night: date) -> dict[str, date]:
-    days = _written_days(cfg, night)
-    return {"first_day": days[0], "last_day": days[-1]}
-
-
 def _written_days(cfg: Config, night: date) -> list[date]:
     return [*lead_in(cfg, night), *window(cfg, night)]
 
 
-def _write_rejects(
-    con: duck.Connection, store: Store, night: date, run_id: str, attempt: int, who: Forgotten
-) -> None:
-    rows = forgotten.lines_of(duck.batches(duck.query(con, "rejects", night=night)), who)
-    delta.replace_partition(store, "rejects", rows, {"night": night}, run_id, attempt)
+def _write_rejects(con: duck.Connection, look: Look, tally: _Tally, who: Forgotten) -> None:
+    """Those of the files that the night reads, and of others that it took in before."""
+    version = delta.version(look.store, "rejects")
+    there = [] if version is None else delta.files(look.store, "rejects", version, [look.night])
+    if there and not tally.files and not tally.aside:
+        return
+    if there:
+        kept = [name for name, one in look.apart.items() if one.night == look.night]
+        duck.view_files(con, look.store, "standing", there)
+        duck.append(con, "refused", "standing_rejects", files=kept)
+    rows = forgotten.lines_of(duck.batches(duck.query(con, "rejects", night=look.night)), who)
+    staged = delta.stage(look.store, "rejects", rows, {"night": look.night}, look.run.id)
+    made_from = {look.night: there}
+    delta.commit_days(look.store, [staged], look.run.attempt, look.run.id, made_from=made_from)
 
 
-def _write_events(
-    con: duck.Connection, cfg: Config, store: Store, night: date, run_id: str, attempt: int, tally: _Tally
-) -> Ingested:
-    staged: dict[date, delta.Staged] = {}
-    for day in _written_days(cfg, night):
-        rows = duck.batches(duck.query(con, "events", day=day))
-        staged[day] = delta.stage(store, "events", rows, {"event_day": day}, run_id)
-    files = _accounts(con, store, staged, tally)
-    events = pins.commit_days(store, staged, attempt, run_id)
+def _write_events(con: duck.Connection, look: Look, tally: _Tally) -> Ingested:
+    merged = merging.merge(con, look, tally.files)
+    accounts = {name: one.account for name, one in merged.files.items()}
+    others = {one.name: one.raw for one in tally.others}
     return Ingested(
-        **asdict(accounting.total(files.values())),
-        days=sum(pin.rows > 0 for pin in events.pins.values()),
-        data_digest=events.digest,
-        events=events,
-        sources=tally.sources,
-        files=files,
+        **asdict(accounting.total(accounts.values())),
+        days=sum(pin.rows > 0 for pin in merged.events.pins.values()),
+        data_digest=merged.events.digest,
+        events=merged.events,
+        sources={**others, **{name: one.raw for name, one in merged.files.items()}},
+        files=accounts,
+        arrivals=look.arrivals,
+        late=merged.late,
+        closed=merged.closed,
         aside=tally.aside,
     )
 
 
-def _accounts(
-    con: duck.Connection, store: Store, staged: Mapping[date, delta.Staged], tally: _Tally
-) -> dict[str, Account]:
-    """What became of each log's lines, of which those accepted are counted where they were written."""
-    duck.view_files(con, store, "written", [file for one in staged.values() for file in one.files])
-    events = dict(duck.query(con, "events_by_file").fetchall())
-    found = {
-        name: accounting.close(one.lines, one.parts, events.pop(name, 0)) for name, one in tally.files.items()
-    }
-    assert not events, f"expected events of the files that were read; got some of {', '.join(events)}"
-    accounting.check(found)
-    return found
-
-
-def _write_items(
-    store: Store, night: date, run_id: str, attempt: int, known: items.Items, written: Ingested
-) -> Ingested:
-    staged = delta.stage(store, "items", known.rows, {"night": night}, run_id)
-    kept = pins.commit_days(store, {night: staged}, attempt, run_id)
+def _write_items(look: Look, known: items.Items, written: Ingested) -> Ingested:
+    staged = delta.stage(look.store, "items", known.rows, {"night": look.night}, look.run.id)
+    kept = pins.commit_days(look.store, {look.night: staged}, look.run.attempt, look.run.id)
     return replace(written, known=kept.rows, items=kept, sources={**known.sources, **written.sources})
 
 
@@ -344,16 +398,22 @@ def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:TOP_NAMES]) + more
 
 
-def _check_night(con: duck.Connection, cfg: Config, night: date, tally: _Tally) -> None:
+def _check_night(con: duck.Connection, look: Look, tally: _Tally) -> None:
+    cfg, night = look.cfg, look.night
+    if night in look.base.pins and look.base.pins[night].rows:
+        return
     if duck.row(duck.query(con, "night_candidates", night=night))[0]:
         return
-    if tally.first is None or tally.last is None:
+    times = [moment for file in tally.files.values() for moment in (file.first, file.last) if moment]
+    days = [local_day(cfg, moment) for moment in times]
+    days += [day for one in look.apart.values() for day in one.days]
+    if not days:
         raise EmptyNightError(
             f"night {night}: expected events of that day ({cfg.events.timezone}) in "
             f"{', '.join(cfg.events.sources)}; of {tally.lines:,} lines there none is usable; "
             "bring the day's logs"
         )
-    raise no_events(cfg, night, local_day(cfg, tally.first), local_day(cfg, tally.last))
+    raise no_events(cfg, night, min(days), max(days))
 
 
 def no_events(cfg: Config, night: date, first: date, last: date) -> EmptyNightError:

@@ -6,6 +6,7 @@ of this machine would be another `found`, `identity`, `size` and `opened`, and n
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import stat
 from collections.abc import Collection, Sequence
@@ -33,10 +34,13 @@ class Found:
     folders: tuple[Path, ...]
 
 
-def found(base: Path, patterns: Sequence[str], key: str = "events.sources") -> Found:
+def found(
+    base: Path, patterns: Sequence[str], key: str = "events.sources", taken: Collection[Path] = ()
+) -> Found:
     """Everything that the globs mean, seen from the folder `base`.
 
-    key   the setting that has the globs, for whoever has to change it
+    key     the setting that has the globs, for whoever has to change it
+    taken   files that were there once: a glob that may have meant one of them may match nothing by now
     Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
     one, and for a link that leads out of the globs' folders.
     """
@@ -49,7 +53,7 @@ def found(base: Path, patterns: Sequence[str], key: str = "events.sources") -> F
         if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
             for path in matched:
                 _check_inside(path, inside, key)
-        if not ours:
+        if not ours and not _meant(base, pattern, taken):
             raise _nothing(base, pattern, key)
         files.update(path.resolve() for path in ours)
         folders.update(path for path in matched if path not in ours)
@@ -119,6 +123,12 @@ def _nothing(base: Path, pattern: str, key: str) -> SourceError:
     name = (base / pattern).relative_to(folder)
     state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
     return SourceError(f"{key}: expected at least one file in {folder}; {state} (glob {pattern})")
+
+
+def _meant(base: Path, pattern: str, taken: Collection[Path]) -> bool:
+    """May the glob have matched one of these? By its folder and its last part alone."""
+    folder, last = globs.fixed_folder(base, pattern).resolve(), Path(pattern).name
+    return any(folder in path.parents and fnmatch.fnmatchcase(path.name, last) for path in taken)
 
 
 def _is_file(path: Path) -> bool:

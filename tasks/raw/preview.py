@@ -104,7 +104,7 @@ def look(cfg: Config, night: date | None) -> Preview:
     settled.compare(cfg, Store.of(cfg), types)
     known = _known_items(cfg, types["item_id"].sql)
     files = tuple(_read(cfg, found, aside, sampled=True))
-    quarantine.check(every, aside)
+    quarantine.check(len(every), aside)
     total = _sum(seen for _, seen in files)
     _check_usable(total)
     if not _bearable(cfg, total):
@@ -176,7 +176,7 @@ def _columns_of(source: Source) -> list[str]:
 
 def _heads(cfg: Config, every: Sequence[Source], aside: dict[str, str]) -> list[Source]:
     """Those files whose columns are there; where others are not put aside, all of them are told at once."""
-    found = quarantine.heads(cfg, Store.of(cfg), every, aside)
+    found = quarantine.heads(cfg, Store.of(cfg), every, 0, aside)
     for some in [found] if cfg.events.on_bad_file == "stop" else [[one] for one in found]:
         with quarantine.around(cfg, some[0], aside):
             _check_columns(cfg.events.columns, some)

@@ -22,10 +22,13 @@ NAMED = 5
 log = logging.getLogger(__name__)
 
 
-def heads(cfg: Config, store: Store, found: Sequence[Source], aside: dict[str, str]) -> list[Source]:
+def heads(
+    cfg: Config, store: Store, found: Sequence[Source], others: int, aside: dict[str, str]
+) -> list[Source]:
     """Those whose columns can be read and whose ids are of the warehouse's types; others are put aside.
 
-    Raises SourceError when all are.
+    others   files that are there too, and were taken in before
+    Raises SourceError when all are put aside.
     """
     if cfg.events.on_bad_file == "stop":
         return list(found)
@@ -34,8 +37,8 @@ def heads(cfg: Config, store: Store, found: Sequence[Source], aside: dict[str, s
             sources.check(source, cfg.events.columns)
             settled.check_text(store, sources.id_types([source], cfg.events.columns))
     good = [source for source in found if source.name not in aside]
-    if not good:
-        check(found, aside)
+    if not good and not others:
+        check(len(found), aside)
     return good
 
 
@@ -50,11 +53,11 @@ def around(cfg: Config, source: Source, aside: dict[str, str]) -> Iterator[None]
         aside[source.name] = str(error)
 
 
-def check(found: Sequence[Source], aside: Mapping[str, str]) -> None:
-    """Tell of every file that was put aside. Raises SourceError when all were."""
+def check(found: int, aside: Mapping[str, str]) -> None:
+    """Tell of every file that was put aside. Raises SourceError when all that were found were."""
     for name, why in aside.items():
         log.warning("%s", told(name, why))
-    if aside and len(aside) == len(found):
+    if aside and len(aside) == found:
         some = "\n".join(f"  {why}" for why in list(aside.values())[:NAMED])
         raise SourceError(
             f"expected a file that can be read; got none, all {len(aside):,} were put aside "

@@ -15,7 +15,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from tasks.errors import ConfigurationError, WarehouseError
-from tasks.raw.sources import IdType
+from tasks.raw.sources import IdType, Source
 from tasks.settings import zones
 from tasks.settings.config import Config
 from tasks.store import delta, durable
@@ -24,11 +24,20 @@ from tasks.store.store import Store
 SEEN = datetime(1990, 1, 1), datetime(2100, 1, 1)  # zones that agree over this time are two names of one
 
 
-def settle(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> None:
-    """Compare with what is settled, and settle what is not; nothing else is written before."""
+def settle(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> dict[str, IdType]:
+    """Compare with what is settled, and settle what is not; nothing else is written before.
+
+    Returns column → the type that its ids have in the tables. Raises as `compare` does.
+    """
     compare(cfg, store, id_types)
     if not _zone_file(store).exists():
         _write(_zone_file(store), cfg.events.timezone)
+    schema = delta.schema(store, "events")
+    if schema is None:
+        return dict(id_types)
+    return {
+        column: kind._replace(sql=_sql_type(schema.field(column).type)) for column, kind in id_types.items()
+    }
 
 
 def compare(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> None:
@@ -56,21 +65,19 @@ def _zone_file(store: Store) -> Path:
 def _check_id(store: Store, column: str, kind: IdType) -> None:
     schema = delta.schema(store, "events")
     was = kind.sql if schema is None else _sql_type(schema.field(column).type)
-    if was != kind.sql:
+    if was != kind.sql and kind.text_in is not None:
         raise WarehouseError(
-            f"{column}: expected {was}, as the events in {store.local} have it; {_came(kind)}, or begin a "
-            "new warehouse.root and backfill it, with sources as they will stay"
+            f"{column}: expected {was}, as the events in {store.local} have it; {_came(kind.text_in)}, or "
+            "begin a new warehouse.root and backfill it, with sources as they will stay"
         )
 
 
-def _came(kind: IdType) -> str:
-    """What tonight's sources have, and what to do about them."""
-    if kind.text_in is None:
-        return "tonight's sources all have BIGINT; write the ids as text in one of them"
-    if kind.text_in.format == "parquet":
-        return f"{kind.text_in.name} has VARCHAR; write its ids as integers"
+def _came(source: Source) -> str:
+    """What tonight's sources have, and what to do about it."""
+    if source.format == "parquet":
+        return f"{source.name} has VARCHAR; write its ids as integers"
     return (
-        f"{kind.text_in.name} has VARCHAR: ids in CSV and NDJSON are text, also where they are all digits; "
+        f"{source.name} has VARCHAR: ids in CSV and NDJSON are text, also where they are all digits; "
         "bring it as Parquet with integers"
     )
 

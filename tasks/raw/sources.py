@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -62,9 +62,14 @@ class Piece(NamedTuple):
     lines: int
 
 
-def find(cfg: Config) -> list[Source]:
-    """Every source file, each once, in a fixed order. Raises SourceError as `log_files.found` does."""
-    found = log_files.found(cfg.base.resolve(), cfg.events.sources)
+def find(cfg: Config, known: Collection[str] = ()) -> list[Source]:
+    """Every source file, each once, in a fixed order. Raises SourceError as `log_files.found` does.
+
+    known   names of files that nights have taken in: where they lay there need not be a file any more
+    """
+    base = cfg.base.resolve()
+    taken = [Path(os.path.normpath(base / name)) for name in known]
+    found = log_files.found(base, cfg.events.sources, taken=taken)
     _check_folders(found.folders)
     return sorted((_source(cfg, file) for file in found.files), key=lambda source: source.name)
 

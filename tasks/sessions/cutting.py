@@ -27,6 +27,7 @@ from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
 from tasks.settings.days import clock, start, window
 from tasks.store import delta, duck, parquet, pins
+from tasks.store.store import Store
 
 BUCKETS = 64  # of users: whoever works on some of them, together they make the same bytes
 EVERY_BUCKET = range(BUCKETS)
@@ -84,14 +85,28 @@ def sessionize(
         least = cfg.sessions.min_length
         tally = duck.query(con, "sessions_tally", first_day=days[0], min_length=least)
         sessions, items, users = duck.row(tally)
-        staged: dict[date, delta.Staged] = {}
-        for day in days:
-            rows = duck.batches(duck.query(con, "sessions", day=day, min_length=least))
-            staged[day] = delta.stage(events.store, "sessions", rows, {"session_day": day}, run_id)
-        pinned = pins.commit_days(events.store, staged, attempt, run_id)
+        pinned = _write_days(con, cfg, days, run_id, attempt, events.store)
         _derive(con, cfg, night, events, work)
         lost = _left_out(con, cfg, days[0])
     return Sessionized(sessions, items, users, days[0], days[-1], pinned, work, lost)
+
+
+def rebuild(cfg: Config, days: Sequence[date], run_id: str, attempt: int, events: pins.Days) -> pins.Days:
+    """Write the sessions that start on these days anew, from the events of all days that there are."""
+    with duck.connect(cfg) as con:
+        find(con, cfg, events)
+        return _write_days(con, cfg, days, run_id, attempt, events.store)
+
+
+def _write_days(
+    con: duck.Connection, cfg: Config, days: Sequence[date], run_id: str, attempt: int, store: Store
+) -> pins.Days:
+    """Each day's partition as a whole, of what was `found`."""
+    staged: dict[date, delta.Staged] = {}
+    for day in days:
+        rows = duck.batches(duck.query(con, "sessions", day=day, min_length=cfg.sessions.min_length))
+        staged[day] = delta.stage(store, "sessions", rows, {"session_day": day}, run_id)
+    return pins.commit_days(store, staged, attempt, run_id)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:

@@ -157,6 +157,13 @@ class EventsConfig(Section):
     max_reject_share: float = setting(
         0.05, "more refused lines than this share, and the night ends with exit code 4", ge=0, le=1
     )
+    late_days: int = setting(
+        3660,
+        "events that come more than so many days after their own are too late for a day that earlier nights "
+        "have made, and counted; as it is, whatever the window wants is taken",
+        ge=0,
+        le=3660,
+    )
 
     @model_validator(mode="after")
     def _files(self) -> EventsConfig:

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from zoneinfo import ZoneInfo
 
 PROBE = timedelta(hours=6)  # no zone has changed its clocks twice within so short a time
@@ -44,8 +44,16 @@ def names() -> list[str]:
 
 def stretches(name: str, first: datetime, last: datetime) -> list[Stretch]:
     """The time from first to last (UTC, without a zone), cut where the zone's clocks change."""
+    return list(_stretches(name, first, last))
+
+
+@lru_cache(maxsize=256)
+def _stretches(name: str, first: datetime, last: datetime) -> tuple[Stretch, ...]:
+    """A century of a zone takes a third of a second."""
     cuts = [first, *_changes(zone(name), first, last), last]
-    return [Stretch(since, until, _ahead(zone(name), since)) for since, until in itertools.pairwise(cuts)]
+    return tuple(
+        Stretch(since, until, _ahead(zone(name), since)) for since, until in itertools.pairwise(cuts)
+    )
 
 
 def _changes(where: ZoneInfo, first: datetime, last: datetime) -> Iterator[datetime]:

@@ -8,21 +8,23 @@ bytes. Stages hand on these names.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import EmptyNightError
+from tasks.errors import EmptyNightError, WarehouseError
 from tasks.settings.config import Config
 from tasks.settings.days import lead_in, window
 from tasks.store import delta, parquet
 from tasks.store.delta import Staged
 from tasks.store.store import Store
 
+NOTE, NOTED_DAYS = "pins", 400  # in the log of a table
 WRITERS = {"events": "ingest", "items": "ingest", "sessions": "sessionize"}
 
 
@@ -157,15 +159,55 @@ def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> Pin:
     return Pin(version, staged.rows, staged.digest, _below(store, files))
 
 
-def commit_days(store: Store, staged: Mapping[date, Staged], attempt: int, run_id: str) -> Days:
-    """`delta.commit_days`, and the files of each day from then on. Raises FencedError."""
+def commit_days(
+    store: Store,
+    staged: Mapping[date, Staged],
+    attempt: int,
+    run_id: str,
+    *,
+    made_from: Mapping[date, Sequence[str]] | None = None,
+    marks: Mapping[str, int] | None = None,
+) -> Days:
+    """`delta.commit_days`, and the files of each day from then on. Raises FencedError, delta.Moved.
+
+    made_from   day → addresses of the files that its partition had when the staged ones were made from them
+    """
     name = next(iter(staged.values())).table
-    version = delta.commit_days(store, list(staged.values()), attempt, run_id)
+    notes = {NOTE: _noted_after(store, name, staged)}
+    version = delta.commit_days(
+        store, list(staged.values()), attempt, run_id, made_from=made_from, marks=marks, notes=notes
+    )
     files = delta.files_by_day(store, name, version)
     pinned = {
         day: Pin(version, one.rows, one.digest, _below(store, files[day])) for day, one in staged.items()
     }
     return Days(store, name, pinned)
+
+
+def present(
+    store: Store,
+    table: str,
+    days: Sequence[date],
+    version: int | None,
+    files: Mapping[date, Sequence[str]],
+) -> Days:
+    """These days as a version of the table has them, without those that it has not or that cannot be read.
+
+    version   None where there is no table yet
+    files     day → addresses, as `delta.files_by_day` gives them
+    Files are known by what was noted when they were committed, and hashed where nothing was.
+    """
+    noted, pinned = _noted(store, table), {}
+    for day in (day for day in days if day in files):
+        with contextlib.suppress(WarehouseError):
+            rows = sum(parquet.rows_in(store, file) for file in files[day])
+            known = noted.get(day)
+            is_known = known is not None and (known.rows, known.files) == (rows, _below(store, files[day]))
+            if known is not None and is_known:
+                pinned[day] = replace(known, version=version or 0)
+            else:
+                pinned[day] = _as_found(store, version or 0, files[day])
+    return Days(store, table, pinned)
 
 
 def newest(cfg: Config, store: Store, night: date) -> Reads:
@@ -187,6 +229,27 @@ def _present(store: Store, table: str, days: Sequence[date]) -> Days:
 def _as_found(store: Store, version: int, files: Sequence[str]) -> Pin:
     rows = sum(parquet.rows_in(store, file) for file in files)
     return Pin(version, rows, store.digest(files), _below(store, files))
+
+
+def _noted(store: Store, table: str) -> dict[date, Pin]:
+    """What the last commit of days has noted of the days before it too."""
+    said = json.loads(delta.note(store, table, NOTE) or "{}")
+    return {date.fromisoformat(day): Pin.from_dict({"version": 0, **pin}) for day, pin in said.items()}
+
+
+def _noted_after(store: Store, table: str, staged: Mapping[date, Staged]) -> str:
+    """The note of a commit; a partition that keeps its files, having the same bytes, keeps what was noted."""
+    noted = _noted(store, table)
+    for day, one in staged.items():
+        if day not in noted or noted[day].digest != one.digest:
+            noted[day] = Pin(0, one.rows, one.digest, _below(store, one.files))
+    newest = sorted(noted)[-NOTED_DAYS:]
+    said = {
+        day.isoformat(): {"rows": pin.rows, "digest": pin.digest, "files": pin.files}
+        for day in newest
+        for pin in [noted[day]]
+    }
+    return json.dumps(said)
 
 
 def _below(store: Store, files: Sequence[str]) -> tuple[str, ...]:

@@ -8,16 +8,18 @@ The only room that imports deltalake. What was committed is deleted by `rnnrec v
 """
 
 from tasks.store.delta.commits import (
+    Moved,
     append,
     commit,
     commit_days,
     drop_days,
+    mark,
     move_fences,
     replace_partition,
     rewrite,
 )
-from tasks.store.delta.fences import check_fence, fence, highest, writer
-from tasks.store.delta.logs import RESTORE
+from tasks.store.delta.fences import check_fence, fence, highest, mark_of, marks, writer
+from tasks.store.delta.logs import RESTORE, note
 from tasks.store.delta.numbers import next_attempt
 from tasks.store.delta.reading import PARTS_KEPT, Part, files, files_by_day, parts, rows, schema, version
 from tasks.store.delta.staging import ERASURE, Staged, stage
@@ -28,6 +30,7 @@ __all__ = [
     "ERASURE",
     "PARTS_KEPT",
     "RESTORE",
+    "Moved",
     "Part",
     "Staged",
     "append",
@@ -41,8 +44,12 @@ __all__ = [
     "files_by_day",
     "highest",
     "left",
+    "mark",
+    "mark_of",
+    "marks",
     "move_fences",
     "next_attempt",
+    "note",
     "parts",
     "replace_partition",
     "rewrite",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 
 import pyarrow as pa
@@ -27,28 +28,47 @@ COMMIT_TRIES = 20
 WHOLE: list[tuple[str, str, list[str]]] = []  # no partition is named: all files are replaced
 
 
+class Moved(Exception):
+    """Partitions are not any more what the staged files were made from; nothing was committed."""
+
+
 def commit(store: Store, staged: Staged, attempt: int, run_id: str) -> int:
     """Make staged files the whole content of their partition, in one step; returns the table's version."""
     return commit_days(store, [staged], attempt, run_id)
 
 
-def commit_days(store: Store, staged: Sequence[Staged], attempt: int, run_id: str) -> int:
+def commit_days(
+    store: Store,
+    staged: Sequence[Staged],
+    attempt: int,
+    run_id: str,
+    *,
+    made_from: Mapping[date, Sequence[str]] | None = None,
+    marks: Mapping[str, int] | None = None,
+    notes: Mapping[str, str] | None = None,
+) -> int:
     """As `commit`, of several partitions of one table in one step: all of them are written, or none.
 
+    made_from   day → the files that its partition had when the staged ones were made from them
+    marks       more numbers to commit with them, by name, each higher than any under that name
+    notes       what the log's entry says besides, for `notes.newest`
     A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
-    Raises FencedError when a run that started later has already written other bytes to one of them.
+    Raises Moved where a partition has other files by now than it was made from, FencedError when a run that
+    started later has already written other bytes to one of them.
     """
     name = staged[0].table
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(store, staged[0])
         new = [one for one in staged if not _holds(store, table, one)]
+        _check_unmoved(store, table, new, made_from)
         for one in new:
             fences.check(table, _fence_of(one), attempt)
         # where a fence stands as high already, it is ours, or a newer run's with the same bytes
         same = [one for one in staged if one not in new and fences.number(table, _fence_of(one)) < attempt]
-        if not new and not same:
+        if not new and not same and not marks:
             return int(table.version())
-        version = _write_days(store, table, new, same, attempt, run_id)
+        told = _Told(attempt, run_id, marks or {}, notes or {})
+        version = _write_days(store, name, table, new, same, told)
         if version is not None:
             for file in (file for one in same for file in one.files):  # never committed: see their fences
                 store.remove(file)
@@ -128,6 +148,17 @@ def move_fences(
     return _transact(store, name, table, [_same_file(table)], None, numbers, {"run_id": run_id}) is not None
 
 
+def mark(store: Store, name: str, marks: Mapping[str, int], run_id: str) -> None:
+    """Commit these numbers, each higher than any under its name, and change no row."""
+    for _ in range(COMMIT_TRIES):
+        table = logs.existing(store, name)
+        for fence, number in marks.items():
+            fences.check(table, fence, number)
+        if _transact(store, name, table, [_same_file(table)], None, marks, {"run_id": run_id}) is not None:
+            return
+    raise _crowded(name)
+
+
 def replace_partition(
     store: Store,
     name: str,
@@ -157,23 +188,41 @@ def _holds(store: Store, table: DeltaTable, staged: Staged) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class _Told:
+    """What an entry says of who wrote it."""
+
+    attempt: int
+    run_id: str
+    marks: Mapping[str, int]
+    notes: Mapping[str, str]
+
+
+def _check_unmoved(
+    store: Store, table: DeltaTable, new: Sequence[Staged], made_from: Mapping[date, Sequence[str]] | None
+) -> None:
+    for one in new if made_from is not None else ():
+        day = _day_of(one)
+        if reading.files_of(store, one.table, table, [day]) != sorted((made_from or {}).get(day, ())):
+            raise Moved(f"{_fence_of(one)}: written by another run since it was looked at")
+
+
 def _write_days(
-    store: Store, table: DeltaTable, new: Sequence[Staged], same: Sequence[Staged], attempt: int, run_id: str
+    store: Store, name: str, table: DeltaTable, new: Sequence[Staged], same: Sequence[Staged], told: _Told
 ) -> int | None:
     """Replace the partitions that are new, fence older runs out of both; None when another was quicker."""
     written = [*new, *same]
-    name, column = written[0].table, next(iter(written[0].partition))
     files = [_add_action(store, one, file) for one in new for file in one.files]
-    replaced = [(column, "in", [_day_of(one).isoformat() for one in new])] if new else None
-    numbers = {_fence_of(one): attempt for one in written}
+    days = [_day_of(one) for one in new]
+    replaced = [(str(tables.table(name).partition), "in", [day.isoformat() for day in days])] if new else None
     return _transact(
         store,
         name,
         table,
-        files or [_same_file(table, _day_of(same[0]))],
+        files or [_same_file(table, _day_of(same[0]) if same else None)],
         replaced,
-        numbers,
-        _token(written, run_id),
+        {**{_fence_of(one): told.attempt for one in written}, **told.marks},
+        _token(written, told.run_id) | dict(told.notes),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 
 from deltalake import DeltaTable
@@ -54,3 +54,17 @@ def fence(name: str, day: date) -> str:
     column = tables.table(name).partition
     assert column is not None, "a table without partitions has no days"
     return partitions.path(name, {column: day})
+
+
+def mark_of(name: str, attempt: int) -> str:
+    """The name under which a run marks a commit of its own to a table."""
+    return f"{name}/attempt={attempt}"
+
+
+def marks(store: Store, name: str, attempts: Iterable[int]) -> dict[int, int]:
+    """Run number → the number by which it has marked its commit to a table; none for runs that have not."""
+    table = logs.opened(store, name)
+    if table is None:
+        return {}
+    found = {attempt: table.transaction_version(mark_of(name, attempt)) for attempt in attempts}
+    return {attempt: int(number) for attempt, number in found.items() if number is not None}

@@ -20,6 +20,7 @@ from tasks.store.store import Store
 DENIED = "Permission denied"
 MEND = "nothing is damaged: give it back to the user who runs the nights, or see warehouse.access"
 RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
+NOTED_ENTRIES = 20
 DROPS = "drops_days"  # in an entry of ours that adds no file
 
 
@@ -84,6 +85,15 @@ def actions(store: Store, entry: str) -> list[dict[str, dict[str, Any]]]:
     if ours and not {changes, "txn"} <= {kind for action in said for kind in action}:
         raise _torn(name, [entry], "it was cut short")
     return said
+
+
+def note(store: Store, name: str, key: str) -> str | None:
+    """What the newest entry that says something under this key says; of old entries none is asked."""
+    for entry in reversed(entries(store, name)[-NOTED_ENTRIES:]):
+        for action in actions(store, entry):
+            if key in (said := action.get("commitInfo", {})):
+                return str(said[key])
+    return None
 
 
 def arrow_schema(table: DeltaTable) -> pa.Schema:

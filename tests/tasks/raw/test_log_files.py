@@ -46,8 +46,8 @@ def ingest(cfg: Config) -> ingestion.Ingested:
 def keep_in_memory(monkeypatch: pytest.MonkeyPatch, logs: dict[Path, bytes]) -> None:
     """Logs that lie in no folder; a sample that a preview makes of one does."""
     opened = log_files.opened
-    monkeypatch.setattr(log_files, "found", lambda *_: Found(frozenset(logs), ()))
-    monkeypatch.setattr(log_files, "identity", lambda path: (0, list(logs).index(path)))
+    monkeypatch.setattr(log_files, "found", lambda *_, **__: Found(frozenset(logs), ()))
+    monkeypatch.setattr(log_files, "identity", lambda path: (0, list(logs).index(path), len(logs[path]), 0))
     monkeypatch.setattr(log_files, "size", lambda path: len(logs[path]))
     monkeypatch.setattr(
         log_files,

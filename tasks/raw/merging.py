@@ -1,0 +1,291 @@
+"""What a night has read, merged into the days that it touches, and committed together with what was read.
+
+A day is made of the events that it has already, but for those of files that were read anew, and of those
+that were read. All that a try began from is in its `Look`; what another run commits after that moves a day,
+and `merge` raises `delta.Moved` with nothing written.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from functools import cached_property
+
+import pyarrow as pa
+
+from tasks.raw import accounting, arrivals, manifest, sources
+from tasks.raw.accounting import Account
+from tasks.raw.arrivals import Arrivals, Reading
+from tasks.raw.manifest import Day, Known
+from tasks.raw.sources import Source
+from tasks.settings.config import Config
+from tasks.store import delta, duck, pins
+from tasks.store.store import Store
+
+TABLE = "events"
+Counts = Mapping[tuple[str, date], int]
+
+
+@dataclass(frozen=True)
+class Run:
+    """Who writes: the run's id, its own number, and which of its tries this is."""
+
+    id: str
+    attempt: int
+    tries: int
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a try begins from.
+
+    wanted   days of lead-in and window; of a rebuild, all that there are
+    known    files that were taken in, by name
+    there    day → addresses of the files that the table of events has of it
+    base     wanted days that the table has, and that can be read
+    """
+
+    cfg: Config
+    store: Store
+    night: date
+    wanted: Sequence[date]
+    run: Run
+    known: Mapping[str, Known]
+    there: Mapping[date, Sequence[str]]
+    base: pins.Days
+    arrivals: Arrivals
+    anew: bool = False
+
+    @cached_property
+    def apart(self) -> dict[str, Known]:
+        """Files that were taken in and are not read."""
+        read = {one.source.name for one in self.arrivals.readings}
+        others = {name: one for name, one in self.known.items() if name not in read}
+        return {name: self.arrivals.same.get(name, one) for name, one in others.items()}
+
+    def without(self, aside: Collection[str]) -> Look:
+        """The same as if these files were not there: what they had told before stays."""
+        left = tuple(one for one in self.arrivals.readings if one.source.name not in aside)
+        return replace(self, arrivals=replace(self.arrivals, readings=left))
+
+
+@dataclass
+class File:
+    """A raw log while it is read.
+
+    mtime_ns   when it was changed last
+    parts      (part, day) → lines; `accepted` with the repetitions; the day is None where lines have none
+    spoilt     lines that are refused, and not because they are blank
+    first      time of a usable event, UTC; also of one outside
+    """
+
+    reading: Reading
+    mtime_ns: int
+    raw: pins.RawFile
+    parts: Counter[tuple[str, date | None]] = field(default_factory=Counter)
+    spoilt: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+
+    @property
+    def source(self) -> Source:
+        """Which log."""
+        return self.reading.source
+
+    @property
+    def lines(self) -> int:
+        """All of them."""
+        return self.parts.total()
+
+    @property
+    def rejected(self) -> int:
+        """Lines that are refused."""
+        return self.part("rejected")
+
+    @property
+    def is_unusable(self) -> bool:
+        """Has it spoilt lines and not one usable?"""
+        return self.spoilt > 0 and self.lines == self.rejected
+
+    def part(self, name: str) -> int:
+        """Lines of one part, over all days."""
+        return sum(lines for (part, _), lines in self.parts.items() if part == name)
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was written.
+
+    events   the wanted days
+    files    those that were read, as they are known from now on
+    late     day before the night → events of it that came tonight, though the table had the day
+    closed   (file, day) → lines of it that came tonight, when the day was closed
+    """
+
+    events: pins.Days
+    files: Mapping[str, Known]
+    late: Mapping[date, int]
+    closed: Counts
+
+
+def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Run) -> Look:
+    """The files that were taken in, the days that there are, and what is to be read.
+
+    wanted   days of lead-in and window; none for a rebuild of all that was taken in
+    Raises as `sources.find` and `arrivals.sort` do.
+    """
+    known = manifest.read(store)
+    version = delta.version(store, TABLE)
+    there = {} if version is None else delta.files_by_day(store, TABLE, version)
+    days = wanted or sorted(there)
+    base = pins.present(store, TABLE, days, version, there)
+    lost = [day for day in days if day in there and day not in base.pins]
+    usable, settings = there.keys() - set(lost), manifest.digest(cfg)
+    asked = arrivals.Asked(cfg, night, wanted, usable, lost, settings, anew=not wanted)
+    found = arrivals.sort(asked, sources.find(cfg, known), known)
+    return Look(cfg, store, night, days, run, known, there, base, found, anew=not wanted)
+
+
+def merge(con: duck.Connection, look: Look, read: Mapping[str, File]) -> Merged:
+    """Write the days that are touched by the files that were read, whose events are in `candidates`.
+
+    Raises SourceError for a file whose parts do not add up, FencedError when a newer run was here, and
+    delta.Moved.
+    """
+    days = _touched(look, read)
+    _bring_standing(con, look, read, days)
+    staged = {}
+    for day in days:
+        rows = duck.batches(duck.query(con, "events", day=day))
+        staged[day] = delta.stage(look.store, TABLE, rows, {"event_day": day}, look.run.id)
+    kept = _kept_by_file(con, look, staged)
+    files = {name: _as_known(look, file, kept, days) for name, file in read.items()}
+    accounting.check({name: one.account for name, one in files.items()})
+    written = _commit(look, staged, [*files.values(), *_others(look, kept, days)])
+    base = {day: pin for day, pin in look.base.pins.items() if day not in staged}
+    wanted = {day: pin for day, pin in {**base, **written}.items() if day in look.wanted}
+    return Merged(
+        events=pins.Days(look.store, TABLE, dict(sorted(wanted.items()))),
+        files=files,
+        late=_late(look, read),
+        closed=_closed(look, files),
+    )
+
+
+def _touched(look: Look, read: Mapping[str, File]) -> list[date]:
+    """Days to which a file gives events, or had given some, and wanted ones that are not there."""
+    days = {day for day in look.wanted if day not in look.base.pins}
+    for name, file in read.items():
+        had = look.known[name].days if name in look.known else {}
+        days |= {
+            day
+            for day in file.reading.take
+            if file.parts["accepted", day] or (day in had and had[day].accepted)
+        }
+    return sorted(days)
+
+
+def _bring_standing(con: duck.Connection, look: Look, read: Mapping[str, File], days: Sequence[date]) -> None:
+    """Put what the days have already beside what was read, but for what was read anew."""
+    lost = set(look.wanted) - look.base.pins.keys()
+    files = [file for day in days if day not in lost for file in look.there.get(day, ())]
+    if not files:
+        return
+    taken = [(name, day) for name, file in read.items() for day in file.reading.take]
+    names, taken_days = [name for name, _ in taken], [day for _, day in taken]
+    table = {"source_file": pa.array(names, pa.string()), "event_day": pa.array(taken_days, pa.date32())}
+    con.register("taken", pa.table(table))
+    duck.view_files(con, look.store, "standing", files, TABLE)
+    duck.append(con, "candidates", "standing_events")
+
+
+def _kept_by_file(
+    con: duck.Connection, look: Look, staged: Mapping[date, delta.Staged]
+) -> dict[tuple[str, date], int]:
+    """(file, day) → events that are kept under its name, counted where they were written."""
+    if not staged:
+        return {}
+    duck.view_files(con, look.store, "written", [file for one in staged.values() for file in one.files])
+    return {(name, day): events for name, day, events in duck.query(con, "events_by_file").fetchall()}
+
+
+def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> Known:
+    """What is known of a file from now on."""
+    name, run = file.source.name, look.run
+    found: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    for (part, day), lines in file.parts.items():
+        if day is not None and part in ("accepted", "too_late", "outside", "kept"):
+            found[day][part] += lines
+    days = {day: _day(look, file, day, parts) for day, parts in sorted(found.items())}
+    told = {part: file.part(part) for part in accounting.PARTS if part not in manifest.OF_DAYS}
+    one = Known(
+        name=name,
+        raw=file.raw,
+        mtime_ns=file.mtime_ns,
+        account=Account(lines=file.lines, **told),
+        days=days,
+        settings=manifest.digest(look.cfg),
+        night=look.known[name].night if look.anew else look.night,
+        attempt=run.attempt,
+        tries=run.tries,
+    )
+    return one.with_accepted({day: kept.get((name, day), 0) for day in touched if day in days})
+
+
+def _day(look: Look, file: File, day: date, parts: Counter[str]) -> Day:
+    if parts["kept"]:
+        return look.known[file.source.name].days[day]
+    if parts["outside"]:
+        return Day(parts["outside"], owed=True)
+    until = file.reading.take[day]
+    return Day(parts["accepted"] + parts["too_late"], too_late=parts["too_late"], until=until)
+
+
+def _others(look: Look, kept: Counts, touched: Sequence[date]) -> list[Known]:
+    """Files that are not read of which something else is to be noted: their events, or their time."""
+    found = []
+    for name, one in look.apart.items():
+        now = one.with_accepted({day: kept.get((name, day), 0) for day in one.taken(touched)})
+        if now != look.known[name]:
+            found.append(now)
+    return found
+
+
+def _commit(
+    look: Look, staged: Mapping[date, delta.Staged], files: Sequence[Known]
+) -> Mapping[date, pins.Pin]:
+    """First the files, which count once the events' commit bears this try's mark."""
+    store, run = look.store, look.run
+    marks = {delta.mark_of(TABLE, run.attempt): run.tries} if files else {}
+    if files:
+        manifest.write(store, files, run.attempt, run.tries, run.id)
+    if staged:
+        made_from = {day: look.there.get(day, ()) for day in staged}
+        return pins.commit_days(store, staged, run.attempt, run.id, made_from=made_from, marks=marks).pins
+    if files:
+        delta.mark(store, TABLE, marks, run.id)
+    return {}
+
+
+def _late(look: Look, read: Mapping[str, File]) -> dict[date, int]:
+    late: Counter[date] = Counter()
+    for name, file in read.items():
+        had = look.known[name].days if name in look.known else {}
+        for day in file.reading.take:
+            before = had[day].lines - had[day].too_late if day in had and not had[day].owed else 0
+            if day < look.night and day in look.there:
+                late[day] += max(0, file.parts["accepted", day] - before)
+    return {day: lines for day, lines in late.items() if lines}
+
+
+def _closed(look: Look, files: Mapping[str, Known]) -> dict[tuple[str, date], int]:
+    found = {}
+    for name, one in files.items():
+        had = look.known[name].days if name in look.known else {}
+        for day, now in one.days.items():
+            new = now.too_late - (had[day].too_late if day in had else 0)
+            if new > 0:
+                found[name, day] = new
+    return found

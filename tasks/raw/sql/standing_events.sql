@@ -1,0 +1,18 @@
+-- The events that the days have already and keep: those of files that the night does not take them from anew.
+-- Of rows of before lines were kept, which come first, nobody knows the line.
+-- grain: event
+-- reads: standing, taken(source_file, event_day)
+-- parameters: none
+select
+    standing.source_file,
+    coalesce(standing.line, 0) as line,
+    standing.user_id,
+    standing.item_id,
+    standing.event_time,
+    standing.session_id,
+    standing.tie_break,
+    standing.event_type,
+    coalesce(standing.weight, 1) as weight,
+    standing.event_day
+from standing
+anti join taken on standing.source_file = taken.source_file and standing.event_day = taken.event_day

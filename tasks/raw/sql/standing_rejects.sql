@@ -1,0 +1,11 @@
+-- The refused lines, not the files put aside, that the night has already and keeps: of files that it took in and does not read again.
+-- grain: refused line
+-- reads: standing
+-- parameters: $files
+select
+    source_file,
+    line,
+    reason,
+    raw
+from standing
+where list_contains($files, source_file) and line is not null

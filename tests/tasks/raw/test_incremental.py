@@ -1,0 +1,513 @@
+"""A night reads what is new and rewrites the days that it touches; the tables are those of a full reading."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tasks.errors import EmptyNightError, SourceError, WarehouseError
+from tasks.raw import ingestion, manifest, merging
+from tasks.raw.accounting import Account
+from tasks.raw.ingestion import Ingested
+from tasks.sessions import cutting
+from tasks.settings.config import Config
+from tasks.store import delta
+from tasks.store.store import Store
+
+MONDAY = date(2026, 1, 5)
+TUESDAY, WEDNESDAY, THURSDAY = (MONDAY + timedelta(days=n) for n in (1, 2, 3))
+MakeConfig = Callable[..., Config]
+Line = tuple[str, str, date] | str
+
+
+class Shop:
+    """A folder of logs and its warehouse; each night is a run with a number of its own."""
+
+    def __init__(self, cfg: Config) -> None:
+        self.cfg, self.store, self.runs = cfg, Store.of(cfg), 0
+        (cfg.base / "logs").mkdir(exist_ok=True)
+
+    def write(self, name: str, *lines: Line) -> None:
+        """A log of (user, item, day), each at ten o'clock, or of text as it is."""
+        self.path(name).write_text("".join(f"{_text(line)}\n" for line in lines))
+
+    def path(self, name: str) -> Path:
+        return self.cfg.base / "logs" / f"{name}.ndjson"
+
+    def night(self, day: date, **events: Any) -> Ingested:
+        self.runs += 1
+        cfg = self.cfg.model_copy(update={"events": self.cfg.events.model_copy(update=events)})
+        return ingestion.ingest(cfg, self.store, day, f"run{self.runs}", self.runs)
+
+    def events(self) -> set[tuple[str, str, date, str]]:
+        """(user, item, day, file) of all events, the file without its folder."""
+        return {
+            (row["user_id"], row["item_id"], row["event_day"], Path(row["source_file"]).stem)
+            for file in delta.files(self.store, "events")
+            for row in pq.ParquetFile(file).read().to_pylist()
+        }
+
+    def rejects(self, night: date) -> list[tuple[str, int]]:
+        version = delta.version(self.store, "rejects")
+        files = delta.files(self.store, "rejects", version, [night])
+        rows = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+        return [(Path(row["source_file"]).stem, row["line"]) for row in rows]
+
+    def read(self, came: Ingested) -> list[str]:
+        return [Path(one.source.name).stem for one in came.arrivals.readings]
+
+    def days(self) -> dict[date, str]:
+        """Day → sha256 of its events."""
+        version = delta.version(self.store, "events")
+        assert version is not None
+        by_day = delta.files_by_day(self.store, "events", version)
+        return {day: self.store.digest(files) for day, files in by_day.items()}
+
+    def versions(self) -> dict[str, int | None]:
+        return {name: delta.version(self.store, name) for name in ("events", "rejects", "files")}
+
+    def anew(self) -> Shop:
+        """The same logs beside a warehouse that has nothing yet."""
+        warehouse = self.cfg.warehouse.model_copy(update={"root": f"anew{self.runs}"})
+        return Shop(self.cfg.model_copy(update={"warehouse": warehouse}))
+
+
+def _text(line: Line) -> str:
+    if isinstance(line, str):
+        return line
+    user, item, day = line
+    return json.dumps({"user_id": user, "item_id": item, "timestamp": f"{day}T10:00:00Z"})
+
+
+@pytest.fixture
+def shop(make_config: MakeConfig) -> Shop:
+    return Shop(make_config(sessions={"window_days": 3}, events={"max_reject_share": 0.5}))
+
+
+def test_a_night_reads_only_files_that_nobody_has_taken_in(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    shop.write("tuesday", ("ann", "j", TUESDAY), "nonsense")
+    came = shop.night(TUESDAY)
+    assert shop.read(came) == ["tuesday"]
+    assert came.files == {"logs/tuesday.ndjson": Account(lines=2, accepted=1, rejected=1)}
+    assert set(came.sources) == {"logs/monday.ndjson", "logs/tuesday.ndjson"}
+    assert came.counts | {"files_read": 1, "files_known": 1} == came.counts
+    assert shop.events() == {("ann", "i", MONDAY, "monday"), ("ann", "j", TUESDAY, "tuesday")}
+
+
+def test_a_night_run_again_reads_nothing_and_writes_nothing(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY), "nonsense")
+    first, before = shop.night(MONDAY), shop.versions()
+    again = shop.night(MONDAY)
+    assert shop.versions() == before
+    assert (again.lines, again.data_digest, again.sources) == (0, first.data_digest, first.sources)
+    assert shop.rejects(MONDAY) == [("monday", 2)]
+
+
+def test_a_file_that_came_since_leaves_the_nights_refused_lines_where_they_are(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY), "nonsense")
+    shop.night(MONDAY)
+    shop.write("more", ("ben", "i", MONDAY), ("cat", "i", MONDAY), "nonsense")
+    shop.night(MONDAY)
+    assert shop.rejects(MONDAY) == [("monday", 2), ("more", 3)]
+
+
+def test_a_file_is_read_again_by_the_night_that_wants_its_other_days(shop: Shop) -> None:
+    shop.write("over", ("ann", "i", MONDAY), ("ann", "j", TUESDAY), ("ann", "old", MONDAY - timedelta(9)))
+    assert shop.night(MONDAY).files["logs/over.ndjson"] == Account(lines=3, accepted=1, outside=2)
+    came = shop.night(TUESDAY)
+    assert (shop.read(came), came.files["logs/over.ndjson"].accepted) == (["over"], 2)
+    assert shop.night(MONDAY - timedelta(9)).files["logs/over.ndjson"].accepted == 3
+    assert shop.read(shop.night(TUESDAY)) == []
+    assert {(item, day) for _, item, day, _ in shop.events()} == {
+        ("i", MONDAY), ("j", TUESDAY), ("old", MONDAY - timedelta(9)),
+    }  # fmt: skip
+
+
+def test_raw_files_need_not_be_kept(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    shop.path("monday").unlink()
+    assert shop.night(MONDAY).arrivals.gone == ("logs/monday.ndjson",)
+    shop.write("tuesday", ("ann", "j", TUESDAY))
+    came = shop.night(TUESDAY)
+    assert came.events.rows == 2
+    assert came.sources["logs/monday.ndjson"].lines == 1
+
+
+def test_a_glob_that_has_never_matched_is_an_error_also_beside_files_that_are_gone(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    with pytest.raises(SourceError, match="expected at least one file"):
+        shop.night(MONDAY, sources=("logs/*.ndjson", "other/*.ndjson"))
+
+
+def test_a_night_without_new_logs_says_how_far_they_reach(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY - timedelta(1)), ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    with pytest.raises(EmptyNightError, match=r"reach from 2026-01-04 to 2026-01-05; nights from"):
+        shop.night(TUESDAY)
+
+
+def test_late_events_are_taken_and_told_by_day(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    shop.write("tuesday", ("ann", "late", MONDAY), ("ann", "j", TUESDAY))
+    came = shop.night(TUESDAY)
+    assert came.late == {MONDAY: 1}
+    assert came.remarks == ("late events that were taken: 1 of 2026-01-05",)
+    assert ("ann", "late", MONDAY, "tuesday") in shop.events()
+
+
+def test_events_that_are_too_late_are_counted_by_file_and_day(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    for day in (MONDAY, TUESDAY):
+        shop.write(str(day), ("ann", "i", day))
+        shop.night(day, late_days=1)
+    shop.write("wednesday", ("ben", "too late", MONDAY), ("ben", "late", TUESDAY), ("ben", "i", WEDNESDAY))
+    came = shop.night(WEDNESDAY, late_days=1)
+    assert came.files["logs/wednesday.ndjson"] == Account(lines=3, accepted=2, too_late=1)
+    assert came.closed == {("logs/wednesday.ndjson", MONDAY): 1}
+    assert came.late == {TUESDAY: 1}
+    assert "too late" not in {item for _, item, _, _ in shop.events()}
+
+
+def test_no_day_is_closed_that_nobody_has_taken(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY), ("ann", "i", WEDNESDAY))
+    assert shop.night(WEDNESDAY, late_days=0).accepted == 2
+
+
+def test_a_log_that_grows_after_a_day_is_closed_keeps_what_it_had(shop: Shop) -> None:
+    lines = [("ann", "i", MONDAY), ("ann", "j", MONDAY)]
+    shop.write("log", *lines)
+    shop.night(MONDAY, late_days=0)
+    lines += [("ann", "too late", MONDAY), ("ann", "k", TUESDAY)]
+    shop.write("log", *lines)
+    came = shop.night(TUESDAY, late_days=0)
+    assert came.arrivals.named("grown") == ["logs/log.ndjson"]
+    assert came.files["logs/log.ndjson"] == Account(lines=4, accepted=3, too_late=1)
+    assert {item for _, item, _, _ in shop.events()} == {"i", "j", "k"}
+
+
+def test_the_events_of_a_changed_file_do_not_stay_and_what_came_from_gone_ones_does(shop: Shop) -> None:
+    shop.write("a", ("ann", "wrong", MONDAY), ("ann", "both", MONDAY), ("ann", "moved", TUESDAY))
+    shop.write("b", ("ann", "both", MONDAY), ("ben", "i", TUESDAY))
+    shop.write("gone", ("cat", "i", MONDAY), ("cat", "j", TUESDAY))
+    shop.night(TUESDAY)
+    assert ("ann", "both", MONDAY, "a") in shop.events()
+    shop.path("gone").unlink()
+    shop.write("a", ("ann", "right", MONDAY))
+    came = shop.night(TUESDAY)
+    assert (came.arrivals.named("changed"), shop.read(came)) == (["logs/a.ndjson"], ["a", "b"])
+    assert "changed since they were read, and read anew: logs/a.ndjson" in came.remarks
+    assert shop.events() == {
+        ("ann", "right", MONDAY, "a"),
+        ("ann", "both", MONDAY, "b"),
+        ("ben", "i", TUESDAY, "b"),
+        ("cat", "i", MONDAY, "gone"),
+        ("cat", "j", TUESDAY, "gone"),
+    }
+
+
+def test_a_changed_file_is_mended_beyond_the_window_too(shop: Shop) -> None:
+    shop.write("old", ("ann", "wrong", MONDAY), ("ann", "k", WEDNESDAY))
+    shop.night(WEDNESDAY)
+    later = WEDNESDAY + timedelta(9)
+    shop.write("old", ("ann", "right", MONDAY), ("ann", "k", WEDNESDAY))
+    shop.write("new", ("ann", "i", later))
+    shop.night(later)
+    assert {item for _, item, _, _ in shop.events()} == {"right", "k", "i"}
+
+
+def test_a_file_that_was_touched_but_not_changed_is_not_read(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    os.utime(shop.path("monday"), ns=(1, 1))
+    assert shop.read(shop.night(MONDAY)) == []
+    assert manifest.read(shop.store)["logs/monday.ndjson"].mtime_ns == 1
+
+
+def test_other_settings_of_lines_read_every_file_anew(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    number = json.dumps({"user_id": "ann", "item_id": "number", "timestamp": 1767693600})
+    shop.write("tuesday", number, ("ann", "j", TUESDAY))
+    shop.night(TUESDAY)
+    assert len(shop.events()) == 3
+    came = shop.night(TUESDAY, timestamp_unit="iso", max_reject_share=1.0)
+    assert came.arrivals.named("read otherwise") == ["logs/monday.ndjson", "logs/tuesday.ndjson"]
+    assert {item for _, item, _, _ in shop.events()} == {"i", "j"}
+
+
+def test_a_file_whose_name_comes_first_takes_repetitions_over_and_the_books_say_so(shop: Shop) -> None:
+    shop.write("b", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    shop.write("a", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    assert shop.events() == {("ann", "i", MONDAY, "a")}
+    assert {Path(name).stem: one.account for name, one in manifest.read(shop.store).items()} == {
+        "a": Account(lines=1, accepted=1),
+        "b": Account(lines=1, duplicates=1),
+    }
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+def test_whatever_order_files_arrive_in_the_days_are_those_of_one_reading(
+    shop: Shop, order: tuple[int, ...]
+) -> None:
+    logs = [
+        [("ann", "i", MONDAY), ("ben", "i", TUESDAY)],
+        [("ann", "i", MONDAY), ("ann", "j", TUESDAY), ("ann", "k", WEDNESDAY)],
+        [("cat", "i", MONDAY), ("ben", "i", TUESDAY), ("ben", "i", TUESDAY)],
+        [("ann", "k", WEDNESDAY), ("cat", "i", WEDNESDAY)],
+    ]
+    shop.write("first", ("dan", "i", WEDNESDAY))
+    for place in order:
+        shop.write(f"log{place}", *logs[place])
+        shop.night(WEDNESDAY)
+    anew = shop.anew()
+    anew.night(WEDNESDAY)
+    assert shop.days() == anew.days()
+    books, new = ({name: one.account for name, one in manifest.read(at.store).items()} for at in (shop, anew))
+    assert books == new
+
+
+def test_a_day_whose_file_is_damaged_is_made_anew_or_named(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    before = shop.days()
+    (file,) = delta.files(shop.store, "events", None, [MONDAY])
+    Path(file).write_bytes(Path(file).read_bytes()[:-9])
+    shop.night(MONDAY)
+    assert shop.days() == before
+    (file,) = delta.files(shop.store, "events", None, [MONDAY])
+    Path(file).unlink()
+    shop.path("monday").unlink()
+    with pytest.raises(WarehouseError, match=r"files of 2026-01-05; .* gone: logs/monday\.ndjson; bring"):
+        shop.night(MONDAY)
+
+
+def test_another_run_that_writes_the_same_days_meanwhile_loses_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.write("monday", ("ann", "i", MONDAY), ("ann", "i", TUESDAY))
+    shop.night(MONDAY)
+    shop.write("tuesday", ("ben", "i", MONDAY), ("ben", "i", TUESDAY))
+    merge = merging.merge
+
+    def overtaken(*args: Any) -> Any:
+        monkeypatch.setattr(merging, "merge", merge)
+        shop.write("other", ("cat", "i", MONDAY), ("cat", "i", TUESDAY))
+        shop.night(MONDAY)
+        return merge(*args)
+
+    monkeypatch.setattr(merging, "merge", overtaken)
+    ran = shop.runs = 10  # this run's number is 11, the other's is 12: moved or not, one of them gives way
+    shop.night(TUESDAY)
+    assert ran < shop.runs
+    anew = shop.anew()
+    anew.night(TUESDAY)
+    assert {day: digest for day, digest in shop.days().items() if day in anew.days()} == anew.days()
+
+
+class Killed(BaseException):
+    """A process that ends in the middle."""
+
+
+@pytest.mark.parametrize("step", ["append", "commit_days"])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_run_that_dies_at_a_commit_leaves_what_was_or_what_the_next_one_makes_whole(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
+) -> None:
+    shop.write("monday", ("ann", "i", MONDAY), "nonsense")
+    shop.write("changes", ("ann", "old", MONDAY))
+    shop.night(MONDAY)
+    before = shop.days()
+    shop.write("changes", ("ann", "new", MONDAY))
+    shop.write("tuesday", ("ben", "i", TUESDAY), ("ben", "late", MONDAY))
+    real = getattr(delta, step)
+
+    def dies(store: Store, staged: Any, *args: Any, **kwargs: Any) -> Any:
+        if moment == "after":
+            real(store, staged, *args, **kwargs)
+        raise Killed
+
+    def not_for_rejects(store: Store, staged: Any, *args: Any, **kwargs: Any) -> Any:
+        tables = {one.table for one in staged} if isinstance(staged, list) else {staged.table}
+        return (real if tables == {"rejects"} else dies)(store, staged, *args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(delta, step, not_for_rejects)
+        with pytest.raises(Killed):
+            shop.night(TUESDAY)
+    is_done = (step, moment) == ("commit_days", "after")
+    assert (shop.days() == before) == (not is_done)
+    assert ("logs/tuesday.ndjson" in manifest.read(shop.store)) == is_done
+    shop.write("changes", ("ann", "newest", WEDNESDAY), ("ann", "k", TUESDAY))
+    shop.night(TUESDAY)
+    anew = shop.anew()
+    anew.night(TUESDAY)
+    assert {day: digest for day, digest in shop.days().items() if day in anew.days()} == anew.days()
+
+
+def test_the_table_of_files_stays_small(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest, "MOST_PARTS", 3)
+    for number in range(6):
+        shop.write(f"log{number}", ("ann", str(number), MONDAY))
+        shop.night(MONDAY)
+    assert len(delta.files(shop.store, "files")) <= 3
+    assert len(manifest.read(shop.store)) == 6
+    assert all(replace(one, days={}).account.accepted == 1 for one in manifest.read(shop.store).values())
+
+
+# ------------------------------------------------------------------------------------------ full rebuilds
+
+
+class Chain(Shop):
+    """A shop whose nights cut sessions too."""
+
+    def night(self, day: date, **events: Any) -> Ingested:
+        came = super().night(day, **events)
+        cutting.sessionize(self.cfg, day, f"run{self.runs}", self.runs, came.events, self.cfg.root / "w")
+        return came
+
+    def rebuild(self, **events: Any) -> None:
+        self.runs += 1
+        cfg = self.cfg.model_copy(update={"events": self.cfg.events.model_copy(update=events)})
+        came = ingestion.rebuild(cfg, self.store, f"run{self.runs}", self.runs)
+        cutting.rebuild(cfg, sorted(self.bytes("sessions")), f"run{self.runs}", self.runs, came.events)
+
+    def bytes(self, table: str) -> dict[date, str]:
+        """Day → sha256 of its files."""
+        version = delta.version(self.store, table)
+        assert version is not None
+        by_day = delta.files_by_day(self.store, table, version)
+        return {day: self.store.digest(files) for day, files in by_day.items()}
+
+    def both(self) -> dict[str, dict[date, str]]:
+        return {table: self.bytes(table) for table in ("events", "sessions")}
+
+    def books(self) -> dict[str, Account]:
+        return {name: one.account for name, one in manifest.read(self.store).items()}
+
+
+USERS, ITEMS = ("ann", "ben"), ("i", "j", "k")
+MINUTES = st.sampled_from([0, 1, 12 * 60, 24 * 60 - 10, 24 * 60 - 1])  # around midnight and at noon
+HOURS = st.builds(lambda day, minute: day * 24 * 60 + minute, st.integers(0, 3), MINUTES)
+LOG = st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(ITEMS), HOURS), min_size=1, max_size=7)
+CHANGES = st.sampled_from(["arrives", "grows", "changes", "vanishes"])
+STEPS = st.lists(st.tuples(CHANGES, st.sampled_from("abc"), LOG, st.integers(0, 3)), min_size=2, max_size=5)
+
+
+def play(shop: Chain, steps: list[Any], late_days: int) -> None:
+    """Each step does something to a log and runs a night; nights only go on."""
+    night = MONDAY
+    for what, name, lines, wait in [
+        ("arrives", "first", [("dan", "i", day * 1440) for day in range(4)], 0),
+        *steps,
+    ]:
+        path = shop.path(name)
+        moments = [(user, item, datetime(2026, 1, 5) + timedelta(minutes=at)) for user, item, at in lines]
+        text = "".join(
+            json.dumps({"user_id": user, "item_id": item, "timestamp": f"{moment.isoformat()}Z"}) + "\n"
+            for user, item, moment in moments
+        )
+        if what == "vanishes":
+            path.unlink(missing_ok=True)
+        else:
+            path.write_text((path.read_text() if what == "grows" and path.exists() else "") + text)
+        night = min(night + timedelta(days=wait), THURSDAY)
+        shop.night(night, late_days=late_days)
+
+
+@pytest.mark.slow
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(steps=STEPS, late_days=st.sampled_from([0, 1, 3660]))
+def test_incremental_and_rebuilt_tables_have_the_same_bytes(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], late_days: int
+) -> None:
+    base = tmp_path_factory.mktemp("shop")
+    cfg = Config(
+        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": 4, "min_length": 1}
+    )
+    shop = Chain(cfg)
+    play(shop, steps, late_days)
+    incremental, books = shop.both(), shop.books()
+    shop.rebuild(late_days=late_days)
+    assert shop.both() == incremental
+    assert shop.books() == books
+
+
+@pytest.mark.slow
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    logs=st.dictionaries(st.sampled_from("abcd"), LOG, min_size=1),
+    order=st.permutations("abcd"),
+    waits=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+)
+def test_any_order_of_arrival_gives_the_bytes_of_one_night_that_reads_all(
+    tmp_path_factory: pytest.TempPathFactory, logs: dict[str, Any], order: list[str], waits: list[int]
+) -> None:
+    base = tmp_path_factory.mktemp("shop")
+    cfg = Config(
+        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": 4, "min_length": 1}
+    )
+    shop = Chain(cfg)
+    arriving = [name for name in order if name in logs]
+    play(
+        shop, [("arrives", name, logs[name], wait) for name, wait in zip(arriving, waits, strict=False)], 3660
+    )
+    shop.night(THURSDAY)
+    anew = Chain(shop.anew().cfg)
+    anew.night(THURSDAY)
+    wanted = anew.both()
+    found = {
+        table: {day: one for day, one in days.items() if day in wanted[table]}
+        for table, days in shop.both().items()
+    }
+    assert found == wanted
+
+
+def test_a_rebuild_reads_what_was_taken_in_and_changes_nothing(make_config: MakeConfig) -> None:
+    shop = Chain(make_config(sessions={"window_days": 3, "min_length": 1}, events={"max_reject_share": 0.5}))
+    shop.write("monday", ("ann", "i", MONDAY), ("ann", "owed", WEDNESDAY), "nonsense")
+    shop.write("gone", ("ben", "i", MONDAY))
+    shop.night(MONDAY, late_days=0)
+    shop.write("tuesday", ("ann", "i", TUESDAY), ("ann", "too late", MONDAY))
+    shop.night(TUESDAY, late_days=0)
+    shop.path("gone").unlink()
+    shop.write("not yet", ("cat", "i", TUESDAY))
+    before, books, rejects = shop.both(), shop.books(), shop.rejects(MONDAY)
+    shop.rebuild(late_days=0)
+    assert (shop.both(), shop.books(), shop.rejects(MONDAY)) == (before, books, rejects)
+    assert {item for _, item, _, _ in shop.events()} == {"i"}
+
+
+def test_a_rebuild_mends_what_somebody_did_to_a_day(make_config: MakeConfig) -> None:
+    shop = Chain(make_config(sessions={"window_days": 3, "min_length": 1}))
+    shop.write("monday", ("ann", "i", MONDAY), ("ann", "j", MONDAY))
+    shop.night(MONDAY)
+    before = shop.both()
+    (file,) = delta.files(shop.store, "events", None, [MONDAY])
+    rows = pq.ParquetFile(file).read()
+    staged = delta.stage(shop.store, "events", rows.slice(0, 1), {"event_day": MONDAY}, "other")
+    delta.commit(shop.store, staged, 5, "other")
+    assert shop.both() != before
+    shop.runs = 5
+    shop.rebuild()
+    assert shop.both() == before
+
+
+def test_there_is_nothing_to_rebuild_before_the_first_night(shop: Shop) -> None:
+    with pytest.raises(WarehouseError, match="expected raw files that nights have taken in; got none"):
+        ingestion.rebuild(shop.cfg, shop.store, "run", 1)
