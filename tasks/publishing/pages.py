@@ -49,13 +49,15 @@ def page(
     durations: Mapping[str, float],
     tables: Mapping[str, int],
     warnings: Sequence[str] = (),
+    remarks: Sequence[str] = (),
     realized: Realized | None = None,
     compared: Compared | None = None,
     sized: Mapping[str, Any] | None = None,
 ) -> str:
     """The markdown page of a night; it depends on its arguments alone.
 
-    sized   what became of settings that were `auto`, of the model that is published
+    remarks   what else is to be said of what came in
+    sized     what became of settings that were `auto`, of the model that is published
     """
     head = HEADS[verdict.state]
     failed = [f"{name}: {why}" for name, why in verdict.failures.items()]
@@ -81,6 +83,7 @@ def page(
             ("stage", "what", "count"),
             _counted({name: one for name, one in counts.items() if name != SCORING}),
         ),
+        *(["\n".join(f"- {_prose(one)}" for one in remarks)] if remarks else []),
         *_ruled(cfg, counts),
         "## What is published",
         digits.table(("table", "rows"), [(name, f"{rows:,}") for name, rows in sorted(tables.items())]),

@@ -79,9 +79,12 @@ def stage(name: str, retries: int = 0, overtakable: bool = True) -> Callable[[St
             started = time.perf_counter()
             with logs.going_on(name):
                 result: R = as_task(tonight, *args, **kwargs)
-            ended = Ended(name, round(time.perf_counter() - started, 3), counts(result))
+            seconds = round(time.perf_counter() - started, 3)
+            ended = Ended(name, seconds, counts(result), getattr(result, "remarks", ()))
             tonight.diary.add(ended)
             log.info("%s: %s in %.1f s", name, said(result), ended.seconds)
+            for remark in ended.remarks:
+                log.info("%s: %s", name, remark)
             return result
 
         functools.update_wrapper(timed, work)

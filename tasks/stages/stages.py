@@ -310,6 +310,7 @@ def _page(
         durations=tonight.diary.durations,
         tables=tables,
         warnings=[*audited.warnings, *refused.warnings(tonight.store, tonight.night)],
+        remarks=tonight.diary.remarks,
         compared=audited.compared,
         realized=realized,
         sized=recipes.sized_of(chosen.folder),

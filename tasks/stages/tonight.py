@@ -29,11 +29,12 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Ended:
-    """A stage that has ended: how long it took, and what it counted."""
+    """A stage that has ended: how long it took, what it counted, and what else is to be said."""
 
     stage: str
     seconds: float
     counts: Mapping[str, int]
+    remarks: tuple[str, ...] = ()
 
 
 class Diary:
@@ -55,6 +56,11 @@ class Diary:
     def counts(self) -> dict[str, Mapping[str, int]]:
         """Stage → what it counted."""
         return {one.stage: one.counts for one in self._ended}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is to be said of all stages besides."""
+        return tuple(remark for one in self._ended for remark in one.remarks)
 
 
 @dataclass(frozen=True)

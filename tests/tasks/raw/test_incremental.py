@@ -261,7 +261,7 @@ def test_a_file_whose_name_comes_first_takes_repetitions_over_and_the_books_say_
     }
 
 
-@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 3, 1)])
+@pytest.mark.parametrize("order", [(3, 0, 2, 1), pytest.param((2, 1, 3, 0), marks=pytest.mark.slow)])
 def test_whatever_order_files_arrive_in_the_days_are_those_of_one_reading(
     shop: Shop, order: tuple[int, ...]
 ) -> None:
@@ -297,24 +297,39 @@ def test_a_day_whose_file_is_damaged_is_made_anew_or_named(shop: Shop) -> None:
         shop.night(MONDAY)
 
 
+@pytest.mark.parametrize(
+    ("other", "numbers"),
+    [
+        (MONDAY, (11, 12)),
+        pytest.param(MONDAY, (12, 11), marks=pytest.mark.slow),
+        pytest.param(TUESDAY, (11, 12), marks=pytest.mark.slow),
+        pytest.param(TUESDAY, (12, 11), marks=pytest.mark.slow),
+    ],
+)
 def test_another_run_that_writes_the_same_days_meanwhile_loses_nothing(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, other: date, numbers: tuple[int, int]
 ) -> None:
+    """A run that is stopped before its commit wakes after another has written, whichever began first."""
     shop.write("monday", ("ann", "i", MONDAY), ("ann", "i", TUESDAY))
+    shop.write("changes", ("ann", "old", MONDAY))
     shop.night(MONDAY)
+    shop.write("changes", ("ann", "newer", MONDAY))
     shop.write("tuesday", ("ben", "i", MONDAY), ("ben", "i", TUESDAY))
     merge = merging.merge
 
     def overtaken(*args: Any) -> Any:
         monkeypatch.setattr(merging, "merge", merge)
+        shop.write("changes", ("ann", "newest", MONDAY), ("ann", "newest", TUESDAY))
         shop.write("other", ("cat", "i", MONDAY), ("cat", "i", TUESDAY))
-        shop.night(MONDAY)
+        shop.runs = numbers[1] - 1
+        shop.night(other)
         return merge(*args)
 
     monkeypatch.setattr(merging, "merge", overtaken)
-    ran = shop.runs = 10  # this run's number is 11, the other's is 12: moved or not, one of them gives way
+    shop.runs = numbers[0] - 1
     shop.night(TUESDAY)
-    assert ran < shop.runs
+    shop.runs = 20
+    shop.night(TUESDAY)
     anew = shop.anew()
     anew.night(TUESDAY)
     assert {day: digest for day, digest in shop.days().items() if day in anew.days()} == anew.days()
@@ -324,8 +339,15 @@ class Killed(BaseException):
     """A process that ends in the middle."""
 
 
-@pytest.mark.parametrize("step", ["append", "commit_days"])
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(
+    ("step", "moment"),
+    [
+        ("append", "after"),
+        pytest.param("append", "before", marks=pytest.mark.slow),
+        pytest.param("commit_days", "before", marks=pytest.mark.slow),
+        pytest.param("commit_days", "after", marks=pytest.mark.slow),
+    ],
+)
 def test_a_run_that_dies_at_a_commit_leaves_what_was_or_what_the_next_one_makes_whole(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, step: str, moment: str
 ) -> None:
