@@ -20,8 +20,12 @@ from tasks.models import registry
 from tasks.models.verdicts import Rule, Verdict, evaluation_rows
 from tasks.publishing import publishing, readers
 from tasks.publishing import views as served_views
+from tasks.raw import manifest
+from tasks.raw.accounting import Account
+from tasks.raw.manifest import Known
 from tasks.settings.config import Config
 from tasks.store import delta, duck, tables
+from tasks.store.pins import RawFile
 from tasks.store.store import Store
 
 ROOT = Path(__file__).parents[2]
@@ -172,6 +176,9 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
         store, "forgotten", pa.Table.from_pylist([FORGOTTEN], schema=pa.schema(kinds)), {}, "run"
     )
     delta.append(store, staged, {"forgotten": 1}, "run", None)
+    raw = RawFile("5ha", 9, 1)
+    known = Known("logs/a.ndjson", raw, 1, Account(), {}, "5ha", driver.FRIDAY, 1, 1)
+    manifest.write(store, [known], 1, 1, "run")
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     verdict = Verdict("fresh", "fresh", "good", {"fresh": {"mrr_at_20": 0.25}}, 8, 3, rules=(REFUSED,))
     judged = evaluation_rows(driver.SATURDAY, verdict).drop_columns(["night"])
