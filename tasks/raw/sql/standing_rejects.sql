@@ -1,4 +1,5 @@
--- The refused lines, not the files put aside, that the night has already and keeps: of files that it took in and does not read again.
+-- The refused lines that the night has already and keeps: of files that it took in and does not read again.
+-- Files put aside, which have no line, are not among them.
 -- grain: refused line
 -- reads: standing
 -- parameters: $files

@@ -120,11 +120,10 @@ def test_the_first_night_a_day_later_deletes_it(cfg: Config, monkeypatch: pytest
     assert forgotten.read(store).pending == ()
 
 
-def test_he_does_not_come_back_with_tomorrows_logs(cfg: Config) -> None:
+def test_he_does_not_come_back_with_logs_that_are_read_again(cfg: Config) -> None:
     forgetting.forget(cfg, [WHO], now=True)
-    came = ingestion.ingest(
-        cfg, Store.of(cfg), NIGHTS[2], "again", delta.next_attempt(Store.of(cfg), NIGHTS[2])
-    )
+    store = Store.of(cfg)
+    came = ingestion.rebuild(cfg, store, "again", delta.next_attempt(store, NIGHTS[2]))
     assert came.forgotten == 2 + 3 + 2 + 2 + 2
     assert came.lines == sum(came.parts.values())
     assert [file for file in holding(cfg.root, WHO) if file.startswith("tables/")] == []
