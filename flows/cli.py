@@ -25,6 +25,7 @@ from flows.commands import (
     nights,
     readers,
     scheduling,
+    sessions,
 )
 from flows.server.surroundings import settle
 from flows.terminal.escaping import escaped
@@ -48,6 +49,7 @@ for subject in (
     evaluation,
     beginning,
     scheduling,
+    sessions,
 ):
     app.add_typer(subject.app)
 

@@ -7,7 +7,7 @@ table of sessions leaves the shortest out, and a list may have been asked from o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -102,7 +102,7 @@ class Trace(TypedDict):
 
 
 @dataclass
-class _Look:
+class Look:
     """A publication with what it has published and read before DuckDB.
 
     made_by   what its lists were made by, by name and kind; empty where that was not kept
@@ -145,8 +145,8 @@ def user(cfg: Config, asked: str, night: date | None = None) -> Trace:
     Raises NightError for a night that is not published, ConfigurationError for an id of another type,
     WarehouseError for files that are gone or damaged.
     """
-    with _looking(cfg, night) as look:
-        who = _as_id(look, "user", asked)
+    with looking(cfg, night) as look:
+        who = as_id(look, "user", asked)
         events: list[Row] = []
         if look.reads:
             duck.keep(look.con, "events_to_cut", "traced_user_events", asked=who)
@@ -160,8 +160,8 @@ def user(cfg: Config, asked: str, night: date | None = None) -> Trace:
 
 def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
     """What was shown after an item, and to how many users it was; as `user` otherwise."""
-    with _looking(cfg, night) as look:
-        what = _as_id(look, "item", asked)
+    with looking(cfg, night) as look:
+        what = as_id(look, "item", asked)
         found = look.rows("traced_item_events", asked=what) if look.reads else []
         seen = _Seen(
             {one["source_file"]: one["events"] for one in found},
@@ -180,7 +180,8 @@ def item(cfg: Config, asked: str, night: date | None = None) -> Trace:
 
 
 @contextmanager
-def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
+def looking(cfg: Config, night: date | None) -> Iterator[Look]:
+    """A look at the last publication of a night, or at what readers see; NightError where there is none."""
     store = Store.of(cfg)
     past = publications.read(store)
     one = past.asked(night)
@@ -194,7 +195,7 @@ def _looking(cfg: Config, night: date | None) -> Iterator[_Look]:
         if not duck.has(con, "item_names"):
             con.register("item_names", _no_names(con))
         origin = past.origin(one)
-        yield _Look(con, cfg, store, one, origin.made_by, origin.verdict.get("context", "last_session"))
+        yield Look(con, cfg, store, one, origin.made_by, origin.verdict.get("context", "last_session"))
 
 
 def _no_names(con: duck.Connection) -> pa.Table:
@@ -206,7 +207,7 @@ def _types(con: duck.Connection, view: str) -> pa.Schema:
     return duck.arrow(con.table(view).limit(0)).schema
 
 
-def _as_id(look: _Look, kind: Kind, asked: str) -> int | str:
+def as_id(look: Look, kind: Kind, asked: str) -> int | str:
     """The id as this warehouse has ids."""
     if not pa.types.is_integer(_types(look.con, TABLES[kind]).field(f"{kind}_id").type):
         return asked
@@ -218,7 +219,7 @@ def _as_id(look: _Look, kind: Kind, asked: str) -> int | str:
         ) from None
 
 
-def _sessions_of(look: _Look, events: Sequence[Row]) -> list[Row]:
+def _sessions_of(look: Look, events: Sequence[Row]) -> list[Row]:
     """The user's newest sessions, all that were asked from at least, cut from what is in `events_to_cut`."""
     if not events:
         return []
@@ -248,7 +249,7 @@ def _asked_from(sessions: Sequence[Row], first_day: date, events: int) -> int:
 
 
 def _trace(
-    look: _Look,
+    look: Look,
     kind: Kind,
     asked: Any,
     *,
@@ -284,7 +285,7 @@ def _trace(
     )
 
 
-def _model(look: _Look) -> Row | None:
+def _model(look: Look) -> Row | None:
     if (model := look.one.model) is None:
         return None
     return {
@@ -295,8 +296,13 @@ def _model(look: _Look) -> Row | None:
     }
 
 
-def _names(look: _Look, items: Sequence[Any], sessions: Sequence[Row]) -> dict[Any, str | None]:
-    wanted = sorted({*items, *(item for row in sessions for item in row["items"])})
+def _names(look: Look, items: Sequence[Any], sessions: Sequence[Row]) -> dict[Any, str | None]:
+    return names_of(look, {*items, *(item for row in sessions for item in row["items"])})
+
+
+def names_of(look: Look, items: Iterable[Any]) -> dict[Any, str | None]:
+    """Item → name, where [items] named it that night."""
+    wanted = sorted(items)
     return {row["item_id"]: row["name"] for row in look.rows("traced_names", items=wanted)} if wanted else {}
 
 
@@ -316,7 +322,7 @@ def _session(row: Row, names: Mapping[Any, str | None]) -> Session:
     )
 
 
-def _sentence(look: _Look, kind: Kind, asked: Any, listed: Sequence[Row], seen: _Seen) -> str:
+def _sentence(look: Look, kind: Kind, asked: Any, listed: Sequence[Row], seen: _Seen) -> str:
     """What there is, or why there is no list, and what readers show then."""
     who = f"{kind.capitalize()} {asked}"
     if listed:
@@ -324,7 +330,7 @@ def _sentence(look: _Look, kind: Kind, asked: Any, listed: Sequence[Row], seen: 
     return f"{who} has no list: {_why(look, kind, asked, seen)}. Readers show the popular items."
 
 
-def _why(look: _Look, kind: Kind, asked: Any, seen: _Seen) -> str:
+def _why(look: Look, kind: Kind, asked: Any, seen: _Seen) -> str:
     one = look.one
     if not look.reads:
         return "which events the night has read was not kept"

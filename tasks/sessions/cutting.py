@@ -154,6 +154,11 @@ def rules_of(cfg: Config) -> Rules:
     )
 
 
+def ordered(con: duck.Connection, cfg: Config) -> duck.Relation:
+    """The events that `cut` has cut, in the order of the kernel: without days that are no visitor's."""
+    return duck.query(con, "ordered_events", **_events_of(cfg, EVERY_BUCKET))
+
+
 def _passes(events: int, buckets: range) -> Iterator[range]:
     """The buckets in as many parts as so many events need."""
     parts = min(len(buckets), 1 + events // EVENTS_PER_PASS)

@@ -46,6 +46,7 @@ ROW: dict[str, Any] = {  # as it lies in the table
     "rolled_back": '{"by": "ann@shop", "reason": "", "from_night": "2026-01-03", "from_sequence": 6}',
     "retired_at": datetime(2026, 2, 3, 4, 5),
     "deciding_digest": "s0",
+    "rewritten": '{"at": "2026-02-01T00:00:00", "content_digest": "e9", "data_digest": "d9"}',
     "counts": '{"sessionize": {"sessions": 9, "left_out_by_repeats": 2}}',
 }
 LATER = (
@@ -57,6 +58,7 @@ LATER = (
     "rolled_back",
     "retired_at",
     "deciding_digest",
+    "rewritten",
     "counts",
 )
 
