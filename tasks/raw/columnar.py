@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,6 +16,7 @@ import pyarrow.parquet as pq
 
 from tasks.errors import SourceError
 from tasks.raw import log_files
+from tasks.raw.log_files import File
 
 PIECE_ROWS = 1_000_000
 FARTHEST_US = 2**61  # microseconds; a time beyond is out of range whatever it is, and this is 73,000 years
@@ -24,19 +24,19 @@ PER_UNIT = {"date32[day]": 86_400_000_000, "date64[ms]": 1_000, "s": 1_000_000, 
 UUID = "arrow.uuid"
 
 
-def count_rows(path: Path) -> int:
+def count_rows(path: File) -> int:
     """Rows of a file, as its footer has them."""
     with opened(path) as file:
         return int(file.metadata.num_rows)
 
 
-def schema(path: Path) -> pa.Schema:
+def schema(path: File) -> pa.Schema:
     """Names and types of the columns, those in structs with dots; a dictionary's is that of its values."""
     with opened(path) as file:
         return pa.schema([(name, _plain(kind)) for name, kind in _named(file.schema_arrow)])
 
 
-def pieces(path: Path, columns: Mapping[str, str]) -> Iterator[pa.Table]:
+def pieces(path: File, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     """Tables (row_number from 0, and the columns under our names) of whole files, piece by piece.
 
     columns   our name to the file's, as in `schema`; "" for a column of nulls
@@ -138,7 +138,7 @@ def _microseconds(column: pa.Array) -> pa.Array:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[pq.ParquetFile]:
+def opened(path: File) -> Iterator[pq.ParquetFile]:
     """The file, with whatever cannot be read of it as a SourceError."""
     try:
         with log_files.opened(path) as stream:

@@ -12,7 +12,6 @@ import csv
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
@@ -22,6 +21,7 @@ from pyarrow import csv as csv_reader
 
 from tasks.errors import SourceError
 from tasks.raw import lines
+from tasks.raw.log_files import File
 
 DELIMITERS = b",\t;|"
 MALFORMED = "malformed csv"
@@ -58,7 +58,7 @@ class Header:
     lines: int
 
 
-def header(path: Path) -> Header | None:
+def header(path: File) -> Header | None:
     """The header of a file, None when the file is empty. Raises SourceError when it cannot be read as one."""
     first = next(_lines(path), None)
     if first is None:
@@ -70,7 +70,7 @@ def header(path: Path) -> Header | None:
     return Header([name.strip() for name in record.fields], delimiter, record.lines)
 
 
-def chunks(path: Path, head: Header, columns: Mapping[str, str]) -> Iterator[tuple[pa.Table, int]]:
+def chunks(path: File, head: Header, columns: Mapping[str, str]) -> Iterator[tuple[pa.Table, int]]:
     """(table, lines its records take) pieces of (line, raw, the columns under our names as text, fault).
 
     columns   our name to the file's; "" for a column of nulls
@@ -156,7 +156,7 @@ def _is_utf8(raw: bytes) -> bool:
     return True
 
 
-def _lines(path: Path) -> Iterator[bytes]:
+def _lines(path: File) -> Iterator[bytes]:
     for block in lines.blocks(path):
         yield from block.splitlines(keepends=True)
 

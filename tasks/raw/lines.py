@@ -16,7 +16,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import BufferedReader
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,6 +23,7 @@ import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.raw import log_files
+from tasks.raw.log_files import File
 
 BLOCK_BYTES = 16 * 2**20
 PACKED: dict[bytes, Callable[[BufferedReader], Any]] = {  # how such a file begins → what reads it
@@ -39,7 +39,7 @@ ENCODINGS = {  # the longer marks first: that of UTF-32 begins with that of UTF-
 }
 
 
-def count_lines(path: Path) -> int:
+def count_lines(path: File) -> int:
     """Lines of a file, by counting line ends only."""
     lines, last = 0, b""
     with _opened(path) as stream:
@@ -50,7 +50,7 @@ def count_lines(path: Path) -> int:
     return lines + (last not in b"\r\n")
 
 
-def blocks(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
+def blocks(path: File, block_bytes: int = BLOCK_BYTES) -> Iterator[bytes]:
     """The file in pieces of whole lines; every piece but the last ends with a line end."""
     with _opened(path) as stream:
         rest = b""
@@ -88,7 +88,7 @@ def _shortened(block: bytes) -> bytes:
     return b"".join([*parts, block[start:]]) if parts else block
 
 
-def numbered(path: Path, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
+def numbered(path: File, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
     """Tables (line int64 from 1, raw binary): the block itself is the column's memory, nothing is copied."""
     first = 1
     for block in blocks(path, block_bytes):
@@ -110,7 +110,7 @@ def split(block: bytes) -> pa.Array:
     return pa.Array.from_buffers(pa.binary(), len(ends), buffers)
 
 
-def is_packed(path: Path) -> bool:
+def is_packed(path: File) -> bool:
     """Do its bytes have to be unpacked?"""
     with log_files.opened(path) as file:
         return _unpacking(file) is not None
@@ -122,7 +122,7 @@ def _unpacking(file: BufferedReader) -> Callable[[BufferedReader], Any] | None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[BufferedReader[Any]]:
+def _opened(path: File) -> Iterator[BufferedReader[Any]]:
     try:
         with log_files.opened(path) as file:
             unpack = _unpacking(file)
@@ -134,7 +134,7 @@ def _opened(path: Path) -> Iterator[BufferedReader[Any]]:
         raise SourceError(f"{path}: cannot be read: {error}; repair or remove the file") from error
 
 
-def _skip_mark(path: Path, stream: BufferedReader[Any]) -> None:
+def _skip_mark(path: File, stream: BufferedReader[Any]) -> None:
     """Past the byte order mark of UTF-8; that of UTF-16 or UTF-32 is refused."""
     start = stream.peek(4)[:4]
     for mark, name in ENCODINGS.items():

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeAlias
 
 import pyarrow as pa
@@ -57,13 +56,13 @@ def read(con: duck.Connection, cfg: Config, wanted: Wanted, item_type: str) -> d
     empty, lacks a column or changes while it is read, and for the first row that cannot be taken.
     """
     found = log_files.found(cfg.base.resolve(), [wanted.pattern], wanted.setting)
-    files = [_source(cfg, path, wanted.setting) for path in sorted(found.files)]
+    files = [_source(cfg, path, wanted.setting) for path in sorted(found.files, key=str)]
     seen = {source.name: _read(con, source, wanted) for source in files}
     _check_rows(con, item_type)
     return seen
 
 
-def _source(cfg: Config, path: Path, setting: str) -> Source:
+def _source(cfg: Config, path: log_files.File, setting: str) -> Source:
     name, kind = sources.name_of(cfg, path), sources.format_of(path)
     if kind not in READERS:
         raise SourceError(

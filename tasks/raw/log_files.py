@@ -1,7 +1,7 @@
 """Where raw logs lie: the files that the globs mean, which file a path stands for, and its bytes.
 
-The only module of this room that lists, looks at or opens a raw log: logs that lie elsewhere than in folders
-of this machine would be another `found`, `identity`, `size` and `opened`, and nothing else.
+The only module of this room that lists, looks at or opens a raw log: in a folder of this machine, or by
+remote.py where its address is one of an object store.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Any, TypeAlias
 
 from tasks.errors import SourceError
-from tasks.raw import globs
+from tasks.raw import globs, remote
+from tasks.raw.remote import Remote
 
+File: TypeAlias = Path | Remote
 BLOCK_BYTES = 2**20
 SPECIAL = {
     stat.S_ISFIFO: "a pipe",
@@ -30,7 +33,7 @@ SPECIAL = {
 class Found:
     """What the globs match: files, each once, and folders of which nothing is read."""
 
-    files: frozenset[Path]
+    files: frozenset[File]
     folders: tuple[Path, ...]
 
 
@@ -44,10 +47,11 @@ def found(
     Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
     one, and for a link that leads out of the globs' folders.
     """
-    inside = [globs.fixed_folder(base, pattern).resolve() for pattern in patterns]
+    here = [pattern for pattern in patterns if not remote.is_address(pattern)]
+    inside = [globs.fixed_folder(base, pattern).resolve() for pattern in here]
     files: set[Path] = set()
     folders: set[Path] = set()
-    for pattern in patterns:
+    for pattern in here:
         matched = _matched(base, pattern, key)
         ours = [path for path in matched if _is_file(path)]
         if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
@@ -58,28 +62,36 @@ def found(
         files.update(path.resolve() for path in ours)
         folders.update(path for path in matched if path not in ours)
     read = {parent for file in files for parent in file.parents}
-    return Found(frozenset(files), tuple(sorted(one for one in folders if one.resolve() not in read)))
+    unread = sorted(one for one in folders if one.resolve() not in read)
+    elsewhere = {file for one in patterns if remote.is_address(one) for file in _objects(one, key)}
+    return Found(frozenset(files | elsewhere), tuple(unread))
 
 
-def identity(path: Path) -> tuple[int, ...]:
-    """Which file the path stands for, in which state; another one when it was replaced or written to."""
+def identity(path: File) -> tuple[Any, ...]:
+    """Which file the path stands for, in which state; another one when it was replaced or written to.
+
+    The last two are its size in bytes and when it was changed, in nanoseconds: what a manifest of files keeps
+    with the sha256 of `fingerprint`, wherever they lie.
+    """
     try:
+        if isinstance(path, Remote):
+            return remote.identity(path)
         facts = path.stat()
     except OSError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, path) from None
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def fingerprint(path: Path) -> tuple[str, int]:
+def fingerprint(path: File) -> tuple[str, int]:
     """(sha256, number) of its bytes, as they are stored. Raises SourceError."""
     try:
         with opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
-        raise _unreadable(error) from None
+        raise _unreadable(error, path) from None
 
 
-def first_bytes(path: Path, lengths: Collection[int]) -> dict[int, str]:
+def first_bytes(path: File, lengths: Collection[int]) -> dict[int, str]:
     """Length → sha256 of so many bytes from the beginning, in one reading; none for more than there are.
 
     Raises OSError.
@@ -95,26 +107,44 @@ def first_bytes(path: Path, lengths: Collection[int]) -> dict[int, str]:
     return found
 
 
-def size(path: Path) -> int:
+def size(path: File) -> int:
     """Bytes, as they are stored."""
-    return path.stat().st_size
+    return remote.size(path) if isinstance(path, Remote) else path.stat().st_size
 
 
-def opened(path: Path) -> BufferedReader:
+def opened(path: File) -> BufferedReader:
     """To read its bytes as they are stored, at any place. Raises OSError."""
-    return path.open("rb")
+    return remote.opened(path) if isinstance(path, Remote) else path.open("rb")
+
+
+def _objects(pattern: str, key: str) -> list[Remote]:
+    try:
+        found = remote.matches(pattern)
+    except OSError as error:
+        raise SourceError(
+            f"{pattern}: expected a store that lists it; got {_first_line(error)}; see AWS_ENDPOINT_URL, the "
+            f"region and keys in the environment, or take it out of {key}"
+        ) from None
+    if not found:
+        raise SourceError(f"{key}: expected at least one object; got none that matches {pattern}")
+    return found
+
+
+def _first_line(error: OSError) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _matched(base: Path, pattern: str, key: str) -> list[Path]:
     try:
         return globs.matches(base, pattern)
     except OSError as error:
-        raise _unreadable(error, key) from None
+        raise _unreadable(error, base / pattern, key) from None
 
 
-def _unreadable(error: OSError, key: str = "the sources") -> SourceError:
+def _unreadable(error: OSError, path: File, key: str = "the sources") -> SourceError:
+    what = error.strerror or _first_line(error)
     return SourceError(
-        f"{error.filename}: cannot be read: {error.strerror}; make it readable, or take it out of {key}"
+        f"{error.filename or path}: cannot be read: {what}; make it readable, or take it out of {key}"
     )
 
 

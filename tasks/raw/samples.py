@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.raw import columnar, lines, log_files
+from tasks.raw.log_files import File
 from tasks.raw.sources import Source
 
 HEAD_BYTES = 2**18
@@ -25,15 +26,15 @@ UNPACKED_BYTES = 2**28  # a larger packed text is not unpacked to see its tail
 def copy(source: Source, folder: Path, columns: Sequence[str]) -> Source:
     """Write the sample into the folder; of Parquet with these columns only."""
     kind = "parquet" if source.format == "parquet" else "txt"
-    small = replace(source, path=folder / f"{len(list(folder.iterdir()))}.{kind}")
+    path = folder / f"{len(list(folder.iterdir()))}.{kind}"
     if source.format == "parquet":
-        pq.write_table(_rows(source.path, columns), small.path)
+        pq.write_table(_rows(source.path, columns), path)
     else:
-        small.path.write_bytes(b"".join(_ends(source.path)))
-    return small
+        path.write_bytes(b"".join(_ends(source.path)))
+    return replace(source, path=path)
 
 
-def _ends(path: Path) -> Iterator[bytes]:
+def _ends(path: File) -> Iterator[bytes]:
     """Whole lines from the beginning, and others from the end."""
     blocks = lines.blocks(path, HEAD_BYTES)
     head = next(blocks, b"")
@@ -47,7 +48,7 @@ def _ends(path: Path) -> Iterator[bytes]:
         yield from deque(blocks, maxlen=1)
 
 
-def _rows(path: Path, columns: Sequence[str]) -> pa.Table:
+def _rows(path: File, columns: Sequence[str]) -> pa.Table:
     with columnar.opened(path) as file:
         columns = list({columnar.outermost(file.schema_arrow, name): None for name in columns})
         head = pa.Table.from_batches(

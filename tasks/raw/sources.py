@@ -13,12 +13,14 @@ import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from tasks.errors import SourceError
 from tasks.raw import columnar, delimited, keys, lines, log_files
+from tasks.raw.log_files import File
+from tasks.raw.remote import Remote
 from tasks.settings.config import Config
 from tasks.settings.sections import Columns
 from tasks.store import duck, pins
@@ -43,7 +45,7 @@ log = logging.getLogger(__name__)
 class Source:
     """One file of raw logs; name is its path seen from the configuration file, as kept in the tables."""
 
-    path: Path
+    path: File
     name: str
     format: str
 
@@ -80,7 +82,7 @@ def lines_of(source: Source) -> int:
     return count(source.path)
 
 
-def identity(source: Source) -> tuple[int, ...]:
+def identity(source: Source) -> tuple[Any, ...]:
     """Which file the name stands for; another one when it was replaced or written to."""
     return log_files.identity(source.path)
 
@@ -142,7 +144,7 @@ def _check_folders(folders: Sequence[Path]) -> None:
         log.warning("%s: a folder, nothing in it is read; events.sources with ** would go into it", folder)
 
 
-def _source(cfg: Config, path: Path) -> Source:
+def _source(cfg: Config, path: File) -> Source:
     kind = format_of(path) if cfg.events.format == "auto" else cfg.events.format
     if kind is None:
         raise SourceError(
@@ -152,12 +154,14 @@ def _source(cfg: Config, path: Path) -> Source:
     return Source(path, name_of(cfg, path), kind)
 
 
-def name_of(cfg: Config, path: Path) -> str:
-    """Its path seen from the configuration file: tables hold no path of the machine for what is beside it."""
+def name_of(cfg: Config, path: File) -> str:
+    """Its address, or its path seen from the configuration file, so that no path of the machine is kept."""
+    if isinstance(path, Remote):
+        return str(path)
     return os.fsencode(os.path.relpath(path, cfg.base.resolve())).decode("utf-8", "backslashreplace")
 
 
-def format_of(path: Path) -> str | None:
+def format_of(path: File) -> str | None:
     """Which format the file's name says; None when none."""
     suffixes = [suffix.lower() for suffix in path.suffixes]
     plain = suffixes[-2:-1] if suffixes[-1:] and suffixes[-1] in PACKED else suffixes[-1:]

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from tasks.raw import log_files
+from tasks.raw import log_files, remote
 from tasks.settings.config import Config
 from tasks.store.pins import RawFile
 
@@ -44,6 +44,10 @@ class Standings:
         return "same" if size == one.bytes else "grown"
 
     def _look(self, name: str) -> tuple[int, dict[int, str]] | None:
+        if remote.is_address(name):
+            there = remote.Remote(name)
+            digests = log_files.first_bytes(there, self._lengths[name]) if remote.exists(there) else None
+            return None if digests is None else (log_files.size(there), digests)
         path = self._path(name)
         if path is None or not _is_there(path):
             return None

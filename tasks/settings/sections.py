@@ -27,6 +27,7 @@ from tasks.settings import addresses, zones
 
 DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
 VARIABLE = "name of a variable"
+OBJECTS = r"s3://[a-z0-9][a-z0-9.-]*/[^/].*"  # nobody's name or secret in it
 DIRECTIVES = frozenset("YymbBdjaAHIpMSfz%")  # of strptime; not zones by name, whose rules are many
 
 
@@ -124,7 +125,8 @@ class EventsConfig(Section):
 
     sources: tuple[str, ...] = setting(
         ("logs/*.ndjson",),
-        "globs of log files, `**` for folders in between; each has to match a file",
+        "globs of log files, `**` for folders in between; each has to match a file; in an object store as in "
+        "`s3://bucket/logs/*.parquet`",
         allowed="at least one text",
         min_length=1,
         strict=False,
@@ -169,8 +171,11 @@ class EventsConfig(Section):
     def _files(self) -> EventsConfig:
         refuse(_unit_or_format(self.timestamp_unit, self.timestamp_format))
         # of the whole section, whose error does not show what came: an address may hold a secret
-        if any("://" in source for source in self.sources):
-            raise ValueError("sources: expected globs of local files; got an address: bring the files here")
+        if any("://" in source and not re.fullmatch(OBJECTS, source) for source in self.sources):
+            raise ValueError(
+                "sources: expected globs of local files, or of objects as in s3://bucket/logs/*.parquet; got "
+                "another address: bring the files there, or here"
+            )
         if not all(source.strip() for source in self.sources):
             raise ValueError("sources: expected globs of files, as in logs/*.ndjson; got an empty text")
         return self

@@ -89,7 +89,7 @@ def remove_dead_scratch(cfg: Config) -> list[Path]:
 
 
 @contextmanager
-def reading(path: File) -> Iterator[None]:
+def reading(path: object) -> Iterator[None]:
     """What DuckDB says about a file it cannot read, as a SourceError naming the file."""
     try:
         yield
