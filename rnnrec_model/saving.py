@@ -7,12 +7,15 @@ for bit as it did before.
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
@@ -21,6 +24,7 @@ from rnnrec_model.config import Settings, TrainingConfig
 from rnnrec_model.contract import Saved
 from rnnrec_model.digests import digests
 from rnnrec_model.errors import ModelError, SavedModelError
+from rnnrec_model.fitting.users import USER_IDS, USER_ROWS, Users
 from rnnrec_model.scorer import Model
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -70,6 +74,34 @@ def load(folder: Path) -> Model:
         raise SavedModelError(
             f"{folder / WEIGHTS}: expected weights for {len(vocabulary)} items and {settings}; {error}"
         ) from None
+
+
+def users_in(weights: Path) -> list[Any] | None:
+    """Ids of the users that a model's weights have rows for; None for a model that knows no users."""
+    arrays = load_file(weights)
+    named = {name: arrays[name] for name in USER_IDS if name in arrays}
+    if not named:
+        return None
+    known = Users.from_arrays(named).known
+    return [] if known is None else known.ids.to_pylist()
+
+
+def drop_users(weights: Path, users: Collection[Any]) -> str:
+    """Write a model's weights anew without these users; returns the sha256 of the file.
+
+    All other values stay bit for bit. Raises SavedModelError where the file's users have no rows.
+    """
+    arrays = load_file(weights)
+    known = Users.from_arrays({name: arrays.pop(name) for name in USER_IDS if name in arrays}).known
+    rows = arrays.get(USER_ROWS)
+    if known is None or rows is None or len(rows) != len(known) + 1:
+        raise SavedModelError(f"{weights}: expected a row of {USER_ROWS} for each of its users, and nobody's")
+    stays = pc.invert(pc.is_in(known.ids, pa.array(users, known.ids.type)))
+    places = torch.tensor([*np.flatnonzero(stays), len(known)])
+    left = known.ids.filter(stays)
+    kept = Vocabulary(left, known.counts[: len(left)]) if len(left) else None
+    save_file(arrays | {USER_ROWS: rows[places].contiguous()} | Users(kept).arrays(), weights)
+    return digests(weights.parent, [weights.name])[weights.name]
 
 
 def load_recipe(folder: Path) -> tuple[str, Settings, TrainingConfig | None]:

@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from tasks.errors import FencedError, WarehouseError
-from tasks.models import workplace
+from tasks.errors import FencedError, PipelineError, WarehouseError
+from tasks.models import registry, workplace
 from tasks.publishing import attempts, publications, publishing, readers, rewriting, vacuum, wholeness
 from tasks.publishing.publications import TABLE, naive
 from tasks.publishing.rewriting import REFUSED, USERS, Rewriting
@@ -67,7 +67,8 @@ def forget(cfg: Config, users: Collection[str], *, now: bool = False, dry_run: b
 
     now   delete at once what had their rows, whoever holds it; else a day later
     Raises WarehouseError where publications or logs cannot be read, a file cannot be written, or a vacuum or
-    another erasure is at work. Running it again goes on where it ended.
+    another erasure is at work, RegistryError where the registry does not answer. Running it again goes on
+    where it ended.
     """
     store = Store.of(cfg)
     with vacuum.written(store), vacuum.alone(store):
@@ -91,7 +92,7 @@ def finish(cfg: Config, store: Store, attempt: int) -> None:
         with vacuum.written(store), vacuum.alone(store):
             done = _finish(cfg, store, _run_id(), GRACE, attempt)
         log.info("forgotten: %d user(s), %d file(s) deleted, %d held", done.users, done.deleted, done.held[0])
-    except WarehouseError as error:
+    except PipelineError as error:
         log.warning("users who were forgotten are not gone yet: %s", error)
 
 
@@ -102,7 +103,8 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
         return done
     number, began = _fenced(cfg, store, who, run_id, own, done)
     if any(one.rewritten_at is None for one in who.pending):
-        work = Rewriting(store, who, run_id)
+        models = {} if registry.is_gone(cfg) else registry.without_users(cfg, who.has)
+        work = Rewriting(store, who, run_id, models=models)
         rewriting.write_tables(work, number)
         done.publications = rewriting.write_publications(work)
         done.removed = work.removed

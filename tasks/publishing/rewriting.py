@@ -42,6 +42,7 @@ class Rewriting:
     """One erasure's files: below the root, old → what has taken its place.
 
     removed   table → rows in the newest version of each table
+    models    run of a registered model that knows users → its files by now, path → sha256
     present   table → day → addresses in that version, once it has none of them
     """
 
@@ -49,6 +50,7 @@ class Rewriting:
     who: Forgotten
     run_id: str
     files: dict[str, pins.Pin] = field(default_factory=dict)
+    models: dict[str, dict[str, str]] = field(default_factory=dict)
     removed: dict[str, int] = field(default_factory=dict)
     present: dict[str, dict[date, list[str]]] = field(default_factory=dict)
 
@@ -164,11 +166,16 @@ def _rewritten(work: Rewriting, one: Publication) -> Publication:
         name: {day: _pin(work, name, day, pin) for day, pin in days.items()}
         for name, days in (one.reads or {}).items()
     }
-    if (made, read) == (dict(one.tables), {name: dict(days) for name, days in (one.reads or {}).items()}):
+    model = one.model
+    if model is not None:
+        model = replace(model, files=work.models.get(model.run_id, model.files))
+    same = {name: dict(days) for name, days in (one.reads or {}).items()}
+    if (made, read, model) == (dict(one.tables), same, one.model):
         return one
     before = one.rewritten or {"content_digest": one.content_digest, "data_digest": one.data_digest}
     return replace(
         one,
+        model=model,
         tables=made,
         reads=None if one.reads is None else read,
         content_digest=_content(made),

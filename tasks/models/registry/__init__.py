@@ -16,6 +16,7 @@ followed: a registry that was lost and made anew numbers from 1 again.
 from tasks.models.registry.comparisons import log_comparison
 from tasks.models.registry.connection import is_gone, reach, tracking_uri
 from tasks.models.registry.copies import check, fetch, pin
+from tasks.models.registry.erasure import without_users
 from tasks.models.registry.history import log_nights
 from tasks.models.registry.packages import code_digest
 from tasks.models.registry.registration import describe, register
@@ -65,4 +66,5 @@ __all__ = [
     "set_champion",
     "tracking_uri",
     "unneeded",
+    "without_users",
 ]

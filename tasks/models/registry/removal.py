@@ -51,7 +51,7 @@ def unneeded(
     before    UTC without a zone
     """
     with connected(cfg) as client:
-        every = {one.number: one for one in _versions(cfg, client)}
+        every = {one.number: one for one in every_version(cfg, client)}
         wanted = {model.run_id for model in models}
         named = {*numbers, *(versions.number_of(cfg, client, alias) for alias in versions.ALIASES)}
         start = [one for one in every.values() if one.run_id in wanted or one.number in named]
@@ -94,7 +94,7 @@ def _judged_against(
         one = None if one.night < first else by_run.get(one.previous_run) or every.get(one.previous or 0)
 
 
-def _versions(cfg: Config, client: MlflowClient) -> Iterator[versions.Version]:
+def every_version(cfg: Config, client: MlflowClient) -> Iterator[versions.Version]:
     """Those that nights have made; what somebody registered by hand is not ours to judge."""
     token = None
     while True:

@@ -120,7 +120,7 @@ def log_run(cfg: Config, client: MlflowClient, night: date, folder: Path, facts:
         client.set_terminated(run_id, "FAILED")
         raise
     client.set_terminated(run_id)
-    _make_durable(cfg, run.info.artifact_uri)
+    make_durable(cfg, run.info.artifact_uri)
     return run_id, hashlib.sha256(files.encode()).hexdigest()
 
 
@@ -164,7 +164,7 @@ def now() -> int:
     return int(time.time() * 1000)
 
 
-def _make_durable(cfg: Config, artifact_uri: str) -> None:
+def make_durable(cfg: Config, artifact_uri: str) -> None:
     """MLflow copies files and syncs none; tables and publication, which are synced, point at this model."""
     parts = urlparse(artifact_uri)
     if not cfg.registry.tracking_uri and parts.scheme in ("", "file"):
