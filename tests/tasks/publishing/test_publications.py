@@ -144,6 +144,7 @@ json_values = st.recursive(
         rolled_back=st.none() | st.dictionaries(texts, json_values, max_size=3),
         retired_at=st.none() | times,
         deciding_digest=st.none() | texts,
+        rewritten=st.none() | st.dictionaries(texts, texts),
     )
 )
 def test_a_publication_comes_back_from_the_table_as_it_was_written(one: Publication) -> None:
