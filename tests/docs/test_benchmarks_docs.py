@@ -423,3 +423,12 @@ def test_sasrec_beside_the_gru_is_what_the_raw_results_say() -> None:
         for head, key in (("GRU: events/s", "gru"), ("SASRec: events/s", "sasrec")):
             assert number(row[head]) == one[f"{key}_events_per_second"]
         assert number(row["SASRec over GRU"]) == said(one["sasrec_over_gru"], 2)
+
+
+def test_sessions_are_what_the_raw_results_say() -> None:
+    for row, one in zip(rows_with("DuckDB may have"), RESULTS["sessions"]["results"], strict=True):
+        told = (row["what"], row["events"], row["DuckDB may have"], row["cut by"])
+        assert told == (one["what"], f"{one['millions']:g}M", f"{one['memory_gb']:g} GB", one["engine"])
+        numbers = (row["processor s"], row["for 1M"], row["peak MB"])
+        each = one["seconds"] / one["millions"]
+        assert numbers == (f"{one['seconds']:.2f}", f"{each:.2f}", f"{one['peak_mb']:,}")

@@ -120,10 +120,15 @@ def test_the_runbook_says_how_long_a_stopped_run_goes_on() -> None:
 
 
 def known() -> dict[str, set[str]]:
-    """Command to its options, as the program shows them."""
+    """Command to its options, as the program shows them; a group has those of its commands."""
     group: Any = typer.main.get_command(app)
     return {
-        name: {option for parameter in command.params for option in parameter.opts}
+        name: {
+            option
+            for one in (command, *getattr(command, "commands", {}).values())
+            for parameter in one.params
+            for option in parameter.opts
+        }
         for name, command in group.commands.items()
         if not command.hidden
     }
