@@ -17,7 +17,7 @@ from tasks.models import judging, visits
 from tasks.models.visits import Before
 from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
-from tasks.settings.days import window
+from tasks.settings.days import local_day, window
 from tasks.store import delta, pins
 from tasks.store.store import Store
 
@@ -54,7 +54,7 @@ def shop(tmp_path: Path) -> Callable[..., Config]:
 def held(cfg: Config, night: date, events: list[Event]) -> pins.Reads:
     """These events and their sessions in a warehouse of its own, as a night of that day reads them."""
     for number, day in enumerate(window(cfg, night), 1):
-        rows = sorted(event for event in events if event[1].date() == day)
+        rows = sorted(event for event in events if local_day(cfg, event[1]) == day)
         table = pa.table(
             {
                 "event_id": pa.array([f"{day} {place}" for place in range(len(rows))], pa.string()),
@@ -74,15 +74,18 @@ def held(cfg: Config, night: date, events: list[Event]) -> pins.Reads:
     return dataclasses.replace(pins.newest(cfg, Store.of(cfg), night), derived=work)
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("seed", "zone"), [(1, "UTC"), (2, "Pacific/Auckland"), (3, "America/New_York")])
 def test_first_items_are_asked_after_what_the_night_before_had_asked_lists_from(
-    seed: int, shop: Callable[..., Config]
+    seed: int, zone: str, shop: Callable[..., Config]
 ) -> None:
     """The night of the 4th has made lists; those who come on the 5th are asked from the same, no more."""
     events = drawn(seed)
     how = {"exclude": "window", "context": "window", "active_days": 2}
     names = {"tonight": (NIGHT, 4), "the night before": (EVE, 3)}
-    cfgs = {name: shop(name, days, recommendations=how) for name, (_, days) in names.items()}
+    cfgs = {
+        name: shop(name, days, recommendations=how, events={"timezone": zone})
+        for name, (_, days) in names.items()
+    }
     reads = {name: held(cfgs[name], night, events) for name, (night, _) in names.items()}
     rows = splitting.holdout_sessions(cfgs["tonight"], NIGHT, reads["tonight"], True)
     found = visits.before(cfgs["tonight"], NIGHT, reads["tonight"], rows)
