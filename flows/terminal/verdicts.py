@@ -179,7 +179,7 @@ def _asked(verdict: Mapping[str, Any]) -> str:
     first = told_first_items(verdict.get("first_items"))
     missed = told_not_shown(verdict.get("not_shown", 0.0))
     legend = "← makes the tables" if "chosen" in verdict else ""
-    return "; ".join(filter(None, [asked, first, missed, legend]))
+    return "; ".join(filter(None, [asked, missed, first, legend]))
 
 
 def _heading(one: str, verdict: Mapping[str, Any]) -> str:

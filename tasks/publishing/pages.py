@@ -128,7 +128,7 @@ def numbers(durations: Mapping[str, float], counts: Mapping[str, Mapping[str, fl
 def _predicted(night: date, verdict: Verdict) -> str:
     ranked = "all items ranked that a list may have"
     said = f"{verdict.predictions:,} next items in {verdict.sessions:,} sessions of {night}, {ranked}."
-    more = filter(None, [told_first_items(verdict.first_items), told_not_shown(verdict.not_shown)])
+    more = filter(None, [told_not_shown(verdict.not_shown), told_first_items(verdict.first_items)])
     return " ".join([said, *(f"{one}." for one in more)])
 
 

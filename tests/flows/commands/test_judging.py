@@ -210,6 +210,22 @@ def test_the_share_of_next_items_that_no_list_can_have_is_said_where_there_is_on
     )
 
 
+def test_how_many_predictions_are_first_items_is_said_where_there_are_some(cfg: Config, capsys: Any) -> None:
+    asked = VERDICT | {
+        "first_items": 321,
+        "by_target": {
+            "first items": {"predictions": 321, "metrics": {"fresh": {"mrr_at_20": 0.021}}},
+            **VERDICT["by_target"],
+        },
+    }
+    driver.publish_night(cfg, driver.FRIDAY, users=4, verdict=asked)
+    told = " ".join(said(cfg, capsys))
+    assert (
+        "of 1,234 sessions; 321 are what a visit begins with, asked as the lists of the night before" in told
+    )
+    assert "first items (321)" in told
+
+
 def test_what_both_lose_to_makes_no_night_unhealthy(cfg: Config, capsys: Any) -> None:
     lost = [
         rule(

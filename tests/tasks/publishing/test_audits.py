@@ -570,6 +570,9 @@ def test_a_page_says_what_share_of_the_next_items_no_list_can_have_where_there_i
             in page
         )
         assert ("left out of lists" in page) is bool(share)
+    verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1200, 80, first_items=21)
+    page = pages.page(config, FRIDAY, verdict=verdict, model_version=1, **told)
+    assert " 21 are what a visit begins with, asked as the lists of the night before were." in page
 
 
 def test_a_warning_stands_on_the_page_of_its_night_and_no_heading_without_one(config: Config) -> None:
