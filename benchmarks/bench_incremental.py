@@ -1,16 +1,16 @@
 """What does one more day cost, and do days that arrive one by one make the tables of one reading of all?
 
     python -m benchmarks.bench_incremental days > benchmarks/results/incremental_days.json
-    python -m benchmarks.bench_incremental replay FILE.parquet > benchmarks/results/incremental_replay.json
+    python -m benchmarks.bench_incremental replay FILE.parquet 8 > benchmarks/results/incremental_replay.json
 
 `days`: a warehouse takes 5, 10 or 30 days of logs in, then days more, each in a process of its own:
 processor seconds and bytes read of ingest and of sessionize, the least of three days. With a window of 4
 days, which is full whatever the history, and with one of 30, whose sessions grow with it.
 
-`replay`: a file of user_id, item_id, timestamp and session_start becomes a file a day, each click in that of
-the day on which its session began, so that what goes on past midnight arrives a day early. Nights take them
-in one by one, ingest and sessionize alone; then all days are compared, byte for byte, with those of `rnnrec
-rebuild` and with those of one night in a fresh warehouse that reads everything.
+`replay`: every 8th user of a file of user_id, item_id, timestamp and session_start becomes a file a day,
+each click in that of the day on which its session began, so that what goes on past midnight arrives a day
+early. Nights take them in one by one, ingest and sessionize alone; then all days are compared, byte for
+byte, with those of `rnnrec rebuild` and with those of one night in a fresh warehouse that reads everything.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from tasks.store import delta
 from tasks.store.store import Store
 
 FIRST = date(2026, 1, 1)
-EVENTS_A_DAY, USERS, ITEMS = 100_000, 20_000, 5_000
+EVENTS_A_DAY, USERS, ITEMS = 40_000, 8_000, 5_000
 HISTORIES, MORE_DAYS, WINDOWS = (5, 10, 30), 3, (4, 30)
 
 
@@ -54,7 +54,7 @@ def main() -> None:
             json.dumps(night(Path(asked.given[0]), date.fromisoformat(asked.given[1]), int(asked.given[2])))
         )
         return
-    found = days() if asked.what == "days" else replay(Path(asked.given[0]))
+    found = days() if asked.what == "days" else replay(Path(asked.given[0]), int(asked.given[1]))
     print(json.dumps({**circumstances(), **found}, indent=1))
 
 
@@ -156,8 +156,10 @@ def sessionize(cfg: Config, day: date, came: Ingested) -> None:
 # ------------------------------------------------------------------------------------------ a replay
 
 
-def replay(file: Path) -> dict[str, Any]:
+def replay(file: Path, every_user: int) -> dict[str, Any]:
     clicks = pq.read_table(file, columns=["user_id", "item_id", "timestamp", "session_start"])
+    drawn = np.flatnonzero(clicks["user_id"].to_numpy() % every_user == 0)
+    clicks = clicks.take(pa.array(drawn))
     arriving = pc.cast(clicks["session_start"], pa.date32())
     every = sorted(pc.unique(arriving).to_pylist())
     with tempfile.TemporaryDirectory() as folder:
@@ -188,6 +190,7 @@ def replay(file: Path) -> dict[str, Any]:
     common = {name: sorted(arrived[name].keys() & fresh[name].keys()) for name in arrived}
     return {
         "file": file.name,
+        "every_user": every_user,
         "nights": nights,
         "account": {"lines": books.lines, **books.parts},
         "replay": replayed,
