@@ -192,7 +192,7 @@ def _check_lost(asked: Asked, gone: Sequence[Known]) -> None:
 
 def _state(source: Source) -> tuple[int, int]:
     """(bytes, time of change)."""
-    size, mtime_ns = sources.identity(source)[2:]
+    size, mtime_ns = sources.identity(source)[-2:]
     return size, mtime_ns
 
 
