@@ -50,7 +50,9 @@ def around(cfg: Config, source: Source, aside: dict[str, str]) -> Iterator[None]
     except (SourceError, WarehouseError) as error:
         if cfg.events.on_bad_file == "stop":
             raise
-        aside[source.name] = str(error)
+        aside[source.name] = str(error).replace(
+            str(source.path), source.name
+        )  # tables keep no machine's paths
 
 
 def check(found: int, aside: Mapping[str, str]) -> None:

@@ -206,6 +206,16 @@ def test_history_is_what_the_raw_results_say() -> None:
         assert seconds == [one["processor_seconds"] for one in (heal, read, refresh)]
 
 
+def test_reading_is_what_the_raw_results_say() -> None:
+    raw, names = RESULTS["ingest"]["results"], {"NDJSON": "ndjson", "Parquet": "parquet", "CSV": "csv"}
+    for row in rows_with("of NDJSON"):
+        name, *more = row["format"].split(", ")
+        key = names[name] + "_quoted" * ("every field quoted" in more)
+        key += "_one_at_a_time" * ("one record at a time" in more)
+        said = [number(row["processor s"]), number(row["of NDJSON"])]
+        assert said == [raw["processor_seconds"][key], raw["of_ndjson"][key]]
+
+
 def test_ranking_is_what_the_raw_results_say() -> None:
     for row in rows_with("by best times"):
         one = RESULTS[row["raw"].strip("`")]["results"]

@@ -79,6 +79,7 @@ def test_a_bad_file_is_put_aside_by_name_and_the_others_go_on(
         found = ingest(cfg, 2)
     assert list(found.aside) == [f"logs/{name}"]
     assert said in found.aside[f"logs/{name}"]
+    assert str(cfg.base) not in found.aside[f"logs/{name}"]
     assert (found.lines, found.events.rows, found.rejected) == (0, 200, 0)
     assert (found.data_digest, found.sources) == (expected.data_digest, expected.sources)
     assert f"logs/{name} was put aside, nothing of it counts" in caplog.text
