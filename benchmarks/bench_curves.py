@@ -117,7 +117,7 @@ def plot(results: list[dict[str, Any]], path: Path) -> None:
     figure, axes = plt.subplots(2, len(names), figsize=(5.5 * len(names), 8), squeeze=False, sharex="col")
     for column, name in enumerate(names):
         for row, metric in enumerate(("recall_at_20", "mrr_at_20")):
-            for recipe in RECIPES:
+            for recipe in dict.fromkeys(one["recipe"] for one in results):
                 points = [one for one in results if (one["data"], one["recipe"]) == (name, recipe)]
                 line = [[one[key] for one in points] for key in ("processor_seconds", metric)]
                 axes[row, column].plot(*line, "o-", label=recipe, markersize=3, linewidth=1)
