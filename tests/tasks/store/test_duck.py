@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -18,6 +19,8 @@ import pytest
 from tasks.errors import SourceError, WarehouseError
 from tasks.settings.config import Config
 from tasks.store import duck, sql
+
+MakeConfig = Callable[..., Config]
 
 
 @pytest.fixture
@@ -122,3 +125,43 @@ def test_every_query_says_what_it_reads_and_which_parameters_it_takes() -> None:
         body = [line for line in sql.load(name).splitlines() if not line.startswith("--")]
         for part in ("-- reads:", *(["-- parameters:"] if re.search(r"\$[a-z]", "".join(body)) else [])):
             assert any(line.startswith(part) for line in header), f"{name}.sql lacks {part}"
+
+
+def test_what_a_query_may_spill_is_bounded_and_the_message_says_what_to_raise(
+    make_config: MakeConfig,
+) -> None:
+    cfg = make_config(warehouse={"memory_gb": 0.11, "spill_gb": 0.001, "threads": 1})
+    ordered = (
+        "create temp table names as select md5(range::varchar) as name from range(4000000) order by name"
+    )
+    with (
+        pytest.raises(
+            WarehouseError, match=r"memory_gb = 0\.11 and warehouse\.spill_gb = 0\.001 .* raise one"
+        ),
+        duck.connect(cfg) as con,
+    ):
+        con.execute(ordered)
+    assert [*(cfg.root / "work").iterdir()] == []
+
+
+def test_a_stream_made_of_an_open_result_is_poured_into_a_table_beside_it(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "load", lambda _: "select place from poured")
+    with duck.connect(config) as con:
+        for adds in (False, True):
+            rows = duck.batches(con.sql("select range as place from range(3)"))
+            duck.pour(con, rows, "poured_rows", "poured_places", {}, adds=adds)
+        assert duck.count(con, "poured_rows") == 6
+
+
+def test_what_breaks_in_a_stream_is_what_is_raised(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sql, "load", lambda _: "select place from poured")
+
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield pa.record_batch({"place": [1]})
+        raise SourceError("the stream broke")
+
+    rows = pa.RecordBatchReader.from_batches(pa.schema([("place", pa.int64())]), broken())
+    with duck.connect(config) as con, pytest.raises(SourceError, match="the stream broke"):
+        duck.pour(con, rows, "poured_rows", "poured_places", {})
