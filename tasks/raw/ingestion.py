@@ -214,7 +214,7 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
         _check_rejects(con, cfg, tally)
         if not look.anew:
             _check_night(con, look, tally)
-        written = _write_events(con, look, tally)
+        written = _write_events(con, look, tally, who)
         return written if known is None or look.anew else _write_items(look, known, written)
 
 
@@ -321,8 +321,8 @@ def _write_rejects(con: duck.Connection, look: Look, tally: _Tally, who: Forgott
     delta.commit_days(look.store, [staged], look.run.attempt, look.run.id, made_from=made_from)
 
 
-def _write_events(con: duck.Connection, look: Look, tally: _Tally) -> Ingested:
-    merged = merging.merge(con, look, tally.files)
+def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotten) -> Ingested:
+    merged = merging.merge(con, look, tally.files, who)
     accounts = {name: one.account for name, one in merged.files.items()}
     others = {one.name: one.raw for one in tally.others}
     return Ingested(

@@ -18,6 +18,7 @@ import pyarrow as pa
 from tasks.raw import accounting, arrivals, manifest, sources
 from tasks.raw.accounting import Account
 from tasks.raw.arrivals import Arrivals, Reading
+from tasks.raw.forgotten import Forgotten
 from tasks.raw.manifest import Day, Known
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
@@ -148,14 +149,14 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     return Look(cfg, store, night, days, run, known, there, base, found, anew=not wanted)
 
 
-def merge(con: duck.Connection, look: Look, read: Mapping[str, File]) -> Merged:
+def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgotten) -> Merged:
     """Write the days that are touched by the files that were read, whose events are in `candidates`.
 
     Raises SourceError for a file whose parts do not add up, FencedError when a newer run was here, and
     delta.Moved.
     """
     days = _touched(look, read)
-    _bring_standing(con, look, read, days)
+    _bring_standing(con, look, read, days, who)
     staged = {}
     for day in days:
         rows = duck.batches(duck.query(con, "events", day=day))
@@ -187,8 +188,10 @@ def _touched(look: Look, read: Mapping[str, File]) -> list[date]:
     return sorted(days)
 
 
-def _bring_standing(con: duck.Connection, look: Look, read: Mapping[str, File], days: Sequence[date]) -> None:
-    """Put what the days have already beside what was read, but for what was read anew."""
+def _bring_standing(
+    con: duck.Connection, look: Look, read: Mapping[str, File], days: Sequence[date], who: Forgotten
+) -> None:
+    """Put what the days have already beside what was read, but for what was read anew, and the forgotten."""
     lost = set(look.wanted) - look.base.pins.keys()
     files = [file for day in days if day not in lost for file in look.there.get(day, ())]
     if not files:
@@ -198,6 +201,8 @@ def _bring_standing(con: duck.Connection, look: Look, read: Mapping[str, File], 
     table = {"source_file": pa.array(names, pa.string()), "event_day": pa.array(taken_days, pa.date32())}
     con.register("taken", pa.table(table))
     duck.view_files(con, look.store, "standing", files, TABLE)
+    if who.rows:
+        duck.keep(con, "forgotten_users", "forgotten_standing", salt=who.salt)
     duck.append(con, "candidates", "standing_events")
 
 

@@ -1,7 +1,7 @@
 -- The events that the days have already and keep: those of files that the night does not take them from anew.
 -- Of rows of before lines were kept, which come first, nobody knows the line.
 -- grain: event
--- reads: standing, taken(source_file, event_day)
+-- reads: standing, taken(source_file, event_day), forgotten_users: those of its users who were erased
 -- parameters: none
 select
     standing.source_file,
@@ -16,3 +16,6 @@ select
     standing.event_day
 from standing
 anti join taken on standing.source_file = taken.source_file and standing.event_day = taken.event_day
+where
+    standing.user_id is null
+    or cast(standing.user_id as varchar) not in (select forgotten_users.user_id from forgotten_users)

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pytest
 from forgotten_nights import NIGHTS, WHO, holding
 
-from tasks.publishing import forgetting, publications, readers, vacuum, verification, wholeness
+from tasks.publishing import forgetting, publications, readers, rewriting, vacuum, verification, wholeness
 from tasks.raw import forgotten, ingestion
 from tasks.settings.config import Config, load_config
 from tasks.store import delta, durable
@@ -127,6 +127,20 @@ def test_he_does_not_come_back_with_logs_that_are_read_again(cfg: Config) -> Non
     assert came.forgotten == 2 + 3 + 2 + 2 + 2
     assert came.lines == sum(came.parts.values())
     assert [file for file in holding(cfg.root, WHO) if file.startswith("tables/")] == []
+
+
+def test_a_night_that_begins_between_the_note_and_its_files_does_not_write_him_again(cfg: Config) -> None:
+    """It takes days as they stand, and him out of them; the erasure goes on beside it."""
+    store = Store.of(cfg)
+    forgotten.add(store, [WHO], "forget-noted")
+    nights.write_log(cfg.base, NIGHTS[3], more=2)
+    came = nights.run(cfg, NIGHTS[3]).publication
+    events = [store.at(file) for pin in (came.reads or {})["events"].values() for file in pin.files]
+    touched = [file for file in events if f"event_day={NIGHTS[3]}" in file]
+    assert touched
+    assert not any(rewriting.holds(store, "events", file, forgotten.read(store)) for file in touched)
+    forgetting.forget(cfg, [], now=True)
+    assert [file for file in holding(cfg.root, WHO) if not file.startswith("work/")] == []
 
 
 def test_a_night_run_again_reads_the_very_bytes_that_its_publication_says(cfg: Config) -> None:
