@@ -106,7 +106,9 @@ def test_hostile_lines_of_csv_among_good_ones_change_nothing_of_these(tmp_path: 
     assert kinds(found) == [kind for _, expected in chosen for kind in (*expected, "ok")]
 
 
-@pytest.mark.parametrize(("name", "content", "said"), hostile.FILES)
+@pytest.mark.parametrize(
+    ("name", "content", "said"), hostile.FILES, ids=[f"{at}-{one[0]}" for at, one in enumerate(hostile.FILES)]
+)
 def test_hostile_files_are_taken_or_named(tmp_path: Path, name: str, content: bytes, said: str) -> None:
     (tmp_path / name).write_bytes(content)
     if not said:
