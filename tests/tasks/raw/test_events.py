@@ -151,7 +151,7 @@ def test_the_order_in_which_files_are_read_and_threads_change_no_byte(
         found = sources.find(cfg)
         random.Random(seed).shuffle(found)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sources, "find", lambda _, found=found: found)
+            patch.setattr(sources, "find", lambda *_, found=found: found)
             digests.add(ingest(cfg).data_digest)
     assert len(digests) == 1
 
