@@ -80,7 +80,7 @@ def ask(con: duck.Connection, rule: Rule, values: Mapping[str, Any]) -> Finding:
     given = {name: values[name] for name in sql.parameters(rule.query)}
     count = duck.keep(con, "findings", rule.query, **given)
     if not count:
-        log.debug("%s: no offending row", rule.query)
+        log.debug("%s: no offending row", rule.query.replace("_", " ", 1))
         return Finding(rule, 0, "")
     sample = duck.arrow(con.table("findings").limit(SHOWN_ROWS)).to_pylist()
     rows = (", ".join(f"{key}={value}" for key, value in row.items() if key != WHO) for row in sample)
