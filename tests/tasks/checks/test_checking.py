@@ -259,6 +259,15 @@ def test_each_check_is_broken_by_its_own_fault(
     assert broken(cfg, write(cfg, days, fault)) == [check_name]
 
 
+def test_a_given_session_id_that_comes_back_days_later_is_another_session(tmp_path: Path) -> None:
+    def again(rows: dict[str, Any]) -> None:
+        rows["sessions"][0] |= {"session_id": f"{WEEK[-3]}-0"}
+
+    cfg = config(tmp_path)
+    days = {day: a_day(day, 20) for day in WEEK[-3:]}
+    assert check(cfg, write(cfg, days, again)).warnings == ()
+
+
 def test_no_message_names_a_user(tmp_path: Path) -> None:
     cfg = config(tmp_path)
     with pytest.raises(CheckError) as caught:
