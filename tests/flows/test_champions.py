@@ -71,7 +71,8 @@ def test_factors_of_users_and_items_are_crowned_and_published_by_configuration_a
 ) -> None:
     if kind == "als":
         pytest.importorskip("implicit")
-    result = run_night(fresh, D3, overrides={"gate.candidates": [kind], **settings})
+    alone = {"gate.candidates": [kind], "gate.must_beat": [], "evaluation.baselines": []}
+    result = run_night(fresh, D3, overrides=alone | settings)
     assert (result["chosen"], published(fresh)) == (kind, [(D3, 1)])
     assert kinds(fresh) == {1: kind}
     answers_as_the_table(fresh, D3)
