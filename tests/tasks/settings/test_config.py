@@ -109,7 +109,10 @@ def test_an_empty_file_is_all_defaults(tmp_path):
             r"events\.columns\.item_id: .*'item_id' is named by user_id too",
         ),
         ("[events]\nsources = ['']", r"events\.sources: expected globs of files"),
-        ("[events]\nsources = ['s3://me:hunter2@logs/*']", r"events\.sources: .*bring the files here"),
+        (
+            "[events]\nsources = ['gs://me:hunter2@logs/*']",
+            r"events\.sources: .*bring the files there, or here",
+        ),
         ("[registry]\nmodel_name = 'a/b'", r"registry\.model_name: .*; got 'a/b'"),
         ("[registry]\ntracking_uri = 'localhost:5000'", r"tracking_uri: expected an address such as http"),
         ("[training", "expected a TOML file"),
