@@ -13,7 +13,7 @@ from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
 from tasks.errors import WarehouseError
-from tasks.raw import log_files, preview
+from tasks.raw import counting, log_files, preview
 from tasks.raw.preview import Preview, Seen
 from tasks.settings import nights
 from tasks.settings.config import Config
@@ -72,6 +72,9 @@ def _events(cfg: Config, seen: Seen) -> Table:
 
 def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
     """What is not wrong, but may not be meant."""
+    if left_out := counting.most([seen.all.left_out]):
+        causes = ", ".join(f"{lines:,} by {escaped(cause)}" for cause, lines in left_out.items())
+        yield f"Of the lines looked at some do not count, and would be left out: {causes}."
     cutoff, k = int(cfg.gate.metric.rpartition("_")[2]), cfg.recommendations.k
     if cutoff > k:
         yield (

@@ -208,12 +208,18 @@ def _check_answered(night: date, measured: Mapping[str, Measured]) -> None:
 
 
 def _choosing(frame: Frame, night: date) -> npt.NDArray[np.bool_]:
-    """(predictions,) is it of a user of the part on which one of several candidates is chosen?"""
+    """(predictions,) is it of a user of the part on which one of several candidates is chosen?
+
+    A session of nobody is drawn by its place.
+    """
     users = frame.histories.users
     assert users is not None, "the frame carries users"
     named = users.dictionary_encode()
-    drawn = deciding.for_choosing(named.dictionary.to_pylist(), night)
-    of_session: npt.NDArray[np.bool_] = drawn[named.indices.to_numpy(zero_copy_only=False)]
+    whose = named.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    is_nobodys = whose < 0
+    names = [*named.dictionary.to_pylist(), *(f"session {place}" for place in np.flatnonzero(is_nobodys))]
+    whose = np.where(is_nobodys, len(named.dictionary) + np.cumsum(is_nobodys) - 1, whose)
+    of_session: npt.NDArray[np.bool_] = deciding.for_choosing(names, night)[whose]
     return of_session[frame.session_of]
 
 

@@ -22,7 +22,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import EmptyNightError, FencedError, SourceError, WarehouseError
-from tasks.raw import accounting, forgotten, items, manifest, merging, quarantine, settled, sources
+from tasks.raw import accounting, counting, forgotten, items, manifest, merging, quarantine, settled, sources
 from tasks.raw.accounting import Account
 from tasks.raw.arrivals import Arrivals, Reading
 from tasks.raw.forgotten import Forgotten
@@ -60,6 +60,7 @@ class Ingested(Account):
     late         day before the night → events of it that came tonight, though an earlier night had the day
     closed       (file, day) → lines that came when the day was closed
     aside        file → why it was put aside: a log that was not read, or not to its end
+    left_out_by  why lines do not count → how many, by their type or events.where
     known        items of which [items] says something
     items        the files of these, kept for the night; None where [items] names none
     """
@@ -73,6 +74,7 @@ class Ingested(Account):
     late: Mapping[date, int]
     closed: Mapping[tuple[str, date], int]
     aside: Mapping[str, str] = field(default_factory=dict)
+    left_out_by: Mapping[str, int] = field(default_factory=dict)
     known: int = 0
     items: pins.Days | None = None
 
@@ -101,6 +103,8 @@ class Ingested(Account):
             "late events that were taken": late,
             "lines that came too late (events.late_days)": closed,
         }
+        causes = [f"{lines:,} by {cause}" for cause, lines in self.left_out_by.items()]
+        told["lines that do not count"] = causes
         return tuple(f"{what}: {_some(found)}" for what, found in told.items() if found)
 
 
@@ -193,6 +197,7 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
     every = [one.source for one in look.arrivals.readings]
     same = len(look.arrivals.same)
     found = quarantine.heads(cfg, store, every, same, tally.aside)
+    counting.check(cfg, found)
     types = settled.settle(cfg, store, sources.id_types(found, cfg.events.columns))
     who = forgotten.read(store)
     with duck.connect(cfg) as con:
@@ -234,7 +239,7 @@ def _read(con: duck.Connection, cfg: Config, reading: Reading, who: Forgotten) -
     file = File(reading, before[-1], sources.fingerprint(source))
     con.register("asked", _asked(reading))
     taken = 0
-    for piece in sources.pieces(con, source, cfg.events.columns):
+    for piece in sources.pieces(con, source, cfg.events.columns, counting.condition(cfg).columns):
         with duck.reading(source.path):
             _take(con, cfg, file, piece.records, who)
         taken += piece.lines
@@ -275,12 +280,14 @@ def _asked(reading: Reading) -> pa.Table:
 def _take(con: duck.Connection, cfg: Config, file: File, records: int, who: Forgotten) -> None:
     """Sort the lines of `parsed` by part, into candidates and refused ones."""
     name, before = file.source.name, file.lines
+    counting.judge(con, cfg, file.source)
     duck.keep(con, "typed", "typed_events", **typing_of(cfg))
     if who.rows:
         duck.keep(con, "forgotten_users", "forgotten_users", salt=who.salt)
     duck.keep(con, "piece", "sorted_lines")
     duck.append(con, "candidates", "accepted_events", source_file=name)
     duck.append(con, "refused", "refused_lines", source_file=name)
+    file.left_out.update(dict(duck.query(con, "left_out_lines").fetchall()))
     for part, day, lines, spoilt, first, last in duck.query(con, "piece_parts").fetchall():
         file.parts[part, day] += lines
         file.spoilt += spoilt
@@ -295,6 +302,7 @@ def typing_of(cfg: Config) -> dict[str, Any]:
         "unit": cfg.events.timestamp_unit,
         "format": cfg.events.timestamp_format,
         "sessions_given": bool(cfg.events.columns.session_id),
+        "types_given": bool(cfg.events.types),
         "earliest": EARLIEST,
         "latest": LATEST,
         "longest_id": LONGEST_ID,
@@ -336,6 +344,7 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         late=merged.late,
         closed=merged.closed,
         aside=tally.aside,
+        left_out_by=counting.most(one.left_out for one in tally.files.values()),
     )
 
 
@@ -410,8 +419,8 @@ def _check_night(con: duck.Connection, look: Look, tally: _Tally) -> None:
     if not days:
         raise EmptyNightError(
             f"night {night}: expected events of that day ({cfg.events.timezone}) in "
-            f"{', '.join(cfg.events.sources)}; of {tally.lines:,} lines there none is usable; "
-            "bring the day's logs"
+            f"{', '.join(cfg.events.sources)}; of {tally.lines:,} lines there none is usable"
+            f"{counting.told(one.left_out for one in tally.files.values())}; bring the day's logs"
         )
     raise no_events(cfg, night, min(days), max(days))
 

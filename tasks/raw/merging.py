@@ -78,6 +78,7 @@ class File:
 
     mtime_ns   when it was changed last
     parts      (part, day) → lines; `accepted` with the repetitions; the day is None where lines have none
+    left_out   why lines do not count → how many
     spoilt     lines that are refused, and not because they are blank
     first      time of a usable event, UTC; also of one outside
     """
@@ -86,6 +87,7 @@ class File:
     mtime_ns: int
     raw: pins.RawFile
     parts: Counter[tuple[str, date | None]] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     spoilt: int = 0
     first: datetime | None = None
     last: datetime | None = None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import columnar, delimited, ingestion, items, quarantine, samples, settled, sources
+from tasks.raw import columnar, counting, delimited, ingestion, items, quarantine, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -57,12 +57,14 @@ class Example:
 
 @dataclass
 class Seen:
-    """What was read of some files: events by day, times (UTC), refused lines by reason with an example."""
+    """What was read of some files: events by day, times (UTC), refused lines by reason with an example, lines
+    that do not count by what leaves them out."""
 
     days: Counter[date] = field(default_factory=Counter)
     first: datetime | None = None
     last: datetime | None = None
     refused: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     raw: dict[str, str] = field(default_factory=dict)
     examples: list[Example] = field(default_factory=list)
 
@@ -100,6 +102,7 @@ def look(cfg: Config, night: date | None) -> Preview:
     aside: dict[str, str] = {}
     every = sources.find(cfg)
     found = _heads(cfg, every, aside)
+    counting.check(cfg, found)
     types = sources.id_types(found, cfg.events.columns)
     settled.compare(cfg, Store.of(cfg), types)
     known = _known_items(cfg, types["item_id"].sql)
@@ -188,6 +191,7 @@ def _read(
 ) -> Iterator[tuple[Source, Seen]]:
     """What the night's own readers and queries make of each file, or of its head and tail."""
     names = [name for name in cfg.events.columns.model_dump().values() if name]
+    names += counting.condition(cfg).columns
     with tempfile.TemporaryDirectory() as folder, duck.reader() as con:
         con.register("clock", clock(cfg, EVER))
         for source in found:
@@ -198,12 +202,14 @@ def _read(
 
 def _see(con: duck.Connection, cfg: Config, source: Source) -> Seen:
     seen = Seen()
-    for _ in sources.pieces(con, source, cfg.events.columns):
+    for _ in sources.pieces(con, source, cfg.events.columns, counting.condition(cfg).columns):
         with duck.reading(source.path):
+            counting.judge(con, cfg, source)
             duck.keep(con, "piece", "typed_events", **ingestion.typing_of(cfg))
         for day, events, first, last in duck.query(con, "days_seen").fetchall():
             seen.days[day] += events
             seen.first, seen.last = min(seen.first or first, first), max(seen.last or last, last)
+        seen.left_out.update(dict(duck.query(con, "left_out_lines").fetchall()))
         for reason, count, raw in duck.query(con, "refusals_seen").fetchall():
             seen.refused[reason] += count
             seen.raw.setdefault(reason, raw)
@@ -214,7 +220,7 @@ def _see(con: duck.Connection, cfg: Config, source: Source) -> Seen:
 
 
 def _example(user: Any, item: Any, moment: datetime, day: date, session: str | None) -> Example:
-    return Example(str(user), str(item), moment, day, session)
+    return Example("" if user is None else str(user), str(item), moment, day, session)
 
 
 def _sum(parts: Iterator[Seen] | Sequence[Seen]) -> Seen:
@@ -222,6 +228,7 @@ def _sum(parts: Iterator[Seen] | Sequence[Seen]) -> Seen:
     for one in parts:
         total.days += one.days
         total.refused += one.refused
+        total.left_out += one.left_out
         total.raw = one.raw | total.raw
         total.examples = (total.examples + one.examples)[:EXAMPLES]
         total.first = min(filter(None, (total.first, one.first)), default=None)
@@ -232,6 +239,11 @@ def _sum(parts: Iterator[Seen] | Sequence[Seen]) -> Seen:
 def _check_usable(seen: Seen) -> None:
     if seen.days:
         return
+    if seen.left_out:
+        raise SourceError(
+            "events.types, events.where: expected a line that counts; of those looked at none does"
+            f"{counting.told([seen.left_out])}; see [events] in the configuration"
+        )
     if not seen.refused:
         raise SourceError("events.sources: expected lines; every file is empty; bring the logs")
     reason = seen.refused.most_common(1)[0][0]

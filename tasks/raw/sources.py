@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -92,9 +92,14 @@ def fingerprint(source: Source) -> pins.RawFile:
     return pins.RawFile(*log_files.fingerprint(source.path), lines_of(source))
 
 
-def pieces(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
-    """Put the file before DuckDB as `parsed`, piece by piece."""
-    return READERS[source.format](con, source, columns)
+def pieces(
+    con: duck.Connection, source: Source, columns: Columns, fields: Sequence[str] = ()
+) -> Iterator[Piece]:
+    """Put the file before DuckDB as `parsed`, piece by piece.
+
+    fields   further columns, as they are: in `parsed` a list of texts (NDJSON), or a struct of c0, c1 ...
+    """
+    return READERS[source.format](con, source, columns, fields)
 
 
 def check(source: Source, columns: Columns) -> None:
@@ -127,9 +132,10 @@ def keys_seen(source: Source, block_bytes: int = lines.BLOCK_BYTES) -> list[str]
 
 def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceError:
     """What to say of a column that is not there."""
+    setting = f"events.{key}" if key == "where" else f"events.columns.{key}"
     return SourceError(
-        f"{source}: expected a column {name!r} (events.columns.{key}); "
-        f"there are {', '.join(known) or 'none'}; set events.columns.{key} to one of them"
+        f"{source}: expected a column {name!r} ({setting}); "
+        f"there are {', '.join(known) or 'none'}; set {setting} to one of them"
     )
 
 
@@ -168,11 +174,14 @@ def format_of(path: File) -> str | None:
     return FORMATS.get(plain[0] if plain else "")
 
 
-def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
-    parameters = asdict(keys.pointers(list(columns.model_dump().values()))) | {
+def _ndjson(con: duck.Connection, source: Source, columns: Columns, fields: Sequence[str]) -> Iterator[Piece]:
+    wanted = [*columns.model_dump().values(), *fields]
+    parameters = asdict(keys.pointers(wanted)) | {
+        "asked": len(wanted),
         "sessions_given": bool(columns.session_id),
         "tie_break_given": bool(columns.tie_break),
         "event_type_given": bool(columns.event_type),
+        "may_lack": bool(columns.tie_break or columns.event_type or fields),
     }
     for table in lines.numbered(source.path):
         con.register("chunk", table)
@@ -180,7 +189,7 @@ def _ndjson(con: duck.Connection, source: Source, columns: Columns) -> Iterator[
         yield Piece(len(table), len(table))
 
 
-def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+def _csv(con: duck.Connection, source: Source, columns: Columns, fields: Sequence[str]) -> Iterator[Piece]:
     head = _header(source, columns)
     if head is None:
         return
@@ -193,8 +202,9 @@ def _csv(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Pie
         "event_type": columns.event_type,
     }
     extra = head.lines
-    for table, taken in delimited.chunks(source.path, head, wanted):
-        con.register("chunk", table)
+    further = _further(fields)
+    for table, taken in delimited.chunks(source.path, head, wanted | further):
+        con.register("chunk", _together(table, further))
         duck.view(con, "parsed", "parsed_csv")
         yield Piece(len(table), taken + extra)
         extra = 0
@@ -207,10 +217,13 @@ def _header(source: Source, columns: Columns) -> delimited.Header | None:
     return head
 
 
-def _parquet(con: duck.Connection, source: Source, columns: Columns) -> Iterator[Piece]:
+def _parquet(
+    con: duck.Connection, source: Source, columns: Columns, fields: Sequence[str]
+) -> Iterator[Piece]:
     picked, integers = _picked(source, columns)
-    for table in columnar.pieces(source.path, picked):
-        con.register("picked", table)
+    further = _further(fields)
+    for table in columnar.pieces(source.path, picked | further):
+        con.register("picked", _together(table, further))
         duck.view(con, "parsed", "parsed_parquet", **integers)
         yield Piece(len(table), len(table))
 
@@ -228,6 +241,18 @@ def _picked(source: Source, columns: Columns) -> tuple[dict[str, str], dict[str,
         f"{who}_is_integer": columnar.is_integer(schema.field(name).type) for who, name in ids.items()
     }
     return picked | moment, integers
+
+
+def _further(fields: Sequence[str]) -> dict[str, str]:
+    return {f"c{place}": name for place, name in enumerate(fields)}
+
+
+def _together(table: pa.Table, further: Mapping[str, str]) -> pa.Table:
+    """The further columns as one, `fields`; nulls where there are none."""
+    if not further:
+        return table.append_column("fields", pa.nulls(len(table)))
+    struct = table.select(list(further)).to_struct_array()
+    return table.drop_columns(list(further)).append_column("fields", struct)
 
 
 def _check_names(source: Source, columns: Columns, known: Sequence[str]) -> None:
@@ -255,7 +280,7 @@ def _moment(source: Source, name: str, kind: pa.DataType) -> dict[str, str]:
     return {"moment_number": "", "moment_text": "", "moment_time": ""} | {column: name}
 
 
-READERS: dict[str, Callable[[duck.Connection, Source, Columns], Iterator[Piece]]] = {
+READERS: dict[str, Callable[[duck.Connection, Source, Columns, Sequence[str]], Iterator[Piece]]] = {
     "ndjson": _ndjson,
     "csv": _csv,
     "parquet": _parquet,

@@ -34,6 +34,7 @@ EVERY_BUCKET = range(BUCKETS)
 EVENTS_PER_PASS = 100_000_000  # more events than this go through in several passes
 MICROSECONDS_PER_HOUR = 3_600_000_000
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
+FEW_USERS, HARDLY_ANY = 100, 0.2  # fewer tell nothing; a smaller share that comes back is worth a word
 EARLIER_SESSIONS = "earlier_sessions"  # derived where lists are asked from all of the window
 REMOVED_SPANS = "removed_spans"  # derived where there are rules about outliers
 NO_DAYS = pa.schema(
@@ -51,6 +52,7 @@ class Sessionized:
     pinned    the files of these days: what the stages after this one read
     derived   the folder with a file for each of DERIVED, and of EARLIER_SESSIONS where that is asked for
     left_out  rule → events of the window that it keeps out of the sessions or, the last two, out of training
+    remarks   what is said of it in words: that users do not come back, where they do not
     """
 
     sessions: int
@@ -61,6 +63,7 @@ class Sessionized:
     pinned: pins.Days
     derived: Path
     left_out: Mapping[str, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @property
     def counts(self) -> dict[str, int]:
@@ -88,7 +91,8 @@ def sessionize(
         pinned = _write_days(con, cfg, days, run_id, attempt, events.store)
         _derive(con, cfg, night, events, work)
         lost = _left_out(con, cfg, days[0])
-    return Sessionized(sessions, items, users, days[0], days[-1], pinned, work, lost)
+        remarks = _never_back(con, cfg, days, work)
+    return Sessionized(sessions, items, users, days[0], days[-1], pinned, work, lost, remarks)
 
 
 def rebuild(cfg: Config, days: Sequence[date], run_id: str, attempt: int, events: pins.Days) -> pins.Days:
@@ -188,6 +192,21 @@ def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, w
     if cfg.recommendations.context == "window":
         users = parquet.read([work / f"{ACTIVE_USERS}.parquet"])
         _write(work, EARLIER_SESSIONS, duck.batches(earlier(con, users, window(cfg, night)[0])))
+
+
+def _never_back(con: duck.Connection, cfg: Config, days: Sequence[date], work: Path) -> tuple[str, ...]:
+    """Are users visits that never return? Their lists are then shown to nobody."""
+    came, again = duck.row(duck.query(con, "returning_users", first_day=days[0], last_day=days[-1]))
+    if came < FEW_USERS or again >= HARDLY_ANY * came:
+        return ()
+    lists = parquet.read([work / f"{ACTIVE_USERS}.parquet"]).num_rows
+    unseen = round(lists * (1 - again / came))
+    return (
+        f"of {came:,} users who came before {days[-1]}, {again:,} came again on a later day of the window: "
+        f"about {unseen:,} of the {lists:,} lists of users ({unseen * cfg.recommendations.k:,} rows) will be "
+        "shown to nobody; if user ids are visits, name a column that lasts longer in events.columns.user_id, "
+        "or serve item_recommendations",
+    )
 
 
 def _write(work: Path, name: str, rows: pa.RecordBatchReader) -> None:

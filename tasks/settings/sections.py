@@ -137,6 +137,18 @@ class EventsConfig(Section):
         ".gz or .zst",
     )
     columns: Columns = Columns()
+    types: dict[str, float] = setting(
+        {},
+        "types of events that count, each with its weight, as in { view = 1.0, purchase = 3.0 }: others are "
+        "left out; empty: all count 1. Weights go into popular items, not into training",
+        allowed="names with numbers above 0, to 1,000, of at most 6 decimals",
+    )
+    where: str = setting(
+        "",
+        "which lines count: an SQL condition on the source's own columns, as in `quantity > 0`; others are "
+        "left out; empty: all",
+        allowed="SQL condition",
+    )
     timestamp_unit: Literal["auto", "s", "ms", "us", "ns", "iso"] = setting(
         "auto", "unit of numbers; auto tells by their size, and takes ISO text too"
     )
@@ -178,6 +190,25 @@ class EventsConfig(Section):
             )
         if not all(source.strip() for source in self.sources):
             raise ValueError("sources: expected globs of files, as in logs/*.ndjson; got an empty text")
+        return self
+
+    @model_validator(mode="after")
+    def _types(self) -> EventsConfig:
+        wrong = [
+            f"types.{name}: expected a weight above 0, to 1,000, of at most 6 decimals; got {weight}"
+            for name, weight in self.types.items()
+            if not 0 < weight <= 1_000 or round(weight, 6) != weight
+        ]
+        wrong += [
+            f"types.{name!r}: expected a name without blanks around it"
+            for name in self.types
+            if name.strip() != name or not name
+        ]
+        if self.types and not self.columns.event_type:
+            wrong.append(
+                "types: expected events.columns.event_type to name the column that holds them; got none"
+            )
+        refuse(wrong)
         return self
 
     @field_validator("timezone")

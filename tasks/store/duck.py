@@ -197,6 +197,24 @@ def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> R
     )
 
 
+def extend(con: Connection, name: str, table: str, first: Mapping[str, str], then: Mapping[str, str]) -> None:
+    """A view `name` of a table with more columns: new name → SQL expression; `then` may name `first`."""
+    relation = con.table(table)
+    for more in (first, then):
+        told = [duckdb.SQLExpression(how).alias(column) for column, how in more.items()]
+        relation = relation.select(duckdb.StarExpression(), *told)
+    relation.create_view(name, replace=True)
+
+
+def problem(con: Connection, table: str, condition: str) -> str:
+    """Why this condition cannot be asked of the rows of a table; empty where it can."""
+    try:
+        [kind] = con.table(table).select(duckdb.SQLExpression(condition)).types
+    except duckdb.Error as error:
+        return _first_line(error)
+    return "" if str(kind) == "BOOLEAN" else f"it is no yes or no, but {kind}"
+
+
 def rename(con: Connection, name: str, table: str, columns: Mapping[str, str]) -> None:
     """A view `name` of a table or view: new name of each column → its old one."""
     renamed = (duckdb.ColumnExpression(old).alias(new) for new, old in columns.items())

@@ -50,7 +50,9 @@ def defaults(tree: dict[str, Any] | None = None, above: str = "") -> dict[str, s
     found: dict[str, str] = {}
     for key, value in (everything() if tree is None else tree).items():
         found |= (
-            defaults(value, f"{above}{key}.") if isinstance(value, dict) else {above + key: json.dumps(value)}
+            defaults(value, f"{above}{key}.")
+            if isinstance(value, dict) and key != "types"  # which is one setting, a table of names
+            else {above + key: json.dumps(value)}
         )
     return found
 

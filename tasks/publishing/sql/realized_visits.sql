@@ -1,6 +1,7 @@
--- What a day's visitors met, and the ranks it had in the list that each was shown and among popular items.
--- An item counts as new to a visitor who did not meet it on the days that the list was made from, however
--- often since. Who had a list has popular items by its rules: what the list had to leave out takes no place.
+-- What a day's known visitors met, and the ranks it had in the list that each was shown and among popular
+-- items. An item counts as new to a visitor who did not meet it on the days that the list was made from,
+-- however often since. Who had a list has popular items by its rules: what the list had to leave out takes no
+-- place.
 -- grain: asker (a visitor), item
 -- reads: events (of tonight's window), realized_met_before, shown_users, shown_popular (user_recommendations,
 --     popular_items), excluded_items (of visitors with a list)
@@ -11,7 +12,7 @@ with met as (
         item_id,
         count(*) as events
     from events
-    where event_day = $night
+    where event_day = $night and user_id is not null
     group by user_id, item_id
 ),
 

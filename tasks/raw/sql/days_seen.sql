@@ -8,6 +8,6 @@ select
     min(event_time) as first_time,
     max(event_time) as last_time
 from piece
-where reason is null
+where reason is null and left_out is null
 group by event_day
 order by event_day

@@ -9,6 +9,6 @@ select
     event_day,
     session_id
 from piece
-where reason is null
+where reason is null and left_out is null
 order by line
 limit $rows

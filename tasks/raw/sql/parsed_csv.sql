@@ -1,7 +1,7 @@
 -- One row for each record of a chunk of CSV, whose fields or fault were found while splitting it.
 -- grain: record
 -- reads: chunk(line, raw blob, user_id, item_id, moment, session_id, tie_break, event_type,
---     fault)
+--     fields, fault)
 -- parameters: none
 select
     line,
@@ -16,5 +16,6 @@ select
     session_id,
     tie_break,
     event_type,
+    fields,
     fault
 from chunk

@@ -4,7 +4,8 @@
 -- parameters: $values: JSON pointers to user, item, moment, session, tie_break and event_type, and behind
 -- these, where names have dots, others to be taken where there is nothing at the first; $objects: pointers to
 -- the objects on the way; $names: keys of them that may not stand twice. Without dots, and where only what no
--- line may lack is asked for, more keys than names are one key twice. $sessions_given, $tie_break_given,
+-- line may lack is asked for, more keys than names are one key twice. $asked: how many, further ones behind
+-- those named; $may_lack: does a line with all it needs lack some? $sessions_given, $tie_break_given,
 -- $event_type_given; $longest: bytes of the longest line looked at.
 with decoded as (
     select
@@ -59,11 +60,11 @@ found as (
         raw,
         fault,
         case
-            when len($values) = 6 then field
-            else [coalesce(field[place], field[place + 6]) for place in range(1, 7)]
+            when len($values) = $asked then field
+            else [coalesce(field[place], field[place + $asked]) for place in range(1, $asked + 1)]
         end as field,
         case
-            when len($objects) = 1 and not $tie_break_given and not $event_type_given
+            when len($objects) = 1 and not $may_lack
                 then len(keys[1]) > len($names)
             else len(list_filter(keys, lambda found: len(found) > len(list_distinct(found)))) > 0
         end as is_ambiguous
@@ -85,7 +86,8 @@ typed as (
         field[3] ->> '$' as moment,
         field[4] ->> '$' as session_id,
         field[5] ->> '$' as tie_break,
-        field[6] ->> '$' as event_type
+        field[6] ->> '$' as event_type,
+        [one ->> '$' for one in field[7:]] as fields
     from found
 )
 
@@ -100,6 +102,7 @@ select
     case when $sessions_given then session_id end as session_id,
     case when $tie_break_given then tie_break end as tie_break,
     case when $event_type_given then event_type end as event_type,
+    fields,
     case
         when fault is not null then fault
         when is_ambiguous then 'repeated key'

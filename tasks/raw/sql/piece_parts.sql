@@ -7,8 +7,8 @@ select
     event_day,
     count(*) as lines,
     count(*) filter (where reason is not null and reason <> 'blank line') as spoilt,
-    min(event_time) filter (where reason is null) as first_time,
-    max(event_time) filter (where reason is null) as last_time
+    min(event_time) filter (where reason is null and left_out is null) as first_time,
+    max(event_time) filter (where reason is null and left_out is null) as last_time
 from piece
 group by part, event_day
 order by part, event_day

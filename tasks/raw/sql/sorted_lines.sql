@@ -14,12 +14,14 @@ select
     typed.event_type,
     typed.weight,
     typed.event_day,
+    typed.left_out,
     typed.reason,
     typed.raw,
     case
         when typed.reason is not null then 'rejected'
         when cast(typed.user_id as varchar) in (select forgotten_users.user_id from forgotten_users)
             then 'forgotten'
+        when typed.left_out is not null then 'left_out'
         when asked.event_day is null then 'outside'
         when asked.is_kept then 'kept'
         when typed.line > asked.until then 'too_late'

@@ -3,11 +3,13 @@
 -- 1e14, microseconds below 1e17, nanoseconds above. Nanoseconds are taken from their digits, as a double has
 -- too few, and cut to microseconds. Text without an offset is UTC; a zone's name in a text is refused, as its
 -- rules would be DuckDB's own, and so is an offset that is none (+25:00), which DuckDB would take. An event
--- outside of the clock has no local day.
+-- outside of the clock has no local day. `left_out` says why a line does not count, whatever else it lacks:
+-- its type, where types are given, or events.where. Without a user a given session is one to learn from.
 -- grain: line
--- reads: parsed, clock(since, until, ahead): how far local time is ahead of UTC, over the wanted days
+-- reads: counted (parsed, with the verdict of events.where: null where it fails), counted_types(event_type,
+-- weight), clock(since, until, ahead): how far local time is ahead of UTC, over the wanted days
 -- parameters: $unit (auto, s, ms, us, ns, iso), $format (of strptime, then the only one; else ''),
--- $earliest and $latest (the times we believe), $sessions_given, $longest_id (characters)
+-- $earliest and $latest (the times we believe), $sessions_given, $types_given, $longest_id (characters)
 with amounts as (
     select
         *,
@@ -19,7 +21,7 @@ with amounts as (
             when $unit in ('auto', 'ns') or $format <> ''
                 then coalesce(moment_text, cast(moment_number as varchar))
         end as digits
-    from parsed
+    from counted
 ),
 
 scaled as (
@@ -61,12 +63,36 @@ timed as (
     from scaled
 ),
 
+of_types as (
+    select
+        timed.*,
+        counted_types.weight as weight_of_type
+    from timed
+    left join counted_types on trim(timed.event_type) = counted_types.event_type
+),
+
+weighed as (
+    select
+        *,
+        if($types_given, weight_of_type, 1) as weight,
+        case
+            when fault is not null then null
+            when $types_given and weight_of_type is null
+                then 'type ' || coalesce(left(nullif(trim(event_type), ''), 100), '(none)')
+            when verdict is not null and struct_extract(verdict, 'passes') is not true then 'events.where'
+        end as left_out
+    from of_types
+),
+
 judged as (
     select
         *,
+        coalesce(trim(cast(user_id as varchar)), '') = '' as is_anonymous,
         case
             when fault is not null then fault
-            when user_id is null or trim(cast(user_id as varchar)) = '' then 'missing user'
+            when left_out is not null then null
+            when verdict is null then 'events.where cannot be worked out'
+            when is_anonymous and not $sessions_given then 'missing user'
             when item_id is null or trim(cast(item_id as varchar)) = '' then 'missing item'
             when length(cast(user_id as varchar)) > $longest_id then 'user id too long'
             when length(cast(item_id as varchar)) > $longest_id then 'item id too long'
@@ -80,7 +106,7 @@ judged as (
             when event_time is null or event_time < $earliest or event_time >= $latest
                 then 'timestamp out of range'
         end as reason
-    from timed
+    from weighed
 ),
 
 placed as (
@@ -93,14 +119,15 @@ placed as (
 
 select
     line,
-    user_id,
+    case when not is_anonymous then user_id end as user_id,
     item_id,
     event_time,
     case when $sessions_given then session_id end as session_id,
     nullif(trim(tie_break), '') as tie_break,
     nullif(trim(event_type), '') as event_type,
-    cast(1 as double) as weight,
-    case when reason is null then local_day end as event_day,
+    weight,
+    case when reason is null and left_out is null then local_day end as event_day,
+    left_out,
     reason,
     case when reason is not null then rtrim(left(raw, 1000), e'\r\n') end as raw
 from placed

@@ -1,11 +1,12 @@
--- Every item of the window, those with the most events first, ties by item id.
+-- Every item of the window, those with the most events first, each event by its weight; ties by item id.
+-- Weights are added as decimals, whose sum is the same in any order.
 -- grain: rank
 -- reads: window_events
 -- parameters: none
 with counted as (
     select
         item_id,
-        cast(count(*) as double) as score
+        cast(sum(cast(coalesce(weight, 1) as decimal(18, 6))) as double) as score
     from window_events
     group by item_id
 )

@@ -6,6 +6,7 @@ select
     user_id,
     list(distinct item_id order by item_id) as items
 from window_events
+where user_id is not null
 group by user_id
 having max(event_time) >= $since
 order by user_id

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -17,7 +19,7 @@ from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.errors import EmptyNightError, ModelFailure
-from tasks.models import judging, recipes, scoring, training, verdicts
+from tasks.models import deciding, judging, recipes, scoring, training, verdicts
 from tasks.models.training import Trained, TrainedModel
 from tasks.models.verdicts import Rule, Verdict
 from tasks.sessions import splitting
@@ -358,3 +360,15 @@ def pages_of(cfg: Config, verdict: Verdict) -> str:
     from tasks.publishing import pages
 
     return pages.page(cfg, NIGHT, verdict=verdict, model_version=1, counts={}, durations={}, tables={})
+
+
+def test_of_nobodys_sessions_each_is_drawn_for_itself_when_candidates_are_chosen() -> None:
+    users = pa.array(["ann", None, "bob", None, "ann", *[None] * 400])
+    frame: Any = SimpleNamespace(
+        histories=SimpleNamespace(users=users), session_of=np.repeat(np.arange(len(users)), 2)
+    )
+    drawn = judging._choosing(frame, NIGHT)
+    assert (drawn[0::2] == drawn[1::2]).all(), "a session's predictions stay together"
+    [ann] = deciding.for_choosing(["ann"], NIGHT)
+    assert drawn[0] == drawn[8] == ann
+    assert 50 < drawn[10::2].sum() < 150, "about a quarter of the 400"

@@ -127,6 +127,33 @@ def test_the_same_item_of_another_type_is_another_event(make_config: MakeConfig)
     assert len({row["event_id"] for row in rows}) == 3
 
 
+def test_a_visit_of_nobody_is_a_session_to_learn_from_and_makes_nobody_active(
+    make_config: MakeConfig,
+) -> None:
+    columns = {"session_id": "visit"}
+    events = {"sources": ("logs/*",), "columns": columns, "max_reject_share": 0.5}
+    cfg = make_config(events=events, sessions={"min_length": 1})
+    mine = [event("a", visit="s1", user_id=None), event("b", visit="s1", user_id=" ")]
+    others = [
+        event("c", visit="s2", user_id=""),
+        event("d", visit="s1"),
+        {"item_id": "e", "visit": "s3", "timestamp": NOON},
+    ]
+    log(cfg, *mine, *others, event("f", visit=None))
+    written = ingest(cfg)
+    assert (written.accepted, written.rejected) == (5, 1)
+    work = cfg.root / "work" / "attempt"
+    done = cutting.sessionize(cfg, NIGHT, "run", 1, written.events, work)
+    reads = pins.Reads(written.events, done.pinned, derived=work)
+    found = splitting.all_sessions(cfg, reads).to_pylist()
+    assert [(row["user_id"], row["session_id"], row["items"]) for row in found] == [
+        ("u", "s1", ["d"]), (None, "s1", ["a", "b"]), (None, "s2", ["c"]), (None, "s3", ["e"]),
+    ]  # fmt: skip
+    assert splitting.active_users(reads)["user_id"].to_pylist() == ["u"]
+    assert splitting.seen_items(cfg, NIGHT, reads).to_pylist() == [{"user_id": "u", "items": ["d"]}]
+    assert splitting.popular_items(reads)["item_id"].to_pylist() == ["a", "b", "c", "d", "e"]
+
+
 TIES = st.sampled_from([None, 1, 2, 10, "x", "1"])
 
 

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import SourceError
-from tasks.raw import delimited, ingestion, sources
+from tasks.raw import counting, delimited, ingestion, sources
 from tasks.settings.config import Config
 from tasks.settings.days import clock
 from tasks.store import duck
@@ -40,6 +40,7 @@ def became(path: Path, **events: Any) -> tuple[Became, int]:
         con.register("clock", clock(cfg, [NIGHT]))
         for piece in sources.pieces(con, source, cfg.events.columns):
             with duck.reading(path):
+                counting.judge(con, cfg, source)
                 duck.keep(con, "typed", "typed_events", **ingestion.typing_of(cfg))
             rows = con.sql("select line, reason, user_id, item_id, event_time from typed").fetchall()
             assert len(rows) == piece.records

@@ -104,8 +104,8 @@ def test_what_was_read_of_a_file_before_it_broke_does_not_count(
     (cfg.base / "logs/b.ndjson").write_bytes(late)
     whole = sources.pieces
 
-    def breaking(con: Any, source: sources.Source, columns: Any) -> Any:
-        yield from whole(con, source, columns)
+    def breaking(con: Any, source: sources.Source, *columns: Any) -> Any:
+        yield from whole(con, source, *columns)
         if source.name == "logs/b.ndjson":
             raise SourceError("the disk it lies on is gone")
 
@@ -123,8 +123,8 @@ def test_a_file_that_grows_while_it_is_read_is_put_aside_and_read_when_it_is_who
     growing.write_bytes(LINES.replace(b'"u"', b'"v"'))
     whole = sources.pieces
 
-    def written_to(con: Any, source: sources.Source, columns: Any) -> Any:
-        yield from whole(con, source, columns)
+    def written_to(con: Any, source: sources.Source, *columns: Any) -> Any:
+        yield from whole(con, source, *columns)
         if source.path == growing:
             growing.write_bytes(growing.read_bytes() + LINES)
 

@@ -259,3 +259,19 @@ def test_the_gap_rule_finds_the_known_number_of_sessions(
             duck.row(duck.query(con, "sessions_tally", first_day=date(2017, 1, 1), min_length=1))[1]
             == 2_988_181
         )
+
+
+@pytest.mark.parametrize(("back", "is_said"), [(19, True), (20, False)])
+def test_users_who_hardly_ever_come_back_are_told_with_the_lists_that_serve_nobody(
+    make_config: MakeConfig, back: int, is_said: bool
+) -> None:
+    cfg = make_config(sessions={"min_length": 1}, recommendations={"k": 10, "active_days": 1})
+    yesterday = NOON - timedelta(days=1)
+    events = [(f"u{n:03d}", yesterday, "a") for n in range(100)]
+    events += [(f"u{n:03d}", NOON, "b") for n in range(back)] + [("new", NOON, "b")]
+    write_events(cfg, table(events))
+    remarks = sessionize(cfg, NIGHT, "run", 1).remarks
+    assert len(remarks) == is_said
+    if is_said:  # 20 users have a list, of which 81 % are shown to nobody
+        assert "of 100 users who came before 2026-01-05, 19 came again" in remarks[0]
+        assert "about 16 of the 20 lists of users (160 rows)" in remarks[0]

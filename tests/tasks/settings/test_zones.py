@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tasks.raw import ingestion
+from tasks.raw import counting, ingestion
 from tasks.sessions import cutting
 from tasks.settings import days, zones
 from tasks.settings.config import Config
@@ -31,7 +31,8 @@ def local_day(moment: datetime, zone: str) -> date:
 def event_days(con: duck.Connection, cfg: Config, night: date, moments: list[datetime]) -> list[date]:
     """SQL's answers, on the way that every line takes."""
     con.register("clock", days.clock(cfg, ingestion._written_days(cfg, night)))
-    con.register("parsed", _parsed(moments))
+    con.register("counted", _parsed(moments))
+    con.register("counted_types", counting.types(cfg))
     duck.keep(con, "piece", "typed_events", **ingestion.typing_of(cfg))
     return [day for (day,) in con.sql("select event_day from piece order by line").fetchall()]
 
@@ -60,6 +61,7 @@ def _parsed(moments: list[datetime]) -> pa.Table:
             "event_type": pa.nulls(count, pa.string()),
             "place": pa.nulls(count, pa.int64()),
             "fault": pa.nulls(count, pa.string()),
+            "verdict": pa.array([{"passes": True}] * count, pa.struct([("passes", pa.bool_())])),
         }
     )
 
