@@ -67,6 +67,23 @@ def test_types_that_are_not_given_are_left_out_whatever_else_they_lack(make_conf
     assert found.left_out_by == {"type (none)": 2, "type search": 2}
 
 
+def test_other_types_and_another_condition_read_every_file_anew(make_config: MakeConfig) -> None:
+    columns = {"event_type": "kind"}
+    cfg = shop(make_config, columns=columns)
+    write(cfg, [line("a", kind="view", n=1), line("b", kind="buy", n=1), line("c", kind="buy", n=0)])
+    for asked, expected in [
+        ({}, [("a", 1.0), ("b", 1.0), ("c", 1.0)]),
+        ({"types": {"buy": 3.0}}, [("b", 3.0), ("c", 3.0)]),
+        ({"types": {"buy": 3.0}, "where": "n > 0"}, [("b", 3.0)]),
+        ({}, [("a", 1.0), ("b", 1.0), ("c", 1.0)]),
+    ]:
+        cfg = shop(make_config, columns=columns, **asked)
+        found = ingest(cfg)
+        assert kept(cfg) == expected
+        assert (found.lines, found.accepted, found.left_out) == (3, len(expected), 3 - len(expected))
+        assert not ingest(cfg).arrivals.readings
+
+
 def test_without_types_every_type_counts_one(make_config: MakeConfig) -> None:
     cfg = shop(make_config, columns={"event_type": "kind"})
     write(cfg, [line("a", kind="view"), line("b", kind="x"), line("c", kind=None)])
