@@ -212,7 +212,7 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
         _leave_out(con, tally)
         look = look.without(tally.aside)
         if not look.anew:
-            _write_rejects(con, look, tally, who)
+            _write_rejects(con, look, who)
         quarantine.check(len(every) + same, tally.aside)
         _check_unusable(con, cfg, tally.unusable)
         tally.others = [one for one in look.apart.values() if one.taken(look.wanted)]
@@ -313,12 +313,13 @@ def _written_days(cfg: Config, night: date) -> list[date]:
     return [*lead_in(cfg, night), *window(cfg, night)]
 
 
-def _write_rejects(con: duck.Connection, look: Look, tally: _Tally, who: Forgotten) -> None:
-    """Those of the files that the night reads, and of others that it took in before."""
+def _write_rejects(con: duck.Connection, look: Look, who: Forgotten) -> None:
+    """Those of the files that the night reads, and of others that it took in before.
+
+    Written also where no file is read: from here on the night is this run's, and an older one ends.
+    """
     version = delta.version(look.store, "rejects")
     there = [] if version is None else delta.files(look.store, "rejects", version, [look.night])
-    if there and not tally.files and not tally.aside:
-        return
     if there:
         kept = [name for name, one in look.apart.items() if one.night == look.night]
         duck.view_files(con, look.store, "standing", there)

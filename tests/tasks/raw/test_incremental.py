@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tasks.errors import EmptyNightError, SourceError, WarehouseError
+from tasks.errors import EmptyNightError, FencedError, SourceError, WarehouseError
+from tasks.publishing import publishing
 from tasks.raw import ingestion, manifest, merging
 from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
@@ -76,6 +77,10 @@ class Shop:
     def versions(self) -> dict[str, int | None]:
         return {name: delta.version(self.store, name) for name in ("events", "rejects", "files")}
 
+    def files(self) -> set[Path]:
+        """Of all tables, those that no version names too."""
+        return set(self.cfg.root.rglob("*.parquet"))
+
     def anew(self) -> Shop:
         """The same logs beside a warehouse that has nothing yet."""
         warehouse = self.cfg.warehouse.model_copy(update={"root": f"anew{self.runs}"})
@@ -106,11 +111,16 @@ def test_a_night_reads_only_files_that_nobody_has_taken_in(shop: Shop) -> None:
     assert shop.events() == {("ann", "i", MONDAY, "monday"), ("ann", "j", TUESDAY, "tuesday")}
 
 
-def test_a_night_run_again_reads_nothing_and_writes_nothing(shop: Shop) -> None:
+def test_a_night_run_again_reads_nothing_writes_no_file_and_ends_the_run_before(shop: Shop) -> None:
     shop.write("monday", ("ann", "i", MONDAY), "nonsense")
-    first, before = shop.night(MONDAY), shop.versions()
+    first, before, files = shop.night(MONDAY), shop.versions(), shop.files()
+    publishing.check_newest_run(shop.store, MONDAY, 1)
     again = shop.night(MONDAY)
-    assert shop.versions() == before
+    assert shop.versions() | {"rejects": before["rejects"]} == before
+    assert shop.files() == files
+    publishing.check_newest_run(shop.store, MONDAY, 2)
+    with pytest.raises(FencedError, match="its newest run, number 1; run number 2 has begun"):
+        publishing.check_newest_run(shop.store, MONDAY, 1)
     assert (again.lines, again.data_digest, again.sources) == (0, first.data_digest, first.sources)
     assert shop.rejects(MONDAY) == [("monday", 2)]
 
