@@ -50,6 +50,8 @@ def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
         table.add_row("judges on", f"{day}, by {cfg.gate.metric}")
     for pattern in cfg.events.sources:
         table.add_row("reads", pattern)
+    if cfg.events.query:
+        table.add_row("", "each as events.query yields it, whose rows are its lines")
     size = sum(log_files.size(source.path) for source, _ in seen.files)
     table.add_row("", f"{len(seen.files):,} file(s), {size / 1e6:,.1f} MB")
     if cfg.items.source:

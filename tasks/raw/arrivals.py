@@ -134,6 +134,8 @@ def _why(asked: Asked, source: Source, was: Known) -> Why | None:
     if (size, mtime_ns) != (was.raw.bytes, was.mtime_ns):
         if _begins_with(source, was) != was.raw.sha256:
             return "changed"
+        if size > was.raw.bytes and source.asked is not None:
+            return "changed"  # of more bytes a query may yield other rows, or the same in another order
         if size > was.raw.bytes:
             return "grown" if was.settings == asked.settings else "read otherwise"
     return "read otherwise" if asked.anew or was.settings != asked.settings else None

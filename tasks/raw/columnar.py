@@ -31,9 +31,14 @@ def count_rows(path: File) -> int:
 
 
 def schema(path: File) -> pa.Schema:
-    """Names and types of the columns, those in structs with dots; a dictionary's is that of its values."""
+    """Names and types of the columns, as `flat` has them."""
     with opened(path) as file:
-        return pa.schema([(name, _plain(kind)) for name, kind in _named(file.schema_arrow)])
+        return flat(file.schema_arrow)
+
+
+def flat(found: pa.Schema) -> pa.Schema:
+    """Names and types, those in structs with dots; a dictionary's is that of its values."""
+    return pa.schema([(name, _plain(kind)) for name, kind in _named(found)])
 
 
 def pieces(path: File, columns: Mapping[str, str]) -> Iterator[pa.Table]:
@@ -42,13 +47,18 @@ def pieces(path: File, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     columns   our name to the file's, as in `schema`; "" for a column of nulls
     """
     wanted = [name for name in columns.values() if name]
-    first = 0
     with opened(path) as file:
-        for batch in file.iter_batches(PIECE_ROWS, columns=wanted):
-            numbers = pa.array(range(first, first + len(batch)), pa.int64())
-            arrays = [_read(batch, name) for name in columns.values()]
-            yield pa.table([numbers, *arrays], names=["row_number", *columns])
-            first += len(batch)
+        yield from numbered(file.iter_batches(PIECE_ROWS, columns=wanted), columns)
+
+
+def numbered(batches: Iterable[pa.RecordBatch], columns: Mapping[str, str]) -> Iterator[pa.Table]:
+    """The same of batches that come from elsewhere."""
+    first = 0
+    for batch in batches:
+        numbers = pa.array(range(first, first + len(batch)), pa.int64())
+        arrays = [_read(batch, name) for name in columns.values()]
+        yield pa.table([numbers, *arrays], names=["row_number", *columns])
+        first += len(batch)
 
 
 def is_id(kind: pa.DataType) -> bool:

@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import ConfigurationError, SourceError
-from tasks.raw import columnar, delimited, sources
+from tasks.raw import delimited, queried, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.store import duck
@@ -72,7 +72,7 @@ def check(cfg: Config, found: Sequence[Source]) -> None:
     keyed = [source for source in found if source.format == "ndjson"]
     for source in found:
         if source.format != "ndjson" and (known := _names(source)):
-            _check_names(source.name, asked, known)
+            _check_names(source.told, asked, known)
             _bind(source, asked)
     keys = {key for source in keyed for key in sources.keys_seen(source)} if asked.columns else set()
     if keys:
@@ -122,15 +122,15 @@ def _references_to(source: Source, asked: Condition) -> dict[str, str]:
 
 
 def _kinds(source: Source, asked: Condition) -> dict[str, pa.DataType]:
-    if source.format != "parquet":
+    if not source.is_columnar:
         return {f"c{place}": pa.string() for place in range(len(asked.columns))}
-    schema = columnar.schema(source.path)
+    schema = sources.schema(source)
     return {f"c{place}": schema.field(name).type for place, name in enumerate(asked.columns)}
 
 
 def _names(source: Source) -> Sequence[str]:
-    if source.format == "parquet":
-        return list(columnar.schema(source.path).names)
+    if source.is_columnar:
+        return list(sources.schema(source).names)
     head = delimited.header(source.path)
     return head.names if head else []
 
@@ -159,11 +159,10 @@ def _condition(text: str) -> Condition:
     if not text.strip():
         return Condition((), "", ())
     with duck.reader() as con:
-        [(told,)] = con.execute(
-            "select json_serialize_sql($q::varchar)", {"q": f"select 1 where ({text}\n)"}
-        ).fetchall()
+        found = queried.parsed(con, f"select 1 where ({text}\n)")
         allowed = _functions(con)
-    found = json.loads(told)
+    if found is None:
+        raise _refused(text, queried.TOO_DEEP)
     if found["error"]:
         raise _refused(text, f"it cannot be read: {found['error_message']}")
     statements = found["statements"]
@@ -202,14 +201,7 @@ def _functions(con: duck.Connection) -> frozenset[str]:
 
 def _nodes(value: Any) -> Iterator[Node]:
     """Every expression in a tree, those around before those inside."""
-    if isinstance(value, dict):
-        if "class" in value:
-            yield value
-        for inside in value.values():
-            yield from _nodes(inside)
-    elif isinstance(value, list):
-        for inside in value:
-            yield from _nodes(inside)
+    return (node for node in queried.nodes(value) if "class" in node)
 
 
 def _references(root: Node) -> Iterator[Node]:

@@ -105,6 +105,8 @@ class Ingested(Account):
         }
         causes = [f"{lines:,} by {cause}" for cause, lines in self.left_out_by.items()]
         told["lines that do not count"] = causes
+        asked = [one.source.name for one in self.arrivals.readings if one.source.asked]
+        told["lines are the rows that events.query yields of each file"] = asked
         return tuple(f"{what}: {_some(found)}" for what, found in told.items() if found)
 
 

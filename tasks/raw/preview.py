@@ -1,7 +1,8 @@
 """What a night would make of the raw logs, seen before it runs: columns, first and last times, a few events.
 
-Only heads and tails of the files are read, by the readers and queries of the night itself. Where they do not
-show the night's day, every line is read before the night is called empty. Nothing is written.
+Only heads and tails of the files are read (of what events.query yields the head alone), by the readers and
+queries of the night itself. Where they do not show the night's day, every line is read before the night is
+called empty. Nothing is written.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import columnar, counting, delimited, ingestion, items, quarantine, samples, settled, sources
+from tasks.raw import counting, delimited, ingestion, items, quarantine, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -172,8 +173,8 @@ def _columns_of(source: Source) -> list[str]:
     if source.format == "csv":
         head = delimited.header(source.path)
         return head.names if head else []
-    if source.format == "parquet":
-        return list(columnar.schema(source.path).names)
+    if source.is_columnar:
+        return list(sources.schema(source).names)
     return sources.keys_seen(source, samples.HEAD_BYTES)
 
 

@@ -20,14 +20,19 @@ from tasks.raw.sources import Source
 
 HEAD_BYTES = 2**18
 PARQUET_ROWS = 1_000
+QUERY_ROWS = 100_000  # a query has no tail: to see its last rows it would have to be asked for all
 UNPACKED_BYTES = 2**28  # a larger packed text is not unpacked to see its tail
 
 
 def copy(source: Source, folder: Path, columns: Sequence[str]) -> Source:
     """Write the sample into the folder; of Parquet with these columns only."""
-    kind = "parquet" if source.format == "parquet" else "txt"
+    kind = "parquet" if source.is_columnar else "txt"
     path = folder / f"{len(list(folder.iterdir()))}.{kind}"
-    if source.format == "parquet":
+    if source.asked is not None:
+        head = source.asked.head(QUERY_ROWS)
+        pq.write_table(head.select(_outermost(head.schema, columns)), path)
+        return replace(source, path=path, format="parquet", asked=None)
+    if source.is_columnar:
         pq.write_table(_rows(source.path, columns), path)
     else:
         path.write_bytes(b"".join(_ends(source.path)))
@@ -48,9 +53,13 @@ def _ends(path: File) -> Iterator[bytes]:
         yield from deque(blocks, maxlen=1)
 
 
+def _outermost(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
+    return list({columnar.outermost(schema, name): None for name in columns})
+
+
 def _rows(path: File, columns: Sequence[str]) -> pa.Table:
     with columnar.opened(path) as file:
-        columns = list({columnar.outermost(file.schema_arrow, name): None for name in columns})
+        columns = _outermost(file.schema_arrow, columns)
         head = pa.Table.from_batches(
             [next(file.iter_batches(PARQUET_ROWS, columns=columns))] if file.metadata.num_rows else [],
             pa.schema([file.schema_arrow.field(name) for name in columns]),

@@ -74,6 +74,8 @@ def _check_id(store: Store, column: str, kind: IdType) -> None:
 
 def _came(source: Source) -> str:
     """What tonight's sources have, and what to do about it."""
+    if source.asked is not None:
+        return f"{source.name} has VARCHAR; let events.query cast its ids to bigint"
     if source.format == "parquet":
         return f"{source.name} has VARCHAR; write its ids as integers"
     return (

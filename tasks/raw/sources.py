@@ -1,5 +1,7 @@
 """The raw logs: which files they are, and how a file of each format becomes the relation `parsed`.
 
+Where there is a query (`events.query`), each file is what the query yields of it, whatever its format.
+
 Every reader yields once for each piece it has put before DuckDB as `parsed` (line, raw, user_id, item_id,
 moment_number, moment_text, moment_time, session_id, tie_break, event_type, fault), and says how many records
 it has, and how many lines of the file they took. `lines_of` counts the file's lines independently of it.
@@ -18,7 +20,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 
 from tasks.errors import SourceError
-from tasks.raw import columnar, delimited, keys, lines, log_files
+from tasks.raw import columnar, delimited, keys, lines, log_files, queried
 from tasks.raw.log_files import File
 from tasks.raw.remote import Remote
 from tasks.settings.config import Config
@@ -43,11 +45,25 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """One file of raw logs; name is its path seen from the configuration file, as kept in the tables."""
+    """One file of raw logs; name is its path seen from the configuration file, as kept in the tables.
+
+    asked   the query whose rows stand for its lines; None where they are its own
+    """
 
     path: File
     name: str
     format: str
+    asked: queried.Asked | None = None
+
+    @property
+    def is_columnar(self) -> bool:
+        """Are there columns of types, as `schema` has them?"""
+        return self.format in ("parquet", "query")
+
+    @property
+    def told(self) -> str:
+        """What an error about its columns calls it."""
+        return self.name if self.asked is None else f"{self.name}, as events.query yields it"
 
 
 class IdType(NamedTuple):
@@ -77,9 +93,18 @@ def find(cfg: Config, known: Collection[str] = ()) -> list[Source]:
 
 
 def lines_of(source: Source) -> int:
-    """Lines (rows of Parquet) of a file, counted without parsing them."""
+    """Lines (rows of Parquet, or of a query) of a file, counted without parsing them."""
+    if source.asked is not None:
+        return source.asked.count()
     count = columnar.count_rows if source.format == "parquet" else lines.count_lines
     return count(source.path)
+
+
+def schema(source: Source) -> pa.Schema:
+    """The columns of a source that is columnar."""
+    if source.asked is not None:
+        return columnar.flat(source.asked.schema)
+    return columnar.schema(source.path)
 
 
 def identity(source: Source) -> tuple[Any, ...]:
@@ -106,7 +131,7 @@ def check(source: Source, columns: Columns) -> None:
     """Raises SourceError for a file whose columns cannot be read or are not those; NDJSON has none to see."""
     if source.format == "csv":
         _header(source, columns)
-    elif source.format == "parquet":
+    elif source.is_columnar:
         _picked(source, columns)
 
 
@@ -114,10 +139,10 @@ def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
     """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
     types = {"user_id": IdType("BIGINT", None), "item_id": IdType("BIGINT", None)}
     for source in found:
-        schema = columnar.schema(source.path) if source.format == "parquet" else pa.schema([])
+        found_columns = schema(source) if source.is_columnar else pa.schema([])
         for name, known in types.items():
-            place = schema.get_field_index(getattr(columns, name))
-            is_integer = place >= 0 and columnar.is_integer(schema.field(place).type)
+            place = found_columns.get_field_index(getattr(columns, name))
+            is_integer = place >= 0 and columnar.is_integer(found_columns.field(place).type)
             if known.text_in is None and not is_integer:
                 types[name] = IdType("VARCHAR", source)
     return types
@@ -151,6 +176,10 @@ def _check_folders(folders: Sequence[Path]) -> None:
 
 
 def _source(cfg: Config, path: File) -> Source:
+    if cfg.events.query:
+        queried.check(cfg.events.query)
+        name = name_of(cfg, path)
+        return Source(path, name, "query", queried.Asked(cfg.events.query, path, name, cfg))
     kind = format_of(path) if cfg.events.format == "auto" else cfg.events.format
     if kind is None:
         raise SourceError(
@@ -222,24 +251,28 @@ def _parquet(
 ) -> Iterator[Piece]:
     picked, integers = _picked(source, columns)
     further = _further(fields)
-    for table in columnar.pieces(source.path, picked | further):
+    for table in _rows(source, picked | further):
         con.register("picked", _together(table, further))
         duck.view(con, "parsed", "parsed_parquet", **integers)
         yield Piece(len(table), len(table))
 
 
+def _rows(source: Source, columns: Mapping[str, str]) -> Iterator[pa.Table]:
+    if source.asked is None:
+        return columnar.pieces(source.path, columns)
+    return columnar.numbered(source.asked.batches(), columns)
+
+
 def _picked(source: Source, columns: Columns) -> tuple[dict[str, str], dict[str, bool]]:
     """(our columns and the file's, which of the ids are integers)."""
-    schema = columnar.schema(source.path)
-    _check_names(source, columns, schema.names)
+    there = schema(source)
+    _check_names(source, columns, there.names)
     ids = {"user": columns.user_id, "item": columns.item_id}
     for name in ids.values():
-        _check_id(source, name, schema.field(name).type)
-    moment = _moment(source, columns.timestamp, schema.field(columns.timestamp).type)
+        _check_id(source, name, there.field(name).type)
+    moment = _moment(source, columns.timestamp, there.field(columns.timestamp).type)
     picked = {key: name for key, name in columns.model_dump().items() if key != "timestamp"}
-    integers = {
-        f"{who}_is_integer": columnar.is_integer(schema.field(name).type) for who, name in ids.items()
-    }
+    integers = {f"{who}_is_integer": columnar.is_integer(there.field(name).type) for who, name in ids.items()}
     return picked | moment, integers
 
 
@@ -258,24 +291,24 @@ def _together(table: pa.Table, further: Mapping[str, str]) -> pa.Table:
 def _check_names(source: Source, columns: Columns, known: Sequence[str]) -> None:
     for key, name in columns.model_dump().items():
         if name and name not in known:
-            raise unknown(source.name, name, key, known)
+            raise unknown(source.told, name, key, known)
         if known.count(name) > 1:
             raise SourceError(
-                f"{source.name}: expected one column {name!r} (events.columns.{key}); "
+                f"{source.told}: expected one column {name!r} (events.columns.{key}); "
                 f"got {known.count(name)}; rename all but one"
             )
 
 
 def _check_id(source: Source, name: str, kind: pa.DataType) -> None:
     if not columnar.is_id(kind):
-        raise SourceError(f"{source.name}: expected {name!r} to be integer or text; got {kind}; convert it")
+        raise SourceError(f"{source.told}: expected {name!r} to be integer or text; got {kind}; convert it")
 
 
 def _moment(source: Source, name: str, kind: pa.DataType) -> dict[str, str]:
     column = columnar.moment_kind(kind)
     if column is None:
         raise SourceError(
-            f"{source.name}: expected {name!r} to be a timestamp, number or text; got {kind}; convert it"
+            f"{source.told}: expected {name!r} to be a timestamp, number or text; got {kind}; convert it"
         )
     return {"moment_number": "", "moment_text": "", "moment_time": ""} | {column: name}
 
@@ -284,4 +317,5 @@ READERS: dict[str, Callable[[duck.Connection, Source, Columns, Sequence[str]], I
     "ndjson": _ndjson,
     "csv": _csv,
     "parquet": _parquet,
+    "query": _parquet,
 }

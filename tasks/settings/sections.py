@@ -136,6 +136,12 @@ class EventsConfig(Section):
         "auto: by each file's name: .parquet .pq, .csv .tsv, .ndjson .jsonl .json .log; text also with "
         ".gz or .zst",
     )
+    query: str = setting(
+        "",
+        "a SELECT of DuckDB for what nothing else here can say: it is asked of each file, as `$file`, and "
+        "yields `columns`; its rows are the lines",
+        allowed="SQL query",
+    )
     columns: Columns = Columns()
     types: dict[str, float] = setting(
         {},
@@ -182,6 +188,8 @@ class EventsConfig(Section):
     @model_validator(mode="after")
     def _files(self) -> EventsConfig:
         refuse(_unit_or_format(self.timestamp_unit, self.timestamp_format))
+        if self.query and self.format != "auto":
+            refuse([f"format: expected auto beside query, which says how files are read; got {self.format}"])
         # of the whole section, whose error does not show what came: an address may hold a secret
         if any("://" in source and not re.fullmatch(OBJECTS, source) for source in self.sources):
             raise ValueError(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 import pyarrow as pa
@@ -29,6 +30,7 @@ READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
 SCRATCH = "duckdb-"
 FULL = "No space left"
+LONGEST_SAID = 1_000  # characters of what DuckDB says of a query
 TYPES = {  # of columns, in DuckDB's words
     tables.TEXT: "varchar",
     tables.COUNT: "bigint",
@@ -40,6 +42,15 @@ TYPES = {  # of columns, in DuckDB's words
     pa.bool_(): "boolean",
     pa.list_(tables.TIME): "timestamp[]",
 }
+
+
+class Statement(NamedTuple):
+    """What a statement is, such as SELECT, and the names of its $parameters."""
+
+    kind: str
+    parameters: frozenset[str]
+
+
 BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 
 
@@ -81,6 +92,60 @@ def reader(*reads: Path, present: Path | None = None) -> Iterator[Connection]:
         yield con
     finally:
         con.close()
+
+
+@contextmanager
+def spilling(cfg: Config) -> Iterator[Path]:
+    """A folder for what does not fit into memory: of the warehouse; of the machine while there is none."""
+    if (cfg.root / "work").is_dir():
+        with _scratch_folder(cfg) as folder:
+            yield folder
+        return
+    with scratch.made(Path(tempfile.gettempdir()), SCRATCH) as folder:
+        yield folder
+
+
+@contextmanager
+def alone(cfg: Config, spill: Path, file: Path) -> Iterator[Connection]:
+    """A connection for a query that others wrote: it sees this file only, and takes its rows one by one.
+
+    What follows from no order by is the same each time for it, as it has one thread.
+    """
+    con = _opened(None)
+    try:
+        _configure(con, cfg, spill, [], [file], threads=1)
+        yield con
+    finally:
+        con.close()
+
+
+@contextmanager
+def answering(where: str, text: str, names: Mapping[str, str]) -> Iterator[None]:
+    """What DuckDB says about a query that others wrote, as a SourceError with its text.
+
+    names   paths of the machine → what stands in their place
+    """
+    try:
+        yield
+    except duckdb.OutOfMemoryException as error:
+        raise WarehouseError(
+            f"{where}: expected warehouse.memory_gb, and the disk to spill to, to do; {_first_line(error)}; "
+            "raise it, or ask for less"
+        ) from error
+    except (duckdb.Error, pa.ArrowException) as error:
+        said = " ".join(str(error).partition("\n\nLINE ")[0].split())
+        for path, name in names.items():
+            said = said.replace(path, name)
+        raise SourceError(f"{where}: {said[:LONGEST_SAID]}; repair the file, or the query: {text}") from error
+
+
+def statements(text: str) -> list[Statement] | str:
+    """The statements of a text, or why it is none."""
+    try:
+        found = duckdb.extract_statements(text)
+    except duckdb.Error as error:
+        return _first_line(error)
+    return [Statement(one.type.name, frozenset(one.named_parameters)) for one in found]
 
 
 def remove_dead_scratch(cfg: Config) -> list[Path]:
@@ -172,6 +237,11 @@ def row(relation: Relation) -> tuple[Any, ...]:
     return tuple(rows[0])
 
 
+def length(relation: Relation) -> int:
+    """Rows of a result that was not asked for yet."""
+    return int(row(relation.count("*"))[0])
+
+
 def count(con: Connection, table: str) -> int:
     """Rows of a table or view."""
     return int(row(con.sql(f"select count(*) from {table}"))[0])
@@ -247,15 +317,19 @@ def arrow(relation: Relation) -> pa.Table:
     return relation.to_arrow_table()
 
 
-def batches(relation: Relation) -> pa.RecordBatchReader:
-    """The result as a stream; nothing else can run on the connection until it is drained."""
-    return relation.to_arrow_reader()
+def batches(relation: Relation, rows: int = 1_000_000) -> pa.RecordBatchReader:
+    """The result as a stream; nothing else can run on the connection until it is drained.
+
+    rows   of a batch at most
+    """
+    return relation.to_arrow_reader(rows)
 
 
 def _opened(writable: Path | None, present: Path | None = None) -> Connection:
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
+        "python_enable_replacements": "false",
     }
     if present is not None:
         return duckdb.connect(str(present), read_only=True, config=settings)
@@ -268,12 +342,18 @@ def _opened(writable: Path | None, present: Path | None = None) -> Connection:
 
 
 def _configure(
-    con: Connection, cfg: Config, spill: Path, folders: Sequence[File], reads: Sequence[Path]
+    con: Connection,
+    cfg: Config,
+    spill: Path,
+    folders: Sequence[File],
+    reads: Sequence[Path],
+    threads: int = 0,
 ) -> None:
     size = int(cfg.warehouse.spill_gb * 10**9) or int(
         shutil.disk_usage(spill).free * SPILL_SHARE_OF_FREE_DISK
     )
-    con.execute("set threads = $n", {"n": cfg.warehouse.threads or len(os.sched_getaffinity(0))})
+    threads = threads or cfg.warehouse.threads or len(os.sched_getaffinity(0))
+    con.execute("set threads = $n", {"n": threads})
     con.execute("set memory_limit = $size", {"size": f"{cfg.warehouse.memory_gb}GB"})
     con.execute("set temp_directory = $folder", {"folder": str(spill)})
     con.execute("set max_temp_directory_size = $size", {"size": f"{size}B"})

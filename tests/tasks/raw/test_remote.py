@@ -16,7 +16,7 @@ import pytest
 from pyarrow import fs
 
 from tasks.errors import ConfigurationError, SourceError
-from tasks.raw import ingestion, log_files, preview, remote, sources, standing
+from tasks.raw import accounting, ingestion, log_files, preview, remote, sources, standing
 from tasks.raw.remote import Remote
 from tasks.settings.config import Config, load_config
 from tasks.store.pins import RawFile
@@ -105,6 +105,15 @@ def test_every_format_is_read_from_a_store_as_from_a_folder(bucket: fs.FileSyste
     )
 
 
+def test_a_query_is_asked_of_objects_that_are_fetched_for_it(bucket: fs.FileSystem, tmp_path: Path) -> None:
+    put(bucket, "asked/a.ndjson.gz", gzip.compress(LINES))
+    query = "select user_id, 'x' || item_id as item_id, timestamp from read_json($file)"
+    cfg = config(tmp_path, "s3://shop/asked/*", query=query)
+    found = ingest(cfg)
+    assert found.files == {"s3://shop/asked/a.ndjson.gz": accounting.Account(lines=50, accepted=50)}
+    assert not [*(cfg.root / "work").iterdir()]
+
+
 def test_globs_mean_in_a_store_what_they_mean_in_a_folder(bucket: fs.FileSystem, tmp_path: Path) -> None:
     names = ["a.csv", "x/b.csv", "x/y/c.csv", "x/.hidden/d.csv", ".e.csv", "[1].csv", "1.csv"]
     for name in names:
@@ -157,8 +166,8 @@ def test_an_object_that_is_written_anew_while_it_is_read_is_put_aside(
     cfg = config(tmp_path, "s3://shop/growing/*", on_bad_file="quarantine")
     whole = sources.pieces
 
-    def written(con: Any, source: sources.Source, columns: Any) -> Any:
-        yield from whole(con, source, columns)
+    def written(con: Any, source: sources.Source, columns: Any, fields: Any) -> Any:
+        yield from whole(con, source, columns, fields)
         if source.name.endswith("b.ndjson"):
             put(bucket, "growing/b.ndjson", LINES.replace(b'"u"', b'"v"'))
 
