@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -15,7 +15,7 @@ from tasks.settings.days import clock
 from tasks.store import duck
 from tasks.store.pins import Reads
 
-EVENTS, REJECTED = "events", "rejected"
+EVENTS, REJECTED, TYPE = "events", "rejected", "type "
 BANDS: dict[str, Callable[[Values, date], Band]] = {EVENTS: bands.of_volume}  # of all others: `lately`
 
 
@@ -53,12 +53,19 @@ def measure(con: duck.Connection, cfg: Config, night: date, reads: Reads, lines:
     if lines.read:
         tonight[REJECTED] = lines.rejected / lines.read
     known = history.before(reads.store, night)
+    if cfg.events.columns.event_type:
+        tonight = dict.fromkeys(_types({*by_day, *known.values}), 0.0) | tonight
     measures = [
         Measure(name, value, _band(name, known, by_day.get(name, {}), night))
         for name, value in sorted(tonight.items())
     ]
     con.register("measured", as_table(measures))
     return measures
+
+
+def _types(names: Iterable[str]) -> list[str]:
+    """Shares of types: that there is nothing of one tonight is a share, too."""
+    return [name for name in names if name.startswith(TYPE)]
 
 
 def _by_day(con: duck.Connection) -> dict[str, dict[date, float]]:

@@ -433,6 +433,13 @@ class ChecksConfig(Section):
         ge=0,
         le=1,
     )
+    max_type_change: float = setting(
+        0.3,
+        "the share that a type of events has of the day is smaller or larger than on the last 7 nights by no "
+        "more than this share of it; it only warns",
+        ge=0,
+        le=1_000,
+    )
     max_rejected_rise: float = setting(0.02, "nor does the share of refused lines; it only warns", ge=0, le=1)
 
 

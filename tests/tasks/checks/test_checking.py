@@ -16,7 +16,7 @@ from tasks.checks.measuring import Lines
 from tasks.errors import CheckError, FencedError
 from tasks.settings.config import Config
 from tasks.settings.days import window
-from tasks.settings.sections import ChecksConfig, EventsConfig, SessionsConfig
+from tasks.settings.sections import ChecksConfig, Columns, EventsConfig, SessionsConfig
 from tasks.store import delta, pins
 from tasks.store.store import Store
 
@@ -93,7 +93,7 @@ def _typed(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     text, time = pa.string(), pa.timestamp("us")
     types = {
         "events": {"event_id": text, "user_id": text, "item_id": text, "event_time": time, "session_id": text}
-        | {"source_file": text},
+        | {"source_file": text, "event_type": text},
         "sessions": {"session_id": text, "user_id": text, "started_at": time, "ended_at": time}
         | {"items": pa.list_(text), "times": pa.list_(time)},
     }
@@ -322,6 +322,67 @@ def test_what_is_unlike_the_last_nights_is_a_warning(
     assert [one.partition(":")[0] for one in check(cfg, reads, lines).warnings] == warned
 
 
+def typed(day: date, kept: Callable[[int, str], Any] = lambda _n, _kind: True) -> list[dict[str, Any]]:
+    """Of ten events one is a purchase, one a like, and eight are views; of 300 one is a return."""
+    kinds = ["purchase", "like", *["view"] * 8]
+    every = [
+        one | {"event_type": "return" if n % 300 == 299 else kinds[n % 10]}
+        for n, one in enumerate(a_day(day))
+    ]
+    return [one for n, one in enumerate(every) if kept(n, one["event_type"])]
+
+
+@pytest.mark.parametrize(
+    ("kept", "warned"),
+    [
+        (lambda _n, _kind: True, []),
+        (
+            lambda n, kind: kind != "purchase" or n % 20,
+            ["event_type=purchase, share_of_events=0.0526, least=0.1"],
+        ),
+        (lambda _n, kind: kind != "like", ["event_type=like, share_of_events=0.0, least=0.1"]),
+        (lambda _n, kind: kind != "return", []),  # four events, which chance alone may take
+        (lambda n, _kind: n % 4 < 2, []),  # of every type as much as of others
+        (
+            lambda n, kind: kind != "view" or n % 2,
+            ["event_type=like, share_of_events=0.1667", "event_type=purchase, share_of_events=0.1667"],
+        ),
+    ],
+)
+def test_a_type_of_which_half_the_events_came_is_a_warning(
+    tmp_path: Path, kept: Callable[[int, str], Any], warned: list[str]
+) -> None:
+    cfg = with_types(config(tmp_path, min_volume=0))
+    days = {day: typed(day) for day in WEEK[-4:]} | {NIGHT: typed(NIGHT, kept)}
+    found = check(cfg, write(cfg, days)).warnings
+    assert [one.partition(":")[0] for one in found] == ["event_types"] * bool(warned)
+    assert all(one in found[0] for one in warned)
+    assert all(one.count("event_type=") == len(warned) for one in found)
+
+
+def test_types_of_the_nights_before_are_known_when_their_days_are_not_read(tmp_path: Path) -> None:
+    cfg, yesterday = with_types(config(tmp_path)), NIGHT - timedelta(days=1)
+    nights_before(cfg, **{"type view": 0.5, "type call": 0.5})
+    reads = write(cfg, {yesterday: a_day(yesterday), NIGHT: typed(NIGHT)})
+    [said] = check(cfg, reads).warnings
+    assert "event_type=view" in said
+    assert "event_type=call, share_of_events=0.0, least=0.5, most=0.5" in said
+
+
+def test_days_without_types_say_nothing_of_them(tmp_path: Path) -> None:
+    days = {day: a_day(day) for day in WEEK[:-1]} | {NIGHT: typed(NIGHT)}
+    for folder, cfg in (("with", with_types(config(tmp_path / "with"))), ("none", config(tmp_path / "none"))):
+        assert check(cfg, write(cfg, days)).warnings == (), folder
+    cfg = config(tmp_path / "no more")
+    days = {day: typed(day) for day in WEEK[:-1]} | {NIGHT: a_day(NIGHT)}
+    assert check(cfg, write(cfg, days)).warnings == ()
+
+
+def with_types(cfg: Config) -> Config:
+    events = cfg.events.model_copy(update={"columns": Columns(event_type="kind")})
+    return cfg.model_copy(update={"events": events})
+
+
 def test_a_day_of_four_times_the_events_is_a_warning(tmp_path: Path) -> None:
     cfg = config(tmp_path)
     [said] = check(cfg, write(cfg, usual(night=a_day(NIGHT, 4 * USUAL)))).warnings
@@ -363,6 +424,7 @@ def test_every_check_says_what_it_guards_against_and_what_to_do() -> None:
     for one in checking.checks():
         assert min(len(one.states), len(one.guards), len(one.remedy)) > 15, one
     assert {one.name for one in checking.checks() if one.severity == "warn"} == {
+        "event_types",
         "more_volume",
         "new_items",
         "rejected",
