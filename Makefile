@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip
 PINNED := $(PIP) install --quiet --constraint constraints.txt $(PIP_ARGS)
+SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
 .PHONY: venv demo test slow lint server serve wheel clean
 
@@ -26,10 +27,10 @@ demo: venv
 	$(BIN)/rnnrec demo
 
 test: venv # a file of tests at a time on each core, one thread a process: two would wait for each other
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile -m "not slow"
+	$(SIDE_BY_SIDE) -m "not slow"
 
-slow: venv
-	$(BIN)/python -m pytest -m slow
+slow: venv # likewise
+	$(SIDE_BY_SIDE) -m slow
 
 lint: venv
 	$(BIN)/ruff check .

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import socket
 from collections.abc import Callable
 from datetime import date
@@ -67,23 +69,20 @@ def all_lines_broken(place: Any) -> list[str]:
     return []
 
 
-CASES: dict[Break, tuple[int, str]] = {
+NEVER_BEGUN: dict[Break, tuple[int, str]] = {
     wrong_type: (2, "training.epochs"),
     unknown_key: (2, "unknown key"),
     bad_night: (3, "expected a date such as"),
     future_night: (3, "expected a day that is over"),
+    unreachable_registry: (6, "expected a reachable MLflow server"),
+    unwritable_path: (7, "expected a folder that can be written"),
+}
+WITHOUT_THE_DAY: dict[Break, tuple[int, str]] = {
     missing_source: (5, "logs/*.ndjson"),  # logs may go once they are taken in; the day has none yet
     unknown_column: (4, "product"),
     all_lines_broken: (4, "expected a usable line in every file"),
     empty_night: (5, "2026-03-04"),
-    unreachable_registry: (6, "expected a reachable MLflow server"),
-    unwritable_path: (7, "expected a folder that can be written"),
 }
-
-
-@pytest.fixture
-def yesterday(after_first: Any) -> dict[str, bytes]:
-    return published(after_first)
 
 
 def published(place: Any) -> dict[str, bytes]:
@@ -107,25 +106,46 @@ def states(place: Any) -> list[tuple[str, str, str]]:
         return found.fetchall()
 
 
-@pytest.mark.parametrize("break_it", CASES, ids=lambda case: case.__name__)
-def test_a_night_that_cannot_run_says_why_and_leaves_yesterday_alone(
-    break_it: Break, after_first: Any, yesterday: dict[str, bytes], capsys: pytest.CaptureFixture[str]
+def said_of(place: Any, code: int, *arguments: str) -> str:
+    """What the command says of a night that ends with this code."""
+    with pytest.raises(SystemExit) as ended, contextlib.redirect_stderr(io.StringIO()) as said:
+        main(["nightly", "--config", place.config, "--night", "2026-03-04", *arguments])
+    assert ended.value.code == code, said.getvalue()
+    return said.getvalue()
+
+
+def rung_of(code: int) -> str:
+    [error] = [one for one in PipelineError.__subclasses__() if one.exit_code == code]
+    return error.rung
+
+
+@pytest.mark.parametrize("break_it", NEVER_BEGUN, ids=lambda case: case.__name__)
+def test_a_night_that_cannot_begin_says_why_and_moves_nothing(
+    break_it: Break, first_night: tuple[Any, Any]
 ) -> None:
-    code, words = CASES[break_it]
+    (place, _), (code, words) = first_night, NEVER_BEGUN[break_it]
+    before = published(place)
+    assert words in said_of(place, code, *break_it(place))
+    assert published(place) == before
+    assert rung_of(code) == "nothing moved"
+
+
+@pytest.mark.parametrize(
+    "break_it",
+    [case if case is empty_night else pytest.param(case, marks=pytest.mark.slow) for case in WITHOUT_THE_DAY],
+    ids=lambda case: case.__name__,
+)
+def test_a_night_without_its_day_says_why_and_readers_keep_yesterday_marked_stale(
+    break_it: Break, after_first: Any
+) -> None:
+    code, words = WITHOUT_THE_DAY[break_it]
     before = files(after_first)
-    arguments = ["nightly", "--config", after_first.config, "--night", "2026-03-04", *break_it(after_first)]
-    with pytest.raises(SystemExit) as ended:
-        main(arguments)
-    said = capsys.readouterr().err
-    assert ended.value.code == code, said
+    said = said_of(after_first, code, *break_it(after_first))
     assert words in said
     assert files(after_first) == before
-    [error] = [one for one in PipelineError.__subclasses__() if one.exit_code == code]
-    if error.rung == "nothing moved":
-        assert published(after_first) == yesterday
-    else:
-        assert states(after_first)[1:] == [("2026-03-04", "carried_forward", "2026-03-03")]
-        assert "Readers see 2026-03-03 on, marked stale (carried_forward)" in said
+    assert rung_of(code) == "carried_forward"
+    assert states(after_first)[1:] == [("2026-03-04", "carried_forward", "2026-03-03")]
+    assert "Readers see 2026-03-03 on, marked stale (carried_forward)" in said
 
 
 def test_a_broken_audit_shows_on_what_readers_see_and_crowns_nobody(
@@ -159,6 +179,7 @@ def test_a_first_night_that_fails_moves_nothing(fresh: Any, capsys: Any) -> None
     assert not (fresh.root / "tables" / "publications").exists()
 
 
+@pytest.mark.slow
 def test_a_night_that_failed_and_is_run_again_with_its_logs_is_fresh(
     after_first: Any, run_night: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +202,7 @@ def test_a_night_that_failed_and_is_run_again_with_its_logs_is_fresh(
         assert nights.fetchall() == [("2026-03-03",), ("2026-03-04",)]
 
 
+@pytest.mark.slow
 def test_a_run_that_is_stopped_moves_nothing(
     after_first: Any, run_night: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -198,6 +220,7 @@ def test_a_run_that_is_stopped_moves_nothing(
     assert published(after_first) == before
 
 
+@pytest.mark.slow
 def test_a_recipe_that_cannot_be_fitted_leaves_its_weights_published_and_wakes_somebody(
     after_first: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:

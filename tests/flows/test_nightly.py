@@ -96,6 +96,7 @@ def test_a_night_of_lists_from_all_of_the_window_is_the_same_when_it_runs_again(
     assert max(asked) > 1
 
 
+@pytest.mark.slow
 def test_a_rerun_is_judged_against_the_champion_of_the_night_before(
     after_first: Any, run_night: Night, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -133,6 +134,7 @@ def test_fresh_training_that_is_refused_leaves_the_published_weights_and_is_regi
     assert not challenger.crowned
 
 
+@pytest.mark.slow
 def test_another_recipe_in_the_file_is_fitted_to_the_same_days_and_its_rules_are_kept(
     after_first: Any, run_night: Night, tmp_path: Path
 ) -> None:
@@ -162,6 +164,7 @@ def test_another_recipe_in_the_file_is_fitted_to_the_same_days_and_its_rules_are
     assert recipes.saved(cfg, "fresh", files).is_that_of(recipes.configured(cfg, "recurrent"))
 
 
+@pytest.mark.slow
 def test_a_backfill_moves_neither_champion_nor_readers(after_first: Any, prefect_server: str) -> None:  # noqa: ARG001
     from flows.backfill import backfill
 
@@ -258,6 +261,7 @@ def test_all_that_a_night_writes_is_its_owners_alone(first_night: tuple[Any, dic
     assert with_other_modes(first_night[0].root, 0o700, 0o600) == {}
 
 
+@pytest.mark.slow
 def test_all_that_a_night_writes_can_be_read_by_all_where_that_is_set(
     fresh: Any, run_night: Callable[..., Any]
 ) -> None:

@@ -3,6 +3,8 @@
 import dataclasses
 import functools
 import itertools
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -424,7 +426,8 @@ def test_items_of_the_own_session_count_as_certain_candidates():
 def test_no_epoch_is_begun_that_would_end_after_the_minutes(monkeypatch, caplog):
     """By a clock that goes a minute at each look: an epoch is looked at twice, so takes one."""
     minutes = itertools.count()
-    monkeypatch.setattr(training_module.time, "perf_counter", lambda: 60.0 * next(minutes))
+    clock = SimpleNamespace(perf_counter=lambda: 60.0 * next(minutes), monotonic=time.monotonic)
+    monkeypatch.setattr(training_module, "time", clock)
     hurried = dataclasses.replace(TRAINING, epochs=9, minutes=3)
     trained = train(random_sessions(), vocabulary(12), MODEL, hurried)
     assert trained.epochs == len(trained.history) == 3

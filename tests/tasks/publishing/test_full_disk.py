@@ -68,7 +68,9 @@ def refresh_with_files_of_at_most(cfg: Config, size: int) -> int:
     return done.returncode
 
 
-@pytest.mark.parametrize("size", [8_192, 40_000, 262_144, 400_000])
+@pytest.mark.parametrize(
+    "size", [40_000, *(pytest.param(size, marks=pytest.mark.slow) for size in (8_192, 262_144, 400_000))]
+)
 def test_a_database_that_cannot_be_written_whole_does_not_replace_the_old_one(
     config: Config, size: int
 ) -> None:

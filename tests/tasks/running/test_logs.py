@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ def record(level: int, name: str = "tasks.models.training", text: str = "epoch 3
 def test_a_detail_is_said_only_after_a_long_silence(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
     console, now = logs.Console(), time.monotonic()
     for seconds in (1, logs.SILENCE_SECONDS + 1, logs.SILENCE_SECONDS + 2):
-        monkeypatch.setattr(time, "monotonic", lambda seconds=seconds: now + seconds)
+        monkeypatch.setattr(logs, "time", SimpleNamespace(monotonic=lambda seconds=seconds: now + seconds))
         console.handle(record(logging.DEBUG, text=f"after {seconds} s"))
     said = capsys.readouterr().err
     assert said.count("after") == 1

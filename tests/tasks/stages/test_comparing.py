@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import time
+from types import SimpleNamespace
 
 import pytest
 
+from tasks.stages import comparing
 from tasks.stages.comparing import Clock, span
 
 
@@ -13,7 +14,7 @@ from tasks.stages.comparing import Clock, span
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """Three steps of 10, 20 and 30 s by the estimate; the clock stands at 0, then at 20."""
     times = iter([0.0, 20.0, 60.0, 90.0])
-    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    monkeypatch.setattr(comparing, "time", SimpleNamespace(monotonic=lambda: next(times)))
     return Clock([("tuning a", 10.0), ("measuring a", 20.0), ("measuring b", 30.0)])
 
 

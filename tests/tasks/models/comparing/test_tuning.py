@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -68,14 +68,14 @@ def test_a_kind_with_nothing_to_tune_has_one_trial() -> None:
 
 def test_when_the_minutes_are_over_no_further_trial_begins(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter(range(0, 10_000, 40))  # seconds at each look
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     assert len(list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1))) == 4
 
 
 def test_a_search_that_goes_on_has_what_is_left_of_its_minutes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Trials of 50 s in 2 minutes: three begin. After a stop none of them is lost, and no other begins."""
     clock = iter(range(0, 10_000, 50))
-    monkeypatch.setattr(time, "monotonic", lambda: float(next(clock)))
+    monkeypatch.setattr(tuning, "time", SimpleNamespace(monotonic=lambda: float(next(clock))))
     whole = list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1))
     assert [one.seconds for one in whole] == [50.0, 50.0, 50.0]
     again = list(tuning.trials(KNN, SIZE, Budget(99, minutes=2.0), lambda _: 0.1, known=whole))
