@@ -129,6 +129,8 @@ def _kinds(source: Source, asked: Condition) -> dict[str, pa.DataType]:
 
 
 def _names(source: Source) -> Sequence[str]:
+    if source.is_of_nothing:
+        return []
     if source.is_columnar:
         return list(sources.schema(source).names)
     head = delimited.header(source.path)

@@ -173,6 +173,8 @@ def _columns_of(source: Source) -> list[str]:
     if source.format == "csv":
         head = delimited.header(source.path)
         return head.names if head else []
+    if source.is_of_nothing:
+        return []
     if source.is_columnar:
         return list(sources.schema(source).names)
     return sources.keys_seen(source, samples.HEAD_BYTES)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import glob
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
@@ -22,13 +22,14 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import ConfigurationError, SourceError
-from tasks.raw import log_files
-from tasks.raw.columnar import PIECE_ROWS
+from tasks.raw import lines, log_files
+from tasks.raw.columnar import PIECE_ROWS, outermost
 from tasks.raw.log_files import File
 from tasks.settings.config import Config
 from tasks.store import duck
 
 FILE = "file"
+PEEK_BYTES = 2**16
 EXAMPLE = "select shopper as user_id, sku as item_id, seen_at as timestamp from read_json($file)"
 TOO_DEEP = "it is nested too deep"
 CLOCK = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
@@ -50,29 +51,44 @@ class Asked:
     cfg: Config = field(repr=False, compare=False)
 
     @property
+    def is_of_nothing(self) -> bool:
+        """Has the file not one byte, unpacked? Then nothing tells DuckDB its columns, and it has no row."""
+        if log_files.size(self.path) == 0:
+            return True
+        return lines.is_packed(self.path) and not any(lines.blocks(self.path, PEEK_BYTES))
+
+    @property
     def schema(self) -> pa.Schema:
         """What it yields. Raises SourceError where it cannot be asked of this file."""
         return _schema(self, log_files.identity(self.path))
 
     def count(self) -> int:
         """How many rows it yields, in an answer of its own."""
+        if self.is_of_nothing:
+            return 0
         with _answer(self) as rows:
             return duck.length(rows)
 
-    def head(self, rows: int) -> pa.Table:
-        """The first rows."""
+    def head(self, rows: int, columns: Collection[str]) -> pa.Table:
+        """The first rows, with the columns that these are in."""
+        wanted = self._wanted(columns)
         with _answer(self) as answer:
-            return duck.arrow(answer.limit(rows))
+            return duck.arrow(duck.narrowed(answer, wanted).limit(rows))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """All rows, piece by piece."""
+    def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
+        """All rows with the columns that these are in, piece by piece."""
+        wanted = self._wanted(columns)
         with _answer(self) as rows:
-            yield from duck.batches(rows, PIECE_ROWS)
+            yield from duck.batches(duck.narrowed(rows, wanted), PIECE_ROWS)
+
+    def _wanted(self, columns: Collection[str]) -> list[str]:
+        return list(dict.fromkeys(outermost(self.schema, name) for name in columns))
 
 
 @lru_cache(maxsize=4096)
 def _schema(asked: Asked, _identity: Any) -> pa.Schema:
-    return asked.head(0).schema
+    with _answer(asked) as rows:
+        return duck.arrow(rows.limit(0)).schema
 
 
 @contextmanager
@@ -109,6 +125,8 @@ def check(text: str) -> None:
         raise _refused(text, f"it cannot be read: {found}")
     if [one.kind for one in found] != ["SELECT"]:
         raise _refused(text, f"it is {', '.join(one.kind for one in found) or 'nothing'}")
+    if isinstance(duck.statements(f"from ({text.strip().rstrip('; ')}\n)"), str):
+        raise _refused(text, "something stands behind its ;")
     if found[0].parameters != {FILE}:
         others = ", ".join(f"${name}" for name in sorted(found[0].parameters - {FILE}))
         raise _refused(text, f"it names {others}" if others else "it does not name $file")

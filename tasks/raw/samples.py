@@ -26,11 +26,12 @@ UNPACKED_BYTES = 2**28  # a larger packed text is not unpacked to see its tail
 
 def copy(source: Source, folder: Path, columns: Sequence[str]) -> Source:
     """Write the sample into the folder; of Parquet with these columns only."""
+    if source.is_of_nothing:
+        return source
     kind = "parquet" if source.is_columnar else "txt"
     path = folder / f"{len(list(folder.iterdir()))}.{kind}"
     if source.asked is not None:
-        head = source.asked.head(QUERY_ROWS)
-        pq.write_table(head.select(_outermost(head.schema, columns)), path)
+        pq.write_table(source.asked.head(QUERY_ROWS, columns), path)
         return replace(source, path=path, format="parquet", asked=None)
     if source.is_columnar:
         pq.write_table(_rows(source.path, columns), path)
@@ -53,13 +54,9 @@ def _ends(path: File) -> Iterator[bytes]:
         yield from deque(blocks, maxlen=1)
 
 
-def _outermost(schema: pa.Schema, columns: Sequence[str]) -> list[str]:
-    return list({columnar.outermost(schema, name): None for name in columns})
-
-
 def _rows(path: File, columns: Sequence[str]) -> pa.Table:
     with columnar.opened(path) as file:
-        columns = _outermost(file.schema_arrow, columns)
+        columns = list({columnar.outermost(file.schema_arrow, name): None for name in columns})
         head = pa.Table.from_batches(
             [next(file.iter_batches(PARQUET_ROWS, columns=columns))] if file.metadata.num_rows else [],
             pa.schema([file.schema_arrow.field(name) for name in columns]),

@@ -61,6 +61,11 @@ class Source:
         return self.format in ("parquet", "query")
 
     @property
+    def is_of_nothing(self) -> bool:
+        """Is there nothing in it to ask the query of?"""
+        return self.asked is not None and self.asked.is_of_nothing
+
+    @property
     def told(self) -> str:
         """What an error about its columns calls it."""
         return self.name if self.asked is None else f"{self.name}, as events.query yields it"
@@ -131,7 +136,7 @@ def check(source: Source, columns: Columns) -> None:
     """Raises SourceError for a file whose columns cannot be read or are not those; NDJSON has none to see."""
     if source.format == "csv":
         _header(source, columns)
-    elif source.is_columnar:
+    elif source.is_columnar and not source.is_of_nothing:
         _picked(source, columns)
 
 
@@ -139,6 +144,8 @@ def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
     """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
     types = {"user_id": IdType("BIGINT", None), "item_id": IdType("BIGINT", None)}
     for source in found:
+        if source.is_of_nothing:
+            continue
         found_columns = schema(source) if source.is_columnar else pa.schema([])
         for name, known in types.items():
             place = found_columns.get_field_index(getattr(columns, name))
@@ -249,6 +256,8 @@ def _header(source: Source, columns: Columns) -> delimited.Header | None:
 def _parquet(
     con: duck.Connection, source: Source, columns: Columns, fields: Sequence[str]
 ) -> Iterator[Piece]:
+    if source.is_of_nothing:
+        return
     picked, integers = _picked(source, columns)
     further = _further(fields)
     for table in _rows(source, picked | further):
@@ -260,7 +269,7 @@ def _parquet(
 def _rows(source: Source, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     if source.asked is None:
         return columnar.pieces(source.path, columns)
-    return columnar.numbered(source.asked.batches(), columns)
+    return columnar.numbered(source.asked.batches([name for name in columns.values() if name]), columns)
 
 
 def _picked(source: Source, columns: Columns) -> tuple[dict[str, str], dict[str, bool]]:

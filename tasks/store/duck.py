@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -253,6 +253,11 @@ def has(con: Connection, name: str) -> bool:
         "select table_name from information_schema.tables where table_name = $name", params={"name": name}
     )
     return bool(named.fetchall())
+
+
+def narrowed(relation: Relation, columns: Iterable[str]) -> Relation:
+    """The relation with these of its columns, its rows in their order."""
+    return relation.select(*(duckdb.ColumnExpression(name) for name in columns))
 
 
 def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> Relation:

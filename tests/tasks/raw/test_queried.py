@@ -143,6 +143,7 @@ REFUSED = {
     "set threads = 8": "it is SET",
     "create table x as from read_csv($file)": "it is CREATE",
     "-- nothing": "it is nothing",
+    "from read_csv($file); -- all of it": "something stands behind its ;",
     "selec $file": "syntax error",
     "from read_json($file), glob('*')": "glob is no reader",
     "from read_json($file), query('select random()')": "query is no reader",
@@ -209,7 +210,7 @@ def test_it_has_one_thread_and_no_way_out(make_config: MakeConfig, tmp_path: Pat
 
 
 def test_a_file_that_it_fails_on_is_named_with_the_query_and_what_was_said(make_config: MakeConfig) -> None:
-    cfg = shop(make_config, query=QUERY.replace("one.n", "one.sku::integer"))
+    cfg = shop(make_config, query=QUERY.replace("one.sku", "one.sku::integer"))
     write(cfg, "a.ndjson", visit("ann", "1"))
     path = write(cfg, "b.ndjson", visit("ann", "2"), visit("ann", "many"))
     for refused in (ingest, lambda one: preview.look(one, None)):
@@ -220,7 +221,7 @@ def test_a_file_that_it_fails_on_is_named_with_the_query_and_what_was_said(make_
         assert str(path) not in str(raised.value)
     found = ingest(shop(make_config, query=cfg.events.query, on_bad_file="quarantine"))
     assert [*found.aside] == ["logs/b.ndjson"]
-    assert events(cfg) == [("a.ndjson", 1, "ann", "1")]
+    assert events(cfg) == [("a.ndjson", 1, "ann", 1)]
 
 
 def test_a_file_that_is_broken_is_named_where_it_breaks(make_config: MakeConfig) -> None:
@@ -249,6 +250,18 @@ def test_a_query_that_yields_nothing_of_a_file_is_an_empty_file(make_config: Mak
     write(cfg, "b.ndjson", {"who": {"id": "ann"}, "kind": "view", "seen": [{"sku": "x", "at": "", "n": 1}]})
     none = shop(make_config, query=QUERY.replace(";", "where item_id <> 'x'").replace("::timestamp", ""))
     assert ingest(none).files["logs/b.ndjson"] == Account()
+
+
+def test_a_file_without_a_byte_is_an_empty_file_for_a_night_and_a_check(make_config: MakeConfig) -> None:
+    integers = "select u as user_id, i as item_id, epoch_ms(t) as timestamp from read_csv($file)"
+    cfg = make_config(events={"sources": ("logs/*",), "query": integers, "where": "item_id > 0"})
+    write(cfg, "a.csv")
+    write(cfg, "c.csv.gz")
+    write(cfg, "b.csv").write_text("u,i,t\n7,8,1767607200000\n")
+    assert preview.look(cfg, None).all.days.total() == 1
+    empty = {"logs/a.csv": Account(), "logs/c.csv.gz": Account()}
+    assert ingest(cfg).files == empty | {"logs/b.csv": Account(lines=1, accepted=1)}
+    assert events(cfg) == [("b.csv", 1, 7, 8)]
 
 
 def test_how_a_file_is_read_is_said_once() -> None:
