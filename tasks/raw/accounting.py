@@ -17,10 +17,10 @@ class Account:
     """What became of lines; lines = the sum of all the others.
 
     lines       lines of text, records of CSV, rows of Parquet
-    accepted    events that were written, those of the lead-in too
+    accepted    events that were written, those of the lead-in and of days to come too
     rejected    no events: the table `rejects` says why
     duplicates  events that another line has told already
-    outside     good events of days that the night does not want
+    outside     good events of days that the night does not take: before the window, or too far after it
     left_out    good events that the shop does not count
     too_late    good events of days that are closed
     forgotten   good events of users who were erased

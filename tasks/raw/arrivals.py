@@ -7,7 +7,10 @@ size and its time of change, and where one differs by its bytes. A log that has 
 What a changed file had told must not stay: all days that it had are made anew, in the window or not, from
 it, from the other files there are that had told of these days, and from the rows of those that are gone.
 
-Days that the table has are closed to lines that come more than `events.late_days` after them.
+Of a file that is read all days are taken that the night wants, and those to come as far as a window goes: so
+a log that reaches past midnight is read once. They lie in the table until their nights want them.
+
+Days that a night has wanted are closed to lines that come more than `events.late_days` after them.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ class Asked:
     """What a night asks of files.
 
     wanted     days of lead-in and window
+    to_come    days after the night, of which it takes what it meets
     there      days that the table of events has
+    due        days that a night before has wanted
     lost       days that it should have: their files are gone or damaged
     settings   digest of the settings by which lines are read
     anew       is all to be read again that was taken in, and nothing else?
@@ -42,7 +47,9 @@ class Asked:
     cfg: Config
     night: date
     wanted: Collection[date]
+    to_come: Collection[date]
     there: Collection[date]
+    due: Collection[date]
     lost: Collection[date]
     settings: str
     anew: bool = False
@@ -53,7 +60,7 @@ class Asked:
 
     def is_closed(self, day: date) -> bool:
         """Did the night wait for late lines of this day long enough?"""
-        return day in self.there and (self.night - day).days > self.cfg.events.late_days
+        return day in self.there and day in self.due and (self.night - day).days > self.cfg.events.late_days
 
 
 @dataclass(frozen=True)
@@ -125,7 +132,8 @@ def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
         return None
     again = {} if was is None else {day: AGAIN[why](asked, was, day) for day in was.taken()}
     closed = () if asked.anew else (day for day in asked.there if asked.is_closed(day))
-    return Reading(source, why, {day: asked.until(day) for day in (*asked.wanted, *closed)} | again)
+    taken = (*asked.wanted, *asked.to_come, *closed)
+    return Reading(source, why, {day: asked.until(day) for day in taken} | again)
 
 
 def _why(asked: Asked, source: Source, was: Known) -> Why | None:
@@ -166,11 +174,12 @@ ALTERED: tuple[Why, ...] = ("changed", "read otherwise")
 
 def _owing(asked: Asked, source: Source, was: Known) -> Reading | None:
     """A file that stands as it was, with lines of wanted days that nobody has taken, or that were lost."""
-    owed = [day for day in asked.wanted if day in was.days and was.days[day].owed]
+    owed = [day for day in asked.wanted if was.owes(day)]
     lost = [day for day in asked.wanted if day in was.taken() and day not in asked.there]
     lost += [day for day in asked.lost if day in was.taken() and day not in lost]
     if not owed and not lost:
         return None
+    owed += [day for day in asked.to_come if was.owes(day)]
     reading = _again(source, was, {*owed, *lost}, "owes a day")
     return replace(reading, take={**reading.take, **{day: asked.until(day) for day in owed}})
 

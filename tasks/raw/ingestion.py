@@ -58,6 +58,7 @@ class Ingested(Account):
     files        what became of the lines of each log that was read
     arrivals     which were read, and why
     late         day before the night → events of it that came tonight, though an earlier night had the day
+    early        day after the night → events of it that came tonight, which its own night learns from
     closed       (file, day) → lines that came when the day was closed
     aside        file → why it was put aside: a log that was not read, or not to its end
     left_out_by  why lines do not count → how many, by their type or events.where
@@ -72,6 +73,7 @@ class Ingested(Account):
     files: Mapping[str, Account]
     arrivals: Arrivals = field(compare=False)
     late: Mapping[date, int]
+    early: Mapping[date, int]
     closed: Mapping[tuple[str, date], int]
     aside: Mapping[str, str] = field(default_factory=dict)
     left_out_by: Mapping[str, int] = field(default_factory=dict)
@@ -84,6 +86,7 @@ class Ingested(Account):
         found = self.arrivals
         rare = {
             "late": sum(self.late.values()),
+            "early": sum(self.early.values()),
             "files_known": len(found.same),
             "files_changed": len(found.named("changed")),
             "files_gone": len(found.gone),
@@ -162,8 +165,8 @@ def rebuild(cfg: Config, store: Store, run_id: str, attempt: int) -> Ingested:
     """Read all that was taken in once more, and make every day anew from what files there are.
 
     What came from files that are gone stays, and lines that were too late are too late. Files that nobody has
-    taken in are left to the next night. `events` of what is returned are all days. Raises as `ingest` does,
-    and WarehouseError where nothing was taken in yet.
+    taken in are left to the next night. `events` of what is returned are all days that a night has wanted.
+    Raises as `ingest` does, and WarehouseError where nothing was taken in yet.
     """
     return _tried(cfg, store, newest_night(store), [], run_id, attempt)
 
@@ -345,6 +348,7 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         files=accounts,
         arrivals=look.arrivals,
         late=merged.late,
+        early=merged.early,
         closed=merged.closed,
         aside=tally.aside,
         left_out_by=counting.most(one.left_out for one in tally.files.values()),

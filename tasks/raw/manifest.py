@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date
 from typing import Any
@@ -44,6 +44,7 @@ class Day:
     too_late   lines that came when the day was closed: those after `until`
     until      the last line that was not too late; None where all were in time
     owed       nobody has wanted the day yet
+    early      likewise, but its lines were taken with a night before
     """
 
     lines: int
@@ -51,6 +52,7 @@ class Day:
     too_late: int = 0
     until: int | None = None
     owed: bool = False
+    early: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,19 @@ class Known:
         mine = {day for day, one in self.days.items() if not one.owed}
         return mine if days is None else mine.intersection(days)
 
+    def owes(self, day: date) -> bool:
+        """Has it lines of a day that nobody has wanted?"""
+        return day in self.days and self.days[day].owed
+
     def with_accepted(self, accepted: Mapping[date, int]) -> Known:
         """The same where so many events of these days are kept under its name by now."""
         days = {day: replace(one, accepted=accepted.get(day, one.accepted)) for day, one in self.days.items()}
         return replace(self, days=days, account=settled(self.account, days))
+
+    def met(self, wanted: Collection[date]) -> Known:
+        """The same once a night has wanted these days."""
+        days = {day: replace(one, early=one.early and day not in wanted) for day, one in self.days.items()}
+        return replace(self, days=days)
 
 
 def settled(account: Account, days: Mapping[date, Day]) -> Account:
@@ -100,6 +111,11 @@ def read(store: Store) -> dict[str, Known]:
     marks = delta.marks(store, "events", {one.attempt for one in every})
     counting = [one for one in every if marks.get(one.attempt) == one.tries]
     return {one.name: one for one in sorted(counting, key=lambda one: one.attempt)}
+
+
+def early(known: Mapping[str, Known]) -> set[date]:
+    """Days of which there are lines already, and that no night has wanted yet."""
+    return {day for one in known.values() for day, found in one.days.items() if found.early}
 
 
 def write(store: Store, files: Iterable[Known], attempt: int, tries: int, run_id: str) -> None:

@@ -22,6 +22,7 @@ from tasks.raw.forgotten import Forgotten
 from tasks.raw.manifest import Day, Known
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
+from tasks.settings.days import to_come
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
@@ -43,18 +44,22 @@ class Look:
     """What a try begins from.
 
     wanted   days of lead-in and window; of a rebuild, all that there are
+    to_come  days after the night, of which it takes what it meets
     known    files that were taken in, by name
     there    day → addresses of the files that the table of events has of it
-    base     wanted days that the table has, and that can be read
+    due      days that a night before has wanted: others that are there came early
+    base     days wanted or to come that the table has, and that can be read
     """
 
     cfg: Config
     store: Store
     night: date
     wanted: Sequence[date]
+    to_come: Sequence[date]
     run: Run
     known: Mapping[str, Known]
     there: Mapping[date, Sequence[str]]
+    due: Collection[date]
     base: pins.Days
     arrivals: Arrivals
     anew: bool = False
@@ -65,6 +70,15 @@ class Look:
         read = {one.source.name for one in self.arrivals.readings}
         others = {name: one for name, one in self.known.items() if name not in read}
         return {name: self.arrivals.same.get(name, one) for name, one in others.items()}
+
+    @cached_property
+    def lost(self) -> set[date]:
+        """Days that the table should have: their files are gone or damaged."""
+        return {day for day in (*self.wanted, *self.to_come) if day in self.there} - self.base.pins.keys()
+
+    def is_early(self, day: date) -> bool:
+        """Has no night wanted the day yet, this one neither?"""
+        return day not in self.due and (self.anew or day not in self.wanted)
 
     def without(self, aside: Collection[str]) -> Look:
         """The same as if these files were not there: what they had told before stays."""
@@ -121,15 +135,17 @@ class File:
 class Merged:
     """What was written.
 
-    events   the wanted days
+    events   the wanted days; of a rebuild, all that a night has wanted
     files    those that were read, as they are known from now on
-    late     day before the night → events of it that came tonight, though the table had the day
+    late     day before the night → events of it that came tonight, though an earlier night had the day
+    early    day after the night → events of it that came tonight
     closed   (file, day) → lines of it that came tonight, when the day was closed
     """
 
     events: pins.Days
     files: Mapping[str, Known]
     late: Mapping[date, int]
+    early: Mapping[date, int]
     closed: Counts
 
 
@@ -142,13 +158,14 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     known = manifest.read(store)
     version = delta.version(store, TABLE)
     there = {} if version is None else delta.files_by_day(store, TABLE, version)
-    days = wanted or sorted(there)
-    base = pins.present(store, TABLE, days, version, there)
-    lost = [day for day in days if day in there and day not in base.pins]
+    after = to_come(cfg, night) if wanted else []
+    days, due = wanted or sorted(there), there.keys() - manifest.early(known)
+    base = pins.present(store, TABLE, [*days, *after], version, there)
+    lost = [day for day in (*days, *after) if day in there and day not in base.pins]
     usable, settings = there.keys() - set(lost), manifest.digest(cfg)
-    asked = arrivals.Asked(cfg, night, wanted, usable, lost, settings, anew=not wanted)
+    asked = arrivals.Asked(cfg, night, wanted, after, usable, due, lost, settings, anew=not wanted)
     found = arrivals.sort(asked, sources.find(cfg, known), known)
-    return Look(cfg, store, night, days, run, known, there, base, found, anew=not wanted)
+    return Look(cfg, store, night, days, after, run, known, there, due, base, found, anew=not wanted)
 
 
 def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgotten) -> Merged:
@@ -168,18 +185,21 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
     accounting.check({name: one.account for name, one in files.items()})
     written = _commit(look, staged, [*files.values(), *_others(look, kept, days)])
     base = {day: pin for day, pin in look.base.pins.items() if day not in staged}
-    wanted = {day: pin for day, pin in {**base, **written}.items() if day in look.wanted}
+    wanted = {
+        day: pin for day, pin in {**base, **written}.items() if day in look.wanted and not look.is_early(day)
+    }
     return Merged(
         events=pins.Days(look.store, TABLE, dict(sorted(wanted.items()))),
         files=files,
         late=_late(look, read),
+        early=_early(look, read),
         closed=_closed(look, files),
     )
 
 
 def _touched(look: Look, read: Mapping[str, File]) -> list[date]:
-    """Days to which a file gives events, or had given some, and wanted ones that are not there."""
-    days = {day for day in look.wanted if day not in look.base.pins}
+    """Days to which a file gives events, or had given some, those lost, those wanted and not there."""
+    days = {day for day in look.wanted if day not in look.base.pins} | look.lost
     for name, file in read.items():
         had = look.known[name].days if name in look.known else {}
         days |= {
@@ -194,8 +214,7 @@ def _bring_standing(
     con: duck.Connection, look: Look, read: Mapping[str, File], days: Sequence[date], who: Forgotten
 ) -> None:
     """Put what the days have already beside what was read, but for what was read anew, and the forgotten."""
-    lost = set(look.wanted) - look.base.pins.keys()
-    files = [file for day in days if day not in lost for file in look.there.get(day, ())]
+    files = [file for day in days if day not in look.lost for file in look.there.get(day, ())]
     if not files:
         return
     taken = [(name, day) for name, file in read.items() for day in file.reading.take]
@@ -221,11 +240,14 @@ def _kept_by_file(
 def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> Known:
     """What is known of a file from now on."""
     name, run = file.source.name, look.run
+    had = look.known[name].days if name in look.known else {}
     found: defaultdict[date, Counter[str]] = defaultdict(Counter)
+    found |= {day: Counter() for day, one in had.items() if one.early}  # also where no line of it is left
     for (part, day), lines in file.parts.items():
         if day is not None and part in ("accepted", "too_late", "outside", "kept"):
             found[day][part] += lines
-    days = {day: _day(look, file, day, parts) for day, parts in sorted(found.items())}
+    every = {day: _day(look, file, day, parts) for day, parts in sorted(found.items())}
+    days = {day: one for day, one in every.items() if one.lines or one.early}
     told = {part: file.part(part) for part in accounting.PARTS if part not in manifest.OF_DAYS}
     one = Known(
         name=name,
@@ -238,7 +260,8 @@ def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> 
         attempt=run.attempt,
         tries=run.tries,
     )
-    return one.with_accepted({day: kept.get((name, day), 0) for day in touched if day in days})
+    one = one.with_accepted({day: kept.get((name, day), 0) for day in touched if day in days})
+    return one if look.anew else one.met(look.wanted)
 
 
 def _day(look: Look, file: File, day: date, parts: Counter[str]) -> Day:
@@ -246,15 +269,16 @@ def _day(look: Look, file: File, day: date, parts: Counter[str]) -> Day:
         return look.known[file.source.name].days[day]
     if parts["outside"]:
         return Day(parts["outside"], owed=True)
-    until = file.reading.take[day]
-    return Day(parts["accepted"] + parts["too_late"], too_late=parts["too_late"], until=until)
+    lines, until = parts["accepted"] + parts["too_late"], file.reading.take.get(day)
+    return Day(lines, too_late=parts["too_late"], until=until, early=look.is_early(day))
 
 
 def _others(look: Look, kept: Counts, touched: Sequence[date]) -> list[Known]:
-    """Files that are not read of which something else is to be noted: their events, or their time."""
+    """Files that are not read of which something is to be noted: events, a day that is due, their time."""
     found = []
     for name, one in look.apart.items():
         now = one.with_accepted({day: kept.get((name, day), 0) for day in one.taken(touched)})
+        now = now if look.anew else now.met(look.wanted)
         if now != look.known[name]:
             found.append(now)
     return found
@@ -282,9 +306,14 @@ def _late(look: Look, read: Mapping[str, File]) -> dict[date, int]:
         had = look.known[name].days if name in look.known else {}
         for day in file.reading.take:
             before = had[day].lines - had[day].too_late if day in had and not had[day].owed else 0
-            if day < look.night and day in look.there:
+            if day < look.night and day in look.due:
                 late[day] += max(0, file.parts["accepted", day] - before)
     return {day: lines for day, lines in late.items() if lines}
+
+
+def _early(look: Look, read: Mapping[str, File]) -> dict[date, int]:
+    early = {day: sum(file.parts["accepted", day] for file in read.values()) for day in look.to_come}
+    return {day: lines for day, lines in early.items() if lines}
 
 
 def _closed(look: Look, files: Mapping[str, Known]) -> dict[tuple[str, date], int]:

@@ -30,6 +30,11 @@ def lead_in(cfg: Config, night: date) -> list[date]:
     return [first - timedelta(days=back) for back in range(days, 0, -1)]
 
 
+def to_come(cfg: Config, night: date) -> list[date]:
+    """The days after the night of which it keeps what comes early: as many as the window has."""
+    return [night + timedelta(days=on) for on in range(1, cfg.sessions.window_days + 1)]
+
+
 def _minutes_before(cfg: Config) -> float:
     """How long before an event what came can still tell whether a session begins there."""
     longest, gap = 60 * cfg.sessions.max_hours, cfg.sessions.gap_minutes

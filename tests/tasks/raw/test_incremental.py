@@ -133,16 +133,81 @@ def test_a_file_that_came_since_leaves_the_nights_refused_lines_where_they_are(s
     assert shop.rejects(MONDAY) == [("monday", 2), ("more", 3)]
 
 
-def test_a_file_is_read_again_by_the_night_that_wants_its_other_days(shop: Shop) -> None:
-    shop.write("over", ("ann", "i", MONDAY), ("ann", "j", TUESDAY), ("ann", "old", MONDAY - timedelta(9)))
-    assert shop.night(MONDAY).files["logs/over.ndjson"] == Account(lines=3, accepted=1, outside=2)
-    came = shop.night(TUESDAY)
+def test_a_file_that_reaches_past_midnight_is_read_once(shop: Shop) -> None:
+    shop.write("over", ("ann", "i", MONDAY), ("ann", "j", TUESDAY), ("ann", "k", THURSDAY))
+    came = shop.night(MONDAY)
+    assert came.files["logs/over.ndjson"] == Account(lines=3, accepted=3)
+    assert (came.early, came.counts["early"]) == ({TUESDAY: 1, THURSDAY: 1}, 2)
+    assert (came.events.rows, came.late) == (1, {}), "the night itself has its own day's event alone"
+    for night, rows in ((TUESDAY, 2), (WEDNESDAY, 2), (THURSDAY, 3)):
+        shop.write(f"more {night}", ("ben", "i", night))
+        came = shop.night(night)
+        assert (shop.read(came), came.late) == ([f"more {night}"], {})
+        assert came.events.rows == rows + (night - MONDAY).days
+        assert "logs/over.ndjson" in came.sources
+    assert not manifest.early(manifest.read(shop.store))
+
+
+def test_days_farther_off_than_a_window_wait_for_the_night_that_wants_them(shop: Shop) -> None:
+    """As do those of before the window. A broken clock makes no days by the hundred."""
+    old, far, farther = MONDAY - timedelta(9), MONDAY + timedelta(4), MONDAY + timedelta(900)
+    lines = [("ann", "i", MONDAY), ("ann", "old", old), ("ann", "j", far), ("ann", "broken", farther)]
+    shop.write("over", *lines)
+    assert shop.night(MONDAY).files["logs/over.ndjson"] == Account(lines=4, accepted=1, outside=3)
+    assert shop.read(shop.night(MONDAY)) == []
+    came = shop.night(far)
     assert (shop.read(came), came.files["logs/over.ndjson"].accepted) == (["over"], 2)
-    assert shop.night(MONDAY - timedelta(9)).files["logs/over.ndjson"].accepted == 3
-    assert shop.read(shop.night(TUESDAY)) == []
-    assert {(item, day) for _, item, day, _ in shop.events()} == {
-        ("i", MONDAY), ("j", TUESDAY), ("old", MONDAY - timedelta(9)),
-    }  # fmt: skip
+    assert shop.night(old).files["logs/over.ndjson"].accepted == 3
+    assert shop.read(shop.night(far)) == []
+    assert {(item, day) for _, item, day, _ in shop.events()} == {("i", MONDAY), ("old", old), ("j", far)}
+
+
+def test_a_night_learns_nothing_of_what_came_early(shop: Shop) -> None:
+    """Its events are, byte for byte, those that it has where the line is not taken."""
+    digests = []
+    for other in (TUESDAY, MONDAY + timedelta(900)):
+        shop.runs += 1
+        shop.write("over", ("ann", "i", MONDAY), ("ann", "j", other), ("ann", "k", MONDAY))
+        came = shop.anew().night(MONDAY)
+        digests.append(came.data_digest)
+        assert max(came.events.pins) == MONDAY
+    shop.write("over", ("ann", "i", MONDAY), ("ann", "j", TUESDAY), ("ann", "k", MONDAY))
+    shop.night(TUESDAY)
+    assert [shop.night(MONDAY).data_digest, *digests] == digests[:1] * 3
+
+
+def test_a_day_is_not_closed_by_what_came_early(shop: Shop) -> None:
+    """Tuesday's night is never run: Wednesday's is the first to want that day."""
+    shop.write("over", ("ann", "i", MONDAY), ("ann", "early", TUESDAY))
+    shop.night(MONDAY, late_days=0)
+    shop.write("tuesday", ("ben", "j", TUESDAY), ("ben", "late", MONDAY))
+    shop.write("wednesday", ("ben", "k", WEDNESDAY))
+    came = shop.night(WEDNESDAY, late_days=0)
+    assert came.files["logs/tuesday.ndjson"] == Account(lines=2, accepted=1, too_late=1)
+    assert (came.late, came.events.rows) == ({}, 4)
+    shop.write("again", ("cat", "too late", TUESDAY))
+    assert shop.night(WEDNESDAY, late_days=0).too_late == 1
+
+
+def test_early_lines_that_a_changed_file_does_not_tell_any_more_close_no_day(shop: Shop) -> None:
+    shop.write("over", ("ann", "i", MONDAY), ("ann", "early", TUESDAY))
+    shop.night(MONDAY, late_days=0)
+    shop.write("over", ("ann", "i", MONDAY))
+    shop.night(MONDAY, late_days=0)
+    assert {item for _, item, _, _ in shop.events()} == {"i"}
+    shop.write("tuesday", ("ben", "j", TUESDAY), ("ben", "k", WEDNESDAY))
+    assert shop.night(WEDNESDAY, late_days=0).accepted == 2
+
+
+def test_what_came_early_is_made_anew_where_its_file_is_damaged(shop: Shop) -> None:
+    shop.write("over", ("ann", "i", MONDAY), ("ann", "j", TUESDAY))
+    shop.night(MONDAY)
+    before = shop.days()
+    (file,) = delta.files(shop.store, "events", None, [TUESDAY])
+    Path(file).write_bytes(Path(file).read_bytes()[:-9])
+    assert shop.night(MONDAY).arrivals.named("owes a day") == ["logs/over.ndjson"]
+    assert shop.days() == before
+    assert manifest.early(manifest.read(shop.store)) == {TUESDAY}
 
 
 def test_raw_files_need_not_be_kept(shop: Shop) -> None:
@@ -464,13 +529,13 @@ def play(shop: Chain, steps: list[Any], late_days: int) -> None:
 
 @pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=STEPS, late_days=st.sampled_from([0, 1, 3660]))
+@given(steps=STEPS, late_days=st.sampled_from([0, 1, 3660]), days=st.sampled_from([2, 4]))
 def test_incremental_and_rebuilt_tables_have_the_same_bytes(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], late_days: int
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], late_days: int, days: int
 ) -> None:
     base = tmp_path_factory.mktemp("shop")
     cfg = Config(
-        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": 4, "min_length": 1}
+        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": days, "min_length": 1}
     )
     shop = Chain(cfg)
     play(shop, steps, late_days)
@@ -486,13 +551,18 @@ def test_incremental_and_rebuilt_tables_have_the_same_bytes(
     logs=st.dictionaries(st.sampled_from("abcd"), LOG, min_size=1),
     order=st.permutations("abcd"),
     waits=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    days=st.sampled_from([2, 4]),
 )
 def test_any_order_of_arrival_gives_the_bytes_of_one_night_that_reads_all(
-    tmp_path_factory: pytest.TempPathFactory, logs: dict[str, Any], order: list[str], waits: list[int]
+    tmp_path_factory: pytest.TempPathFactory,
+    logs: dict[str, Any],
+    order: list[str],
+    waits: list[int],
+    days: int,
 ) -> None:
     base = tmp_path_factory.mktemp("shop")
     cfg = Config(
-        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": 4, "min_length": 1}
+        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": days, "min_length": 1}
     )
     shop = Chain(cfg)
     arriving = [name for name in order if name in logs]
@@ -512,7 +582,9 @@ def test_any_order_of_arrival_gives_the_bytes_of_one_night_that_reads_all(
 
 def test_a_rebuild_reads_what_was_taken_in_and_changes_nothing(make_config: MakeConfig) -> None:
     shop = Chain(make_config(sessions={"window_days": 3, "min_length": 1}, events={"max_reject_share": 0.5}))
-    shop.write("monday", ("ann", "i", MONDAY), ("ann", "owed", WEDNESDAY), "nonsense")
+    owed = WEDNESDAY + timedelta(9)
+    lines = [("ann", "i", MONDAY), ("ann", "early", WEDNESDAY), ("ann", "owed", owed)]
+    shop.write("monday", *lines, "nonsense")
     shop.write("gone", ("ben", "i", MONDAY))
     shop.night(MONDAY, late_days=0)
     shop.write("tuesday", ("ann", "i", TUESDAY), ("ann", "too late", MONDAY))
@@ -522,7 +594,8 @@ def test_a_rebuild_reads_what_was_taken_in_and_changes_nothing(make_config: Make
     before, books, rejects = shop.both(), shop.books(), shop.rejects(MONDAY)
     shop.rebuild(late_days=0)
     assert (shop.both(), shop.books(), shop.rejects(MONDAY)) == (before, books, rejects)
-    assert {item for _, item, _, _ in shop.events()} == {"i"}
+    assert {item for _, item, _, _ in shop.events()} == {"i", "early"}
+    assert manifest.early(manifest.read(shop.store)) == {WEDNESDAY}
 
 
 def test_a_rebuild_mends_what_somebody_did_to_a_day(make_config: MakeConfig) -> None:

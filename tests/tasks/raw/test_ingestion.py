@@ -258,7 +258,7 @@ def test_events_outside_the_window_are_counted_and_not_written(config: Config) -
         GOOD,
         {**GOOD, "timestamp": "2025-12-30T00:00:00Z"},
         {**GOOD, "timestamp": "2025-12-28T23:59:59Z"},
-        {**GOOD, "timestamp": "2026-01-06T00:00:00Z"},
+        {**GOOD, "timestamp": "2026-01-13T00:00:00Z"},
     )
     result = ingest(config, NIGHT, "run", 1)
     assert (result.accepted, result.outside, result.days) == (2, 2, 2)

@@ -49,11 +49,11 @@ def test_ingest_finds_exactly_what_the_shop_wrote(logs: tuple[Path, shop.Truth])
     base, truth = logs
     cfg = Config(base=base)
     result = ingest(cfg, Store.of(cfg), DAYS[-1], "run", 1)
-    inside = sum(truth.events[day] for day in DAYS)
     assert (result.lines, result.rejected) == (truth.lines, truth.malformed)
-    assert result.accepted == inside
-    late = truth.lines - truth.malformed - inside - result.duplicates
-    assert result.outside == late
+    assert result.accepted == sum(truth.events.values())
+    assert result.events.rows == sum(truth.events[day] for day in DAYS)
+    assert result.early == {day: events for day, events in truth.events.items() if day > DAYS[-1]}
+    assert result.outside == 0
 
 
 def test_the_last_two_items_say_more_than_the_last_one_and_that_more_than_popularity(
