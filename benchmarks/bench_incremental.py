@@ -1,26 +1,30 @@
 """What does one more day cost, and do days that arrive one by one make the tables of one reading of all?
 
-    python -m benchmarks.bench_incremental days 4 > benchmarks/results/incremental_days.json
-    python -m benchmarks.bench_incremental replay FILE.parquet 16 > benchmarks/results/incremental_replay.json
+    python -m benchmarks.bench_incremental days 1000000 4 > benchmarks/results/incremental_days.json
+    python -m benchmarks.bench_incremental replay FILE.parquet 4 > benchmarks/results/incremental_replay.json
 
-`days`: a warehouse takes 5, 10 or 30 days of logs in, then days more, each in a process of its own:
-processor seconds and bytes read of ingest and of sessionize, the least of two days. With a window of 4 days
-it is full whatever the history; sessions are cut over the whole window, so a longer one costs more.
+`days`: a warehouse takes a log of so many events in a night, one in fifty of them late. After 5, 10 and 30
+of them: processor seconds and bytes read of ingest and of sessionize, each night in a process of its own,
+the least of two nights; the most memory until ingest has ended. Sessions are cut over the whole window, of
+so many days, whatever the history.
 
-`replay`: every 16th user of a file of user_id, item_id, timestamp and session_start becomes a file a day,
-each click in that of the day on which its session began, so that what goes on past midnight arrives a day
-early. Nights take them in one by one, ingest and sessionize alone; then all days are compared, byte for
-byte, with those of `rnnrec rebuild` and with those of one night in a fresh warehouse that reads everything.
+`replay`: one in so many users of a file of user_id, item_id, timestamp and session_start. They become a file
+a day, each click in that of the day on which its session began, so that what goes on past midnight arrives
+early. Nights take them in one by one, ingest and sessionize alone; then all days are compared, byte for byte,
+with those of `rnnrec rebuild` and with those of one night in a fresh warehouse that reads everything.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -39,7 +43,7 @@ from tasks.store import delta
 from tasks.store.store import Store
 
 FIRST = date(2026, 1, 1)
-EVENTS_A_DAY, USERS, ITEMS = 40_000, 8_000, 5_000
+EVENTS_OF_A_USER, ITEMS = 5, 50_000  # a day
 HISTORIES, MORE_DAYS = (5, 10, 30), 2
 
 
@@ -49,14 +53,13 @@ def main() -> None:
     parser.add_argument("given", nargs="*")
     asked = parser.parse_args()
     if asked.what == "night":
-        print(
-            json.dumps(night(Path(asked.given[0]), date.fromisoformat(asked.given[1]), int(asked.given[2])))
-        )
+        base, day, window, *stages = asked.given
+        print(json.dumps(night(Path(base), date.fromisoformat(day), int(window), stages)))
         return
     from benchmarks.measuring import circumstances  # which imports torch: not where costs are measured
 
     found = (
-        days([int(one) for one in asked.given])
+        days(int(asked.given[0]), int(asked.given[1]))
         if asked.what == "days"
         else replay(Path(asked.given[0]), int(asked.given[1]))
     )
@@ -66,65 +69,78 @@ def main() -> None:
 # ------------------------------------------------------------------------------------------ one more day
 
 
-def days(windows: list[int]) -> dict[str, Any]:
-    found = [one_more(history, window) for window in windows for history in HISTORIES]
-    return {"events_a_day": EVENTS_A_DAY, "rows": found}
-
-
-def one_more(history: int, window: int) -> dict[str, Any]:
-    """The least of what some days more cost after so many."""
+def days(events: int, window: int) -> dict[str, Any]:
+    """A warehouse that grows by a day a night; the least of what the nights after each history cost."""
+    measured: dict[int, list[dict[str, float]]] = {history: [] for history in HISTORIES}
     with tempfile.TemporaryDirectory() as folder:
         base = Path(folder)
         (base / "logs").mkdir()
-        for back in range(history):
-            write_day(base, back)
-        cost(base, FIRST + timedelta(days=history - 1), max(window, history))
-        measured = []
-        for back in range(history, history + MORE_DAYS):
-            write_day(base, back)
-            measured.append(cost(base, FIRST + timedelta(days=back), window))
-    least = {name: min(one[name] for one in measured) for name in measured[0]}
-    return {"history": history, "window": window, **least}
+        for back in range(max(HISTORIES) + MORE_DAYS):
+            write_day(base, back, events)
+            history = next((one for one in HISTORIES if one <= back < one + MORE_DAYS), None)
+            stages = ["ingest"] if history is None else ["ingest", "sessionize"]
+            found = cost(base, FIRST + timedelta(days=back), window, stages)
+            if history is not None:
+                measured[history].append(found)
+        rows = [
+            {"history": history, **{name: min(one[name] for one in nights) for name in nights[0]}}
+            for history, nights in measured.items()
+        ]
+    seconds = [row["ingest_seconds"] for row in rows]
+    return {
+        "events_a_day": events,
+        "window": window,
+        "rows": rows,
+        "ingest_most_over_least": round(max(seconds) / min(seconds), 3),
+    }
 
 
-def write_day(base: Path, back: int) -> None:
-    """A log of NDJSON, in order of time; one in fifty events is of the day before."""
+def write_day(base: Path, back: int, events: int) -> None:
+    """A log in order of time; one in fifty events is of the day before."""
     rng = np.random.default_rng(back)
-    seconds = np.sort(rng.integers(0, 86_400, EVENTS_A_DAY)) - 86_400 * (rng.random(EVENTS_A_DAY) < 0.02)
-    begin = 1_767_225_600 + 86_400 * back
-    users, items = rng.integers(0, USERS, EVENTS_A_DAY), rng.zipf(1.2, EVENTS_A_DAY) % ITEMS
-    lines = (
-        f'{{"user_id":"u{user}","item_id":"i{item}","timestamp":{begin + second}}}\n'
-        for user, item, second in zip(users, items, seconds, strict=True)
-    )
-    (base / "logs" / f"{FIRST + timedelta(days=back)}.ndjson").write_text("".join(lines))
+    seconds = np.sort(rng.integers(0, 86_400, events)) - 86_400 * (rng.random(events) < 0.02)
+    log = {
+        "user_id": rng.integers(0, events // EVENTS_OF_A_USER, events),
+        "item_id": rng.zipf(1.2, events) % ITEMS,
+        "timestamp": 1_767_225_600 + 86_400 * back + seconds,
+    }
+    pq.write_table(pa.table(log), base / "logs" / f"{FIRST + timedelta(days=back)}.parquet")
 
 
-def cost(base: Path, day: date, window: int) -> dict[str, float]:
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.bench_incremental",
-        "night",
-        str(base),
-        str(day),
-        str(window),
-    ]
+def cost(base: Path, day: date, window: int, stages: Sequence[str]) -> dict[str, float]:
+    """What stages of a night cost, in a process of its own."""
+    given = [str(base), str(day), str(window), *stages]
+    command = [sys.executable, "-m", "benchmarks.bench_incremental", "night", *given]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     found: dict[str, float] = json.loads(said)
     return found
 
 
-def night(base: Path, day: date, window: int) -> dict[str, float]:
-    """Ingest and sessionize in this process; what each of them costs."""
-    cfg = settings(base, window)
-    found: dict[str, float] = {}
-    began = spent()
-    came = ingest(cfg, day)
-    found |= {f"ingest_{name}": value for name, value in since(began).items()}
-    began = spent()
-    sessionize(cfg, day, came)
-    return found | {f"sessionize_{name}": value for name, value in since(began).items()}
+def night(base: Path, day: date, window: int, stages: Sequence[str]) -> dict[str, float]:
+    """Ingest, and sessionize where that is asked for, in this process; what each of them costs."""
+    cfg = settings(base, window, events={"sources": ("logs/*.parquet",)})
+    found = Costs()
+    with found.of("ingest"):
+        came = ingest(cfg, day)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    if "sessionize" in stages:
+        with found.of("sessionize"):
+            sessionize(cfg, day, came)
+    return found.found | {"ingest_peak_mebibytes": round(peak)}
+
+
+class Costs:
+    """What a stage has cost over several nights."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, float] = {}
+
+    @contextmanager
+    def of(self, stage: str) -> Iterator[None]:
+        began = spent()
+        yield
+        for name, value in since(began).items():
+            self.found[f"{stage}_{name}"] = round(self.found.get(f"{stage}_{name}", 0.0) + value, 2)
 
 
 def spent() -> tuple[float, int]:
@@ -172,34 +188,40 @@ def replay(file: Path, every_user: int) -> dict[str, Any]:
         (base / "logs").mkdir()
         events = {"sources": ("logs/*.parquet",)}
         cfg = settings(base, 7, events=events)
-        nights = []
-        began = spent()
+        nights, replayed = [], Costs()
         for day in every:
             mine = clicks.filter(pc.equal(arriving, pa.scalar(day, pa.date32()))).drop_columns(
                 ["session_start"]
             )
             pq.write_table(mine, base / "logs" / f"{day}.parquet")
-            came = ingest(cfg, day)
-            sessionize(cfg, day, came)
+            with replayed.of("ingest"):
+                came = ingest(cfg, day)
+            with replayed.of("sessionize"):
+                sessionize(cfg, day, came)
             nights.append(
                 {"night": str(day), **came.counts, "late_by_day": {str(d): n for d, n in came.late.items()}}
             )
-        replayed, arrived = since(began), digests(cfg)
+        arrived = digests(cfg)
         books = total(one.account for one in manifest.read(Store.of(cfg)).values())
         rebuild(cfg)
         rebuilt = digests(cfg)
         whole = settings(base, len(every), "fresh", events=events)
-        began = spent()
-        sessionize(whole, every[-1], ingest(whole, every[-1]))
-        one_night, fresh = since(began), digests(whole)
+        one_night = Costs()
+        with one_night.of("ingest"):
+            came = ingest(whole, every[-1])
+        with one_night.of("sessionize"):
+            sessionize(whole, every[-1], came)
+        fresh = digests(whole)
     common = {name: sorted(arrived[name].keys() & fresh[name].keys()) for name in arrived}
     return {
         "file": file.name,
         "every_user": every_user,
         "nights": nights,
         "account": {"lines": books.lines, **books.parts},
-        "replay": replayed,
-        "one_night": one_night,
+        "files_read": sum(one["files_read"] for one in nights),
+        "most_files_a_night": max(one["files_read"] for one in nights),
+        "replay": replayed.found,
+        "one_night": one_night.found,
         "days": {name: len(one) for name, one in arrived.items()},
         "rebuilt_is_the_same": rebuilt == arrived,
         "one_night_is_the_same": {

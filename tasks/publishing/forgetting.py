@@ -30,7 +30,7 @@ from tasks.publishing.rewriting import REFUSED, USERS, Rewriting
 from tasks.raw import forgotten
 from tasks.raw.forgotten import Forgotten
 from tasks.settings.config import Config
-from tasks.settings.days import lead_in, window
+from tasks.settings.days import lead_in, to_come, window
 from tasks.store import delta, duck, durable, locks, scratch
 from tasks.store.store import Store
 
@@ -51,6 +51,8 @@ class Forgot:
     held          files with their rows that are still on the disk, and their bytes
     until         when these may go, UTC; None: nothing is held
     running       nights that were under way: they end without publishing
+    open          a table was not there yet, of which one of them could be kept: all is looked at once more by
+                  whoever comes next
     """
 
     users: int
@@ -60,6 +62,7 @@ class Forgot:
     held: tuple[int, int] = (0, 0)
     until: datetime | None = None
     running: tuple[str, ...] = ()
+    open: bool = False
 
 
 def forget(cfg: Config, users: Collection[str], *, now: bool = False, dry_run: bool = False) -> Forgot:
@@ -112,7 +115,8 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
             readers.refresh(cfg, store)
         _unname_attempts(store, who)
         unmarked = {one.digest for one in who.pending if one.rewritten_at is None}
-        forgotten.mark(store, unmarked, run_id, rewritten_at=naive())
+        if not done.open:
+            forgotten.mark(store, unmarked, run_id, rewritten_at=naive())
     done.deleted += _remove_work(cfg) + _unname_comparisons(store, who)
     done.deleted += len(readers.mend_folders(store, publications.read(store)))
     _let_go(store, forgotten.read(store), run_id, grace, began, done)
@@ -135,16 +139,22 @@ def _fenced(
     top = max([highest - 1, *(one.number for one in before)])
     if before:
         nights = [date.fromisoformat(night) for night in done.running]
-        for name, fences in _fences(cfg, nights).items():
-            _move(store, name, fences, top, run_id)
+        moved = [
+            _move(store, name, which, top, run_id) for name, which in _fences(cfg, store, nights).items()
+        ]
+        done.open = not all(moved)
     number = highest if top < highest else delta.next_attempt(store, datetime.now(UTC).date())
     return number, list(began.values())
 
 
-def _fences(cfg: Config, nights: Collection[date]) -> dict[str, list[str]]:
-    """Table → the fences of all that runs of these nights could write of users."""
+def _fences(cfg: Config, store: Store, nights: Collection[date]) -> dict[str, list[str]]:
+    """Table → the fences of all that runs of these nights could write of users; of events any day."""
+    version = delta.version(store, "events")
+    events = set() if version is None else set(delta.files_by_day(store, "events", version))
+    for night in nights:
+        events |= {*lead_in(cfg, night), *window(cfg, night), *to_come(cfg, night)}
     days = {
-        "events": {day for night in nights for day in (*lead_in(cfg, night), *window(cfg, night))},
+        "events": events,
         "sessions": {day for night in nights for day in window(cfg, night)},
         REFUSED: set(nights),
         "user_recommendations": set(nights),
@@ -153,17 +163,19 @@ def _fences(cfg: Config, nights: Collection[date]) -> dict[str, list[str]]:
     return {TABLE: [publishing.FORGET], **found}
 
 
-def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> None:
-    """Fence runs with lower numbers out; a newer run's own stands higher, and stays."""
+def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> bool:
+    """Fence runs with lower numbers out; a newer run's own stands higher, and stays.
+
+    False where the table has no file yet, and so no fence: these runs are seen by what they leave.
+    """
     for _ in range(TRIES):
         version = delta.version(store, name)
         if version is None or not delta.files(store, name, version):
-            log.warning("table %s has nothing yet that a run under way could be kept from", name)
-            return
+            return False
         lower = [one for one in fences if delta.highest(store, name, one) < number]
         try:
             if not lower or delta.move_fences(store, name, lower, number, run_id, version):
-                return
+                return True
         except FencedError:
             continue
     raise WarehouseError(f"table {name}: {TRIES} looks met another writer; run it again")
@@ -199,7 +211,7 @@ def _let_go(
     if held:
         newest = max(one.rewritten_at or looked for one in who.pending)
         done.until = newest + (grace or GRACE)
-    else:
+    elif not done.open:
         forgotten.mark(store, {one.digest for one in who.pending}, run_id, gone_at=naive())
 
 

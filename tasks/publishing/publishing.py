@@ -19,6 +19,7 @@ import pyarrow as pa
 from tasks.errors import FencedError, WarehouseError
 from tasks.publishing import publications, wholeness
 from tasks.publishing.publications import TABLE, Facts, Publication, Publications, naive
+from tasks.raw import forgotten
 from tasks.store import delta, pins, tables
 from tasks.store.delta import Staged
 from tasks.store.store import Store
@@ -90,8 +91,8 @@ def check_not_taken_back(store: Store, night: date, attempt: int) -> None:
 
 def check_nobody_forgotten(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when users were forgotten since the run began: it has read their lines."""
-    newest = delta.highest(store, TABLE, FORGET)
-    if newest >= attempt:
+    noted = (one.attempt for one in forgotten.read(store).rows)
+    if max([delta.highest(store, TABLE, FORGET), *noted]) >= attempt:
         raise FencedError(
             f"night {night}: expected nobody to be forgotten while run {attempt} goes on; `rnnrec forget` "
             "has taken users out of what it has read; run the night again"

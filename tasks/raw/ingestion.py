@@ -225,6 +225,7 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
         if not look.anew:
             _check_night(con, look, tally)
         written = _write_events(con, look, tally, who)
+        _check_nobody_forgotten(look, who)
         return written if known is None or look.anew else _write_items(look, known, written)
 
 
@@ -353,6 +354,15 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         aside=tally.aside,
         left_out_by=counting.most(one.left_out for one in tally.files.values()),
     )
+
+
+def _check_nobody_forgotten(look: Look, who: Forgotten) -> None:
+    """An erasure notes first and looks then, a night writes first and looks then: one sees the other."""
+    if not forgotten.read(look.store).digests <= who.digests:
+        raise FencedError(
+            f"night {look.night}: expected nobody to be forgotten while run {look.run.attempt} reads; "
+            "`rnnrec forget` has asked for users whose lines it has taken; run the night again"
+        )
 
 
 def _write_items(look: Look, known: items.Items, written: Ingested) -> Ingested:

@@ -41,11 +41,7 @@ memory_gb = 1.0
 
 def build(folder: Path) -> Config:
     """Nights 1 and 3 published, 2 backfilled after them, readers taken back to night 1, night 4 refused."""
-    (folder / "logs").mkdir(parents=True)
-    (folder / "rnnrec.toml").write_text(SETTINGS)
-    for day in (NIGHTS[0] - timedelta(days=1), *NIGHTS):
-        write_log(folder, day)
-    cfg = load_config(folder / "rnnrec.toml")
+    cfg = begun(folder)
     run(cfg, NIGHTS[0])
     run(cfg, NIGHTS[2])
     write_log(folder, NIGHTS[0], more=1)  # late data: the day is another one for the night that is backfilled
@@ -57,6 +53,15 @@ def build(folder: Path) -> Config:
     readers.refresh(cfg, store)
     left_by_the_dead(cfg)
     return cfg
+
+
+def begun(folder: Path) -> Config:
+    """A shop of which no night has been run."""
+    (folder / "logs").mkdir(parents=True)
+    (folder / "rnnrec.toml").write_text(SETTINGS)
+    for day in (NIGHTS[0] - timedelta(days=1), *NIGHTS):
+        write_log(folder, day)
+    return load_config(folder / "rnnrec.toml")
 
 
 def write_log(folder: Path, day: date, more: int = 0) -> None:

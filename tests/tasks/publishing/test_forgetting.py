@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import duckdb
@@ -16,8 +17,10 @@ import pyarrow as pa
 import pytest
 from forgotten_nights import NIGHTS, WHO, holding
 
+from tasks.errors import FencedError
 from tasks.publishing import forgetting, publications, readers, rewriting, vacuum, verification, wholeness
-from tasks.raw import forgotten, ingestion
+from tasks.raw import forgotten, ingestion, merging
+from tasks.sessions import cutting
 from tasks.settings.config import Config, load_config
 from tasks.store import delta, durable
 from tasks.store.store import Store
@@ -327,6 +330,34 @@ def test_a_night_that_began_before_does_not_write_him_back(
     shutil.rmtree(cfg.root / "work")
     assert holding(cfg.root, WHO) == []
     assert nights.run(cfg, NIGHTS[3]).is_new, "run again it is published, without him"
+    assert [file for file in holding(cfg.root, WHO) if not file.startswith("work/")] == []
+
+
+@pytest.mark.parametrize(
+    ("room", "step"), [(merging, "merge"), (delta, "commit_days"), (cutting, "sessionize")]
+)
+def test_a_first_night_beside_which_he_is_forgotten_is_not_published_with_him(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room: ModuleType, step: str
+) -> None:
+    """No table has a fence yet. It has read his lines; its tables come after the erasure has looked."""
+    cfg = nights.begun(tmp_path)
+    real, done = getattr(room, step), []
+
+    def stopped(*args: Any, **kwargs: Any) -> Any:
+        monkeypatch.setattr(room, step, real)
+        done.append(forgetting.forget(cfg, [WHO], now=True))
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(room, step, stopped)
+    with pytest.raises(FencedError, match="forgotten"):
+        nights.run(cfg, NIGHTS[0])
+    assert (done[0].running, done[0].open) == ((NIGHTS[0].isoformat(),), True)
+    assert not publications.read(Store.of(cfg)).rows
+    forgetting.forget(cfg, [], now=True)
+    shutil.rmtree(cfg.root / "work")
+    assert holding(cfg.root, WHO) == []
+    assert not forgotten.read(Store.of(cfg)).pending
+    assert nights.run(cfg, NIGHTS[0]).is_new, "run again it is published, without him"
     assert [file for file in holding(cfg.root, WHO) if not file.startswith("work/")] == []
 
 
