@@ -212,7 +212,10 @@ def replay(file: Path, every_user: int) -> dict[str, Any]:
         with one_night.of("sessionize"):
             sessionize(whole, every[-1], came)
         fresh = digests(whole)
-    common = {name: sorted(arrived[name].keys() & fresh[name].keys()) for name in arrived}
+    common = {
+        name: [day for day in sorted(found.keys() & fresh[name].keys()) if day <= every[-1]]
+        for name, found in arrived.items()
+    }  # what is there of days to come depends on which night has read it
     return {
         "file": file.name,
         "every_user": every_user,
