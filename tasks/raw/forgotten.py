@@ -11,7 +11,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import WarehouseError
-from tasks.store import delta, tables
+from tasks.store import delta, duck, tables
 from tasks.store.store import Store
 
 TABLE = "forgotten"
@@ -135,6 +135,13 @@ def mark(store: Store, which: Collection[str], run_id: str, **moments: Any) -> N
     raise WarehouseError(f"table {TABLE}: {TRIES} looks met another writer; run it again")
 
 
+def note(con: duck.Connection, relation: str, who: Forgotten) -> None:
+    """Let the table forgotten_users have those of the users of this relation who were forgotten, as texts."""
+    if who.rows:
+        con.table(relation).create_view("told", replace=True)
+        duck.keep(con, "forgotten_users", "forgotten_users", salt=who.salt)
+
+
 def lines_of(reader: pa.RecordBatchReader, who: Forgotten) -> pa.RecordBatchReader:
     """Refused lines, those that hold the id of one of them without a word of it."""
 
@@ -152,12 +159,7 @@ def _unsaid(batch: pa.RecordBatch, who: Forgotten) -> pa.RecordBatch:
 
 
 def _write(store: Store, known: Forgotten, rows: Sequence[One], run_id: str, attempt: int) -> bool:
-    kinds = {
-        name: kind for name, kind in tables.table(TABLE).columns.items() if isinstance(kind, pa.DataType)
-    }
-    values = pa.table(
-        {name: pa.array([getattr(one, name) for one in rows], kind) for name, kind in kinds.items()}
-    )
+    values = pa.Table.from_pylist([asdict(one) for one in rows], tables.plain(TABLE))
     staged = delta.stage(store, TABLE, values.sort_by("digest"), {}, run_id)
     if known.version is None:
         delta.append(store, staged, {TABLE: attempt}, run_id, None)

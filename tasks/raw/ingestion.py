@@ -288,8 +288,7 @@ def _take(con: duck.Connection, cfg: Config, file: File, records: int, who: Forg
     name, before = file.source.name, file.lines
     counting.judge(con, cfg, file.source)
     duck.keep(con, "typed", "typed_events", **typing_of(cfg))
-    if who.rows:
-        duck.keep(con, "forgotten_users", "forgotten_users", salt=who.salt)
+    forgotten.note(con, "typed", who)
     duck.keep(con, "piece", "sorted_lines")
     duck.append(con, "candidates", "accepted_events", source_file=name)
     duck.append(con, "refused", "refused_lines", source_file=name)

@@ -153,9 +153,8 @@ def _rewritten(
 
 
 def _rows(rows: list[dict[str, Any]]) -> pa.Table:
-    columns = tables.table(TABLE).columns
-    schema = pa.schema([(name, kind) for name, kind in columns.items() if isinstance(kind, pa.DataType)])
-    return pa.Table.from_pylist(sorted(rows, key=lambda row: (row["source_file"], row["attempt"])), schema)
+    ordered = sorted(rows, key=lambda row: (row["source_file"], row["attempt"]))
+    return pa.Table.from_pylist(ordered, tables.plain(TABLE))
 
 
 def _as_row(one: Known) -> dict[str, Any]:

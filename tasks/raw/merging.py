@@ -15,7 +15,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
-from tasks.raw import accounting, arrivals, manifest, sources
+from tasks.raw import accounting, arrivals, forgotten, manifest, sources
 from tasks.raw.accounting import Account
 from tasks.raw.arrivals import Arrivals, Reading
 from tasks.raw.forgotten import Forgotten
@@ -222,8 +222,7 @@ def _bring_standing(
     table = {"source_file": pa.array(names, pa.string()), "event_day": pa.array(taken_days, pa.date32())}
     con.register("taken", pa.table(table))
     duck.view_files(con, look.store, "standing", files, TABLE)
-    if who.rows:
-        duck.keep(con, "forgotten_users", "forgotten_standing", salt=who.salt)
+    forgotten.note(con, "standing", who)
     duck.append(con, "candidates", "standing_events")
 
 

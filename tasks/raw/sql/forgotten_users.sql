@@ -1,10 +1,10 @@
--- Those users of a piece who were erased, as texts, by the digests of their ids.
+-- Those users of some lines or events who were erased, as texts, by the digests of their ids.
 -- grain: user
--- reads: typed, forgotten (digest)
+-- reads: told (user_id), forgotten (digest)
 -- parameters: $salt
 with users as (
     select distinct cast(user_id as varchar) as user_id
-    from typed
+    from told
     where user_id is not null
 )
 
