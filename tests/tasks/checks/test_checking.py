@@ -341,8 +341,10 @@ def typed(day: date, kept: Callable[[int, str], Any] = lambda _n, _kind: True) -
             ["event_type=purchase, share_of_events=0.0526, least=0.1"],
         ),
         (lambda _n, kind: kind != "like", ["event_type=like, share_of_events=0.0, least=0.1"]),
-        (lambda _n, kind: kind != "return", []),  # four events, which chance alone may take
-        (lambda n, _kind: n % 4 < 2, []),  # of every type as much as of others
+        pytest.param(
+            lambda _n, kind: kind != "return", [], marks=pytest.mark.slow
+        ),  # four: that may be chance
+        pytest.param(lambda n, _kind: n % 4 < 2, [], marks=pytest.mark.slow),  # of each as much
         (
             lambda n, kind: kind != "view" or n % 2,
             ["event_type=like, share_of_events=0.1667", "event_type=purchase, share_of_events=0.1667"],
@@ -369,6 +371,7 @@ def test_types_of_the_nights_before_are_known_when_their_days_are_not_read(tmp_p
     assert "event_type=call, share_of_events=0.0, least=0.5, most=0.5" in said
 
 
+@pytest.mark.slow
 def test_days_without_types_say_nothing_of_them(tmp_path: Path) -> None:
     days = {day: a_day(day) for day in WEEK[:-1]} | {NIGHT: typed(NIGHT)}
     for folder, cfg in (("with", with_types(config(tmp_path / "with"))), ("none", config(tmp_path / "none"))):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,7 @@ def test_files_that_the_query_was_asked_of_are_not_asked_again_but_by_another_qu
     assert [item for *_, item in events(cfg)] == ["I", "J"]
 
 
+@pytest.mark.slow
 def test_a_file_that_has_grown_may_yield_its_rows_in_another_order_so_its_days_are_made_anew(
     make_config: MakeConfig,
 ) -> None:
@@ -112,6 +113,7 @@ def test_what_counts_is_asked_of_the_querys_columns(make_config: MakeConfig) -> 
     assert found.left_out_by == {"events.where": 1, "type search": 1}
 
 
+@pytest.mark.slow
 def test_text_in_any_format_and_ids_that_are_integers(make_config: MakeConfig) -> None:
     csv = "select u as user_id, i as item_id, epoch_ms(t) as timestamp from read_csv($file, delim = '~')"
     cfg = make_config(events={"sources": ("logs/a.txt",), "query": csv})
@@ -224,6 +226,7 @@ def test_a_file_that_it_fails_on_is_named_with_the_query_and_what_was_said(make_
     assert events(cfg) == [("a.ndjson", 1, "ann", 1)]
 
 
+@pytest.mark.slow
 def test_a_file_that_is_broken_is_named_where_it_breaks(make_config: MakeConfig) -> None:
     cfg = shop(make_config, on_bad_file="quarantine")
     write(cfg, "a.ndjson", visit("ann", "i"))
@@ -235,6 +238,7 @@ def test_a_file_that_is_broken_is_named_where_it_breaks(make_config: MakeConfig)
     assert 'Malformed JSON in file "logs/b.ndjson"' in found.aside["logs/b.ndjson"]
 
 
+@pytest.mark.slow
 def test_columns_that_it_does_not_yield_are_told_with_those_that_it_does(make_config: MakeConfig) -> None:
     cfg = shop(make_config, query="select who.id as uid, 1 as item_id from read_json($file)")
     write(cfg, "a.ndjson", visit("ann", "i"))
@@ -244,6 +248,7 @@ def test_columns_that_it_does_not_yield_are_told_with_those_that_it_does(make_co
         preview.look(cfg, None)
 
 
+@pytest.mark.slow
 def test_a_query_that_yields_nothing_of_a_file_is_an_empty_file(make_config: MakeConfig) -> None:
     cfg = shop(make_config)
     write(cfg, "a.ndjson", visit("ann", "i"))
@@ -276,6 +281,31 @@ def test_a_query_that_is_too_deep_to_be_looked_at_is_refused() -> None:
         queried.check(f"select {deep} + random() from read_csv($file)")
     with pytest.raises(ConfigurationError, match="nested too deep"):
         queried.check(f"select {'+'.join(['1'] * 900)} from read_csv($file)")
+
+
+@pytest.mark.slow
+def test_whatever_order_files_arrive_in_the_days_are_those_of_one_reading(
+    make_config: MakeConfig, tmp_path: Path
+) -> None:
+    logs = {f"{n}.ndjson": [visit(f"u{n % 2}", "i", f"j{n}"), visit("v", "i")] for n in range(4)}
+
+    def digest(folder: str, order: Sequence[Sequence[str]]) -> str:
+        cfg = shop(make_config).model_copy(update={"base": tmp_path / folder})
+        cfg.base.mkdir()
+        for names in order:
+            for name in names:
+                write(cfg, name, *logs[name])
+            found = ingest(cfg)
+        store = Store.of(cfg)
+        assert (
+            ingestion.rebuild(cfg, store, "run", delta.next_attempt(store, NIGHT)).data_digest
+            == found.data_digest
+        )
+        return found.data_digest
+
+    at_once = digest("at once", [[*logs]])
+    assert digest("forwards", [[name] for name in logs]) == at_once
+    assert digest("backwards", [[name] for name in reversed(logs)]) == at_once
 
 
 @pytest.mark.slow
