@@ -8,6 +8,7 @@ own under the warehouse, which goes when the connection closes; a lock in it tel
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,6 +31,9 @@ READABLE_BY_ALL_1X = "v1.0.0"
 SPILL_SHARE_OF_FREE_DISK = 0.8
 SCRATCH = "duckdb-"
 FULL = "No space left"
+ITSELF = re.compile(
+    r"\s*Original Line:"
+)  # a line of a log has names; what is said goes into pages and alerts
 LONGEST_SAID = 1_000  # characters of what DuckDB says of a query
 TYPES = {  # of columns, in DuckDB's words
     tables.TEXT: "varchar",
@@ -133,7 +137,8 @@ def answering(where: str, text: str, names: Mapping[str, str]) -> Iterator[None]
             "raise it, or ask for less"
         ) from error
     except (duckdb.Error, pa.ArrowException) as error:
-        said = " ".join(str(error).partition("\n\nLINE ")[0].split())
+        told = [line for line in str(error).partition("\n\nLINE ")[0].splitlines() if not ITSELF.match(line)]
+        said = " ".join(" ".join(told).split())
         for path, name in names.items():
             said = said.replace(path, name)
         raise SourceError(f"{where}: {said[:LONGEST_SAID]}; repair the file, or the query: {text}") from error

@@ -238,6 +238,15 @@ def test_a_file_that_is_broken_is_named_where_it_breaks(make_config: MakeConfig)
     assert 'Malformed JSON in file "logs/b.ndjson"' in found.aside["logs/b.ndjson"]
 
 
+def test_what_is_said_of_a_file_does_not_show_its_line(make_config: MakeConfig) -> None:
+    query = "select * from read_csv($file, types = {'n': 'integer'}) where n > 0"
+    cfg = make_config(events={"sources": ("logs/*",), "query": query})
+    write(cfg, "a.csv").write_text("user_id,item_id,timestamp,n\nann,i,2026-01-05,many\n")
+    with pytest.raises(SourceError, match=r"Line: 2 .*string \"many\" to 'INTEGER'") as raised:
+        ingest(cfg)
+    assert "ann" not in str(raised.value)
+
+
 @pytest.mark.slow
 def test_columns_that_it_does_not_yield_are_told_with_those_that_it_does(make_config: MakeConfig) -> None:
     cfg = shop(make_config, query="select who.id as uid, 1 as item_id from read_json($file)")
