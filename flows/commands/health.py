@@ -42,6 +42,8 @@ def status(
         console = Console()
         console.print(f"{cfg.root}", highlight=False, markup=False)
         console.print(status_table(found))
+        if lines := state.accounted(found):
+            console.print(lines, highlight=False, markup=False)
         for sentence in filter(None, map(state.told, found)):
             if sentence not in health.sentence:
                 console.print(sentence, highlight=False, markup=False)

@@ -29,13 +29,16 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
     _check_writable(cfg.root)
     seen = preview.look(cfg, day)
     yield _facts(cfg, day, seen)
-    yield "\nSome lines as the events they would become:"
-    yield _events(cfg, seen.all)
+    if seen.all.days:
+        yield "\nSome lines as the events they would become:"
+        yield _events(cfg, seen.all)
+    else:
+        yield "\nNo raw file is there: what the night learns from was taken in before."
     yield from _remarks(cfg, seen)
-    if day is None:
+    if day is None and seen.all.days:
         first, last = min(seen.all.days) + timedelta(days=1), max(seen.all.days)
         yield f"Nights from {first} to {last} can be run, as far as heads and tails of the files show."
-    else:
+    elif day is not None:
         yield f"Night {day} would run like this; nothing was written."
 
 
@@ -56,7 +59,8 @@ def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
     table.add_row("", f"{len(seen.files):,} file(s), {size / 1e6:,.1f} MB")
     if cfg.items.source:
         table.add_row("knows items", f"{seen.known:,}, from {cfg.items.source}")
-    table.add_row("events from", f"{_moment(seen.all.first)} to {_moment(seen.all.last)} UTC")
+    if seen.all.days:
+        table.add_row("events from", f"{_moment(seen.all.first)} to {_moment(seen.all.last)} UTC")
     table.add_row("days are", f"local days of {cfg.events.timezone}")
     table.add_row("publishes to", str(cfg.root))
     table.add_row("configuration", cfg.digest())

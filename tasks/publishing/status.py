@@ -13,7 +13,7 @@ from tasks.errors import ConfigurationError, StaleError
 from tasks.publishing import attempts, publications, readers, realized_week, wholeness
 from tasks.publishing.attempts import Attempt
 from tasks.publishing.publications import Publication, Publications, naive
-from tasks.raw import refused, settled
+from tasks.raw import accounting, refused, settled
 from tasks.settings.config import Config
 from tasks.settings.days import start
 from tasks.store.store import Store
@@ -173,6 +173,14 @@ def put_aside(cfg: Config, nights: Sequence[Night]) -> list[str]:
         for night, files in found.items()
         if files
     ]
+
+
+def accounted(nights: Sequence[Night]) -> str | None:
+    """What became of the lines that the newest of these nights has read, whose counts were kept."""
+    read = ((one["night"], one["counts"]["ingest"]) for one in nights if "ingest" in one["counts"])
+    night, counts = next(read, ("", {}))
+    parts = ", ".join(f"{counts[part]:,} {part}" for part in accounting.PARTS if counts.get(part))
+    return f"Night {night} read {counts['lines']:,} lines: {parts or 'none'}." if "lines" in counts else None
 
 
 def _stale_since(published: Publications, shown: Publication) -> date | None:

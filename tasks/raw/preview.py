@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import counting, delimited, ingestion, items, quarantine, samples, settled, sources
+from tasks.raw import counting, delimited, ingestion, items, manifest, quarantine, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -101,7 +101,8 @@ def look(cfg: Config, night: date | None) -> Preview:
     """
     _check_device(cfg)
     aside: dict[str, str] = {}
-    every = sources.find(cfg)
+    taken = manifest.read(Store.of(cfg))
+    every = sources.find(cfg, taken)
     found = _heads(cfg, every, aside)
     counting.check(cfg, found)
     types = sources.id_types(found, cfg.events.columns)
@@ -110,12 +111,18 @@ def look(cfg: Config, night: date | None) -> Preview:
     files = tuple(_read(cfg, found, aside, sampled=True))
     quarantine.check(len(every), aside)
     total = _sum(seen for _, seen in files)
-    _check_usable(total)
+    if every or not taken:
+        _check_usable(total)
     if not _bearable(cfg, total):
         _check_rejects(cfg, _sum(seen for _, seen in _read(cfg, found, aside, sampled=False)))
     if night is None:
         return Preview(files, total, (), known, aside)
-    days = [day for day in window(cfg, night) if not any(seen.covers(day) for _, seen in files)]
+    there = {day for one in taken.values() for day, told in one.days.items() if told.accepted}
+    days = [
+        day
+        for day in window(cfg, night)
+        if day not in there and not any(seen.covers(day) for _, seen in files)
+    ]
     if night in days or len(days) == cfg.sessions.window_days - 1:
         everything = _sum(seen for _, seen in _read(cfg, found, aside, sampled=False))
         _check_night(cfg, night, everything)
@@ -183,7 +190,7 @@ def _columns_of(source: Source) -> list[str]:
 def _heads(cfg: Config, every: Sequence[Source], aside: dict[str, str]) -> list[Source]:
     """Those files whose columns are there; where others are not put aside, all of them are told at once."""
     found = quarantine.heads(cfg, Store.of(cfg), every, 0, aside)
-    for some in [found] if cfg.events.on_bad_file == "stop" else [[one] for one in found]:
+    for some in [found] if found and cfg.events.on_bad_file == "stop" else [[one] for one in found]:
         with quarantine.around(cfg, some[0], aside):
             _check_columns(cfg.events.columns, some)
     return [one for one in found if one.name not in aside]

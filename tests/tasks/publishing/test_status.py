@@ -65,6 +65,18 @@ def test_only_as_many_nights_as_asked_for(tmp_path: Path) -> None:
     assert [night["night"] for night in status.recent(cfg, 2)] == ["2026-01-03", "2026-01-02"]
 
 
+def test_what_became_of_the_lines_that_were_read_is_one_sentence(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    assert status.accounted(status.recent(cfg)) is None, "of a night whose counts were not kept"
+    counts = {"ingest": {"lines": 1_005, "accepted": 1_003, "rejected": 0, "too_late": 2, "days": 3}}
+    driver.publish_night(cfg, SATURDAY, users=5, counts=counts)
+    assert (
+        status.accounted(status.recent(cfg))
+        == "Night 2026-01-03 read 1,005 lines: 1,003 accepted, 2 too_late."
+    )
+
+
 def test_a_night_ages_from_the_end_of_its_local_day(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path, events=EventsConfig(timezone="Europe/Berlin"))
     driver.publish_night(cfg, SATURDAY, users=5)

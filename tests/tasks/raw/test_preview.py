@@ -16,7 +16,7 @@ import pytest
 from past_events import with_later_columns
 
 from tasks.errors import EmptyNightError, SourceError, WarehouseError
-from tasks.raw import preview, samples
+from tasks.raw import ingestion, preview, samples
 from tasks.settings.config import Config
 from tasks.store import delta
 from tasks.store.store import Store
@@ -225,3 +225,17 @@ def test_empty_files_are_no_logs(logs: Path, make_config: Callable[..., Config])
     (logs / "a.ndjson").touch()
     with pytest.raises(SourceError, match="every file is empty"):
         preview.look(reading(make_config), None)
+
+
+def test_logs_that_nights_have_taken_in_may_be_gone(logs: Path, make_config: Callable[..., Config]) -> None:
+    """As a night bears it: what its window wants is in the table."""
+    cfg, night = make_config(sessions={"window_days": 2}), date(2026, 1, 4)
+    ndjson(logs / "a.ndjson", rows())
+    ingestion.ingest(cfg, Store.of(cfg), night, "run", 1)
+    (logs / "a.ndjson").unlink()
+    seen = preview.look(cfg, night)
+    assert (seen.files, seen.gaps) == ((), ())
+    ndjson(logs / "b.ndjson", [{**rows()[0], "timestamp": "2026-01-05T12:00:00"}])
+    assert preview.look(cfg, night + timedelta(days=1)).gaps == ()
+    with pytest.raises(EmptyNightError):
+        preview.look(cfg, night + timedelta(days=2))
