@@ -258,6 +258,11 @@ def _read(con: duck.Connection, cfg: Config, reading: Reading, who: Forgotten) -
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
     if cfg.events.on_bad_file == "quarantine":
         _check_unusable(con, cfg, file.is_unusable * [source])
+    if (
+        cfg.events.columns.session_id
+        and not duck.row(duck.query(con, "users_named", source_file=source.name))[0]
+    ):
+        _check_keys(source, {"user_id": cfg.events.columns.user_id})
     return file
 
 
@@ -373,7 +378,7 @@ def _write_items(look: Look, known: items.Items, written: Ingested) -> Ingested:
 def _check_unusable(con: duck.Connection, cfg: Config, unusable: Sequence[Source]) -> None:
     """A file that lost every line is lost, however small its share: it is named."""
     for source in unusable:
-        _check_keys(cfg, source)
+        _check_keys(source, cfg.events.columns.model_dump())
     if unusable:
         names = [source.name for source in unusable]
         raise SourceError(
@@ -383,10 +388,10 @@ def _check_unusable(con: duck.Connection, cfg: Config, unusable: Sequence[Source
         )
 
 
-def _check_keys(cfg: Config, source: Source) -> None:
-    """NDJSON has no header: a column is unknown when no line was usable and no line has its key."""
+def _check_keys(source: Source, columns: Mapping[str, str]) -> None:
+    """NDJSON has no header: a column is unknown where no line is good or anyone's, and none has the key."""
     keys = sources.keys_seen(source)
-    for key, name in cfg.events.columns.model_dump().items():
+    for key, name in columns.items():
         if keys and name and name not in keys:
             raise sources.unknown(source.name, name, key, keys)
 
