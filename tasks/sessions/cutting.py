@@ -31,7 +31,7 @@ from tasks.store.store import Store
 
 BUCKETS = 64  # of users: whoever works on some of them, together they make the same bytes
 EVERY_BUCKET = range(BUCKETS)
-EVENTS_PER_PASS = 100_000_000  # more events than this go through in several passes
+EVENTS_PER_GB = 3_000_000  # of memory: so many are ordered in one pass without spilling, ids of any length
 MICROSECONDS_PER_HOUR = 3_600_000_000
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 FEW_USERS, HARDLY_ANY = 100, 0.2  # fewer tell nothing; a smaller share that comes back is worth a word
@@ -124,17 +124,18 @@ def cut(con: duck.Connection, cfg: Config, days: Sequence[date], buckets: range 
 
     buckets   of users, in a row: the sessions of all buckets together are those of all users
     """
-    con.register("clock", clock(cfg, days))
+    views = {"clock": clock(cfg, days)}
+    con.register("clock", views["clock"])
     if cfg.sessions.outliers.of_days:
         duck.keep(con, "removed_days", "removed_days", **_day_rules(cfg))
     else:
         con.register("removed_days", NO_DAYS)
-    rules, views = rules_of(cfg), {"clock": clock(cfg, days)}
+    rules = rules_of(cfg)
     dated = bool(cfg.events.columns.session_id and rules.longest)
-    for number, some in enumerate(_passes(duck.count(con, "events_to_cut"), buckets)):
-        ordered = duck.batches(duck.query(con, "ordered_events", **_events_of(cfg, some)))
+    for number, users in enumerate(_passes(con, cfg, buckets)):
+        events = duck.batches(duck.query(con, "ordered_events", **_events_of(cfg, buckets, *users)))
         found = pa.RecordBatchReader.from_batches(
-            stretches.schema(ordered.schema), stretches.sessions(ordered, rules)
+            stretches.schema(events.schema), stretches.sessions(events, rules)
         )
         duck.pour(con, found, "cut_sessions", "cut_sessions", views, adds=number > 0, dated=dated)
     duck.view(con, "found", "found_sessions")
@@ -163,16 +164,22 @@ def ordered(con: duck.Connection, cfg: Config) -> duck.Relation:
     return duck.query(con, "ordered_events", **_events_of(cfg, EVERY_BUCKET))
 
 
-def _passes(events: int, buckets: range) -> Iterator[range]:
-    """The buckets in as many parts as so many events need."""
-    parts = min(len(buckets), 1 + events // EVENTS_PER_PASS)
-    bounds = [len(buckets) * part // parts for part in range(parts + 1)]
-    return (buckets[first:end] for first, end in itertools.pairwise(bounds))
+def _passes(con: duck.Connection, cfg: Config, buckets: range) -> Iterator[tuple[Any, Any]]:
+    """Ranges of users, first and end, whose events are ordered within memory; None where there is no bound.
+
+    The files of a day are in order of users, so that a pass reads little more than what it asks for.
+    """
+    events = duck.count(con, "events_to_cut") * len(buckets) // BUCKETS
+    passes = 1 + int(events / (EVENTS_PER_GB * cfg.warehouse.memory_gb))
+    bounds = duck.query(con, "pass_beginnings", passes=passes).fetchall() if passes > 1 else []
+    return itertools.pairwise([None, *(user for (user,) in bounds), None])
 
 
-def _events_of(cfg: Config, buckets: range) -> dict[str, Any]:
+def _events_of(cfg: Config, buckets: range, first_user: Any = None, end_user: Any = None) -> dict[str, Any]:
     return {
         "sessions_given": bool(cfg.events.columns.session_id),
+        "first_user": first_user,
+        "end_user": end_user,
         "first_bucket": buckets[0],
         "last_bucket": buckets[-1],
         "buckets": BUCKETS,

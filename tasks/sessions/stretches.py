@@ -160,7 +160,7 @@ def _where(values: pa.Array, kept: Array) -> pa.Array:
 def _beginnings(events: pa.RecordBatch, gap: int) -> Array:
     """(events,): FIRST or GAP where a stretch begins, else GOES_ON."""
     times = _times(events)
-    why = np.full(len(times), GOES_ON)
+    why = np.full(len(times), GOES_ON, np.int8)
     if gap:
         why[np.diff(times, prepend=times[:1]) > gap] = GAP
     for name in OWNER:

@@ -327,7 +327,7 @@ def arrow(relation: Relation) -> pa.Table:
     return relation.to_arrow_table()
 
 
-def batches(relation: Relation, rows: int = 1_000_000) -> pa.RecordBatchReader:
+def batches(relation: Relation, rows: int = parquet.ROW_GROUP) -> pa.RecordBatchReader:
     """The result as a stream; nothing else can run on the connection until it is drained.
 
     rows   of a batch at most
