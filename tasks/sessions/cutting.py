@@ -13,6 +13,7 @@ sessions is worked out while all that was found is there, and kept in the attemp
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
@@ -27,12 +28,14 @@ from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
 from tasks.settings.days import clock, start, window
 from tasks.store import delta, duck, parquet, pins
+from tasks.store.spools import Spool
 from tasks.store.store import Store
 
 BUCKETS = 64  # of users: whoever works on some of them, together they make the same bytes
 EVERY_BUCKET = range(BUCKETS)
 EVENTS_PER_GB = 3_000_000  # of memory: so many are ordered in one pass without spilling, ids of any length
 MICROSECONDS_PER_HOUR = 3_600_000_000
+SESSIONS = "sessions"
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 FEW_USERS, HARDLY_ANY = 100, 0.2  # fewer tell nothing; a smaller share that comes back is worth a word
 EARLIER_SESSIONS = "earlier_sessions"  # derived where lists are asked from all of the window
@@ -83,38 +86,96 @@ def sessionize(
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
     days = window(cfg, night)
-    with duck.connect(cfg) as con:
-        find(con, cfg, events)
-        least = cfg.sessions.min_length
-        tally = duck.query(con, "sessions_tally", first_day=days[0], min_length=least)
-        sessions, items, users = duck.row(tally)
-        pinned = _write_days(con, cfg, days, run_id, attempt, events.store)
-        _derive(con, cfg, night, events, work)
-        lost = _left_out(con, cfg, days[0])
-        remarks = _never_back(con, cfg, days, work)
-    return Sessionized(sessions, items, users, days[0], days[-1], pinned, work, lost, remarks)
+    with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
+        spools = _spools(cfg, folder)
+        tally, lost, users = Counter[str](), Counter[str](), Counter[str]()
+        duck.view_files(con, events.store, "events_to_cut", events.files(), "events")
+        for _ in cut_in_passes(con, cfg, list(events.pins)):
+            tally.update(_tally(con, cfg, days[0]))
+            lost.update(_lost(con, cfg, days[0]))
+            users.update(_returning(con, days))
+            _put_aside(con, cfg, night, spools)
+        pinned = _write_days(spools[SESSIONS], days, run_id, attempt, events.store)
+        _derive(con, cfg, night, events, work, spools)
+        if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
+            duck.view_files(con, events.store, "window_sessions", pinned.files())
+            rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
+            lost.update(limits.left_out(cfg, rows))
+    remarks = _never_back(cfg, night, work, **users)
+    return Sessionized(
+        **tally,
+        first_day=days[0],
+        last_day=days[-1],
+        pinned=pinned,
+        derived=work,
+        left_out=lost,
+        remarks=remarks,
+    )
 
 
 def rebuild(cfg: Config, days: Sequence[date], run_id: str, attempt: int, events: pins.Days) -> pins.Days:
     """Write the sessions that start on these days anew, from the events of all days that there are."""
-    with duck.connect(cfg) as con:
-        find(con, cfg, events)
-        return _write_days(con, cfg, days, run_id, attempt, events.store)
+    with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
+        spool = _spools(cfg, folder)[SESSIONS]
+        duck.view_files(con, events.store, "events_to_cut", events.files(), "events")
+        for _ in cut_in_passes(con, cfg, list(events.pins)):
+            spool.put(_sessions(con, cfg, min(days)))
+        return _write_days(spool, days, run_id, attempt, events.store)
 
 
-def _write_days(
-    con: duck.Connection, cfg: Config, days: Sequence[date], run_id: str, attempt: int, store: Store
-) -> pins.Days:
-    """Each day's partition as a whole, of what was `found`."""
-    staged: dict[date, delta.Staged] = {}
-    for day in days:
-        rows = duck.batches(duck.query(con, "sessions", day=day, min_length=cfg.sessions.min_length))
-        staged[day] = delta.stage(store, "sessions", rows, {"session_day": day}, run_id)
+def _spools(cfg: Config, folder: Path) -> dict[str, Spool]:
+    """Table → what the passes make of it: sessions are made user by user and written day by day."""
+    return {
+        SESSIONS: Spool(cfg, folder / SESSIONS, key="session_day"),
+        **{name: Spool(cfg, folder / name) for name in (REMOVED_SPANS, ACTIVE_USERS, EARLIER_SESSIONS)},
+    }
+
+
+def _put_aside(con: duck.Connection, cfg: Config, night: date, spools: Mapping[str, Spool]) -> None:
+    """What later stages need of the sessions that are `found` now."""
+    first_day = window(cfg, night)[0]
+    spools[SESSIONS].put(_sessions(con, cfg, first_day))
+    if cfg.sessions.outliers.any:
+        spools[REMOVED_SPANS].put(duck.batches(duck.query(con, REMOVED_SPANS)))
+    users = duck.arrow(duck.query(con, ACTIVE_USERS, since=active_since(cfg, night)))
+    spools[ACTIVE_USERS].put(users.to_reader())
+    if cfg.recommendations.context == "window":
+        spools[EARLIER_SESSIONS].put(duck.batches(earlier(con, users, first_day)))
+
+
+def _sessions(con: duck.Connection, cfg: Config, first_day: date) -> pa.RecordBatchReader:
+    return duck.batches(duck.query(con, SESSIONS, first_day=first_day, min_length=cfg.sessions.min_length))
+
+
+def _tally(con: duck.Connection, cfg: Config, first_day: date) -> dict[str, int]:
+    """Of what is `found`."""
+    tally = duck.query(con, "sessions_tally", first_day=first_day, min_length=cfg.sessions.min_length)
+    return dict(zip(("sessions", "events", "users"), duck.row(tally), strict=True))
+
+
+def _lost(con: duck.Connection, cfg: Config, first_day: date) -> dict[str, int]:
+    """Rule → events that it has left out of what is `found`, where it has any."""
+    bounds = {"first_day": first_day, "min_length": cfg.sessions.min_length}
+    duck.view(con, REMOVED_SPANS, REMOVED_SPANS)
+    return dict(duck.query(con, "events_left_out", **bounds).fetchall())
+
+
+def _returning(con: duck.Connection, days: Sequence[date]) -> dict[str, int]:
+    """Users with what is `found`: who came before the last day, and of these came again."""
+    found = duck.query(con, "returning_users", first_day=days[0], last_day=days[-1])
+    return dict(zip(("came", "again"), duck.row(found), strict=True))
+
+
+def _write_days(spool: Spool, days: Sequence[date], run_id: str, attempt: int, store: Store) -> pins.Days:
+    """Each day's partition as a whole."""
+    staged = {
+        day: delta.stage(store, "sessions", spool.read(day), {"session_day": day}, run_id) for day in days
+    }
     return pins.commit_days(store, staged, attempt, run_id)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
-    """Put sessions of any length before DuckDB as the table `found`, those of the lead-in too."""
+    """Put sessions of any length before DuckDB as `found`, those of the lead-in too."""
     duck.view_files(con, events.store, "events_to_cut", events.files(), "events")
     cut(con, cfg, list(events.pins))
 
@@ -124,20 +185,42 @@ def cut(con: duck.Connection, cfg: Config, days: Sequence[date], buckets: range 
 
     buckets   of users, in a row: the sessions of all buckets together are those of all users
     """
-    views = {"clock": clock(cfg, days)}
-    con.register("clock", views["clock"])
+    told = clock(cfg, days)
+    for number, users in enumerate(_passes(con, cfg, buckets)):
+        _cut_pass(con, cfg, told, _range(buckets, *users), adds=number > 0)
+
+
+def cut_in_passes(con: duck.Connection, cfg: Config, days: Sequence[date]) -> Iterator[None]:
+    """As `cut`, a range of users after the other: in each step `found` has the sessions of some users only.
+
+    The users of a step come after those of the steps before, and nobody's sessions stand in the last one.
+    """
+    told = clock(cfg, days)
+    for users in _passes(con, cfg, EVERY_BUCKET):
+        _cut_pass(con, cfg, told, _range(EVERY_BUCKET, *users), adds=False)
+        yield
+
+
+def _cut_pass(
+    con: duck.Connection, cfg: Config, told: pa.Table, users: Mapping[str, Any], adds: bool
+) -> None:
+    """Cut the events of some users.
+
+    told   by the clock
+    adds   to what was cut before, which else goes
+    """
+    con.register("clock", told)
+    duck.view(con, "events_of_pass", "events_of_pass", **users)
     if cfg.sessions.outliers.of_days:
-        duck.keep(con, "removed_days", "removed_days", **_day_rules(cfg))
+        (duck.append if adds else duck.keep)(con, "removed_days", "removed_days", **_day_rules(cfg))
     else:
         con.register("removed_days", NO_DAYS)
-    rules = rules_of(cfg)
+    events, rules = duck.batches(_ordered(con, cfg)), rules_of(cfg)
+    found = pa.RecordBatchReader.from_batches(
+        stretches.schema(events.schema), stretches.sessions(events, rules)
+    )
     dated = bool(cfg.events.columns.session_id and rules.longest)
-    for number, users in enumerate(_passes(con, cfg, buckets)):
-        events = duck.batches(duck.query(con, "ordered_events", **_events_of(cfg, buckets, *users)))
-        found = pa.RecordBatchReader.from_batches(
-            stretches.schema(events.schema), stretches.sessions(events, rules)
-        )
-        duck.pour(con, found, "cut_sessions", "cut_sessions", views, adds=number > 0, dated=dated)
+    duck.pour(con, found, "cut_sessions", "cut_sessions", {"clock": told}, adds=adds, dated=dated)
     duck.view(con, "found", "found_sessions")
 
 
@@ -161,7 +244,12 @@ def rules_of(cfg: Config) -> Rules:
 
 def ordered(con: duck.Connection, cfg: Config) -> duck.Relation:
     """The events that `cut` has cut, in the order of the kernel: without days that are no visitor's."""
-    return duck.query(con, "ordered_events", **_events_of(cfg, EVERY_BUCKET))
+    duck.view(con, "events_of_pass", "events_of_pass", **_range(EVERY_BUCKET))
+    return _ordered(con, cfg)
+
+
+def _ordered(con: duck.Connection, cfg: Config) -> duck.Relation:
+    return duck.query(con, "ordered_events", sessions_given=bool(cfg.events.columns.session_id))
 
 
 def _passes(con: duck.Connection, cfg: Config, buckets: range) -> Iterator[tuple[Any, Any]]:
@@ -175,9 +263,9 @@ def _passes(con: duck.Connection, cfg: Config, buckets: range) -> Iterator[tuple
     return itertools.pairwise([None, *(user for (user,) in bounds), None])
 
 
-def _events_of(cfg: Config, buckets: range, first_user: Any = None, end_user: Any = None) -> dict[str, Any]:
+def _range(buckets: range, first_user: Any = None, end_user: Any = None) -> dict[str, Any]:
+    """Whose events a pass cuts."""
     return {
-        "sessions_given": bool(cfg.events.columns.session_id),
         "first_user": first_user,
         "end_user": end_user,
         "first_bucket": buckets[0],
@@ -186,30 +274,31 @@ def _events_of(cfg: Config, buckets: range, first_user: Any = None, end_user: An
     }
 
 
-def _derive(con: duck.Connection, cfg: Config, night: date, events: pins.Days, work: Path) -> None:
+def _derive(
+    con: duck.Connection,
+    cfg: Config,
+    night: date,
+    events: pins.Days,
+    work: Path,
+    spools: Mapping[str, Spool],
+) -> None:
     """Keep what `splitting` hands out of this cut; a rerun of the night is another attempt with its own."""
     work.mkdir(parents=True, exist_ok=True)
-    if cfg.sessions.outliers.any:
-        _write(work, REMOVED_SPANS, duck.batches(duck.query(con, REMOVED_SPANS)))
+    for name in (REMOVED_SPANS, ACTIVE_USERS, EARLIER_SESSIONS):
+        if spools[name]:
+            _write(work, name, spools[name].read())
     view_events(con, cfg, events, window(cfg, night), work)
-    params: dict[str, dict[str, Any]] = {ACTIVE_USERS: {"since": active_since(cfg, night)}, POPULAR_ITEMS: {}}
-    for name in DERIVED:
-        rows = duck.batches(duck.query(con, name, **params[name]))
-        _write(work, name, rows)
-    if cfg.recommendations.context == "window":
-        users = parquet.read([work / f"{ACTIVE_USERS}.parquet"])
-        _write(work, EARLIER_SESSIONS, duck.batches(earlier(con, users, window(cfg, night)[0])))
+    _write(work, POPULAR_ITEMS, duck.batches(duck.query(con, POPULAR_ITEMS)))
 
 
-def _never_back(con: duck.Connection, cfg: Config, days: Sequence[date], work: Path) -> tuple[str, ...]:
+def _never_back(cfg: Config, night: date, work: Path, came: int, again: int) -> tuple[str, ...]:
     """Are users visits that never return? Their lists are then shown to nobody."""
-    came, again = duck.row(duck.query(con, "returning_users", first_day=days[0], last_day=days[-1]))
     if came < FEW_USERS or again >= HARDLY_ANY * came:
         return ()
     lists = parquet.read([work / f"{ACTIVE_USERS}.parquet"]).num_rows
     unseen = round(lists * (1 - again / came))
     return (
-        f"of {came:,} users who came before {days[-1]}, {again:,} came again on a later day of the window: "
+        f"of {came:,} users who came before {night}, {again:,} came again on a later day of the window: "
         f"about {unseen:,} of the {lists:,} lists of users ({unseen * cfg.recommendations.k:,} rows) will be "
         "shown to nobody; if user ids are visits, name a column that lasts longer in events.columns.user_id, "
         "or serve item_recommendations",
@@ -264,15 +353,3 @@ def view_events(
     con.register(REMOVED_SPANS, spans)
     duck.view_files(con, events.store, "every_event", events.files(days), "events")
     duck.view(con, "window_events", "counted_events")
-
-
-def _left_out(con: duck.Connection, cfg: Config, first_day: date) -> dict[str, int]:
-    """Rule → events, where it has any."""
-    bounds = {"first_day": first_day, "min_length": cfg.sessions.min_length}
-    duck.view(con, REMOVED_SPANS, REMOVED_SPANS)
-    lost = dict(duck.query(con, "events_left_out", **bounds).fetchall())
-    if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
-        duck.view(con, "window_sessions", "written_sessions", **bounds)
-        rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
-        lost |= limits.left_out(cfg, rows)
-    return lost

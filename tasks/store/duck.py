@@ -75,7 +75,7 @@ def connect(
     sees       addresses of folders that may be read, such as a store's
     Raises WarehouseError when a file cannot be written or read, or memory and disk do not suffice.
     """
-    with _speaking(cfg), _scratch_folder(cfg) as spill:
+    with _speaking(cfg), scratch_folder(cfg) as spill:
         con = _opened(writable, present)
         try:
             folders: list[File] = [cfg.root, *([writable.parent] if writable else []), *sees]
@@ -382,7 +382,7 @@ def _confine(con: Connection, folders: Sequence[File], reads: Sequence[Path]) ->
 
 
 @contextmanager
-def _scratch_folder(cfg: Config) -> Iterator[Path]:
+def scratch_folder(cfg: Config) -> Iterator[Path]:
     """A folder to spill into, one for each connection: two runs never meet in it."""
     work = cfg.root / "work"
     try:

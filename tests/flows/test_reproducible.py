@@ -27,8 +27,8 @@ RUN = """
 import json, sys
 from flows.nightly import nightly
 from tasks.sessions import cutting
-config, events_per_pass, overrides = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
-cutting.EVENTS_PER_PASS = events_per_pass or cutting.EVENTS_PER_PASS
+config, events_per_gb, overrides = sys.argv[1], int(sys.argv[2]), json.loads(sys.argv[3])
+cutting.EVENTS_PER_GB = events_per_gb or cutting.EVENTS_PER_GB
 for night in sys.argv[4:]:
     nightly(config, night, overrides)
 """
@@ -41,7 +41,7 @@ def run(shop: Any, prefect_server: str, tmp_path: Path) -> Callable[..., list[di
         folder: str,
         surroundings: dict[str, str],
         overrides: dict[str, Any],
-        buckets_of: int = 0,
+        events_per_gb: int = 0,
         shuffled: bool = False,
     ) -> list[dict[str, Any]]:
         """What both made in a fresh folder: digests of the events, the tables, the files of the model."""
@@ -49,7 +49,7 @@ def run(shop: Any, prefect_server: str, tmp_path: Path) -> Callable[..., list[di
         if shuffled:
             for log in (place / "logs").iterdir():
                 shuffle(log)
-        told = [str(buckets_of), json.dumps(overrides), *NIGHTS]
+        told = [str(events_per_gb), json.dumps(overrides), *NIGHTS]
         done = subprocess.run(
             [sys.executable, "-c", RUN, str(place / "rnnrec.toml"), *told],
             env=os.environ | {"PREFECT_API_URL": prefect_server} | surroundings,
@@ -99,10 +99,10 @@ def test_two_nights_in_a_fresh_folder_have_the_same_tables_and_weights_in_any_su
     run: Callable[..., list[dict[str, Any]]],
 ) -> None:
     """Others at once: folder, zone of the process, seed of hashes, locale, OpenMP's threads, DuckDB's threads
-    and memory, buckets of users, order of lines."""
+    and memory, passes over ranges of users, order of lines."""
     first = run("one", {"TZ": "UTC", "PYTHONHASHSEED": "1"}, {"warehouse.threads": 1})
     second = run(
         "an other, öäü 'quoted'", ELSEWHERE, {"warehouse.threads": 3, "warehouse.memory_gb": 1.5},
-        buckets_of=40, shuffled=True,
+        events_per_gb=40, shuffled=True,
     )  # fmt: skip
     assert second == first

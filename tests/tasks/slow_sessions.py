@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pyarrow as pa
@@ -28,9 +28,8 @@ def found(cfg: Config, events: pa.Table, shares: Iterable[range] = (cutting.EVER
         with duck.reader() as con:
             con.register("events_to_cut", events)
             cutting.cut(con, cfg, [min(times).date(), max(times).date()], share)
-            for (day,) in con.sql("select distinct session_day from found").fetchall():
-                query = duck.query(con, "sessions", day=day, min_length=cfg.sessions.min_length)
-                rows += duck.arrow(query).to_pylist()
+            query = duck.query(con, "sessions", first_day=date.min, min_length=cfg.sessions.min_length)
+            rows += duck.arrow(query).to_pylist()
     return in_order(rows)
 
 

@@ -37,4 +37,3 @@ select
     cast(identified.began_at + clock.ahead as date) as session_day
 from identified
 left join clock on identified.began_at >= clock.since and identified.began_at < clock.until
-order by session_day

@@ -1,16 +1,16 @@
 -- Local days of users that no visitor has, each by the first rule that says so.
 -- grain: user, local day
--- reads: events_to_cut, clock(since, until, ahead): how far local time is ahead of UTC
+-- reads: events_of_pass, clock(since, until, ahead): how far local time is ahead of UTC
 -- parameters: $events_per_day, $events_per_minute, $item_share of at least $item_share_events; 0 asks nothing
 with placed as (
     select
-        events_to_cut.user_id,
-        events_to_cut.item_id,
-        events_to_cut.event_time,
-        cast(events_to_cut.event_time + clock.ahead as date) as event_day
-    from events_to_cut
-    left join clock on events_to_cut.event_time >= clock.since and events_to_cut.event_time < clock.until
-    where events_to_cut.user_id is not null
+        events_of_pass.user_id,
+        events_of_pass.item_id,
+        events_of_pass.event_time,
+        cast(events_of_pass.event_time + clock.ahead as date) as event_day
+    from events_of_pass
+    left join clock on events_of_pass.event_time >= clock.since and events_of_pass.event_time < clock.until
+    where events_of_pass.user_id is not null
 ),
 
 days as (

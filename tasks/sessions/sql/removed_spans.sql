@@ -1,5 +1,5 @@
 -- From when to when events of a user, or of one given session, are those of no visitor, and by which rule.
--- grain: user, span
+-- grain: user, span, in order
 -- reads: removed_days, cut_sessions
 -- parameters: none
 select
@@ -22,3 +22,4 @@ select
     'events_per_session' as rule
 from cut_sessions
 where is_crowded
+order by user_id, first_time, given_id

@@ -1,7 +1,7 @@
--- The sessions that start on one local day and are long enough to learn from.
+-- The sessions that start on a day or later and are long enough to learn from, day by day.
 -- grain: session (user_id, session_id)
 -- reads: found
--- parameters: $day, $min_length
+-- parameters: $first_day, $min_length
 select
     session_id,
     user_id,
@@ -11,5 +11,5 @@ select
     times,
     session_day
 from found
-where session_day = $day and len(items) >= $min_length
-order by user_id, started_at, session_id
+where session_day >= $first_day and len(items) >= $min_length
+order by session_day, user_id, started_at, session_id

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from past_events import with_later_columns
 from slow_sessions import found
 
-from tasks.errors import EmptyNightError, FencedError
+from tasks.errors import EmptyNightError, FencedError, WarehouseError
 from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import lead_in, window
@@ -118,6 +118,43 @@ def test_arrival_order_and_buckets_change_nothing(every: Config) -> None:
     shuffled = random.Random(1).sample(events, len(events))
     shares = range(20), range(20, 21), range(21, cutting.BUCKETS)
     assert found(every, table(events)) == found(every, table(shuffled)) == found(every, table(events), shares)
+
+
+def test_passes_over_ranges_of_users_change_no_byte(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Visits of nobody, days and sessions that are no visitor's, and lists that are asked from the window."""
+    outliers = {"events_per_day": 5, "events_per_session": 3}
+    cfg = make_config(
+        events={"columns": {"session_id": "visit"}},
+        sessions={"min_length": 1, "outliers": outliers, "sessions_per_user": 1},
+        recommendations={"context": "window"},
+    )
+    events = sorted({(f"u{n * n % 23:02d}", at(-97.0 * (n % 61)), f"i{n % 5}") for n in range(300)})
+    visits = [f"v{n // 3 % 7}" for n in range(len(events))]
+    rows = table(events, visits)
+    users = pa.array([None if user < "u03" else user for user in rows["user_id"].to_pylist()], pa.string())
+    write_events(cfg, rows.set_column(rows.schema.get_field_index("user_id"), "user_id", users))
+    whole, derived = sessionize(cfg, NIGHT, "whole", 2), files_of(cfg)
+    assert {"events_per_day", "events_per_session", "sessions_per_user"} <= set(whole.left_out)
+    monkeypatch.setattr(cutting, "EVENTS_PER_GB", 40)
+    assert sessionize(cfg, NIGHT, "parts", 3) == whole
+    assert files_of(cfg) == derived
+
+
+def files_of(cfg: Config) -> dict[str, bytes]:
+    """What was worked out for later stages."""
+    return {file.name: file.read_bytes() for file in (cfg.root / "work" / "attempt").iterdir()}
+
+
+def test_what_is_put_aside_between_users_and_days_is_bounded_and_leaves_nothing(
+    make_config: MakeConfig,
+) -> None:
+    cfg = make_config(warehouse={"threads": 1, "memory_gb": 1.0, "spill_gb": 1e-6})
+    write_events(cfg, table([(f"u{n}", at(m), f"item {n}") for n in range(200) for m in (0, 1)]))
+    with pytest.raises(WarehouseError, match=r"spill_gb = 1e-06 to do for what is put aside .* raise it"):
+        sessionize(cfg, NIGHT, "run", 2)
+    assert list((cfg.root / "work").iterdir()) == []
 
 
 def slow(cfg: Config, events: list[Event]) -> list[tuple[str, datetime, list[str]]]:

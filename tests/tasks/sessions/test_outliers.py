@@ -200,7 +200,7 @@ def test_the_days_left_out_are_those_of_a_slow_loop(case: tuple[Config, list[Eve
     cfg, events = case
     expected, zone = slow_days(cfg, events), zones.zone(cfg.events.timezone)
     with duck.reader() as con:
-        con.register("events_to_cut", table(events))
+        con.register("events_of_pass", table(events))
         con.register("clock", clock(cfg, [events[0][1].date(), events[-1][1].date()]))
         duck.keep(con, "removed_days", "removed_days", **cutting._day_rules(cfg))
         rows = con.sql("select user_id, event_day, rule from removed_days").fetchall()

@@ -1,0 +1,95 @@
+"""Rows put aside on disk as they are made, and read again by their key: who makes them goes through users,
+who writes them through days, and neither holds them all.
+
+One file of compressed Arrow batches, each of one key, in a scratch folder that goes with its owner.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tasks.errors import WarehouseError
+from tasks.settings.config import Config
+
+OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+class Spool:
+    """Rows of one table in a file of its own; first all are put in, then they are read.
+
+    key   the column by which they are read again; all of a key stand in a row in what is put in at once
+    Raises WarehouseError where the disk is full, or more is put in than warehouse.spill_gb.
+    """
+
+    def __init__(self, cfg: Config, file: Path, key: str | None = None) -> None:
+        self._cfg, self._file, self._key = cfg, file, key
+        self._places: dict[Any, list[int]] = defaultdict(list)  # of batches in the file
+        self._batches = 0
+        self._writer: pa.RecordBatchWriter | None = None
+        self._sink: pa.NativeFile | None = None
+
+    def __bool__(self) -> bool:
+        """Was anything put in, if only no row?"""
+        return self._writer is not None
+
+    def put(self, rows: pa.RecordBatchReader) -> None:
+        """Add rows; those of a key come after those that it has."""
+        if self._writer is None:
+            with self._speaking():
+                self._sink = pa.OSFile(str(self._file), "wb")
+                self._writer = pa.ipc.new_file(self._sink, rows.schema, options=OPTIONS)
+        for batch in rows:
+            for key, part in _parts(batch, self._key):
+                with self._speaking():
+                    self._writer.write_batch(part)
+                self._places[key].append(self._batches)
+                self._batches += 1
+            self._check()
+
+    def _check(self) -> None:
+        most = int(self._cfg.warehouse.spill_gb * 10**9)
+        if most and self._sink is not None and self._sink.tell() > most:
+            raise WarehouseError(
+                f"{self._file.parent}: expected warehouse.spill_gb = {self._cfg.warehouse.spill_gb} to do "
+                "for what is put aside on disk; raise it, or set it to 0 and free disk space"
+            )
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise WarehouseError(
+                f"{self._file.parent}: expected room on the disk for what is put aside; {error}; free some"
+            ) from error
+
+    def read(self, key: Any = None) -> pa.RecordBatchReader:
+        """The rows of a key, in the order in which they were put in; nothing can be put in any more."""
+        assert self._writer is not None, "expected rows, or their schema at least"
+        if self._sink is not None:
+            with self._speaking():
+                self._writer.close()
+                self._sink.close()
+            self._sink = None
+        file = pa.ipc.open_file(pa.OSFile(str(self._file)))
+        batches = (file.get_batch(place) for place in self._places.get(key, []))
+        return pa.RecordBatchReader.from_batches(file.schema, batches)
+
+
+def _parts(batch: pa.RecordBatch, key: str | None) -> Iterator[tuple[Any, pa.RecordBatch]]:
+    """The rows of each key, which stand in a row."""
+    if key is None:
+        yield None, batch
+        return
+    runs = pc.run_end_encode(batch[key])
+    first = 0
+    for value, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+        yield value, batch.slice(first, end - first)
+        first = end
