@@ -102,7 +102,7 @@ def reader(*reads: Path, present: Path | None = None) -> Iterator[Connection]:
 def spilling(cfg: Config) -> Iterator[Path]:
     """A folder for what does not fit into memory: of the warehouse; of the machine while there is none."""
     if (cfg.root / "work").is_dir():
-        with _scratch_folder(cfg) as folder:
+        with scratch_folder(cfg) as folder:
             yield folder
         return
     with scratch.made(Path(tempfile.gettempdir()), SCRATCH) as folder:
