@@ -6,8 +6,9 @@ night looks at it: one that began the evening before the window is left to the n
 after the newest day is not known yet; tomorrow's night lets those sessions grow. A given session id that
 comes back after a pause longer than the lead-in begins a second session.
 
-Cutting is the heaviest query of a night, and is done once: what later stages need beside the table of
-sessions is worked out while all that was found is there, and kept in the attempt's own folder (`DERIVED`).
+Cutting is the heaviest query of a night, and is done once, a range of users after the other, so that neither
+events nor sessions of more than one range are held. What was found is put aside and written day by day; what
+later stages need beside it is worked out on the way, and kept in the attempt's own folder (`DERIVED`).
 """
 
 from __future__ import annotations
