@@ -19,16 +19,14 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import WarehouseError
+from tasks.raw.words import words
 from tasks.store import delta, duck, tables
 from tasks.store.store import Store
 
 TABLE = "forgotten"
 NOBODY_SAID = "(forgotten)"
 TRIES = 20
-WORD = re.compile(r"""[^\s",;:{}\[\]()<>=&|'\\/?#]+""")
-WHOLE = re.compile(r'"([^"]*)"')  # an id with blanks or colons in it, as JSON and CSV have it
 NAMED = re.compile(r"(user_id=)([^,;:\s\"\\]+)")  # as messages of older versions of ours named one
-ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True)
@@ -88,16 +86,14 @@ class Forgotten:
         """The text without any of their ids; a line of a log that holds one is told by no word of it."""
         if not self.rows:
             return text
-        plain = ESCAPED.sub(lambda found: chr(int(found[1], 16)), text)
-        whole = {*WHOLE.findall(plain), *plain.strip().split(","), *plain.strip().split("\t")}
-        if any(self.has(part.strip()) for part in whole | set(WORD.findall(plain))):
-            return NOBODY_SAID
-        return text
+        salt = self.rows[0].salt
+        said = any(digest(salt, word) in self.digests for word in words(text))
+        return NOBODY_SAID if said else text
 
 
 def digest(salt: str, user: str) -> str:
-    """sha256 of salt and id, in hexadecimal digits."""
-    return hashlib.sha256(f"{salt}{user}".encode()).hexdigest()
+    """sha256 of salt and id, in hexadecimal digits; of an id that is no Unicode, too."""
+    return hashlib.sha256(f"{salt}{user}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def read(store: Store) -> Forgotten:

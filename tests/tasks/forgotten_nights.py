@@ -27,6 +27,7 @@ from tasks.store import delta, pins
 from tasks.store.store import Store
 
 WHO, OTHERS = "zoe-7f3a91", ("ann", "ben")
+THANKS = json.dumps({"user_id": "ann", "note": "thanks \N{GRINNING FACE}"})  # a pair of escapes, and no item
 NIGHTS = [date(2026, 1, 2) + timedelta(days=n) for n in range(4)]
 SETTINGS = """
 [events]
@@ -65,7 +66,7 @@ def begun(folder: Path) -> Config:
 
 
 def write_log(folder: Path, day: date, more: int = 0) -> None:
-    """Two events of everybody, so many more sessions, and two lines that cannot be read."""
+    """Two events of everybody, so many more sessions, and four lines that are refused."""
     lines = []
     for place, user in enumerate((*OTHERS, WHO)):
         for n in range(2 + more):
@@ -76,6 +77,7 @@ def write_log(folder: Path, day: date, more: int = 0) -> None:
         json.dumps({"user_id": WHO, "timestamp": "2026-01-01"}),
         f'{{"user_id":"{WHO}","item',
         "{broken",
+        THANKS,
     ]
     (folder / "logs" / f"{day}.ndjson").write_text("\n".join(lines) + "\n")
 
