@@ -1,4 +1,4 @@
-"""Texts that may be an id in a raw line, of whatever format and however broken: what a reader of it would see.
+"""Texts that may be an id in a raw line, of whatever format and however broken.
 
 A line that was refused may be no JSON, have fields too many, or be cut. So no parser is asked: a word is what
 stands between characters that part fields in any of the formats, a few such words in a row may be one id
