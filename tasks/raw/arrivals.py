@@ -5,12 +5,15 @@ wants: it has lines of it, and nobody has wanted that day before. Whether it is 
 size and its time of change, and where one differs by its bytes. A log that has only grown keeps what it had.
 
 What a changed file had told must not stay: all days that it had are made anew, in the window or not, from
-it, from the other files there are that had told of these days, and from the rows of those that are gone.
+the files there are and from the rows of those that are gone. So that no day loses what a log only tells
+under another name since it was rotated, such a day is open that night: all lines of it are in time.
 
 Of a file that is read all days are taken that the night wants, and those to come as far as a window goes: so
 a log that reaches past midnight is read once. They lie in the table until their nights want them.
 
-Days that a night has wanted are closed to lines that come more than `events.late_days` after them.
+Days that a night has wanted, and has events of, are closed to lines that come more than `events.late_days`
+after them. Lines that were too late are taken by a night for which they are not: one of the days before, run
+again, and one with a larger `late_days`.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ class Asked:
     to_come    days after the night, of which it takes what it meets
     there      days that the table of events has
     due        days that a night before has wanted
+    told       days of which files have events
     lost       days that it should have: their files are gone or damaged
     settings   digest of the settings by which lines are read
     anew       is all to be read again that was taken in, and nothing else?
@@ -50,6 +54,7 @@ class Asked:
     to_come: Collection[date]
     there: Collection[date]
     due: Collection[date]
+    told: Collection[date]
     lost: Collection[date]
     settings: str
     anew: bool = False
@@ -59,8 +64,16 @@ class Asked:
         return 0 if self.is_closed(day) else None
 
     def is_closed(self, day: date) -> bool:
-        """Did the night wait for late lines of this day long enough?"""
-        return day in self.there and day in self.due and (self.night - day).days > self.cfg.events.late_days
+        """Has the day events, and did the night wait for late ones long enough?"""
+        return self.is_past(day) and day in self.there and day in self.due and day in self.told
+
+    def is_past(self, day: date) -> bool:
+        """Is it more than `events.late_days` ago?"""
+        return (self.night - day).days > self.cfg.events.late_days
+
+    def as_before(self, was: Known, day: date) -> Until:
+        """Of lines that were read before: those in time are, and the others too where the day is not past."""
+        return was.days[day].until if self.is_past(day) else None
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,10 @@ class Reading:
     why: Why
     take: Mapping[date, Until]
     kept: frozenset[date] = frozenset()
+
+    def opened(self, days: Collection[date]) -> Reading:
+        """The same with all lines of these days."""
+        return replace(self, take={**self.take, **dict.fromkeys(days)}, kept=self.kept.difference(days))
 
 
 @dataclass(frozen=True)
@@ -104,25 +121,38 @@ def sort(asked: Asked, found: Sequence[Source], known: Mapping[str, Known]) -> A
     """
     gone = sorted(known.keys() - {source.name for source in found})
     _check_lost(asked, [known[name] for name in gone])
-    readings, same = {}, {}
+    readings = {source.name: _reading(asked, source, known.get(source.name)) for source in found}
+    altered = _days(readings, known, *ALTERED)
+    opened = _days(readings, known, "changed")
     for source in found:
-        was = known.get(source.name)
-        reading = _changed(asked, source, was)
-        if reading is None and was is not None:
-            same[source.name] = (source, replace(was, mtime_ns=_state(source)[1]))
-            reading = _owing(asked, source, was)
+        was, reading = known.get(source.name), readings[source.name]
         if reading is not None:
-            readings[source.name] = reading
-    altered = {day for name, one in readings.items() if one.why in ALTERED for day in known[name].taken()}
-    for name, (source, now) in same.items():
-        if name not in readings and altered & now.taken():
-            readings[name] = _again(source, now, altered & now.taken(), "beside a changed file")
+            readings[source.name] = reading.opened(opened)
+        elif was is None:  # a rebuild leaves it to the next night, but for days that would lose what it tells
+            readings[source.name] = Reading(source, "new", {}).opened(opened) if opened else None
+        elif altered & was.taken() or opened & was.days.keys():
+            beside = _again(asked, source, was, altered & was.taken(), "beside a changed file")
+            readings[source.name] = beside.opened(opened)
+    read = {name: one for name, one in readings.items() if one is not None}
+    same = {source.name: source for source in found if source.name in known.keys() - read.keys()}
     return Arrivals(
-        readings=tuple(readings[name] for name in sorted(readings)),
-        same={name: now for name, (_, now) in same.items() if name not in readings},
+        readings=tuple(read[name] for name in sorted(read)),
+        same={name: replace(known[name], mtime_ns=_state(source)[1]) for name, source in same.items()},
         gone=tuple(gone),
         altered=frozenset(altered),
     )
+
+
+def _days(readings: Mapping[str, Reading | None], known: Mapping[str, Known], *whys: Why) -> set[date]:
+    """Days of which files had told that are read for one of these reasons."""
+    names = [name for name, one in readings.items() if one is not None and one.why in whys]
+    return {day for name in names for day in known[name].taken()}
+
+
+def _reading(asked: Asked, source: Source, was: Known | None) -> Reading | None:
+    """How the file is read, whatever becomes of others; None where it need not be."""
+    reading = _changed(asked, source, was)
+    return _owing(asked, source, was) if reading is None and was is not None else reading
 
 
 def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
@@ -151,44 +181,34 @@ def _why(asked: Asked, source: Source, was: Known) -> Why | None:
 
 def _grown(asked: Asked, was: Known, day: date) -> Until:
     """Of a closed day, what the file had already."""
-    until = was.days[day].until
+    until = asked.as_before(was, day)
     return was.raw.lines if until is None and asked.is_closed(day) else until
-
-
-def _corrected(_asked: Asked, was: Known, day: date) -> Until:
-    """A correction is no late line: it is told where the file had told something."""
-    return 0 if was.days[day].until == 0 else None
-
-
-def _as_before(_asked: Asked, was: Known, day: date) -> Until:
-    return was.days[day].until
 
 
 AGAIN: dict[Why, Callable[[Asked, Known, date], Until]] = {  # of a day that the file has told of before
     "grown": _grown,
-    "changed": _corrected,
-    "read otherwise": _as_before,
+    "changed": lambda _asked, _was, _day: None,  # a correction is no late line
+    "read otherwise": Asked.as_before,
 }
 ALTERED: tuple[Why, ...] = ("changed", "read otherwise")
 
 
 def _owing(asked: Asked, source: Source, was: Known) -> Reading | None:
-    """A file that stands as it was, with lines of wanted days that nobody has taken, or that were lost."""
-    owed = [day for day in asked.wanted if was.owes(day)]
+    """A file that stands as it was, with lines of wanted days that were not taken, or that were lost."""
+    owed = [day for day in asked.wanted if was.owes(day) or (was.has_late(day) and not asked.is_past(day))]
     lost = [day for day in asked.wanted if day in was.taken() and day not in asked.there]
     lost += [day for day in asked.lost if day in was.taken() and day not in lost]
     if not owed and not lost:
         return None
     owed += [day for day in asked.to_come if was.owes(day)]
-    reading = _again(source, was, {*owed, *lost}, "owes a day")
+    reading = _again(asked, source, was, {*owed, *lost}, "owes a day")
     return replace(reading, take={**reading.take, **{day: asked.until(day) for day in owed}})
 
 
-def _again(source: Source, was: Known, days: Collection[date], why: Why) -> Reading:
+def _again(asked: Asked, source: Source, was: Known, days: Collection[date], why: Why) -> Reading:
     """Some days of a file that stands as it was."""
-    return Reading(
-        source, why, {day: was.days[day].until for day in days}, frozenset(was.taken() - set(days))
-    )
+    take = {day: asked.as_before(was, day) for day in days}
+    return Reading(source, why, take, frozenset(was.taken() - set(days)))
 
 
 def _check_lost(asked: Asked, gone: Sequence[Known]) -> None:

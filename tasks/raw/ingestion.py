@@ -164,8 +164,9 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
 def rebuild(cfg: Config, store: Store, run_id: str, attempt: int) -> Ingested:
     """Read all that was taken in once more, and make every day anew from what files there are.
 
-    What came from files that are gone stays, and lines that were too late are too late. Files that nobody has
-    taken in are left to the next night. `events` of what is returned are all days that a night has wanted.
+    What came from files that are gone stays. Lines that were too late are taken where they are not for the
+    newest night. Files that nobody has taken in are left to the next night, but for days that a changed file
+    had told: it may have been rotated. `events` of what is returned are all days that a night has wanted.
     Raises as `ingest` does, and WarehouseError where nothing was taken in yet.
     """
     return _tried(cfg, store, newest_night(store), [], run_id, attempt)

@@ -83,6 +83,10 @@ class Known:
         """Has it lines of a day that nobody has wanted?"""
         return day in self.days and self.days[day].owed
 
+    def has_late(self, day: date) -> bool:
+        """Has it lines of a day that came too late?"""
+        return day in self.days and self.days[day].too_late > 0
+
     def with_accepted(self, accepted: Mapping[date, int]) -> Known:
         """The same where so many events of these days are kept under its name by now."""
         days = {day: replace(one, accepted=accepted.get(day, one.accepted)) for day, one in self.days.items()}
@@ -116,6 +120,11 @@ def read(store: Store) -> dict[str, Known]:
 def early(known: Mapping[str, Known]) -> set[date]:
     """Days of which there are lines already, and that no night has wanted yet."""
     return {day for one in known.values() for day, found in one.days.items() if found.early}
+
+
+def told(known: Mapping[str, Known]) -> set[date]:
+    """Days of which there are events."""
+    return {day for one in known.values() for day, found in one.days.items() if found.accepted}
 
 
 def write(store: Store, files: Iterable[Known], attempt: int, tries: int, run_id: str) -> None:

@@ -163,7 +163,8 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     base = pins.present(store, TABLE, [*days, *after], version, there)
     lost = [day for day in (*days, *after) if day in there and day not in base.pins]
     usable, settings = there.keys() - set(lost), manifest.digest(cfg)
-    asked = arrivals.Asked(cfg, night, wanted, after, usable, due, lost, settings, anew=not wanted)
+    told = manifest.told(known)
+    asked = arrivals.Asked(cfg, night, wanted, after, usable, due, told, lost, settings, anew=not wanted)
     found = arrivals.sort(asked, sources.find(cfg, known), known)
     return Look(cfg, store, night, days, after, run, known, there, due, base, found, anew=not wanted)
 
@@ -255,7 +256,7 @@ def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> 
         account=Account(lines=file.lines, **told),
         days=days,
         settings=manifest.digest(look.cfg),
-        night=look.known[name].night if look.anew else look.night,
+        night=look.known[name].night if look.anew and name in look.known else look.night,
         attempt=run.attempt,
         tries=run.tries,
     )
@@ -300,14 +301,15 @@ def _commit(
 
 
 def _late(look: Look, read: Mapping[str, File]) -> dict[date, int]:
+    """What the files that were read tell more of a day than before; a log that was rotated tells no more."""
     late: Counter[date] = Counter()
     for name, file in read.items():
         had = look.known[name].days if name in look.known else {}
         for day in file.reading.take:
             before = had[day].lines - had[day].too_late if day in had and not had[day].owed else 0
             if day < look.night and day in look.due:
-                late[day] += max(0, file.parts["accepted", day] - before)
-    return {day: lines for day, lines in late.items() if lines}
+                late[day] += file.parts["accepted", day] - before
+    return {day: lines for day, lines in late.items() if lines > 0}
 
 
 def _early(look: Look, read: Mapping[str, File]) -> dict[date, int]:

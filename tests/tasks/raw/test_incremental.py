@@ -263,6 +263,52 @@ def test_no_day_is_closed_that_nobody_has_taken(shop: Shop) -> None:
     assert shop.night(WEDNESDAY, late_days=0).accepted == 2
 
 
+def test_no_day_is_closed_of_which_no_log_has_come(shop: Shop) -> None:
+    shop.write("wednesday", ("ann", "i", WEDNESDAY))
+    shop.night(WEDNESDAY, late_days=0)
+    shop.write("tuesday", ("ben", "i", TUESDAY))
+    shop.write("thursday", ("ben", "i", WEDNESDAY), ("ann", "i", WEDNESDAY + timedelta(1)))
+    came = shop.night(WEDNESDAY + timedelta(1), late_days=0)
+    assert (came.accepted, came.closed) == (2, {("logs/thursday.ndjson", WEDNESDAY): 1})
+    assert ("ben", "i", TUESDAY, "tuesday") in shop.events()
+
+
+def _late_shop(shop: Shop) -> Shop:
+    """The rest of Monday came when the day was closed."""
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY, late_days=0)
+    shop.write("rest", ("ann", "rest", MONDAY))
+    shop.write("tuesday", ("ann", "i", TUESDAY))
+    assert shop.night(TUESDAY, late_days=0).too_late == 1
+    return shop
+
+
+def test_the_night_of_a_day_run_again_takes_lines_of_it_that_were_too_late(shop: Shop) -> None:
+    came = _late_shop(shop).night(MONDAY, late_days=0)
+    assert (shop.read(came), came.too_late) == (["rest"], 0)
+    assert ("ann", "rest", MONDAY, "rest") in shop.events()
+    assert shop.read(shop.night(TUESDAY, late_days=0)) == []
+
+
+@pytest.mark.slow
+def test_lines_that_were_too_late_are_taken_once_nights_wait_longer(shop: Shop) -> None:
+    came = _late_shop(shop).night(TUESDAY, late_days=1)
+    assert (shop.read(came), came.late) == (["rest"], {MONDAY: 1})
+    assert ("ann", "rest", MONDAY, "rest") in shop.events()
+
+
+@pytest.mark.slow
+def test_a_rebuild_asks_by_todays_settings_which_lines_are_too_late(shop: Shop) -> None:
+    _late_shop(shop)
+    for late_days, is_there in ((0, False), (1, True)):
+        events = shop.cfg.events.model_copy(update={"late_days": late_days})
+        shop.runs += 1
+        ingestion.rebuild(
+            shop.cfg.model_copy(update={"events": events}), shop.store, f"run{shop.runs}", shop.runs
+        )
+        assert (("ann", "rest", MONDAY, "rest") in shop.events()) == is_there
+
+
 def test_a_log_that_grows_after_a_day_is_closed_keeps_what_it_had(shop: Shop) -> None:
     lines = [("ann", "i", MONDAY), ("ann", "j", MONDAY)]
     shop.write("log", *lines)
@@ -303,6 +349,71 @@ def test_a_changed_file_is_mended_beyond_the_window_too(shop: Shop) -> None:
     shop.write("new", ("ann", "i", later))
     shop.night(later)
     assert {item for _, item, _, _ in shop.events()} == {"right", "k", "i"}
+
+
+def _numbered(shop: Shop, _night: date) -> None:
+    for number in range(9, 0, -1):
+        older = shop.path(f"app.{number - 1}" if number > 1 else "app")
+        if older.exists():
+            older.rename(shop.path(f"app.{number}"))
+
+
+def _dated(shop: Shop, night: date) -> None:
+    if shop.path("app").exists():
+        shop.path("app").rename(shop.path(f"app-{night - timedelta(1)}"))
+
+
+def _away_for_a_night(shop: Shop, night: date) -> None:
+    """A log that is not written to yet when the night begins, beside another one."""
+    if shop.path("app").exists():
+        _dated(shop, night)
+        shop.write(f"beside-{night}", ("ben", "i", night))
+        shop.night(night, late_days=0)
+
+
+def _copied(shop: Shop, night: date) -> None:
+    """Lines grow until the log is copied and cut: the copy has more than was read."""
+    if shop.path("app").exists():
+        grown = shop.path("app").read_text() + _text(("ann", "after", night - timedelta(1))) + "\n"
+        shop.path(f"app-{night}").write_text(grown)
+
+
+@pytest.mark.parametrize(
+    ("rotate", "nights"),
+    [
+        (_numbered, 3),
+        *(
+            pytest.param(rotate, 6, marks=pytest.mark.slow)
+            for rotate in (_numbered, _dated, _away_for_a_night, _copied)
+        ),
+    ],
+)
+def test_no_day_loses_events_of_a_log_that_was_rotated(
+    shop: Shop, rotate: Callable[[Shop, date], None], nights: int
+) -> None:
+    """Also of days that are closed, and of those that have left the window."""
+    for day in (MONDAY + timedelta(number) for number in range(nights)):
+        rotate(shop, day)
+        shop.write("app", ("ann", "i", day), ("ann", "j", day))
+        came = shop.night(day, late_days=0)
+        assert not came.late or rotate is _copied
+        assert {told for _, item, told, _ in shop.events() if item in "ij"} >= {
+            MONDAY + timedelta(number) for number in range((day - MONDAY).days + 1)
+        }
+    assert len({one[:3] for one in shop.events() if one[0] == "ann" and one[1] != "after"}) == 2 * nights
+
+
+@pytest.mark.slow
+def test_a_rebuild_after_a_log_was_rotated_takes_it_under_its_new_name(shop: Shop) -> None:
+    shop.write("app", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    _dated(shop, TUESDAY)
+    shop.write("app", ("ann", "i", TUESDAY))
+    ingestion.rebuild(shop.cfg, shop.store, "rebuild", 2)
+    shop.runs = 2
+    assert ("ann", "i", MONDAY, f"app-{MONDAY}") in shop.events()
+    shop.night(TUESDAY)
+    assert {one[:3] for one in shop.events()} == {("ann", "i", MONDAY), ("ann", "i", TUESDAY)}
 
 
 def test_a_file_that_was_touched_but_not_changed_is_not_read(shop: Shop) -> None:
