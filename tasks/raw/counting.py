@@ -80,6 +80,13 @@ def check(cfg: Config, found: Sequence[Source]) -> None:
         _bind(keyed[0], asked)
 
 
+def check_keys(cfg: Config, source: Source) -> None:
+    """Raises SourceError for NDJSON without the keys of the condition, asked where no line of it counts: a
+    key may be a rare one, so a file in which lines count may lack it."""
+    if keys := sources.keys_seen(source):
+        _check_names(source.name, condition(cfg), keys)
+
+
 def types(cfg: Config) -> pa.Table:
     """(event_type, weight) of the types that count."""
     names, weights = list(cfg.events.types), list(cfg.events.types.values())

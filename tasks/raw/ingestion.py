@@ -14,7 +14,7 @@ was quicker, all is looked at anew.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import date, datetime, timedelta
 from typing import Any
@@ -133,11 +133,6 @@ class _Tally:
     def _every(self) -> list[File | Account]:
         return [*self.files.values(), *(one.account for one in self.others)]
 
-    @property
-    def unusable(self) -> list[Source]:
-        """Files with spoilt lines and not one usable."""
-        return [one.source for one in self.files.values() if one.is_unusable]
-
     def doubtful(self, share: float) -> list[Source]:
         """Files of which more is refused than is borne of all."""
         return [
@@ -220,7 +215,7 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
         if not look.anew:
             _write_rejects(con, look, who)
         quarantine.check(len(every) + same, tally.aside)
-        _check_unusable(con, cfg, tally.unusable)
+        _check_unusable(con, cfg, tally.files.values())
         tally.others = [one for one in look.apart.values() if one.taken(look.wanted)]
         _check_rejects(con, cfg, tally)
         if not look.anew:
@@ -258,7 +253,7 @@ def _read(con: duck.Connection, cfg: Config, reading: Reading, who: Forgotten) -
         )
         raise SourceError(f"{source.name}: {what}; is it still being written? run again when it is complete")
     if cfg.events.on_bad_file == "quarantine":
-        _check_unusable(con, cfg, file.is_unusable * [source])
+        _check_unusable(con, cfg, [file])
     if (
         cfg.events.columns.session_id
         and not duck.row(duck.query(con, "users_named", source_file=source.name))[0]
@@ -376,12 +371,12 @@ def _write_items(look: Look, known: items.Items, written: Ingested) -> Ingested:
     return replace(written, known=kept.rows, items=kept, sources={**known.sources, **written.sources})
 
 
-def _check_unusable(con: duck.Connection, cfg: Config, unusable: Sequence[Source]) -> None:
+def _check_unusable(con: duck.Connection, cfg: Config, files: Collection[File]) -> None:
     """A file that lost every line is lost, however small its share: it is named."""
-    for source in unusable:
+    for source in [file.source for file in files if not file.counts]:
         _check_keys(source, cfg.events.columns.model_dump())
-    if unusable:
-        names = [source.name for source in unusable]
+        counting.check_keys(cfg, source)
+    if names := [file.source.name for file in files if file.is_unusable]:
         raise SourceError(
             f"{_some(names)}: expected a usable line in every file that has lines; got none: "
             f"{_reasons(con, names)}; repair the file (table rejects has every line), or move it out of "

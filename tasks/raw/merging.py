@@ -126,6 +126,11 @@ class File:
         """Has it spoilt lines and not one usable?"""
         return self.spoilt > 0 and self.lines == self.rejected
 
+    @property
+    def counts(self) -> bool:
+        """Is one of its lines neither refused nor left out?"""
+        return self.lines > self.rejected + self.part("left_out")
+
     def part(self, name: str) -> int:
         """Lines of one part, over all days."""
         return sum(lines for (part, _), lines in self.parts.items() if part == name)

@@ -207,7 +207,10 @@ def _read(
         for source in found:
             with quarantine.around(cfg, source, aside):
                 read = samples.copy(source, Path(folder), names) if sampled else source
-                yield source, _see(con, cfg, read)
+                seen = _see(con, cfg, read)
+                if seen.left_out and not seen.days:
+                    counting.check_keys(cfg, source)
+                yield source, seen
 
 
 def _see(con: duck.Connection, cfg: Config, source: Source) -> Seen:

@@ -87,6 +87,40 @@ def test_a_bad_file_is_put_aside_by_name_and_the_others_go_on(
     assert (row["source_file"], row["line"], row["reason"]) == (f"logs/{name}", None, "file put aside")
 
 
+TYPED = {**GOOD, "event": {"type": "view", "shop": "north"}}
+STRANGE = {  # lines of which none would count, what is said of them, and whether it is of their names
+    "renamed": ({**GOOD, "event": {"name": "view", "shop": "north"}}, "expected a column 'event.type'"),
+    "heartbeat": ({"alive": True}, "expected a column 'user_id'"),
+    "condition": ({**GOOD, "event": {"type": "view", "store": "north"}}, "'event.shop' (events.where)"),
+    "another": ({**GOOD, "event": {"type": "ping", "shop": "north"}}, ""),
+    "elsewhere": ({**GOOD, "event": {"type": "view", "shop": "south"}}, ""),
+}
+
+
+@pytest.mark.parametrize("name", STRANGE)
+@pytest.mark.parametrize("bad", ["quarantine", "stop"])
+def test_a_file_of_which_no_line_counts_is_asked_for_its_names(
+    make_config: MakeConfig, name: str, bad: str
+) -> None:
+    line, said = STRANGE[name]
+    events = {"columns": {"event_type": "event.type"}, "types": {"view": 1}, "where": "event.shop = 'north'"}
+    cfg = make_config(events={"sources": ("logs/*",), "on_bad_file": bad, **events})
+    (cfg.base / "logs").mkdir()
+    early = {**TYPED, "timestamp": "2026-01-04T10:00:00Z"}
+    lacking = {**TYPED, "event": {"type": "view"}}  # some lines may lack what the condition asks for
+    for other, lines in (("a", [early, TYPED, lacking]), ("b", [line, line])):
+        (cfg.base / f"logs/{other}.ndjson").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    if said and bad == "stop":
+        for asked in (ingest, lambda cfg: preview.look(cfg, NIGHT)):
+            with pytest.raises(SourceError, match=said.replace("(", ".").replace(")", ".")):
+                asked(cfg)
+        return
+    seen, found = preview.look(cfg, NIGHT), ingest(cfg)
+    assert set(seen.aside) == set(found.aside) == ({"logs/b.ndjson"} if said else set())
+    assert all(said in why for aside in (seen.aside, found.aside) for why in aside.values())
+    assert (found.accepted, found.left_out) == (2, 1 if said else 3)
+
+
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_file_stops_the_night_where_nothing_else_is_said(cfg: Config, name: str) -> None:
     content, said = BAD[name]
