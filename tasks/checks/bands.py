@@ -57,7 +57,7 @@ def _least(values: Values, night: date, week: Sequence[float], weekdays: Sequenc
     if len(weekdays) > 1:
         return median_low(weekdays) * _quieter(values, night)
     if weekdays:
-        return min(weekdays[0], median(week))
+        return min(weekdays[0], median(week)) if week else weekdays[0]
     if len(week) < ENOUGH_DAYS:
         return None
     return min(week) if night.weekday() in NO_WEEKEND else FIRST_WEEKEND * min(week)

@@ -48,11 +48,11 @@ def measure(con: duck.Connection, cfg: Config, night: date, reads: Reads, lines:
     prepare(con, cfg, reads)
     by_day = _by_day(con)
     tonight = {name: days[night] for name, days in by_day.items() if night in days}
-    found = duck.query(con, "measured_night", night=night).fetchall()
+    known = history.before(reads.store, night)
+    found = duck.query(con, "measured_night", night=night, refused=sorted(known.refused)).fetchall()
     tonight |= {name: value for name, value in found if value is not None}
     if lines.read:
         tonight[REJECTED] = lines.rejected / lines.read
-    known = history.before(reads.store, night)
     if cfg.events.columns.event_type:
         tonight = dict.fromkeys(_types({*by_day, *known.values}), 0.0) | tonight
     measures = [

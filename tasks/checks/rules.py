@@ -30,6 +30,7 @@ class Rule:
     severity  refuse: a broken rule ends the night; warn: it is said, and stands on the night's page
     guards    what it guards against
     remedy    what to do then
+    passes    a setting by which it lets pass what is right though it looks wrong; empty where there is none
     """
 
     query: str
@@ -38,6 +39,7 @@ class Rule:
     severity: Severity
     guards: str
     remedy: str
+    passes: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,15 @@ def of(query: str, prefix: str) -> Rule:
     lacking = [key for key in ("check", "guards against", "remedy") if not said.get(key)]
     assert not lacking, f"{query}.sql: expected a header with {', '.join(lacking)}"
     name = query.removeprefix(prefix)
-    return Rule(query, name, said["check"], severity(said, query), said["guards against"], said["remedy"])
+    return Rule(
+        query=query,
+        name=name,
+        states=said["check"],
+        severity=severity(said, query),
+        guards=said["guards against"],
+        remedy=said["remedy"],
+        passes=said.get("passes with", ""),
+    )
 
 
 def every(prefix: str) -> list[Rule]:

@@ -1,8 +1,9 @@
--- check: no hours of the night's day in which an ordinary day has many visits are all but empty.
+-- check: no hours of the night's day in which such a weekday has many visits are all but empty.
 -- guards against: half a day of logs; a collector that was down
 -- severity: refuse
--- remedy: bring the logs of the empty hours, then run the night again; if nobody came then, let this run pass
---     with a higher checks.max_missing_hours
+-- remedy: bring the logs of the empty hours, then run the night again; if nobody came then, as on a holiday,
+--     let this run pass with a higher checks.max_missing_hours
+-- passes with: checks.max_missing_hours=1
 -- reads: measured
 -- parameters: $max_missing_hours
 select

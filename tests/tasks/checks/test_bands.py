@@ -51,6 +51,10 @@ def test_with_one_such_weekday_known_an_ordinary_day_is_enough() -> None:
     assert bands.of_volume(sale, SATURDAY).least == 20_000
 
 
+def test_after_a_week_of_nothing_one_such_weekday_is_enough() -> None:
+    assert bands.of_volume({SATURDAY - timedelta(days=14): 20_000.0}, SATURDAY).least == 20_000
+
+
 def test_the_first_weekend_may_be_half_as_busy() -> None:
     assert bands.of_volume(days(SATURDAY, [20_000, 24_000]), SATURDAY) == Band(10_000, 24_000, 2)
 

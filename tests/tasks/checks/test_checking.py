@@ -102,17 +102,22 @@ def _typed(name: str, rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def check(
-    cfg: Config, reads: pins.Reads, lines: Lines = LINES, attempt: int | None = None
+    cfg: Config,
+    reads: pins.Reads,
+    lines: Lines = LINES,
+    attempt: int | None = None,
+    night: date = NIGHT,
 ) -> checking.Checked:
     store = Store.of(cfg)
-    return checking.check(cfg, NIGHT, reads, lines, "run", attempt or delta.next_attempt(store, NIGHT))
+    return checking.check(cfg, night, reads, lines, "run", attempt or delta.next_attempt(store, night))
 
 
-def broken(cfg: Config, reads: pins.Reads) -> list[str]:
+def broken(cfg: Config, reads: pins.Reads, night: date = NIGHT) -> list[str]:
     """Names of the checks that refuse."""
     with pytest.raises(CheckError) as caught:
-        check(cfg, reads)
-    return [line.strip().partition(":")[0] for line in str(caught.value).splitlines()[1:]]
+        check(cfg, reads, night=night)
+    found = [line for line in str(caught.value).splitlines() if line.startswith("  ")]
+    return [line.strip().partition(":")[0] for line in found]
 
 
 def usual(**others: list[dict[str, Any]]) -> dict[date, list[dict[str, Any]]]:
@@ -142,17 +147,71 @@ def test_half_a_day_is_refused_in_the_first_week_too(tmp_path: Path) -> None:
     assert broken(cfg, write(cfg, days)) == ["missing_hours"]
 
 
-def test_a_day_that_is_right_is_let_pass_by_the_setting_that_the_message_names(tmp_path: Path) -> None:
+def test_a_weekday_of_other_hours_is_held_against_its_own(tmp_path: Path) -> None:
+    """Wednesdays until ten in the morning alone, all other days until midnight."""
+    cfg, before = config(tmp_path), NIGHT - timedelta(weeks=1)
+    known = {day: a_day(day) for day in WEEK} | {before: a_day(before, hours=10)}
+    check(cfg, write(cfg, known | {NIGHT: a_day(NIGHT, hours=10)}))
+    assert broken(cfg, write(cfg, known | {NIGHT: a_day(NIGHT, hours=5)})) == ["missing_hours"]
+
+
+@pytest.mark.slow
+def test_of_a_few_such_weekdays_the_lower_middle_one_counts(tmp_path: Path) -> None:
+    """Of three Wednesdays one was a holiday, and is no norm."""
+    cfg = config(tmp_path)
+    weeks = [NIGHT - timedelta(weeks=back) for back in (1, 2, 3)]
+    known = {day: a_day(day) for day in weeks} | {weeks[0]: a_day(weeks[0], hours=10)}
+    assert broken(cfg, write(cfg, known | {NIGHT: a_day(NIGHT, hours=10)})) == ["missing_hours"]
+
+
+def test_the_first_saturday_of_a_shop_with_other_hours_is_a_warning_alone(tmp_path: Path) -> None:
+    cfg, saturday = config(tmp_path), NIGHT + timedelta(days=3)
+    days = {saturday - timedelta(days=back): a_day(saturday - timedelta(days=back)) for back in range(1, 6)}
+    [said] = check(cfg, write(cfg, days | {saturday: a_day(saturday, hours=10)}), night=saturday).warnings
+    assert said.startswith("quiet_hours: 1 offending row(s), such as share_of_visits=0.5")
+
+
+def test_visits_of_nobody_count_by_their_sessions(tmp_path: Path) -> None:
+    def nobody(day: date, hours: float = 24.0) -> list[dict[str, Any]]:
+        return [
+            one | {"user_id": None, "session_id": f"{day}-{n // 2}"}
+            for n, one in enumerate(a_day(day, hours=hours))
+        ]
+
+    cfg = config(tmp_path)
+    days = {day: nobody(day) for day in WEEK}
+    check(cfg, write(cfg, days))
+    assert broken(cfg, write(cfg, days | {NIGHT: nobody(NIGHT, 12)})) == ["missing_hours"]
+
+
+@pytest.mark.slow
+def test_hours_of_a_refused_day_are_no_norm(tmp_path: Path) -> None:
+    cfg, later = config(tmp_path), NIGHT + timedelta(weeks=1)
+    days = usual(night=a_day(NIGHT, hours=12))
+    assert broken(cfg, write(cfg, days)) == ["missing_hours"]
+    days |= {later: a_day(later, hours=12)}
+    assert broken(cfg, write(cfg, days), night=later) == ["missing_hours"]
+
+
+def test_a_day_that_is_right_is_let_pass_by_the_command_that_the_message_names(tmp_path: Path) -> None:
     half = a_day(NIGHT, USUAL // 2, hours=12)
     cfg = config(tmp_path)
     reads = write(cfg, usual(night=half))
-    with pytest.raises(
-        CheckError, match=r"lower checks\.min_volume\n.*higher checks\.max_missing_hours|."
-    ) as caught:
+    with pytest.raises(CheckError) as caught:
         check(cfg, reads)
-    assert "checks.min_volume" in str(caught.value)
-    assert "checks.max_missing_hours" in str(caught.value)
+    assert str(caught.value).splitlines()[-1] == (
+        "where the day is right as it is: rnnrec nightly --night 2026-03-11 "
+        "--set checks.max_missing_hours=1 --set checks.min_volume=0"
+    )
     assert check(config(tmp_path, min_volume=0, max_missing_hours=1), reads).warnings == ()
+
+
+@pytest.mark.slow
+def test_no_command_is_named_where_nothing_lets_a_night_pass(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    with pytest.raises(CheckError) as caught:
+        check(cfg, write(cfg, usual(night=a_day(NIGHT, USUAL // 2)), _session_twice))
+    assert "rnnrec nightly" not in str(caught.value)
 
 
 def test_a_weekday_half_as_busy_as_others_is_no_alarm(tmp_path: Path) -> None:
@@ -430,6 +489,7 @@ def test_every_check_says_what_it_guards_against_and_what_to_do() -> None:
         "event_types",
         "more_volume",
         "new_items",
+        "quiet_hours",
         "rejected",
         "session_length",
     }
