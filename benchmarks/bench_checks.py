@@ -80,7 +80,8 @@ def opening(first: int, last: int) -> Hours:
     """Busiest in the middle of so many hours."""
     found = np.zeros(24)
     found[first:last] = 2.0 + np.sin(np.linspace(0.0, np.pi, last - first))
-    return found / found.sum()
+    shares: Hours = found / found.sum()
+    return shares
 
 
 WEB = HOURS / HOURS.sum()

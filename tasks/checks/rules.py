@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, cast, get_args
 
 from tasks.store import duck, sql
@@ -39,7 +39,7 @@ class Rule:
     severity: Severity
     guards: str
     remedy: str
-    passes: str = ""
+    passes: str = field(default="", kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 -- What the night's day is like beside the days before it that the night has read.
--- missing_hours: the share of an ordinary day's visits that fall into hours in which the night's day has less
--- than a tenth of what is ordinary; a visit is a visitor in an hour, so that no bot outweighs people, or a
--- given session of nobody. An ordinary day is, hour by hour, the lower middle one of the same weekday of up to
--- 4 weeks before: shops open later on Sundays. Where none is known it has of each hour what every day before
--- has; as a first weekend may have fewer hours, that is quiet_hours instead, but on a Monday to Wednesday.
--- Null where an ordinary day has fewer than 200 visits: chance alone empties hours then. new_items: the share
--- of the day's events whose item had none before.
+-- missing_hours: the share of an ordinary day's visits that fall into hours in which the night's day has
+-- less than a tenth of what is ordinary; a visit is a visitor in an hour, so that no bot outweighs
+-- people, or a given session of nobody. An ordinary day is, hour by hour, the lower middle one of the
+-- same weekday of up to 4 weeks before: shops open later on Sundays. Where none is known it has of each
+-- hour what every day before has; as a first weekend may have fewer hours, that is quiet_hours then, but
+-- on a Monday to Wednesday. Null where an ordinary day has fewer than 200 visits: chance alone empties
+-- hours then. new_items: the share of the day's events whose item had none before.
 -- grain: measure
 -- reads: events, clock
 -- parameters: $night, $refused: days that were refused, which are no norm
