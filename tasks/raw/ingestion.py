@@ -292,7 +292,7 @@ def _take(con: duck.Connection, cfg: Config, file: File, records: int, who: Forg
     forgotten.note(con, "typed", who)
     duck.keep(con, "piece", "sorted_lines")
     duck.append(con, "candidates", "accepted_events", source_file=name)
-    duck.append(con, "refused", "refused_lines", source_file=name)
+    duck.append(con, "refused", "refused_lines", source_file=name, nobody=forgotten.NOBODY_SAID)
     file.left_out.update(dict(duck.query(con, "left_out_lines").fetchall()))
     for part, day, lines, spoilt, first, last in duck.query(con, "piece_parts").fetchall():
         file.parts[part, day] += lines

@@ -15,6 +15,7 @@ from itertools import chain, compress
 SPAN = 12  # parts, words and what stands between them, that one id may be of where no quotes hold it
 PART = re.compile(r"""[^\s",;:{}\[\]()<>=&|'\\/?#]+|.""", re.DOTALL)
 QUOTED = re.compile(r""" "((?:[^"\\]|\\.|"")*)" | '((?:[^'\\]|\\.)*)' """, re.DOTALL | re.VERBOSE)
+ROW = re.compile(r"\{'user': (.*?), 'item': ", re.DOTALL)  # a row of Parquet, as parsed_parquet.sql says it
 ESCAPES = re.compile(r"(?:\\u[0-9a-fA-F]{4})+|\\.", re.DOTALL)
 EDGES = frozenset('",;{}')  # with which no id begins or ends where no quotes hold it
 DELIMITERS = (",", ";", "\t", "|")
@@ -26,7 +27,7 @@ def words(text: str) -> set[str]:
     for said in {text, plain(text)}:
         found.update(_spans(said))
         found.update(field.strip().strip('"') for mark in DELIMITERS for field in said.strip().split(mark))
-    for quoted in filter(None, chain(*QUOTED.findall(text))):
+    for quoted in filter(None, chain(ROW.findall(text), *QUOTED.findall(text))):
         found |= {quoted, plain(quoted), quoted.replace('""', '"')}
     return found | {one.strip() for one in found}
 

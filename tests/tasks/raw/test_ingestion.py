@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import ConfigurationError, EmptyNightError, FencedError, SourceError, WarehouseError
-from tasks.raw import columnar, ingestion, lines, preview, sources
+from tasks.raw import columnar, forgotten, ingestion, lines, preview, sources
 from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
 from tasks.settings.config import Config
@@ -295,6 +295,17 @@ def test_ingesting_takes_no_number_of_its_own(config: Config) -> None:
     log(config, GOOD)
     ingest(config, NIGHT, "run", 1)
     assert not (config.root / "attempts").exists()
+
+
+def test_a_refused_line_of_a_forgotten_user_is_known_by_its_field_wherever_the_text_is_cut(
+    lenient: Config,
+) -> None:
+    forgotten.add(Store.of(lenient), ["ann-7f3a91"], "forget-1")
+    for name, others in (("a", {}), ("b", {"pad": "x" * (1000 - len('{"pad": "", "user_id": "ann-7f'))})):
+        log(lenient, GOOD, {**others, "user_id": "ann-7f3a91"}, name=f"logs/{name}.ndjson")
+    result = ingest(lenient, NIGHT, "run", 1)
+    assert (result.rejected, result.forgotten) == (2, 0)
+    assert [one["raw"] for one in rows(lenient, "rejects")] == [forgotten.NOBODY_SAID] * 2
 
 
 def test_too_many_refused_lines_stop_the_night_but_are_kept(config: Config) -> None:
