@@ -183,7 +183,8 @@ def _condition(text: str) -> Condition:
             raise _refused(
                 text, f"{node['class'].lower().replace('_', ' ')} is nothing that one line can tell"
             )
-        if node["class"] == "FUNCTION" and node["function_name"].lower() not in allowed:
+        fickle = queried.asks_the_clock(node)
+        if fickle or (node["class"] == "FUNCTION" and node["function_name"].lower() not in allowed):
             raise _refused(
                 text,
                 f"{node['function_name']} is no function of a line's values that says the same each time",

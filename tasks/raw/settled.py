@@ -110,5 +110,6 @@ def _agree(one: str, other: str) -> bool:
 def _write(file: Path, text: str) -> None:
     durable.make_folder(file.parent)
     new = file.with_name(f".timezone-{uuid.uuid4().hex}")
-    new.write_text(f"{text}\n", encoding="utf-8")
+    with durable.writing(file.parent):
+        new.write_text(f"{text}\n", encoding="utf-8")
     durable.replace(new, file)

@@ -174,6 +174,7 @@ HOSTILE = [
     "pg_sleep(quantity) is null",
     "unnest([quantity]) > 0",
     "list_any_value([quantity]) > 0",
+    "age(seen) > interval 1 day",
 ]
 
 

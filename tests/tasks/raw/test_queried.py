@@ -155,7 +155,10 @@ REFUSED = {
     "from read_json($file) as x where seen < current_timestamp": "current_timestamp says another thing",
     "select ago(interval 1 day) from read_json($file)": "ago says another thing",
     "select * from (select current_setting('threads') from read_json($file))": "current_setting says",
+    "select age(seen) from read_json($file)": "age says another thing",
     "from read_json($file) using sample 10": "a sample is another one",
+    "from read_json($file) tablesample reservoir(1 rows)": "a sample is another one",
+    "from (from read_json($file) tablesample 50%)": "a sample is another one",
 }
 
 
@@ -209,6 +212,15 @@ def test_it_has_one_thread_and_no_way_out(make_config: MakeConfig, tmp_path: Pat
         [(threads, outside, locked, folders)] = con.execute(settings).fetchall()
     assert (threads, outside, locked) == (1, False, True)
     assert [Path(one) for one in folders] in ([], [folder])
+
+
+def test_a_number_that_nothing_can_hold_puts_its_file_aside(make_config: MakeConfig) -> None:
+    """39 digits fit DuckDB's largest integer, and no decimal that is read of it."""
+    query = QUERY.replace("one.sku", "one.sku::hugeint")
+    cfg = shop(make_config, query=query, on_bad_file="quarantine")
+    write(cfg, "a.ndjson", visit("ann", "1"))
+    write(cfg, "b.ndjson", visit("ann", "9" * 38), visit("ann", "1" + "0" * 38))
+    assert [*ingest(cfg).aside] == ["logs/b.ndjson"]
 
 
 def test_a_file_that_it_fails_on_is_named_with_the_query_and_what_was_said(make_config: MakeConfig) -> None:
