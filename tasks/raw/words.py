@@ -26,7 +26,7 @@ def words(text: str) -> set[str]:
     found: set[str] = set()
     for said in {text, plain(text)}:
         found.update(_spans(said))
-        found.update(field.strip().strip('"') for mark in DELIMITERS for field in said.strip().split(mark))
+        found.update(field.strip('"') for mark in DELIMITERS for field in said.strip("\r\n").split(mark))
     for quoted in filter(None, chain(ROW.findall(text), *QUOTED.findall(text))):
         found |= {quoted, plain(quoted), quoted.replace('""', '"')}
     return found | {one.strip() for one in found}

@@ -16,7 +16,7 @@ from tasks.raw.forgotten import NOBODY_SAID, Forgotten, One, digest
 from tasks.raw.words import plain
 
 IDS = ["u042", "zoë", "auth0|5f7c0003", "a/b", "x=1", "Ann O'Neil", "ann,b", "u#1", "a:b;c", 'the "one"',
-       "DOMAIN\\ann", "aGVs/bG8=", "anna@x.de", "50%", "😀", "ann 😀", "(ann)", "9f1c-77 [2]",
+       "DOMAIN\\ann", "aGVs/bG8=", "anna@x.de", "50%", "😀", "ann 😀", "(ann)", "9f1c-77 [2]", " ann",
        "/".join("abcdefghij")]  # fmt: skip
 WILD = st.text(st.characters(), max_size=60)
 TWISTED = st.lists(
@@ -49,7 +49,7 @@ def without(user: str) -> Forgotten:
 
 def as_csv(user: str, delimiter: str, quoting: int) -> str:
     out = io.StringIO()
-    csv.writer(out, delimiter=delimiter, quoting=quoting).writerow(["i1", user, "", "2026-01-01 10:00"])
+    csv.writer(out, delimiter=delimiter, quoting=quoting).writerow([user, "i1", "", "2026-01-01 10:00"])
     return out.getvalue()
 
 
