@@ -20,6 +20,7 @@ from tasks.store.store import Store
 
 KEEP_FOREVER = "interval 36500 days"
 SETTINGS: dict[str, str | None] = {
+    "delta.checkpointInterval": "10",  # a night opens each table often, and reads all entries since the last
     "delta.enableExpiredLogCleanup": "false",
     "delta.logRetentionDuration": KEEP_FOREVER,
     "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
