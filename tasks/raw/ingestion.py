@@ -60,6 +60,7 @@ class Ingested(Account):
     late         day before the night → events of it that came tonight, though an earlier night had the day
     early        day after the night → events of it that came tonight, which its own night learns from
     closed       (file, day) → lines that came when the day was closed
+    stale        days outside of the window of which sessions were cut from other events than there are now
     aside        file → why it was put aside: a log that was not read, or not to its end
     left_out_by  why lines do not count → how many, by their type or events.where
     known        items of which [items] says something
@@ -75,6 +76,7 @@ class Ingested(Account):
     late: Mapping[date, int]
     early: Mapping[date, int]
     closed: Mapping[tuple[str, date], int]
+    stale: Sequence[date] = ()
     aside: Mapping[str, str] = field(default_factory=dict)
     left_out_by: Mapping[str, int] = field(default_factory=dict)
     known: int = 0
@@ -105,6 +107,9 @@ class Ingested(Account):
             "changed since they were read, and read anew": changed,
             "late events that were taken": late,
             "lines that came too late (events.late_days)": closed,
+            "sessions that stay as they were until `rnnrec rebuild`, though events changed": [
+                str(day) for day in self.stale
+            ],
         }
         causes = [f"{lines:,} by {cause}" for cause, lines in self.left_out_by.items()]
         told["lines that do not count"] = causes
@@ -351,6 +356,7 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         late=merged.late,
         early=merged.early,
         closed=merged.closed,
+        stale=merged.stale,
         aside=tally.aside,
         left_out_by=counting.most(one.left_out for one in tally.files.values()),
     )

@@ -659,6 +659,25 @@ def test_incremental_and_rebuilt_tables_have_the_same_bytes(
     assert shop.books() == books
 
 
+@pytest.mark.parametrize("is_late", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_days_whose_sessions_wait_for_a_rebuild_are_told(make_config: MakeConfig, is_late: bool) -> None:
+    """A late event of the lead-in, or a corrected file of it."""
+    shop = Chain(make_config(sessions={"window_days": 2, "min_length": 1}))
+    for day in (MONDAY, TUESDAY):
+        shop.write(str(day), ("ann", "i", day))
+        assert not shop.night(day).stale
+    shop.write(str(WEDNESDAY), ("ann", "i", WEDNESDAY))
+    shop.write("late" if is_late else str(MONDAY), ("ben", "k", MONDAY))
+    came = shop.night(WEDNESDAY)
+    assert came.stale == [MONDAY - timedelta(1), MONDAY]  # of the day before a session may go on
+    wanted = "sessions that stay as they were until `rnnrec rebuild`, though events changed: 2026-01-04, 2026"
+    assert any(wanted in one for one in came.remarks)
+    before = shop.both()
+    shop.rebuild()
+    assert {day for day, one in shop.bytes("sessions").items() if one != before["sessions"][day]} == {MONDAY}
+    assert shop.bytes("events") == before["events"]
+
+
 @pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(
