@@ -191,22 +191,21 @@ def present(
     version: int | None,
     files: Mapping[date, Sequence[str]],
 ) -> Days:
-    """These days as a version of the table has them, without those that it has not or that cannot be read.
+    """These days as a version of the table has them, without those that it has not or that are damaged.
 
     version   None where there is no table yet
     files     day → addresses, as `delta.files_by_day` gives them
-    Files are known by what was noted when they were committed, and hashed where nothing was.
+    Files are known by what was noted when they were committed, and hashed where nothing was. Damaged are
+    those that cannot be read, or have other rows than was noted.
     """
     noted, pinned = _noted(store, table), {}
     for day in (day for day in days if day in files):
         with contextlib.suppress(WarehouseError):
-            rows = sum(parquet.rows_in(store, file) for file in files[day])
             known = noted.get(day)
-            is_known = known is not None and (known.rows, known.files) == (rows, _below(store, files[day]))
-            if known is not None and is_known:
-                pinned[day] = replace(known, version=version or 0)
-            else:
+            if known is None or known.files != _below(store, files[day]):
                 pinned[day] = _as_found(store, version or 0, files[day])
+            elif known.rows == sum(parquet.rows_in(store, file) for file in files[day]):
+                pinned[day] = replace(known, version=version or 0)
     return Days(store, table, pinned)
 
 

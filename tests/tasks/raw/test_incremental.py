@@ -469,11 +469,15 @@ def test_whatever_order_files_arrive_in_the_days_are_those_of_one_reading(
 
 
 def test_a_day_whose_file_is_damaged_is_made_anew_or_named(shop: Shop) -> None:
-    shop.write("monday", ("ann", "i", MONDAY))
+    shop.write("monday", ("ann", "i", MONDAY), ("ben", "i", MONDAY))
     shop.night(MONDAY)
     before = shop.days()
     (file,) = delta.files(shop.store, "events", None, [MONDAY])
     Path(file).write_bytes(Path(file).read_bytes()[:-9])
+    shop.night(MONDAY)
+    assert shop.days() == before
+    (file,) = delta.files(shop.store, "events", None, [MONDAY])
+    pq.write_table(pq.ParquetFile(file).read().slice(0, 1), file)
     shop.night(MONDAY)
     assert shop.days() == before
     (file,) = delta.files(shop.store, "events", None, [MONDAY])
