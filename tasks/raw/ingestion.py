@@ -234,7 +234,7 @@ def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> No
     con.execute(
         f"create temp table candidates (source_file varchar, line bigint, user_id {types['user_id'].sql}, "
         f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, tie_break varchar, "
-        "event_type varchar, weight double, event_day date)"
+        "event_type varchar, mark varchar, weight double, event_day date)"
     )
     con.execute("create temp table forgotten_users (user_id varchar)")
     con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")

@@ -41,6 +41,7 @@ CALLED = {  # what such a column is called from end to end, of a word and what m
     ),
     "session_id": ("session|sid|visit", rf"user|visitor|{PART}"),
     "tie_break": ("sequence|seq|line|row|position|offset", rf"event|{PART}"),
+    "event_id": ("event|order|line|transaction", f"line|{PART}"),
     "event_type": ("type|kind|action|event|behaviou?r", "event|name|user|[^a-z]"),
 }
 

@@ -3,9 +3,9 @@
 Where there is a query (`events.query`), each file is what the query yields of it, whatever its format.
 
 Every reader yields once for each piece it has put before DuckDB as `parsed` (line, raw, user_id, item_id,
-moment_number, moment_text, moment_time, session_id, tie_break, event_type, fault), and says how many records
-it has, and how many lines of the file they took. `lines_of` counts the file's lines independently of it.
-DuckDB opens no file.
+moment_number, moment_text, moment_time, session_id, tie_break, event_type, event_id, fault), and says how
+many records it has, and how many lines of the file they took. `lines_of` counts the file's lines
+independently of it. DuckDB opens no file.
 """
 
 from __future__ import annotations
@@ -217,7 +217,8 @@ def _ndjson(con: duck.Connection, source: Source, columns: Columns, fields: Sequ
         "sessions_given": bool(columns.session_id),
         "tie_break_given": bool(columns.tie_break),
         "event_type_given": bool(columns.event_type),
-        "may_lack": bool(columns.tie_break or columns.event_type or fields),
+        "event_id_given": bool(columns.event_id),
+        "may_lack": bool(columns.tie_break or columns.event_type or columns.event_id or fields),
     }
     for table in lines.numbered(source.path):
         con.register("chunk", table)
@@ -236,6 +237,7 @@ def _csv(con: duck.Connection, source: Source, columns: Columns, fields: Sequenc
         "session_id": columns.session_id,
         "tie_break": columns.tie_break,
         "event_type": columns.event_type,
+        "event_id": columns.event_id,
     }
     extra = head.lines
     further = _further(fields)
@@ -277,7 +279,7 @@ def _picked(source: Source, columns: Columns) -> tuple[dict[str, str], dict[str,
     there = schema(source)
     _check_names(source, columns, there.names)
     ids = {"user": columns.user_id, "item": columns.item_id}
-    for name in ids.values():
+    for name in filter(None, (*ids.values(), columns.event_id)):
         _check_id(source, name, there.field(name).type)
     moment = _moment(source, columns.timestamp, there.field(columns.timestamp).type)
     picked = {key: name for key, name in columns.model_dump().items() if key != "timestamp"}

@@ -104,6 +104,11 @@ class Columns(Section):
         "text as text; empty: the place in the file",
     )
     event_type: str = setting("", "of what kind an event is, as in view or purchase; empty: all are alike")
+    event_id: str = setting(
+        "",
+        "which event it is, an integer or text as of an order line: lines of one user, item and time are "
+        "events of their own where they differ in it; empty: they are one",
+    )
 
     @model_validator(mode="after")
     def _each_its_own(self) -> Columns:

@@ -1,4 +1,5 @@
--- The events of a piece that the night takes, repetitions too.
+-- The events of a piece that the night takes, repetitions too. `mark` is the md5 of the id that a line
+-- gives its event.
 -- grain: line
 -- reads: piece
 -- parameters: $source_file
@@ -11,6 +12,7 @@ select
     session_id,
     tie_break,
     event_type,
+    md5(event_id) as mark,
     weight,
     event_day
 from piece

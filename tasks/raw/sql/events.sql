@@ -1,7 +1,9 @@
--- The clean events of one day; of exact repetitions (same user, item, time, session, type) the first is kept,
--- by source_file and line. event_id is the md5 of those values with the lengths of the texts, so that no two
--- events share one. Of a user's events of one instant, `place` counts 1, 2, 3 ...: by tie_break, numbers
--- before text before none, then by where they stand in the files: their spot, which numbers all lines.
+-- The clean events of one day; of exact repetitions (same user, item, time, session, type, mark) the
+-- first is kept, by source_file and line. event_id is the md5 of those values with the lengths of the
+-- texts, so that no two events share one, and the mark behind it where there is one: the md5 of the
+-- line's own id of the event. Of a user's events of one instant, `place` counts 1, 2, 3 ...: by
+-- tie_break, numbers before text before none, then by where they stand in the files: their spot, which
+-- numbers all lines.
 -- grain: event
 -- reads: candidates
 -- parameters: $day
@@ -34,13 +36,14 @@ kept as (
         event_time,
         session_id,
         event_type,
+        mark,
         min(spot) as spot,
         arg_min(source_file, spot) as source_file,
         arg_min(line, spot) as line,
         arg_min_null(tie_break, spot) as tie_break,
         arg_min(weight, spot) as weight
     from spotted
-    group by user_id, item_id, event_time, session_id, event_type
+    group by user_id, item_id, event_time, session_id, event_type, mark
 )
 
 select
@@ -55,7 +58,7 @@ select
             epoch_us(event_time),
             session_id
         )
-    ) as event_id,
+    ) || coalesce('-' || mark, '') as event_id,
     user_id,
     item_id,
     event_time,

@@ -1,6 +1,6 @@
 -- One row for each record of a chunk of CSV, whose fields or fault were found while splitting it.
 -- grain: record
--- reads: chunk(line, raw blob, user_id, item_id, moment, session_id, tie_break, event_type,
+-- reads: chunk(line, raw blob, user_id, item_id, moment, session_id, tie_break, event_type, event_id,
 --     fields, fault)
 -- parameters: none
 select
@@ -16,6 +16,7 @@ select
     session_id,
     tie_break,
     event_type,
+    event_id,
     fields,
     fault
 from chunk

@@ -1,12 +1,13 @@
 -- One row for each line of a chunk of NDJSON, its fields taken out or the fault named.
 -- grain: line
 -- reads: chunk(line, raw blob)
--- parameters: $values: JSON pointers to user, item, moment, session, tie_break and event_type, and behind
--- these, where names have dots, others to be taken where there is nothing at the first; $objects: pointers to
--- the objects on the way; $names: keys of them that may not stand twice. Without dots, and where only what no
--- line may lack is asked for, more keys than names are one key twice. $asked: how many, further ones behind
--- those named; $may_lack: does a line with all it needs lack some? $sessions_given, $tie_break_given,
--- $event_type_given; $longest: bytes of the longest line looked at.
+-- parameters: $values: JSON pointers to user, item, moment, session, tie_break, event_type and event_id,
+-- and behind these, where names have dots, others to be taken where there is nothing at the first;
+-- $objects: pointers to the objects on the way; $names: keys of them that may not stand twice. Without
+-- dots, and where only what no line may lack is asked for, more keys than names are one key twice.
+-- $asked: how many, further ones behind those named; $may_lack: does a line with all it needs lack some?
+-- $sessions_given, $tie_break_given, $event_type_given, $event_id_given; $longest: bytes of the longest
+-- line looked at.
 with decoded as (
     select
         line,
@@ -81,13 +82,15 @@ typed as (
         json_type(field[2]) as item_kind,
         json_type(field[3]) as moment_kind,
         json_type(field[4]) as session_kind,
+        json_type(field[7]) as event_kind,
         field[1] ->> '$' as user_id,
         field[2] ->> '$' as item_id,
         field[3] ->> '$' as moment,
         field[4] ->> '$' as session_id,
         field[5] ->> '$' as tie_break,
         field[6] ->> '$' as event_type,
-        [one ->> '$' for one in field[7:]] as fields
+        field[7] ->> '$' as event_id,
+        [one ->> '$' for one in field[8:]] as fields
     from found
 )
 
@@ -102,6 +105,7 @@ select
     case when $sessions_given then session_id end as session_id,
     case when $tie_break_given then tie_break end as tie_break,
     case when $event_type_given then event_type end as event_type,
+    case when $event_id_given then event_id end as event_id,
     fields,
     case
         when fault is not null then fault
@@ -112,5 +116,8 @@ select
         when
             $sessions_given and session_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL')
             then 'session is neither text nor integer'
+        when
+            $event_id_given and event_kind not in ('VARCHAR', 'BIGINT', 'UBIGINT', 'NULL')
+            then 'event id is neither text nor integer'
     end as fault
 from typed

@@ -1,7 +1,7 @@
 -- One row for each row of a Parquet file, its columns under our names.
 -- grain: row of the file
 -- reads: picked(row_number from 0, user_id, item_id, moment_number, moment_text, moment_time, session_id,
---     tie_break, event_type, fields)
+--     tie_break, event_type, event_id, fields)
 -- parameters: $user_is_integer, $item_is_integer
 select
     row_number + 1 as line,
@@ -23,6 +23,7 @@ select
     cast(session_id as varchar) as session_id,
     cast(tie_break as varchar) as tie_break,
     cast(event_type as varchar) as event_type,
+    cast(event_id as varchar) as event_id,
     fields,
     case
         when $user_is_integer and user_id is not null and try_cast(user_id as bigint) is null

@@ -12,6 +12,7 @@ select
     typed.session_id,
     typed.tie_break,
     typed.event_type,
+    typed.event_id,
     typed.weight,
     typed.event_day,
     typed.left_out,

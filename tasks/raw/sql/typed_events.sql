@@ -102,6 +102,7 @@ judged as (
             when $sessions_given and length(session_id) > $longest_id then 'session id too long'
             when length(tie_break) > $longest_id then 'tie-break too long'
             when length(event_type) > $longest_id then 'event type too long'
+            when length(event_id) > $longest_id then 'event id too long'
             when event_time is null and microseconds is null then 'bad timestamp'
             when event_time is null or event_time < $earliest or event_time >= $latest
                 then 'timestamp out of range'
@@ -125,6 +126,7 @@ select
     case when $sessions_given then session_id end as session_id,
     nullif(trim(tie_break), '') as tie_break,
     nullif(trim(event_type), '') as event_type,
+    nullif(trim(event_id), '') as event_id,
     weight,
     case when reason is null and left_out is null then local_day end as event_day,
     left_out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tasks.errors import SourceError
 from tasks.raw import ingestion, sources
 from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
@@ -125,6 +127,72 @@ def test_the_same_item_of_another_type_is_another_event(make_config: MakeConfig)
     rows = kept(cfg)
     assert [(row["event_type"], row["weight"]) for row in rows] == [("view", 1.0), ("buy", 1.0), (None, 1.0)]
     assert len({row["event_id"] for row in rows}) == 3
+
+
+@pytest.fixture
+def order_lines(make_config: MakeConfig) -> Config:
+    return make_config(events={"sources": ("logs/*",), "columns": {"event_id": "number"}})
+
+
+@pytest.mark.parametrize("kind", ["ndjson", "csv", "parquet", "query"])
+def test_order_lines_of_one_item_and_day_are_events_of_their_own_by_their_ids(
+    order_lines: Config, kind: str
+) -> None:
+    """Bought three times, and the second line delivered twice."""
+    rows = [event("milk", number=number) for number in (1, 2, 3, 2)]
+    cfg = order_lines
+    if kind in ("ndjson", "query"):
+        log(cfg, *rows)
+    if kind == "query":
+        asked = cfg.events.model_copy(update={"query": "select * from read_json($file)"})
+        cfg = cfg.model_copy(update={"events": asked})
+    if kind in ("csv", "parquet"):
+        (cfg.base / "logs").mkdir()
+        path = cfg.base / "logs" / f"a.{kind}"
+        if kind == "parquet":
+            pq.write_table(pa.Table.from_pylist(rows), path)
+        else:
+            path.write_text(
+                "\n".join([",".join(rows[0]), *(",".join(map(str, row.values())) for row in rows)])
+            )
+    found = ingest(cfg)
+    assert (found.accepted, found.duplicates) == (3, 1)
+    told = kept(cfg)
+    plain = hashlib.md5(b"1 u 4 milk 1767614400000000").hexdigest()
+    assert [row["event_id"] for row in told] == [
+        f"{plain}-{hashlib.md5(number).hexdigest()}" for number in (b"1", b"2", b"3")
+    ]
+
+
+def test_a_line_delivered_again_on_a_later_night_is_a_repetition_with_an_id_and_without(
+    order_lines: Config,
+) -> None:
+    log(order_lines, event("milk", number=1), event("milk"), name="a.ndjson")
+    assert ingest(order_lines).accepted == 2
+    again = [event("milk", number="1"), event("milk", number=" "), event("milk", number=2)]
+    log(order_lines, *again, name="b.ndjson")
+    found = ingest(order_lines, attempt=2)
+    assert (found.accepted, found.duplicates) == (1, 2)
+    assert [(row["source_file"], row["line"]) for row in kept(order_lines)] == [
+        ("logs/a.ndjson", 1), ("logs/a.ndjson", 2), ("logs/b.ndjson", 3),
+    ]  # fmt: skip
+
+
+def test_a_column_of_ids_named_later_reads_every_file_anew(make_config: MakeConfig) -> None:
+    cfg = make_config(events={"sources": ("logs/*",)})
+    log(cfg, event("milk", number=1), event("milk", number=2), event("milk", number=[3]))
+    assert ingest(cfg).accepted == 1
+    assert [row["event_id"] for row in kept(cfg)] == [hashlib.md5(b"1 u 4 milk 1767614400000000").hexdigest()]
+    events = {"sources": ("logs/*",), "columns": {"event_id": "number"}, "max_reject_share": 0.5}
+    named = ingest(make_config(events=events), attempt=2)
+    assert (named.accepted, named.duplicates, named.rejected) == (2, 0, 1)
+
+
+def test_ids_of_events_that_are_no_integers_nor_texts_are_refused_in_parquet(order_lines: Config) -> None:
+    (order_lines.base / "logs").mkdir()
+    pq.write_table(pa.Table.from_pylist([event("milk", number=1.5)]), order_lines.base / "logs/a.parquet")
+    with pytest.raises(SourceError, match="expected 'number' to be integer or text; got double"):
+        ingest(order_lines)
 
 
 def test_a_visit_of_nobody_is_a_session_to_learn_from_and_makes_nobody_active(
