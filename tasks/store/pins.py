@@ -204,7 +204,7 @@ def present(
             known = noted.get(day)
             if known is None or known.files != _below(store, files[day]):
                 pinned[day] = _as_found(store, version or 0, files[day])
-            elif known.rows == sum(parquet.rows_in(store, file) for file in files[day]):
+            elif _has_its_rows(store, known):
                 pinned[day] = replace(known, version=version or 0)
     return Days(store, table, pinned)
 
@@ -240,7 +240,7 @@ def _noted_after(store: Store, table: str, staged: Mapping[date, Staged]) -> str
     """The note of a commit; a partition that keeps its files, having the same bytes, keeps what was noted."""
     noted = _noted(store, table)
     for day, one in staged.items():
-        if day not in noted or noted[day].digest != one.digest:
+        if day not in noted or noted[day].digest != one.digest or not _has_its_rows(store, noted[day]):
             noted[day] = Pin(0, one.rows, one.digest, _below(store, one.files))
     newest = sorted(noted)[-NOTED_DAYS:]
     said = {
@@ -249,6 +249,13 @@ def _noted_after(store: Store, table: str, staged: Mapping[date, Staged]) -> str
         for pin in [noted[day]]
     }
     return json.dumps(said)
+
+
+def _has_its_rows(store: Store, pin: Pin) -> bool:
+    """Can its files be read, and have they as many rows as it says?"""
+    with contextlib.suppress(WarehouseError):
+        return sum(parquet.rows_in(store, store.at(file)) for file in pin.files) == pin.rows
+    return False
 
 
 def _below(store: Store, files: Sequence[str]) -> tuple[str, ...]:
