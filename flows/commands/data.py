@@ -46,7 +46,9 @@ def checks(
 @app.command()
 def rejects(
     config: ConfigPath = DEFAULT,
-    night: Annotated[str | None, typer.Option(help="The day; yesterday when not given.")] = None,
+    night: Annotated[
+        str | None, typer.Option(help="The day; the newest that has read its logs when not given.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Examples of each reason.")] = 3,
     as_json: AsJson = False,
 ) -> None:
@@ -57,7 +59,7 @@ def rejects(
     from tasks.store.store import Store
 
     cfg = options.configured(config)
-    found = refused.of_night(Store.of(cfg), nights.resolve(cfg, night), limit)
+    found = refused.of_night(Store.of(cfg), None if night is None else nights.resolve(cfg, night), limit)
     if as_json:
         print(json.dumps(asdict(found), indent=2))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -15,23 +16,29 @@ WIDTH = 80
 
 def told(found: Refused) -> Iterator[str]:
     """Lines of at most 80 characters; what came from outside steers no terminal."""
-    yield f"Night {found.night}: {found.lines:,} lines refused, {len(found.aside):,} files put aside."
+    lines, files = _of(found.lines, "line"), _of(len(found.aside), "file")
+    yield f"Night {found.night}: {lines} refused, {files} put aside."
     for one in found.reasons:
         yield ""
-        yield from _folded(f"{one.reason}: {one.lines:,} lines in {one.files:,} file(s)")
+        yield from _folded(f"{one.reason}: {_of(one.lines, 'line')} in {_of(one.files, 'file')}")
         for example in one.examples:
             yield from _folded(f"  {example.file} line {example.line:,}:")
             text = escaped(example.text or "")
             yield f"    {text}" if len(text) <= WIDTH - 4 else f"    {text[: WIDTH - 7]}..."
     for name, why in found.aside.items():
         yield ""
-        yield from _folded(f"{name} was put aside: {why}")
+        yield from _folded(f"{name} was put aside: {why.removeprefix(name).lstrip(':, ')}")
     if found.lines or found.aside:
         yield ""
         yield "Repair what can be repaired, and run the night again; --json has it all."
 
 
+def _of(count: int, what: str) -> str:
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def _folded(text: str) -> Iterator[str]:
-    """The same cut into lines: names of files have no blanks to break at."""
+    """The same in lines that break at blanks; what is longer than a line, such as a name, breaks anywhere."""
     whole = escaped(text)
-    yield from (whole[start : start + WIDTH] for start in range(0, len(whole), WIDTH))
+    indent = " " * (len(whole) - len(whole.lstrip()))
+    yield from textwrap.wrap(whole, WIDTH, subsequent_indent=indent, break_on_hyphens=False)

@@ -42,6 +42,11 @@ LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand 
 TOP_REASONS = 5
 DOUBTFUL_LINES = 100  # a share of fewer lines says little of a file
 TOP_NAMES = 5
+CURES = {  # reason → what may be meant, where most lines are refused for it
+    "missing user": "where the log has sessions, events.columns.session_id takes lines without a user",
+    "user id in quotes": "events.query casts JSON to text: take to_json(the id) ->> '$'",
+    "item id in quotes": "events.query casts JSON to text: take to_json(the id) ->> '$'",
+}
 
 log = logging.getLogger(__name__)
 
@@ -385,7 +390,7 @@ def _check_unusable(con: duck.Connection, cfg: Config, files: Collection[File]) 
     if names := [file.source.name for file in files if file.is_unusable]:
         raise SourceError(
             f"{_some(names)}: expected a usable line in every file that has lines; got none: "
-            f"{_reasons(con, names)}; repair the file (table rejects has every line), or move it out of "
+            f"{_reasons(con, cfg, names)}; repair the file (table rejects has every line), or move it out of "
             "events.sources to go on without it"
         )
 
@@ -404,7 +409,7 @@ def _check_rejects(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
         return
     raise SourceError(
         f"{tally.rejected:,} of {tally.lines:,} lines are refused, more than events.max_reject_share = "
-        f"{cfg.events.max_reject_share}: {_reasons(con, list(tally.files))}; "
+        f"{cfg.events.max_reject_share}: {_reasons(con, cfg, list(tally.files))}; "
         "repair the source (table rejects has every line) or raise the share"
     )
 
@@ -415,14 +420,21 @@ def _warn_of_files(con: duck.Connection, cfg: Config, tally: _Tally) -> None:
         log.warning(
             "%s: more than events.max_reject_share = %s of its lines are refused, not of all lines: %s; "
             "repair the file (table rejects has every line) and run the night again",
-            source.name, cfg.events.max_reject_share, _reasons(con, [source.name]),
+            source.name, cfg.events.max_reject_share, _reasons(con, cfg, [source.name]),
         )  # fmt: skip
 
 
-def _reasons(con: duck.Connection, files: Sequence[str]) -> str:
+def _reasons(con: duck.Connection, cfg: Config, files: Sequence[str]) -> str:
     """Why lines of these files are refused, the most frequent first."""
     reasons = duck.query(con, "reject_reasons", files=list(files)).fetchall()[:TOP_REASONS]
-    return "; ".join(f"{reason}: {lines} (first in {example})" for reason, lines, example in reasons)
+    told = "; ".join(f"{reason}: {lines} (first in {example})" for reason, lines, example in reasons)
+    return told + (cure(cfg, reasons[0][0]) if reasons else "")
+
+
+def cure(cfg: Config, reason: str) -> str:
+    """The end of a message on lines of which most are refused for this reason: what may help, if anything."""
+    is_given = reason == "missing user" and cfg.events.columns.session_id
+    return f"; {CURES[reason]}" if reason in CURES and not is_given else ""
 
 
 def _some(names: Sequence[str]) -> str:

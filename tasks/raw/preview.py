@@ -113,7 +113,7 @@ def look(cfg: Config, night: date | None) -> Preview:
     quarantine.check(len(every), aside)
     total = _sum(seen for _, seen in files)
     if every or not taken:
-        _check_usable(total)
+        _check_usable(cfg, total)
     if not _bearable(cfg, total):
         _check_rejects(cfg, _sum(seen for _, seen in _read(cfg, found, aside, sampled=False)))
     if night is None:
@@ -172,6 +172,7 @@ def _check_columns(columns: Columns, found: Sequence[Source]) -> None:
 def _meant(key: str, name: str, known: Sequence[str]) -> str | None:
     """The column that was misspelt, or one with a name that is given to nothing else."""
     word, beside = CALLED[key]
+    known = [one for one in known if not any(other.startswith(f"{one}.") for other in known)]  # no objects
     called = re.compile(rf"(?:{beside})*(?:{word})(?:{word}|{beside})*", re.IGNORECASE)
     return closest(name, known, MISSPELT) or next((one for one in known if called.fullmatch(one)), None)
 
@@ -250,7 +251,7 @@ def _sum(parts: Iterator[Seen] | Sequence[Seen]) -> Seen:
     return total
 
 
-def _check_usable(seen: Seen) -> None:
+def _check_usable(cfg: Config, seen: Seen) -> None:
     if seen.days:
         return
     if seen.left_out:
@@ -263,7 +264,7 @@ def _check_usable(seen: Seen) -> None:
     reason = seen.refused.most_common(1)[0][0]
     raise SourceError(
         f"not one of {seen.refused.total():,} lines looked at can become an event; mostly: {reason}, as in "
-        f"{seen.raw[reason][:200]!r}; see [events] in the configuration"
+        f"{seen.raw[reason][:200]!r}{ingestion.cure(cfg, reason)}; see [events] in the configuration"
     )
 
 
@@ -282,7 +283,8 @@ def _check_rejects(cfg: Config, everything: Seen) -> None:
     )
     raise SourceError(
         f"{refused:,} of {refused + everything.days.total():,} lines would be refused, more than "
-        f"events.max_reject_share = {cfg.events.max_reject_share}: {reasons}; repair the source, or raise "
+        f"events.max_reject_share = {cfg.events.max_reject_share}: {reasons}"
+        f"{ingestion.cure(cfg, everything.refused.most_common(1)[0][0])}; repair the source, or raise "
         "the share"
     )
 

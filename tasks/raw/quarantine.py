@@ -57,16 +57,31 @@ def around(cfg: Config, source: Source, aside: dict[str, str]) -> Iterator[None]
 
 def check(found: int, aside: Mapping[str, str]) -> None:
     """Tell of every file that was put aside. Raises SourceError when all that were found were."""
-    for name, why in aside.items():
-        log.warning("%s", told(name, why))
-    if aside and len(aside) == found:
-        some = "\n".join(f"  {why}" for why in list(aside.values())[:NAMED])
+    every = _alike(aside)
+    lost = bool(aside) and len(aside) == found
+    for why, names in every[NAMED if lost else 0 :]:
+        log.warning("%s", told(names[0], why, names[1:]))
+    if lost:
+        some = "\n".join(f"  {why}{_also(names[1:])}" for why, names in every[:NAMED])
         raise SourceError(
             f"expected a file that can be read; got none, all {len(aside):,} were put aside "
             f"(events.on_bad_file):\n{some}"
         )
 
 
-def told(name: str, why: str) -> str:
-    """A sentence about a file that was put aside."""
-    return f"{name} was put aside, nothing of it counts: {why}; the next night tries it again"
+def told(name: str, why: str, others: Sequence[str] = ()) -> str:
+    """A sentence about a file that was put aside, and about others of which the same is wrong."""
+    return f"{name} was put aside, nothing of it counts: {why}{_also(others)}; the next night tries it again"
+
+
+def _alike(aside: Mapping[str, str]) -> list[tuple[str, list[str]]]:
+    """(what is wrong, the files): a query that fails on each file is not a fault of each."""
+    alike: dict[str, list[str]] = {}
+    for name, why in aside.items():
+        alike.setdefault(why.replace(name, ""), []).append(name)
+    return [(aside[names[0]], names) for names in alike.values()]
+
+
+def _also(others: Sequence[str]) -> str:
+    more = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED:,} more" if len(others) > NAMED else "")
+    return f" (and so {more})" if others else ""

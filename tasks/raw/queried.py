@@ -101,7 +101,7 @@ def _answer(asked: Asked) -> Iterator[duck.Relation]:
         duck.alone(asked.cfg, folder, file) as con,
         duck.answering(f"{asked.name}: events.query", asked.text, {str(file): asked.name}),
     ):
-        yield con.sql(asked.text, params={FILE: str(file)})
+        yield duck.unquoted(con.sql(asked.text, params={FILE: str(file)}))
 
 
 @contextmanager

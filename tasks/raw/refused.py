@@ -45,11 +45,20 @@ class Refused:
     aside: dict[str, str]
 
 
-def of_night(store: Store, night: date, limit: int) -> Refused:
-    """With at most `limit` examples of each reason. Raises EmptyNightError for a night that read nothing."""
+def of_night(store: Store, night: date | None, limit: int) -> Refused:
+    """With at most `limit` examples of each reason. Raises EmptyNightError for a night that read nothing.
+
+    night   None for the newest that has read its logs
+    """
+    known = sorted({file.split("/")[-2].partition("=")[2] for file in delta.files(store, "rejects")})
+    if night is None:
+        if not known:
+            raise EmptyNightError(
+                "expected a night that has read its logs; there is none yet; run rnnrec nightly"
+            )
+        night = date.fromisoformat(known[-1])
     files = delta.files(store, "rejects", partitions=[night])
     if not files:
-        known = sorted({file.split("/")[-2].partition("=")[2] for file in delta.files(store, "rejects")})
         reach = f"there are nights from {known[0]} to {known[-1]}" if known else "there is none yet"
         raise EmptyNightError(
             f"night {night}: expected a night that has read its logs; {reach}; "

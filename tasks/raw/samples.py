@@ -32,7 +32,7 @@ def copy(source: Source, folder: Path, columns: Sequence[str]) -> Source:
     path = folder / f"{len(list(folder.iterdir()))}.{kind}"
     if source.asked is not None:
         pq.write_table(source.asked.head(QUERY_ROWS, columns), path)
-        return replace(source, path=path, format="parquet", asked=None)
+        return replace(source, path=path, asked=None)
     if source.is_columnar:
         pq.write_table(_rows(source.path, columns), path)
     else:

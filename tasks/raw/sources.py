@@ -264,7 +264,7 @@ def _parquet(
     further = _further(fields)
     for table in _rows(source, picked | further):
         con.register("picked", _together(table, further))
-        duck.view(con, "parsed", "parsed_parquet", **integers)
+        duck.view(con, "parsed", "parsed_parquet", yielded=source.format == "query", **integers)
         yield Piece(len(table), len(table))
 
 

@@ -265,6 +265,20 @@ def narrowed(relation: Relation, columns: Iterable[str]) -> Relation:
     return relation.select(*(duckdb.ColumnExpression(name) for name in columns))
 
 
+def unquoted(relation: Relation) -> Relation:
+    """The relation with texts in place of columns of JSON, whose own texts would keep their quotes."""
+    kinds = dict(zip(relation.columns, map(str, relation.types), strict=True))
+    if "JSON" not in kinds.values():
+        return relation
+    told = [
+        duckdb.FunctionExpression("json_extract_string", column, duckdb.ConstantExpression("$")).alias(name)
+        if kinds[name] == "JSON"
+        else column
+        for name, column in ((name, duckdb.ColumnExpression(name)) for name in relation.columns)
+    ]
+    return relation.select(*told)
+
+
 def pick(relation: Relation, columns: Mapping[str, tuple[str | None, str]]) -> Relation:
     """The relation under other names: new name → (old name, type); a column without an old name is null."""
     return relation.select(

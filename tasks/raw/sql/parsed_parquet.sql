@@ -2,7 +2,7 @@
 -- grain: row of the file
 -- reads: picked(row_number from 0, user_id, item_id, moment_number, moment_text, moment_time, session_id,
 --     tie_break, event_type, event_id, fields)
--- parameters: $user_is_integer, $item_is_integer
+-- parameters: $user_is_integer, $item_is_integer, $yielded: by events.query, which may have cast JSON to text
 select
     row_number + 1 as line,
     cast(
@@ -30,5 +30,9 @@ select
             then 'user id too large'
         when $item_is_integer and item_id is not null and try_cast(item_id as bigint) is null
             then 'item id too large'
+        when $yielded and not $user_is_integer and cast(user_id as varchar) like '"%"'
+            then 'user id in quotes'
+        when $yielded and not $item_is_integer and cast(item_id as varchar) like '"%"'
+            then 'item id in quotes'
     end as fault
 from picked

@@ -136,6 +136,27 @@ def test_a_column_that_may_be_something_else_is_not_guessed(
     assert re.findall(r"did you mean \w+ = '(\w+)'\?", str(refused.value)) == guesses
 
 
+def test_an_objects_key_is_guessed_and_not_the_object(logs: Path, make_config: Callable[..., Config]) -> None:
+    ndjson(logs / "a.ndjson", [{"user": {"id": "u", "name": "n"}, "item_id": "i", "timestamp": 1767607200}])
+    with pytest.raises(SourceError, match=r"there are .*user, user.id, .*did you mean user_id = 'user.id'\?"):
+        preview.look(reading(make_config), None)
+
+
+def test_lines_without_a_user_are_refused_with_what_sessions_would_do(
+    logs: Path, make_config: Callable[..., Config]
+) -> None:
+    ndjson(logs / "a.ndjson", [{**one, "user_id": None, "sid": "s"} for one in rows(5)] + rows(5))
+    cfg = reading(make_config)
+    for asked in (
+        lambda: preview.look(cfg, None),
+        lambda: ingestion.ingest(cfg, Store.of(cfg), date(2026, 1, 2), "run", 1),
+    ):
+        with pytest.raises(SourceError, match=r"missing user: 5 .*events\.columns\.session_id takes lines"):
+            asked()
+    given = reading(make_config, columns={"session_id": "sid"}, max_reject_share=1.0)
+    assert not preview.look(given, None).all.refused["missing user"]
+
+
 @pytest.mark.parametrize("night", [date(2026, 1, 1), date(2026, 1, 5)])
 def test_a_night_outside_of_the_logs_is_refused_with_the_days_that_there_are(
     night: date, logs: Path, make_config: Callable[..., Config]

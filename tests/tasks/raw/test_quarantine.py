@@ -230,13 +230,15 @@ def test_refused_lines_are_told_by_reason_with_examples(cfg: Config) -> None:
         ("logs/a.ndjson", 202),
     ]
     page = list(told(found))
-    assert page[0] == "Night 2026-01-05: 5 lines refused, 1 files put aside."
-    assert "malformed json: 3 lines in 1 file(s)" in page
+    assert page[0] == "Night 2026-01-05: 5 lines refused, 1 file put aside."
+    assert "malformed json: 3 lines in 1 file" in page
     assert any(line.startswith('    {"user_id": "\\x1b[31mred"') and line.endswith("...") for line in page)
-    assert "logs/cut.ndjson.gz was put aside: " in "".join(page)
+    assert "".join(page).count("logs/cut.ndjson.gz") == 1
+    assert any(line.startswith("logs/cut.ndjson.gz was put aside: cannot be read") for line in page)
+    assert " ".join(" ".join(page).split()).endswith("and run the night again; --json has it all.")
     assert max(map(len, page)) <= 80
     assert "\x1b" not in "".join(page)
-    assert list(told(refused.of_night(Store.of(cfg), NIGHT, 0)))[2] == "malformed json: 3 lines in 1 file(s)"
+    assert list(told(refused.of_night(Store.of(cfg), NIGHT, 0)))[2] == "malformed json: 3 lines in 1 file"
 
 
 def test_a_night_that_refused_nothing_says_so_and_one_that_never_was_is_an_error(cfg: Config) -> None:
@@ -246,6 +248,7 @@ def test_a_night_that_refused_nothing_says_so_and_one_that_never_was_is_an_error
     ]
     with pytest.raises(EmptyNightError, match="2026-01-09: expected a night that has read its logs"):
         refused.of_night(Store.of(cfg), date(2026, 1, 9), 3)
+    assert refused.of_night(Store.of(cfg), None, 3).night == "2026-01-05"
 
 
 def test_the_status_names_nights_without_a_file(cfg: Config) -> None:
@@ -272,7 +275,7 @@ def test_the_command_shows_the_night_and_the_same_as_json(
         assert ended.value.code == 0
         said.append(capsys.readouterr().out)
     assert said[0].splitlines()[2:5] == [
-        "malformed json: 1 lines in 1 file(s)",
+        "malformed json: 1 line in 1 file",
         "  logs/a.ndjson line 201:",
         "    {",
     ]

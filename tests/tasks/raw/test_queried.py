@@ -259,6 +259,44 @@ def test_what_is_said_of_a_file_does_not_show_its_line(make_config: MakeConfig) 
     assert "ann" not in str(raised.value)
 
 
+@pytest.mark.parametrize("how", ["who.id", "to_json(who.id) ->> '$'", "who"])
+def test_an_id_that_is_a_number_in_one_line_and_text_in_the_next_is_one(
+    make_config: MakeConfig, how: str
+) -> None:
+    query = f"select {how} as user_id, sku as item_id, '2026-01-05'::date as timestamp from read_json($file)"
+    cfg = make_config(events={"sources": ("logs/*",), "query": query})
+    lines: list[list[Any]] = [[634, "634", 7], ["ann", "634"], [8]]
+    for name, users in zip("abc", lines, strict=True):
+        told = [{"who": user if how == "who" else {"id": user}, "sku": user} for user in users]
+        write(cfg, f"{name}.ndjson", *told)
+    seen = preview.look(cfg, None)
+    assert (seen.all.refused.total(), seen.all.days.total()) == (0, 6)
+    ingest(cfg)
+    assert {(user, item) for *_, user, item in events(cfg)} == {(u, u) for u in ("634", "7", "8", "ann")}
+
+
+def test_ids_that_a_cast_leaves_in_quotes_are_refused_with_the_cure(make_config: MakeConfig) -> None:
+    cfg = shop(make_config, query=QUERY.replace("who.id", "who.id::varchar"))
+    write(cfg, "a.ndjson", visit("634", "i"), visit(634, "j"))  # type: ignore[arg-type]
+    for refused in (ingest, lambda one: preview.look(one, None)):
+        with pytest.raises(SourceError, match=r"1 of 2 .*user id in quotes: 1 .*take to_json\("):
+            refused(cfg)
+
+
+@pytest.mark.parametrize("asked", [ingest, lambda cfg: preview.look(cfg, None)])
+def test_a_query_that_fails_alike_on_every_file_is_told_once(
+    make_config: MakeConfig, asked: Callable[[Config], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    cfg = shop(make_config, query=QUERY.replace("who.id", "who.uid"), on_bad_file="quarantine")
+    for name in "abc":
+        write(cfg, f"{name}.ndjson", visit("ann", "i"))
+    with pytest.raises(SourceError) as raised:
+        asked(cfg)
+    assert str(raised.value).count("who.uid as user_id") == 1
+    assert "(and so logs/b.ndjson, logs/c.ndjson)" in str(raised.value)
+    assert not caplog.records
+
+
 @pytest.mark.slow
 def test_columns_that_it_does_not_yield_are_told_with_those_that_it_does(make_config: MakeConfig) -> None:
     cfg = shop(make_config, query="select who.id as uid, 1 as item_id from read_json($file)")
