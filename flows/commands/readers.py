@@ -20,7 +20,10 @@ RECIPE_LEFT = (
 
 @app.command()
 def refresh(config: ConfigPath = DEFAULT) -> None:
-    """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup."""
+    """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup.
+
+    After a move a registry in SQLite needs a link where the warehouse was, besides: docs/runbook.md, moving.
+    """
     from tasks.publishing import readers
     from tasks.store.store import Store
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+from flows.terminal.escaping import escaped
 
 if TYPE_CHECKING:
     from tasks.publishing.forgetting import Forgot
+
+NAMED = 5
 
 
 def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
@@ -15,7 +19,11 @@ def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
         yield "Nobody was asked for, and nothing is left of anybody who was."
         return
     would = "would be " if dry_run else ""
-    yield f"{done.users} user(s) {would}forgotten. Lines of theirs in logs that come are not taken any more."
+    before = f", {done.before} of them asked for before," if done.before else ""
+    lines_of = "would not be taken any more" if dry_run else "are not taken any more"
+    yield f"{done.users} user(s){before} {would}forgotten. Lines of theirs in logs that come {lines_of}."
+    if done.unknown:
+        yield _unknown(done.unknown, dry_run=dry_run)
     for name, rows in done.removed.items():
         what = "line(s) of logs without a word now" if name == "rejects" else "row(s) removed"
         yield f"{name}: {rows:,} {what}"
@@ -30,6 +38,16 @@ def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
     if done.held[0] and done.until is not None:
         yield _held(done, now=now)
     yield "What else names them is not ours: the raw logs, copies, backups, logs of a Prefect server."
+
+
+def _unknown(users: Sequence[str], *, dry_run: bool) -> str:
+    named = ", ".join(repr(escaped(user)) for user in users[:NAMED])
+    more = f" and {len(users) - NAMED:,} more" if len(users) > NAMED else ""
+    refused = "would be" if dry_run else "are"
+    return (
+        f"No row of events, sessions or lists was of {named}{more}: was that the id? Lines of that id "
+        f"{refused} refused from now on all the same."
+    )
 
 
 def _held(done: Forgot, *, now: bool) -> str:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from types import MappingProxyType
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +29,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "check_"
 DIGITS = 6
+ASIDE = 3  # files named that were put aside
 
 
 @dataclass(frozen=True)
@@ -43,11 +45,20 @@ def checks() -> list[Rule]:
     return rules.every(PREFIX)
 
 
-def check(cfg: Config, night: date, reads: Reads, lines: Lines, run_id: str, attempt: int) -> Checked:
+def check(
+    cfg: Config,
+    night: date,
+    reads: Reads,
+    lines: Lines,
+    run_id: str,
+    attempt: int,
+    aside: Mapping[str, str] = MappingProxyType({}),
+) -> Checked:
     """Ask every check, and keep what was measured and found.
 
     lines     what the night has read of the raw logs
     attempt   the run's own number, taken once when it began
+    aside     file → why the night put it aside
     Raises CheckError that lists each broken check, FencedError when a newer run was here.
     """
     with duck.connect(cfg) as con:
@@ -65,9 +76,21 @@ def check(cfg: Config, night: date, reads: Reads, lines: Lines, run_id: str, att
             f"night {night}: expected data that breaks no check; {len(refused)} of {len(found)} are broken, "
             "nothing was learnt from it, readers keep what they see\n"
             + "\n".join(f"  {one.said()}" for one in refused)
+            + _without(aside)
             + _way_out(night, refused)
         )
     return Checked(len(found), warnings)
+
+
+def _without(aside: Mapping[str, str]) -> str:
+    """What the night lacks, and may be broken for."""
+    if not aside:
+        return ""
+    some = "; ".join(
+        f"{name}: {why.removeprefix(name).lstrip(':, ')}" for name, why in list(aside.items())[:ASIDE]
+    )
+    told = "1 file was put aside" if len(aside) == 1 else f"{len(aside):,} files were put aside"
+    return f"\n{told}, which may be why: {some}"
 
 
 def _way_out(night: date, refused: Sequence[Finding]) -> str:

@@ -14,7 +14,7 @@ import logging
 import shutil
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -53,6 +53,8 @@ class Forgot:
     running       nights that were under way: they end without publishing
     open          a table was not there yet, of which one of them could be kept: all is looked at once more by
                   whoever comes next
+    before        how many of the users were asked for before, by erasures that had not ended
+    unknown       ids asked for now of which the newest tables had no row
     """
 
     users: int
@@ -63,6 +65,8 @@ class Forgot:
     until: datetime | None = None
     running: tuple[str, ...] = ()
     open: bool = False
+    before: int = 0
+    unknown: tuple[str, ...] = ()
 
 
 def forget(cfg: Config, users: Collection[str], *, now: bool = False, dry_run: bool = False) -> Forgot:
@@ -76,12 +80,16 @@ def forget(cfg: Config, users: Collection[str], *, now: bool = False, dry_run: b
     store = Store.of(cfg)
     with vacuum.written(store), vacuum.alone(store):
         wholeness.read(store)
-        if dry_run:
-            return _looked(store, users)
-        run_id = _run_id()
-        if users:
-            forgotten.add(store, users, run_id)
-        return _finish(cfg, store, run_id, timedelta() if now else GRACE)
+        unknown = _unknown(store, users)
+        done = _looked(store, users) if dry_run else _erased(cfg, store, users, now=now)
+    return replace(done, before=done.users - len(set(users)), unknown=unknown)
+
+
+def _erased(cfg: Config, store: Store, users: Collection[str], *, now: bool) -> Forgot:
+    run_id = _run_id()
+    if users:
+        forgotten.add(store, users, run_id)
+    return _finish(cfg, store, run_id, timedelta() if now else GRACE)
 
 
 def finish(cfg: Config, store: Store, attempt: int) -> None:
@@ -221,6 +229,21 @@ def _holds(store: Store, name: str, file: str, who: Forgotten) -> bool:
     except (pa.ArrowException, OSError) as error:
         log.warning("%s: cannot be read, and is taken for one that holds a user: %s", file, error)
         return True
+
+
+def _unknown(store: Store, users: Collection[str]) -> tuple[str, ...]:
+    """Those of these ids of which no table has a row; none where a table cannot be read."""
+    left = pa.array(sorted(set(users)), pa.string())
+    try:
+        for name in USERS:
+            version = delta.version(store, name)
+            for file in [] if version is None or not len(left) else delta.files(store, name, version):
+                with store.open(file) as stream:
+                    there = pq.read_table(stream, columns=["user_id"])["user_id"].unique().cast(pa.string())
+                left = left.filter(pc.invert(pc.is_in(left, there)))
+    except (pa.ArrowException, OSError):
+        return ()
+    return tuple(left.to_pylist())
 
 
 def _looked(store: Store, users: Collection[str]) -> Forgot:

@@ -49,7 +49,9 @@ def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
 @stage("check")
 def check(tonight: Tonight, reads: pins.Reads, ingested: ingestion.Ingested) -> Checked:
     lines = Lines(ingested.lines, ingested.rejected)
-    return checking.check(tonight.cfg, tonight.night, reads, lines, tonight.run_id, tonight.attempt)
+    return checking.check(
+        tonight.cfg, tonight.night, reads, lines, tonight.run_id, tonight.attempt, ingested.aside
+    )
 
 
 @stage("fetch", retries=1)

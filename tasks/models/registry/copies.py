@@ -103,7 +103,8 @@ def _inside(cfg: Config, version: Version) -> None:
     if not where.is_relative_to(root):
         raise RegistryError(
             f"model version {version.number}: expected its files in {root}; got {where}. "
-            "The warehouse was moved or the version was not registered by a night: nothing was loaded."
+            "The warehouse was moved or the version was not registered by a night: nothing was loaded. "
+            f"After a move leave a link: ln -s {cfg.root.resolve()} <old place> (docs/runbook.md, moving)."
         )
 
 

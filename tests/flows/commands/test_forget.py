@@ -58,6 +58,17 @@ def test_it_says_what_went_and_what_is_held_until_when() -> None:
     ]
 
 
+def test_an_id_of_which_there_is_no_row_is_named_and_who_was_asked_for_before_is_counted_apart() -> None:
+    users = tuple(f"no\x1bbody{n}" for n in range(7))
+    said = list(lines(Forgot(9, before=2, unknown=users), now=False, dry_run=False))
+    assert said[0].startswith("9 user(s), 2 of them asked for before, forgotten.")
+    assert "\x1b" not in said[1]
+    assert "and 2 more: was that the id?" in said[1]
+    dry = list(lines(Forgot(1, unknown=("nobody",)), now=False, dry_run=True))
+    assert dry[0].startswith("1 user(s) would be forgotten.")
+    assert "was of 'nobody': was that the id? Lines of that id would be refused" in dry[1]
+
+
 def test_with_nothing_to_do_it_says_so() -> None:
     [said] = lines(Forgot(0), now=True, dry_run=False)
     assert said.startswith("Nobody was asked for")

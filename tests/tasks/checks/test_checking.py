@@ -129,6 +129,18 @@ def test_an_ordinary_day_breaks_nothing(tmp_path: Path) -> None:
     assert check(cfg, write(cfg, usual())) == checking.Checked(len(checking.checks()), ())
 
 
+def test_a_file_that_was_put_aside_stands_in_the_nights_last_word(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    reads = write(cfg, usual(night=a_day(NIGHT)[:2]))
+    aside = {"logs/cut.gz": "logs/cut.gz: cannot be read"}
+    with pytest.raises(
+        CheckError, match=r"1 file was put aside, which may be why: logs/cut\.gz: cannot be read"
+    ):
+        checking.check(cfg, NIGHT, reads, LINES, "run", delta.next_attempt(Store.of(cfg), NIGHT), aside)
+    with pytest.raises(CheckError, match=r"^(?!.*put aside)"):
+        check(cfg, reads)
+
+
 def test_a_day_of_which_half_the_files_came_is_refused_before_training(tmp_path: Path) -> None:
     """Every second visitor, all day long."""
     half = [one for one in a_day(NIGHT) if int(one["user_id"][1:]) % 2]

@@ -203,7 +203,11 @@ def test_a_dry_run_says_what_would_go_and_writes_nothing(cfg: Config) -> None:
         [],
         [cfg.root / "work" / "vacuum.lock"],
     )
-    assert looked.removed == forgetting.forget(cfg, [WHO]).removed
+    assert forgetting.forget(cfg, [WHO, "nobody"], dry_run=True).unknown == ("nobody",)
+    done = forgetting.forget(cfg, [WHO])
+    assert (looked.removed, looked.unknown, looked.before) == (done.removed, (), 0)
+    later = forgetting.forget(cfg, ["nobody"], dry_run=True)  # his old files are held for a day
+    assert (later.users, later.before, later.unknown) == (2, 1, ("nobody",))
 
 
 def test_what_publications_pin_is_no_garbage_to_anybody(after: tuple[Config, forgetting.Forgot]) -> None:
