@@ -10,6 +10,7 @@ nobody may hold them, a day later, or at once where that is asked for. docs/deci
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import uuid
@@ -275,13 +276,25 @@ def _remove_work(cfg: Config) -> int:
 
 
 def _unname_attempts(store: Store, who: Forgotten) -> None:
-    """Records of runs, whose messages named users in older versions of ours."""
+    """Records of runs, whose messages may quote a log, and named users in older versions of ours."""
     for path in (store.local / "attempts").glob("*.json"):
         text = path.read_text(encoding="utf-8")
-        if (said := who.unnamed(text)) != text:
+        if (said := _unnamed_record(text, who)) != text:
             new = path.with_suffix(".new")
             new.write_text(said, encoding="utf-8")
             durable.replace(new, path)
+
+
+def _unnamed_record(text: str, who: Forgotten) -> str:
+    said = who.unnamed(text)
+    try:
+        record = json.loads(said)
+        message = who.unsaid(record["message"])
+    except (ValueError, KeyError, TypeError):  # no record of ours: it is said where records are read
+        return said
+    return (
+        said if message == record["message"] else json.dumps({**record, "message": message}, indent=1) + "\n"
+    )
 
 
 def _unname_comparisons(store: Store, who: Forgotten) -> int:

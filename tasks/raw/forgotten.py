@@ -82,6 +82,13 @@ class Forgotten:
         """A message of ours without their ids."""
         return NAMED.sub(lambda one: one[1] + NOBODY_SAID if self.has(one[2]) else one[0], message)
 
+    def unsaid(self, message: str) -> str:
+        """A message that may quote a log, as a failed cast does, without any of their ids."""
+        known = sorted(filter(self.has, words(message)), key=len, reverse=True)
+        if not known:
+            return message
+        return re.sub(rf"(?<!\w)(?:{'|'.join(map(re.escape, known))})(?!\w)", NOBODY_SAID, message)
+
     def redacted(self, text: str) -> str:
         """The text without any of their ids; a line of a log that holds one is told by no word of it."""
         if not self.rows:

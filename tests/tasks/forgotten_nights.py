@@ -133,7 +133,7 @@ def left_by_the_dead(cfg: Config) -> None:
         json.dumps(
             {
                 "number": 90, "night": "2026-01-01", "run_id": "old", "state": "failed",
-                "started_at": "2026-01-02T02:00:00Z", "message": f"missing_users: user_id={WHO}; bring logs",
+                "started_at": "2026-01-02T02:00:00Z", "message": f"missing_users: user_id={WHO}; '{WHO}'",
             }
         )
     )  # fmt: skip
