@@ -68,6 +68,7 @@ class Ingested(Account):
     stale        days outside of the window of which sessions were cut from other events than there are now
     aside        file → why it was put aside: a log that was not read, or not to its end
     left_out_by  why lines do not count → how many, by their type or events.where
+    earlier      what became of the lines that an earlier run of the night had read, and this one did not
     known        items of which [items] says something
     items        the files of these, kept for the night; None where [items] names none
     """
@@ -84,6 +85,7 @@ class Ingested(Account):
     stale: Sequence[date] = ()
     aside: Mapping[str, str] = field(default_factory=dict)
     left_out_by: Mapping[str, int] = field(default_factory=dict)
+    earlier: Account = field(default_factory=Account)
     known: int = 0
     items: pins.Days | None = None
 
@@ -118,6 +120,10 @@ class Ingested(Account):
         }
         causes = [f"{lines:,} by {cause}" for cause, lines in self.left_out_by.items()]
         told["lines that do not count"] = causes
+        before = accounting.told(self.earlier) if self.earlier.lines else {}
+        told["read by an earlier run of the night"] = [
+            ", ".join(f"{name} {count:,}" for name, count in before.items())
+        ] * bool(before)
         asked = [one.source.name for one in self.arrivals.readings if one.source.asked]
         told["lines are the rows that events.query yields of each file"] = asked
         return tuple(f"{what}: {_some(found)}" for what, found in told.items() if found)
@@ -363,6 +369,9 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         closed=merged.closed,
         stale=merged.stale,
         aside=tally.aside,
+        earlier=accounting.total(
+            one.account for one in look.arrivals.same.values() if one.night == look.night and not look.anew
+        ),
         left_out_by=counting.most(one.left_out for one in tally.files.values()),
     )
 

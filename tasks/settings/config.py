@@ -94,7 +94,7 @@ class Config(Section):
         return tuple(dict.fromkeys((*self.gate.candidates, *self.gate.must_beat, *self.evaluation.baselines)))
 
     def as_dict(self) -> dict[str, Any]:
-        """The resolved settings as plain JSON values, without any path of the machine.
+        """The resolved settings as plain JSON values, paths as they are written there.
 
         Of models, those that a night uses: candidates, what has to be beaten, and the baselines.
         """

@@ -122,6 +122,13 @@ def test_a_night_run_again_reads_nothing_writes_no_file_and_ends_the_run_before(
     with pytest.raises(FencedError, match="its newest run, number 1; run number 2 has begun"):
         publishing.check_newest_run(shop.store, MONDAY, 1)
     assert (again.lines, again.data_digest, again.sources) == (0, first.data_digest, first.sources)
+    assert (first.earlier, again.earlier) == (Account(), Account(lines=2, accepted=1, rejected=1))
+    assert (
+        "read by an earlier run of the night: lines 2, accepted 1, rejected 1, duplicates 0, outside 0"
+        in again.remarks
+    )
+    shop.write("tuesday", ("ann", "j", TUESDAY))
+    assert not any("earlier run" in one for came in (first, shop.night(TUESDAY)) for one in came.remarks)
     assert shop.rejects(MONDAY) == [("monday", 2)]
 
 
