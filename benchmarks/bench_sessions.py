@@ -3,12 +3,12 @@
     python benchmarks/bench_sessions.py                    all of it: a table, JSON
     python benchmarks/bench_sessions.py --million 0.1      a small one
 
-polars, which only this benchmark uses, has to be installed beside the rest: `pip install polars`. It is asked
-for the same sessions by its streaming engine, without ids and days, which ours have. Every run is a process
-of its own that reads generated events from Parquet, a file a day as nights keep them. Beside polars, the
-sessions are left in memory, as it leaves them; `rnnrec night` is what a night does: sessions are put aside
-user by user and written day by day. Seconds are of the processor, user and system; memory is the process'
-highest.
+polars, which only this benchmark uses, has to be installed beside the rest: `pip install polars`. It is
+asked for the same sessions by its streaming engine (at 5M also in memory), without ids and days, which
+ours have. Every run is a process of its own that reads generated events from Parquet, a file a day as
+nights keep them. Beside polars, the sessions are left in memory, as it leaves them; `rnnrec night` is
+what a night does: sessions are put aside user by user and written day by day. Seconds are of the
+processor, user and system; memory is the process' highest.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def told(con: duck.Connection) -> dict[str, int]:
     return dict(zip(TOLD, map(int, values), strict=True))
 
 
-def theirs(folder: Path, _memory_gb: float, threads: int) -> dict[str, int]:
+def theirs(folder: Path, _memory_gb: float, threads: int, engine: str = "streaming") -> dict[str, int]:
     os.environ["POLARS_MAX_THREADS"] = str(threads)
     import polars as pl
 
@@ -127,7 +127,7 @@ def theirs(folder: Path, _memory_gb: float, threads: int) -> dict[str, int]:
             pl.col("item_id").tail(200).alias("items"),
             time_of.tail(200).alias("times"),
         )
-        .collect(engine="streaming")
+        .collect(engine=engine)
     )
     lengths = found["items"].list.len()
     return {
@@ -138,7 +138,16 @@ def theirs(folder: Path, _memory_gb: float, threads: int) -> dict[str, int]:
     }
 
 
-ENGINES = {"rnnrec": ours, "rnnrec night": ours_as_at_night, "polars": theirs}
+def theirs_in_memory(folder: Path, memory_gb: float, threads: int) -> dict[str, int]:
+    return theirs(folder, memory_gb, threads, "in-memory")
+
+
+ENGINES = {
+    "rnnrec": ours,
+    "rnnrec night": ours_as_at_night,
+    "polars": theirs,
+    "polars in memory": theirs_in_memory,
+}
 
 
 def files(folder: Path) -> list[Path]:
@@ -223,6 +232,7 @@ def main() -> None:
 NIGHT, BOTH = "rnnrec night", ["rnnrec", "polars"]
 PARTS = {
     "beside polars": [{"millions": 20, "engines": [*BOTH, NIGHT], "memory_gb": 4.0}],
+    "both engines of polars": [{"millions": 5, "engines": [*BOTH, "polars in memory"], "memory_gb": 4.0}],
     "growth": [{"millions": n, "engines": [NIGHT], "memory_gb": 0.5} for n in (1, 10, 50)],
     "one hot user": [{"millions": 5, "engines": [*BOTH, NIGHT], "memory_gb": 4.0, "hot": 3}],
     "little memory": [{"millions": 20, "engines": [NIGHT], "memory_gb": 0.3}],

@@ -7,7 +7,9 @@
 The lists that readers had that day were made in the night before, so nothing of the day is read, also where a
 visit had others that day before it: a list that knew of them was published nowhere. Each user is asked once,
 by the first of the sessions that are asked; who comes six times a day counts once. A last session counts
-however short it is, as lists are asked from it; so what came before is cut once more from the events. Whoever
+however short it is, as lists are asked from it; so what came before is cut once more from the events. Of the
+asked day sessions shorter than `sessions.min_length` are not looked at: whose day began with a visit of one
+click is asked for the first item of the next visit, and not for that click. Whoever
 had no list, for lack of an event in `recommendations.active_days` or in the window, is not asked.
 """
 
