@@ -45,6 +45,7 @@ class Asked:
     told       days of which files have events
     lost       days that it should have: their files are gone or damaged
     settings   digest of the settings by which lines are read
+    erased     number of the newest erasure of users; 0 for none
     anew       is all to be read again that was taken in, and nothing else?
     """
 
@@ -57,6 +58,7 @@ class Asked:
     told: Collection[date]
     lost: Collection[date]
     settings: str
+    erased: int = 0
     anew: bool = False
 
     def until(self, day: date) -> Until:
@@ -206,7 +208,10 @@ def _owing(asked: Asked, source: Source, was: Known) -> Reading | None:
 
 
 def _again(asked: Asked, source: Source, was: Known, days: Collection[date], why: Why) -> Reading:
-    """Some days of a file that stands as it was."""
+    """Some days of a file that stands as it was; all it had told, where lines of it may be of users who were
+    erased since: what it was known to tell of a day is not what it tells by now."""
+    if was.attempt < asked.erased:
+        days = {*days, *was.taken()}
     take = {day: asked.as_before(was, day) for day in days}
     return Reading(source, why, take, frozenset(was.taken() - set(days)))
 

@@ -162,8 +162,7 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     wanted   days of lead-in and window; none for a rebuild of all that was taken in
     Raises as `sources.find` and `arrivals.sort` do.
     """
-    known = manifest.read(store)
-    version = delta.version(store, TABLE)
+    known, version = _of_one_moment(store)
     there = {} if version is None else delta.files_by_day(store, TABLE, version)
     after = to_come(cfg, night) if wanted else []
     days, due = wanted or sorted(there), there.keys() - manifest.early(known)
@@ -171,9 +170,21 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     lost = [day for day in (*days, *after) if day in there and day not in base.pins]
     usable, settings = there.keys() - set(lost), manifest.digest(cfg)
     told = manifest.told(known)
-    asked = arrivals.Asked(cfg, night, wanted, after, usable, due, told, lost, settings, anew=not wanted)
+    erased = max((one.attempt for one in forgotten.read(store).rows), default=0)
+    asked = arrivals.Asked(
+        cfg, night, wanted, after, usable, due, told, lost, settings, erased, anew=not wanted
+    )
     found = arrivals.sort(asked, sources.find(cfg, known), known)
     return Look(cfg, store, night, days, after, run, known, there, due, base, found, anew=not wanted)
+
+
+def _of_one_moment(store: Store) -> tuple[dict[str, Known], int | None]:
+    """The files that were taken in, and the version of the events that are of them."""
+    while True:
+        version = delta.version(store, TABLE)
+        known = manifest.read(store)
+        if delta.version(store, TABLE) == version:
+            return known, version
 
 
 def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgotten) -> Merged:

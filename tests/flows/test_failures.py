@@ -24,11 +24,7 @@ def missing_source(place: Any) -> list[str]:
     return []
 
 
-def empty_night(place: Any) -> list[str]:
-    (place.folder / "logs" / "2026-03-04.ndjson").unlink()
-    for path in (place.folder / "logs").glob("*.ndjson"):  # sessions over midnight reach into the day
-        lines = path.read_bytes().split(b"\n")
-        path.write_bytes(b"\n".join(line for line in lines if b"2026-03-04T" not in line))
+def empty_night(_: Any) -> list[str]:
     return []
 
 
@@ -92,6 +88,18 @@ def published(place: Any) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in [*kept, *log]}
 
 
+@pytest.fixture
+def before_its_logs(fresh: Any, run_night: Callable[..., dict[str, Any]]) -> Any:
+    """A place after its first night, to which no line of the day after it has come."""
+    for day in (4, 5):
+        (fresh.folder / "logs" / f"2026-03-0{day}.ndjson").unlink()
+    for path in (fresh.folder / "logs").glob("*.ndjson"):  # sessions over midnight reach into the day
+        lines = path.read_bytes().split(b"\n")
+        path.write_bytes(b"\n".join(line for line in lines if b"2026-03-04T" not in line))
+    run_night(fresh, date(2026, 3, 3))
+    return fresh
+
+
 def files(place: Any) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in (place.root / "latest").resolve().iterdir()}
 
@@ -136,15 +144,15 @@ def test_a_night_that_cannot_begin_says_why_and_moves_nothing(
     ids=lambda case: case.__name__,
 )
 def test_a_night_without_its_day_says_why_and_readers_keep_yesterday_marked_stale(
-    break_it: Break, after_first: Any
+    break_it: Break, before_its_logs: Any
 ) -> None:
     code, words = WITHOUT_THE_DAY[break_it]
-    before = files(after_first)
-    said = said_of(after_first, code, *break_it(after_first))
+    before = files(before_its_logs)
+    said = said_of(before_its_logs, code, *break_it(before_its_logs))
     assert words in said
-    assert files(after_first) == before
+    assert files(before_its_logs) == before
     assert rung_of(code) == "carried_forward"
-    assert states(after_first)[1:] == [("2026-03-04", "carried_forward", "2026-03-03")]
+    assert states(before_its_logs)[1:] == [("2026-03-04", "carried_forward", "2026-03-03")]
     assert "Readers see 2026-03-03 on, marked stale (carried_forward)" in said
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import EmptyNightError, FencedError, SourceError, WarehouseError
 from tasks.publishing import publishing
-from tasks.raw import ingestion, manifest, merging
+from tasks.raw import forgotten, ingestion, manifest, merging
 from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
 from tasks.sessions import cutting
@@ -530,6 +530,41 @@ def test_another_run_that_writes_the_same_days_meanwhile_loses_nothing(
     anew = shop.anew()
     anew.night(TUESDAY)
     assert {day: digest for day, digest in shop.days().items() if day in anew.days()} == anew.days()
+
+
+def test_what_is_known_of_files_is_of_the_moment_of_the_events_beside_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another run takes an owed day after this one has looked at the files, before it looks at the table."""
+    older = MONDAY - timedelta(9)
+    shop.write("old", ("ben", "i", older))
+    shop.night(older)
+    shop.write("both", ("ann", "i", MONDAY), ("ann", "j", older))
+    shop.night(MONDAY)
+    read, looks = manifest.read, iter(["for the newest night", "at the files"])
+
+    def overtaken(store: Store) -> Any:
+        known = read(store)
+        if next(looks) == "at the files":
+            monkeypatch.setattr(manifest, "read", read)
+            shop.night(older)
+        return known
+
+    monkeypatch.setattr(manifest, "read", overtaken)
+    ingestion.rebuild(shop.cfg, shop.store, "rebuild", 20)
+    assert {(item, day) for _, item, day, _ in shop.events()} == {("i", older), ("j", older), ("i", MONDAY)}
+
+
+@pytest.mark.parametrize("far", [9, -9])
+def test_a_file_that_owes_a_day_after_an_erasure_is_read_whole(shop: Shop, far: int) -> None:
+    lines = [("ann", "i", MONDAY), ("zoe", "i", MONDAY), ("ann", "j", MONDAY + timedelta(far))]
+    shop.write("monday", *lines)
+    shop.night(MONDAY)
+    forgotten.add(shop.store, ["zoe"], "erasure")
+    shop.runs = 50
+    came = shop.night(MONDAY + timedelta(far))
+    assert came.files["logs/monday.ndjson"] == Account(lines=3, accepted=2, forgotten=1)
+    assert shop.events() == {("ann", "i", MONDAY, "monday"), ("ann", "j", MONDAY + timedelta(far), "monday")}
 
 
 class Killed(BaseException):
