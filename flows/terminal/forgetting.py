@@ -6,11 +6,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from flows.terminal.escaping import escaped
+from tasks.settings.words import some
 
 if TYPE_CHECKING:
     from tasks.publishing.forgetting import Forgot
-
-NAMED = 5
 
 
 def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
@@ -41,11 +40,10 @@ def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
 
 
 def _unknown(users: Sequence[str], *, dry_run: bool) -> str:
-    named = ", ".join(repr(escaped(user)) for user in users[:NAMED])
-    more = f" and {len(users) - NAMED:,} more" if len(users) > NAMED else ""
+    named = some([repr(escaped(user)) for user in users])
     refused = "would be" if dry_run else "are"
     return (
-        f"No row of events, sessions or lists was of {named}{more}: was that the id? Lines of that id "
+        f"No row of events, sessions or lists was of {named}: was that the id? Lines of that id "
         f"{refused} refused from now on all the same."
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from flows.terminal.escaping import escaped
+from tasks.raw import quarantine
 
 if TYPE_CHECKING:
     from tasks.raw.refused import Refused
@@ -27,7 +28,7 @@ def told(found: Refused) -> Iterator[str]:
             yield f"    {text}" if len(text) <= WIDTH - 4 else f"    {text[: WIDTH - 7]}..."
     for name, why in found.aside.items():
         yield ""
-        yield from _folded(f"{name} was put aside: {why.removeprefix(name).lstrip(':, ')}")
+        yield from _folded(f"{name} was put aside: {quarantine.without_name(name, why)}")
     if found.lines or found.aside:
         yield ""
         yield "Repair what can be repaired, and run the night again; --json has it all."

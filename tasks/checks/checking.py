@@ -20,6 +20,7 @@ from tasks.checks.history import Found
 from tasks.checks.measuring import Lines
 from tasks.checks.rules import Finding, Rule
 from tasks.errors import CheckError
+from tasks.raw import quarantine
 from tasks.settings.config import Config
 from tasks.settings.days import window
 from tasks.store import duck
@@ -86,11 +87,11 @@ def _without(aside: Mapping[str, str]) -> str:
     """What the night lacks, and may be broken for."""
     if not aside:
         return ""
-    some = "; ".join(
-        f"{name}: {why.removeprefix(name).lstrip(':, ')}" for name, why in list(aside.items())[:ASIDE]
+    named = "; ".join(
+        f"{name}: {quarantine.without_name(name, why)}" for name, why in list(aside.items())[:ASIDE]
     )
     told = "1 file was put aside" if len(aside) == 1 else f"{len(aside):,} files were put aside"
-    return f"\n{told}, which may be why: {some}"
+    return f"\n{told}, which may be why: {named}"
 
 
 def _way_out(night: date, refused: Sequence[Finding]) -> str:

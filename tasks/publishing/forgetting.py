@@ -140,7 +140,7 @@ def _fenced(
     Returns the number to write with, lower than that of any run that began since, and when those that go on
     began.
     """
-    asked, highest = max(one.forgotten_at for one in who.pending), max(one.attempt for one in who.pending)
+    asked, highest = max(one.forgotten_at for one in who.pending), Forgotten(who.pending).newest
     running = [one for one in attempts.every(store) if one.state == "running" and one.number != own]
     began = {one.number: naive(datetime.fromisoformat(one.started_at)) for one in running}
     before = [one for one in running if one.number < highest or began[one.number] <= asked]

@@ -91,8 +91,7 @@ def check_not_taken_back(store: Store, night: date, attempt: int) -> None:
 
 def check_nobody_forgotten(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when users were forgotten since the run began: it has read their lines."""
-    noted = (one.attempt for one in forgotten.read(store).rows)
-    if max([delta.highest(store, TABLE, FORGET), *noted]) >= attempt:
+    if max(delta.highest(store, TABLE, FORGET), forgotten.read(store).newest) >= attempt:
         raise FencedError(
             f"night {night}: expected nobody to be forgotten while run {attempt} goes on; `rnnrec forget` "
             "has taken users out of what it has read; run the night again"

@@ -25,6 +25,7 @@ from tasks.publishing.lineage import TRAINED
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.raw.standing import Standings
 from tasks.settings.config import Config, digest_of
+from tasks.settings.words import some
 from tasks.store import delta, duck, pins, scratch
 from tasks.store.store import Store
 
@@ -291,7 +292,7 @@ def _raw(look: _Look, one: Publication) -> Link:
         except OSError as error:
             return Link(name, "broken", len(one.sources), f"{file}: cannot be read: {error.strerror}")
     counted = Counter(found.values())
-    named = {state: _some([file for file in found if found[file] == state]) for state in counted}
+    named = {state: some([file for file in found if found[file] == state], SHOWN_NAMES) for state in counted}
     if "changed" in counted:
         said = f"{named['changed']}: other bytes than the night has read"
         return Link(name, "broken", len(found), said)
@@ -299,11 +300,6 @@ def _raw(look: _Look, one: Publication) -> Link:
     if "gone" in counted:
         told.append(f"not there any more, archived or deleted: {named['gone']}")
     return Link(name, "gone" if "gone" in counted else "whole", len(found), "; ".join(told))
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(names[:SHOWN_NAMES]) + more
 
 
 CHAIN: tuple[Callable[[_Look, Publication], Link], ...] = (

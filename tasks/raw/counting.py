@@ -23,7 +23,7 @@ from typing import Any
 import pyarrow as pa
 
 from tasks.errors import ConfigurationError, SourceError
-from tasks.raw import delimited, queried, sources
+from tasks.raw import queried, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.store import duck
@@ -71,7 +71,7 @@ def check(cfg: Config, found: Sequence[Source]) -> None:
     asked = condition(cfg)
     keyed = [source for source in found if source.format == "ndjson"]
     for source in found:
-        if source.format != "ndjson" and (known := _names(source)):
+        if source.format != "ndjson" and (known := sources.names(source)):
             _check_names(source.told, asked, known)
             _bind(source, asked)
     keys = {key for source in keyed for key in sources.keys_seen(source)} if asked.columns else set()
@@ -133,15 +133,6 @@ def _kinds(source: Source, asked: Condition) -> dict[str, pa.DataType]:
         return {f"c{place}": pa.string() for place in range(len(asked.columns))}
     schema = sources.schema(source)
     return {f"c{place}": schema.field(name).type for place, name in enumerate(asked.columns)}
-
-
-def _names(source: Source) -> Sequence[str]:
-    if source.is_of_nothing:
-        return []
-    if source.is_columnar:
-        return list(sources.schema(source).names)
-    head = delimited.header(source.path)
-    return head.names if head else []
 
 
 def _check_names(where: str, asked: Condition, known: Sequence[str]) -> None:

@@ -65,6 +65,11 @@ class Forgotten:
         return self.rows[0].salt if self.rows else secrets.token_hex(16)
 
     @property
+    def newest(self) -> int:
+        """The number of the newest erasure; 0 for none."""
+        return max((one.attempt for one in self.rows), default=0)
+
+    @property
     def pending(self) -> tuple[One, ...]:
         """Those of whom something is left."""
         return tuple(one for one in self.rows if one.gone_at is None)
@@ -133,7 +138,7 @@ def mark(store: Store, which: Collection[str], run_id: str, **moments: Any) -> N
     for _ in range(TRIES):
         known = read(store)
         rows = [replace(one, **moments) if one.digest in which else one for one in known.rows]
-        if _write(store, known, rows, run_id, max(one.attempt for one in known.rows)):
+        if _write(store, known, rows, run_id, known.newest):
             return
     raise WarehouseError(f"table {TABLE}: {TRIES} looks met another writer; run it again")
 

@@ -31,6 +31,7 @@ from tasks.raw.merging import File, Look
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, lead_in, local_day, window
+from tasks.settings.words import some
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
@@ -41,7 +42,6 @@ EVER = (EARLIEST.date(), LATEST.date())
 LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand in every table
 TOP_REASONS = 5
 DOUBTFUL_LINES = 100  # a share of fewer lines says little of a file
-TOP_NAMES = 5
 CURES = {  # reason → what may be meant, where most lines are refused for it
     "missing user": "where the log has sessions, events.columns.session_id takes lines without a user",
     "user id in quotes": "events.query casts JSON to text: take to_json(the id) ->> '$'",
@@ -126,7 +126,7 @@ class Ingested(Account):
         ] * bool(before)
         asked = [one.source.name for one in self.arrivals.readings if one.source.asked]
         told["lines are the rows that events.query yields of each file"] = asked
-        return tuple(f"{what}: {_some(found)}" for what, found in told.items() if found)
+        return tuple(f"{what}: {some(found)}" for what, found in told.items() if found)
 
 
 @dataclass
@@ -398,7 +398,7 @@ def _check_unusable(con: duck.Connection, cfg: Config, files: Collection[File]) 
         counting.check_keys(cfg, source)
     if names := [file.source.name for file in files if file.is_unusable]:
         raise SourceError(
-            f"{_some(names)}: expected a usable line in every file that has lines; got none: "
+            f"{some(names)}: expected a usable line in every file that has lines; got none: "
             f"{_reasons(con, cfg, names)}; repair the file (table rejects has every line), or move it out of "
             "events.sources to go on without it"
         )
@@ -444,11 +444,6 @@ def cure(cfg: Config, reason: str) -> str:
     """The end of a message on lines of which most are refused for this reason: what may help, if anything."""
     is_given = reason == "missing user" and cfg.events.columns.session_id
     return f"; {CURES[reason]}" if reason in CURES and not is_given else ""
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - TOP_NAMES} more" if len(names) > TOP_NAMES else ""
-    return ", ".join(names[:TOP_NAMES]) + more
 
 
 def _check_night(con: duck.Connection, look: Look, tally: _Tally) -> None:

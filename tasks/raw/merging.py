@@ -170,7 +170,7 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     lost = [day for day in (*days, *after) if day in there and day not in base.pins]
     usable, settings = there.keys() - set(lost), manifest.digest(cfg)
     told = manifest.told(known)
-    erased = max((one.attempt for one in forgotten.read(store).rows), default=0)
+    erased = forgotten.read(store).newest
     asked = arrivals.Asked(
         cfg, night, wanted, after, usable, due, told, lost, settings, erased, anew=not wanted
     )

@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import counting, delimited, ingestion, items, manifest, quarantine, samples, settled, sources
+from tasks.raw import counting, ingestion, items, manifest, quarantine, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
 from tasks.settings.guesses import closest
 from tasks.settings.sections import Columns
+from tasks.settings.words import some
 from tasks.store import duck
 from tasks.store.store import Store
 
@@ -152,7 +153,7 @@ def _check_columns(columns: Columns, found: Sequence[Source]) -> None:
     """Raises SourceError with every wrong column of every file."""
     wrong: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
     for source in found:
-        known = tuple(_columns_of(source))
+        known = tuple(sources.names(source, samples.HEAD_BYTES))
         for key, name in columns.model_dump().items():
             if known and name and known.count(name) != 1:
                 wrong.setdefault((key, name, known), []).append(source.name)
@@ -160,7 +161,7 @@ def _check_columns(columns: Columns, found: Sequence[Source]) -> None:
         return
     told = [f"{len(wrong)} wrong column(s) in [events.columns]"]
     for (key, name, known), names in wrong.items():
-        where = names[0] + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        where = some(names, most=1)
         free = [one for one in known if one not in columns.model_dump().values()]
         meant = None if name in known else _meant(key, name, free)
         guess = f"; did you mean {key} = {meant!r}?" if meant else ""
@@ -177,24 +178,12 @@ def _meant(key: str, name: str, known: Sequence[str]) -> str | None:
     return closest(name, known, MISSPELT) or next((one for one in known if called.fullmatch(one)), None)
 
 
-def _columns_of(source: Source) -> list[str]:
-    """Names in the header, or the keys of the first lines; none for an empty file."""
-    if source.format == "csv":
-        head = delimited.header(source.path)
-        return head.names if head else []
-    if source.is_of_nothing:
-        return []
-    if source.is_columnar:
-        return list(sources.schema(source).names)
-    return sources.keys_seen(source, samples.HEAD_BYTES)
-
-
 def _heads(cfg: Config, every: Sequence[Source], aside: dict[str, str]) -> list[Source]:
     """Those files whose columns are there; where others are not put aside, all of them are told at once."""
     found = quarantine.heads(cfg, Store.of(cfg), every, 0, aside)
-    for some in [found] if found and cfg.events.on_bad_file == "stop" else [[one] for one in found]:
-        with quarantine.around(cfg, some[0], aside):
-            _check_columns(cfg.events.columns, some)
+    for group in [found] if found and cfg.events.on_bad_file == "stop" else [[one] for one in found]:
+        with quarantine.around(cfg, group[0], aside):
+            _check_columns(cfg.events.columns, group)
     return [one for one in found if one.name not in aside]
 
 

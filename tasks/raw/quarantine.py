@@ -14,6 +14,7 @@ from tasks.errors import SourceError, WarehouseError
 from tasks.raw import settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
+from tasks.settings.words import some
 from tasks.store.store import Store
 
 REASON = "file put aside"
@@ -62,16 +63,21 @@ def check(found: int, aside: Mapping[str, str]) -> None:
     for why, names in every[NAMED if lost else 0 :]:
         log.warning("%s", told(names[0], why, names[1:]))
     if lost:
-        some = "\n".join(f"  {why}{_also(names[1:])}" for why, names in every[:NAMED])
+        told_of = "\n".join(f"  {why}{_also(names[1:])}" for why, names in every[:NAMED])
         raise SourceError(
             f"expected a file that can be read; got none, all {len(aside):,} were put aside "
-            f"(events.on_bad_file):\n{some}"
+            f"(events.on_bad_file):\n{told_of}"
         )
 
 
 def told(name: str, why: str, others: Sequence[str] = ()) -> str:
     """A sentence about a file that was put aside, and about others of which the same is wrong."""
     return f"{name} was put aside, nothing of it counts: {why}{_also(others)}; the next night tries it again"
+
+
+def without_name(name: str, why: str) -> str:
+    """What is wrong with a file, where its name is said already."""
+    return why.removeprefix(name).lstrip(":, ")
 
 
 def _alike(aside: Mapping[str, str]) -> list[tuple[str, list[str]]]:
@@ -83,5 +89,4 @@ def _alike(aside: Mapping[str, str]) -> list[tuple[str, list[str]]]:
 
 
 def _also(others: Sequence[str]) -> str:
-    more = ", ".join(others[:NAMED]) + (f" and {len(others) - NAMED:,} more" if len(others) > NAMED else "")
-    return f" (and so {more})" if others else ""
+    return f" (and so {some(others, NAMED)})" if others else ""

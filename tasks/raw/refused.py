@@ -50,16 +50,17 @@ def of_night(store: Store, night: date | None, limit: int) -> Refused:
 
     night   None for the newest that has read its logs
     """
-    known = sorted({file.split("/")[-2].partition("=")[2] for file in delta.files(store, "rejects")})
+    version = delta.version(store, "rejects")
+    known = {} if version is None else delta.files_by_day(store, "rejects", version)
     if night is None:
         if not known:
             raise EmptyNightError(
                 "expected a night that has read its logs; there is none yet; run rnnrec nightly"
             )
-        night = date.fromisoformat(known[-1])
-    files = delta.files(store, "rejects", partitions=[night])
+        night = max(known)
+    files = known.get(night, [])
     if not files:
-        reach = f"there are nights from {known[0]} to {known[-1]}" if known else "there is none yet"
+        reach = f"there are nights from {min(known)} to {max(known)}" if known else "there is none yet"
         raise EmptyNightError(
             f"night {night}: expected a night that has read its logs; {reach}; "
             f"run rnnrec nightly --night {night}"

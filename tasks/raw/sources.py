@@ -112,6 +112,18 @@ def schema(source: Source) -> pa.Schema:
     return columnar.schema(source.path)
 
 
+def names(source: Source, block_bytes: int = lines.BLOCK_BYTES) -> list[str]:
+    """Its columns, or the keys of its first lines; none where there is nothing in it."""
+    if source.is_of_nothing:
+        return []
+    if source.is_columnar:
+        return list(schema(source).names)
+    if source.format == "ndjson":
+        return keys_seen(source, block_bytes)
+    head = delimited.header(source.path)
+    return head.names if head else []
+
+
 def identity(source: Source) -> tuple[Any, ...]:
     """Which file the name stands for; another one when it was replaced or written to."""
     return log_files.identity(source.path)
