@@ -82,12 +82,12 @@ class AuditError(PipelineError):
 
 
 class FencedError(PipelineError):
-    """A later run, of this night or a neighbouring one, overtook this one."""
+    """A later run, of this night or a neighbouring one, or an erasure overtook this one."""
 
     exit_code = 9
     remedy = (
-        "nothing if a newer run of this night has published; if it was a neighbouring night's, run this "
-        "night again once that one has ended"
+        "nothing if a newer run of this night has published; if users were forgotten meanwhile, run this "
+        "night again; if a neighbouring night was quicker, once that one has ended"
     )
 
 

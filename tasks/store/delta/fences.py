@@ -9,18 +9,26 @@ from deltalake import DeltaTable
 
 from tasks.errors import FencedError
 from tasks.store import tables
-from tasks.store.delta import logs, partitions
+from tasks.store.delta import logs, partitions, staging
 from tasks.store.store import Store
+
+RECENT = 100  # entries of a log: those that others have written while a run was under way
 
 
 def check(table: DeltaTable, fence: str, ours: int) -> None:
     """Raises FencedError when, in the table as it was opened, this number or a higher one was committed."""
     committed = table.transaction_version(fence)
-    if committed is not None and committed >= ours:
+    if committed is None or committed < ours:
+        return
+    if _newest_writer(table, fence).startswith(staging.ERASURE):
         raise FencedError(
-            f"{fence}: expected to be the newest run, number {ours}; run number {committed} has already "
-            "written it, and what it wrote stays; start the night again if it should be replaced"
+            f"{fence}: expected nobody to be forgotten while run {ours} goes on; `rnnrec forget` has taken "
+            "users out of what it has read; run the night again"
         )
+    raise FencedError(
+        f"{fence}: expected to be the newest run, number {ours}; run number {committed} has already "
+        "written it, and what it wrote stays; start the night again if it should be replaced"
+    )
 
 
 def check_fence(store: Store, name: str, fence: str, ours: int) -> None:
@@ -59,6 +67,11 @@ def fence(name: str, day: date) -> str:
 def mark_of(name: str, attempt: int) -> str:
     """The name under which a run marks a commit of its own to a table."""
     return f"{name}/attempt={attempt}"
+
+
+def _newest_writer(table: DeltaTable, fence: str) -> str:
+    """Id of the run that was the last to commit under the fence's name; empty where that is long ago."""
+    return next((str(one["run_id"]) for one in table.history(RECENT) if fence in one), "")
 
 
 def marks(store: Store, name: str, attempts: Iterable[int]) -> dict[int, int]:

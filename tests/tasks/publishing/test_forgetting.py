@@ -329,6 +329,8 @@ def test_a_night_that_began_before_does_not_write_him_back(
     said, _ = waiting.communicate("go on\n")
     assert waiting.returncode == 9, said
     assert said.startswith("FencedError")
+    assert "nobody to be forgotten" in said
+    assert "run the night again" in said
     assert {row["user_id"] for row in rows_of(cfg, "sessions")} == {"ann", "ben"}
     forgetting.forget(cfg, [], now=True)
     shutil.rmtree(cfg.root / "work")

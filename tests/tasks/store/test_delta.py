@@ -48,6 +48,10 @@ def put(cfg: Config, night: date, attempt: int, *items: str | int, run_id: str |
     )
 
 
+def fence(night: date) -> str:
+    return delta.fence("popular_items", night)
+
+
 def items(cfg: Config, night: date, version: int | None = None) -> list[object]:
     files = delta.files(Store.of(cfg), "popular_items", version, [night])
     return [item for file in files for item in pq.ParquetFile(file).read()["item_id"].to_pylist()]
@@ -93,6 +97,29 @@ def test_a_newer_run_that_changes_nothing_fences_an_older_one(cfg: Config) -> No
     with pytest.raises(FencedError, match="expected to be the newest run, number 2; run number 3"):
         put(cfg, FRIDAY, 2, "half")
     assert items(cfg, FRIDAY) == ["whole"]
+
+
+def test_a_run_that_an_erasure_has_fenced_is_told_so(cfg: Config) -> None:
+    store, eraser = Store.of(cfg), f"{delta.ERASURE}1"
+    version = put(cfg, FRIDAY, 1, "a")
+    assert delta.move_fences(store, "popular_items", [fence(FRIDAY)], 2, eraser, version)
+    with pytest.raises(FencedError, match=r"nobody to be forgotten while run 2 .* run the night again"):
+        put(cfg, FRIDAY, 2, "b")
+    put(cfg, FRIDAY, 3, "c")
+    with pytest.raises(FencedError, match="expected to be the newest run, number 2; run number 3"):
+        put(cfg, FRIDAY, 2, "b")
+
+
+def test_a_run_is_told_so_too_where_the_erasure_has_written_rows_and_the_log_is_old_by_then(
+    cfg: Config,
+) -> None:
+    put(cfg, FRIDAY, 1, "a", "b")
+    put(cfg, FRIDAY, 3, "a", run_id=f"{delta.ERASURE}1")
+    for attempt in range(4, 30):
+        put(cfg, SATURDAY, attempt, str(attempt))
+    DeltaTable(cfg.root / "tables/popular_items").create_checkpoint()
+    with pytest.raises(FencedError, match="nobody to be forgotten while run 2"):
+        put(cfg, FRIDAY, 2, "a", "b", "c")
 
 
 def test_an_older_run_with_the_same_rows_as_a_newer_one_has_nothing_to_overwrite(cfg: Config) -> None:
