@@ -107,12 +107,17 @@ def _asked(users: Sequence[str], file: Path | None) -> list[str]:
 
 
 @app.command()
-def rebuild(config: ConfigPath = DEFAULT, settings: Settings = None) -> None:
+def rebuild(config: ConfigPath = DEFAULT, settings: Settings = None, dry_run: DryRun = False) -> None:
     """Make events and sessions anew from the raw files that were taken in; readers see what they saw."""
+    from flows.terminal.rebuilding import lines
     from tasks.running import stopping
     from tasks.stages import rebuilding
 
     overrides = options.overrides(settings)
     options.configured(config, overrides)
+    if dry_run:
+        for line in lines(rebuilding.plan(str(config), overrides)):
+            Console(soft_wrap=True).print(line, highlight=False, markup=False)
+        return
     with stopping.watched():
         print(rebuilding.rebuild(str(config), overrides).sentence)

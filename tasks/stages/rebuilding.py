@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
-from tasks.raw import ingestion
+from tasks.raw import counting, ingestion, merging, quarantine, settled, sources
+from tasks.raw.arrivals import Why
 from tasks.raw.ingestion import Ingested
 from tasks.sessions import cutting
 from tasks.settings.config import load_config
 from tasks.stages.tonight import begin
 from tasks.store import delta
 from tasks.store.store import Store
+
+TABLES = ("events", "sessions")
 
 
 @dataclass(frozen=True)
@@ -34,11 +38,47 @@ class Rebuilt:
         )
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What a rebuild would do.
+
+    read   file → why it would be read
+    gone   files that were taken in and are not there any more
+    aside  file → why it would be put aside
+    days   table → its days
+    """
+
+    read: Mapping[str, Why]
+    gone: tuple[str, ...]
+    aside: Mapping[str, str]
+    days: Mapping[str, list[date]]
+
+
+def plan(config: str, overrides: Mapping[str, Any] | None) -> Plan:
+    """Look at everything that a rebuild looks at before it reads; nothing is written. Raises as it does."""
+    cfg = load_config(config, overrides)
+    store = Store.of(cfg)
+    settled.compare(cfg, store, {})
+    found = merging.look(cfg, store, ingestion.newest_night(store), [], merging.Run("", 0, 0)).arrivals
+    aside: dict[str, str] = {}
+    good = quarantine.heads(cfg, store, [one.source for one in found.readings], len(found.same), aside)
+    for source in good:
+        sources.check(source, cfg.events.columns)
+    counting.check(cfg, good)
+    settled.compare(cfg, store, sources.id_types(good, cfg.events.columns))
+    return Plan(
+        read={one.source.name: one.why for one in found.readings if one.source.name not in aside},
+        gone=found.gone,
+        aside=aside,
+        days={name: sorted(_files(store, name)) for name in TABLES},
+    )
+
+
 def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
     """Rebuild every day that the tables have. Raises as `ingestion.rebuild` does."""
     store = Store.of(load_config(config, overrides))
     with begin(config, ingestion.newest_night(store).isoformat(), overrides) as tonight:
-        before = {name: _files(store, name) for name in ("events", "sessions")}
+        before = {name: _files(store, name) for name in TABLES}
         found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
         if before["sessions"]:
             days = sorted(before["sessions"])
@@ -50,6 +90,6 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
         return Rebuilt(found, changed["events"], changed["sessions"])
 
 
-def _files(store: Store, name: str) -> dict[Any, list[str]]:
+def _files(store: Store, name: str) -> dict[date, list[str]]:
     version = delta.version(store, name)
     return {} if version is None else delta.files_by_day(store, name, version)
