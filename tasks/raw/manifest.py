@@ -60,6 +60,7 @@ class Known:
     """A file as it was when it was taken in.
 
     night      the night that has read it last
+    read_by    the run that has, which may have been before the one that has written this row
     attempt    the run that has written this row, in this of its `tries`
     settings   digest of the settings by which its lines were read
     """
@@ -71,6 +72,7 @@ class Known:
     days: Mapping[date, Day]
     settings: str
     night: date
+    read_by: int = field(compare=False)
     attempt: int = field(compare=False)
     tries: int = field(compare=False)
 
@@ -178,6 +180,7 @@ def _as_row(one: Known) -> dict[str, Any]:
         "days": json.dumps(days, sort_keys=True),
         "settings": one.settings,
         "night": one.night,
+        "read_by": one.read_by,
         "attempt": one.attempt,
         "tries": one.tries,
     }
@@ -193,6 +196,7 @@ def _from_row(row: Mapping[str, Any]) -> Known:
         days={date.fromisoformat(day): Day(**found) for day, found in days.items()},
         settings=row["settings"],
         night=row["night"],
+        read_by=row.get("read_by") or row["attempt"],
         attempt=row["attempt"],
         tries=row["tries"],
     )

@@ -276,6 +276,7 @@ def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> 
         days=days,
         settings=manifest.digest(look.cfg),
         night=look.known[name].night if look.anew and name in look.known else look.night,
+        read_by=run.attempt,
         attempt=run.attempt,
         tries=run.tries,
     )

@@ -80,6 +80,7 @@ TABLES: dict[str, Table] = {
             "days": TEXT,
             "settings": TEXT,
             "night": DAY,
+            "read_by": COUNT,
             "attempt": COUNT,
             "tries": COUNT,
         },

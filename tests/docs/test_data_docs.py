@@ -177,7 +177,7 @@ def warehouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     delta.append(store, staged, {"forgotten": 1}, "run", None)
     raw = RawFile("5ha", 9, 1)
-    known = Known("logs/a.ndjson", raw, 1, Account(), {}, "5ha", driver.FRIDAY, 1, 1)
+    known = Known("logs/a.ndjson", raw, 1, Account(), {}, "5ha", driver.FRIDAY, 1, 1, 1)
     manifest.write(store, [known], 1, 1, "run")
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     verdict = Verdict("fresh", "fresh", "good", {"fresh": {"mrr_at_20": 0.25}}, 8, 3, rules=(REFUSED,))

@@ -22,7 +22,7 @@ from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
 from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.store import delta
+from tasks.store import delta, tables
 from tasks.store.store import Store
 
 MONDAY = date(2026, 1, 5)
@@ -565,6 +565,37 @@ def test_a_file_that_owes_a_day_after_an_erasure_is_read_whole(shop: Shop, far: 
     came = shop.night(MONDAY + timedelta(far))
     assert came.files["logs/monday.ndjson"] == Account(lines=3, accepted=2, forgotten=1)
     assert shop.events() == {("ann", "i", MONDAY, "monday"), ("ann", "j", MONDAY + timedelta(far), "monday")}
+
+
+def test_a_file_of_which_a_night_since_the_erasure_has_only_noted_something_is_read_whole(shop: Shop) -> None:
+    far = MONDAY + timedelta(9)
+    both = [(user, "i", day) for user in ("ann", "zoe") for day in (MONDAY, TUESDAY)]
+    shop.write("monday", *both, ("ann", "j", far))
+    shop.night(TUESDAY)
+    forgotten.add(shop.store, ["zoe"], "erasure")
+    shop.runs = 50
+    shop.write("late", ("ben", "i", MONDAY))
+    assert shop.read(shop.night(TUESDAY)) == ["late"]
+    came = shop.night(far)
+    assert came.files["logs/monday.ndjson"] == Account(lines=5, accepted=3, forgotten=2)
+
+
+def test_of_a_file_that_an_older_version_took_in_the_newest_row_says_which_run_has_read_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.runs, was = 6, tables.TABLES["files"]
+    columns = {name: kind for name, kind in was.columns.items() if name != "read_by"}
+    shop.write("monday", ("ann", "i", MONDAY))
+    with monkeypatch.context() as older:
+        older.setitem(tables.TABLES, "files", replace(was, columns=columns))
+        shop.night(MONDAY)
+    assert manifest.read(shop.store)["logs/monday.ndjson"].read_by == 7
+    shop.write("tuesday", ("ann", "i", TUESDAY))
+    shop.night(TUESDAY)
+    assert {name: one.read_by for name, one in manifest.read(shop.store).items()} == {
+        "logs/monday.ndjson": 7,
+        "logs/tuesday.ndjson": 8,
+    }
 
 
 class Killed(BaseException):
