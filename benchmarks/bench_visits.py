@@ -72,7 +72,7 @@ def main() -> None:
         with TemporaryDirectory() as folder:
             cfg = Config(
                 base=Path(folder),
-                sessions={"window_days": options.days + 1},
+                sessions={"window_days": options.days + 1, "max_hours": 0.0},
                 events={"columns": {"session_id": "session_id" if options.clicks else ""}},
                 evaluation={"first_items": True},
                 gate={"candidates": ["other"]},

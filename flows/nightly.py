@@ -58,7 +58,7 @@ def run_night(
 def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[str, Any]:
     """The stages in their order; each is a task of whichever flow calls."""
     ingested = stages.ingest(tonight)
-    sessions = stages.sessionize(tonight, ingested.events)
+    sessions = stages.sessionize(tonight, ingested)
     reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items, ingested.sources)
     checked = stages.check(tonight, reads, ingested)
     champion = stages.fetch(tonight)

@@ -117,7 +117,7 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
     if any(one.rewritten_at is None for one in who.pending):
         models = {} if registry.is_gone(cfg) else registry.without_users(cfg, who.has)
         work = Rewriting(store, who, run_id, models=models)
-        rewriting.write_tables(work, number)
+        rewriting.write_tables(cfg, work, number)
         done.publications = rewriting.write_publications(work)
         done.removed = work.removed
         if publications.read(store).rows:
@@ -157,19 +157,21 @@ def _fenced(
 
 
 def _fences(cfg: Config, store: Store, nights: Collection[date]) -> dict[str, list[str]]:
-    """Table → the fences of all that runs of these nights could write of users; of events any day."""
-    version = delta.version(store, "events")
-    events = set() if version is None else set(delta.files_by_day(store, "events", version))
-    for night in nights:
-        events |= {*lead_in(cfg, night), *window(cfg, night), *to_come(cfg, night)}
+    """Table → the fences of all that runs of these nights could write of users; of two tables any day."""
+    near = {day for night in nights for days in (lead_in, window, to_come) for day in days(cfg, night)}
     days = {
-        "events": events,
-        "sessions": {day for night in nights for day in window(cfg, night)},
+        "events": near.union(_days(store, "events")),
+        "sessions": near.union(_days(store, "sessions")),
         REFUSED: set(nights),
         "user_recommendations": set(nights),
     }
     found = {name: [delta.fence(name, day) for day in sorted(which)] for name, which in days.items()}
     return {TABLE: [publishing.FORGET], **found}
+
+
+def _days(store: Store, name: str) -> list[date]:
+    version = delta.version(store, name)
+    return [] if version is None else list(delta.files_by_day(store, name, version))
 
 
 def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> bool:

@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 from tasks.errors import FencedError, WarehouseError
 from tasks.publishing import publications, publishing
 from tasks.publishing.publications import TABLE, Publication
-from tasks.raw import forgotten
+from tasks.raw import forgotten, merging
 from tasks.raw.forgotten import Forgotten
+from tasks.sessions import origins
+from tasks.settings.config import Config
 from tasks.store import delta, pins, tables
 from tasks.store.delta import Staged
 from tasks.store.store import Store
@@ -68,10 +70,19 @@ def holds(store: Store, name: str, file: str, who: Forgotten) -> int:
     return sum(any(text and said(text) != text for text in row.values()) for row in rows)
 
 
-def write_tables(work: Rewriting, attempt: int) -> None:
-    """Let every day of the tables that has such rows have none, each table in one commit."""
+def write_tables(cfg: Config, work: Rewriting, attempt: int) -> None:
+    """Let every day of the tables that has such rows have none, each table in one commit.
+
+    Sessions that were cut from the events before are those that would be cut from the events after.
+    """
+    before = merging.history(work.store)
     for name in (*USERS, REFUSED):
-        _write_table(work, name, attempt)
+        notes = (
+            origins.moved(cfg, work.store, before, merging.history(work.store))
+            if name == origins.TABLE
+            else {}
+        )
+        _write_table(work, name, attempt, notes)
     work.present = {
         name: delta.files_by_day(work.store, name, version)
         for name in USERS
@@ -79,7 +90,7 @@ def write_tables(work: Rewriting, attempt: int) -> None:
     }
 
 
-def _write_table(work: Rewriting, name: str, attempt: int) -> None:
+def _write_table(work: Rewriting, name: str, attempt: int, notes: Mapping[str, str]) -> None:
     """A run that began since may write a day at the same moment: it has nobody of them, and is looked at."""
     for tries in range(TRIES):
         version = delta.version(work.store, name)
@@ -90,7 +101,7 @@ def _write_table(work: Rewriting, name: str, attempt: int) -> None:
         number = attempt if tries < TRIES - 1 else delta.next_attempt(work.store, max(days))
         try:
             if changed:
-                delta.commit_days(work.store, changed, number, work.run_id)
+                delta.commit_days(work.store, changed, number, work.run_id, notes=notes)
             return
         except FencedError:
             continue

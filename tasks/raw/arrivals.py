@@ -8,8 +8,9 @@ What a changed file had told must not stay: all days that it had are made anew, 
 the files there are and from the rows of those that are gone. So that no day loses what a log only tells
 under another name since it was rotated, such a day is open that night: all lines of it are in time.
 
-Of a file that is read all days are taken that the night wants, and those to come as far as a window goes: so
-a log that reaches past midnight is read once. They lie in the table until their nights want them.
+Of a file that is read all days are taken that the night wants, those that nights before have made, and those
+to come as far as a window goes: so a log that reaches past midnight is read once, and what comes late finds
+its day. What is to come lies in the table until its nights want it.
 
 Days that a night has wanted, and has events of, are closed to lines that come more than `events.late_days`
 after them. Lines that were too late are taken by a night for which they are not: one of the days before, run
@@ -67,7 +68,11 @@ class Asked:
 
     def is_closed(self, day: date) -> bool:
         """Has the day events, and did the night wait for late ones long enough?"""
-        return self.is_past(day) and day in self.there and day in self.due and day in self.told
+        return self.is_past(day) and self.is_made(day)
+
+    def is_made(self, day: date) -> bool:
+        """Has a night before wanted the day, and has it events?"""
+        return day in self.there and day in self.due and day in self.told
 
     def is_past(self, day: date) -> bool:
         """Is it more than `events.late_days` ago?"""
@@ -163,8 +168,8 @@ def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
     if why is None or (was is None and asked.anew):
         return None
     again = {} if was is None else {day: AGAIN[why](asked, was, day) for day in was.taken()}
-    closed = () if asked.anew else (day for day in asked.there if asked.is_closed(day))
-    taken = (*asked.wanted, *asked.to_come, *closed)
+    past = () if asked.anew else (day for day in asked.there if asked.is_made(day))
+    taken = (*asked.wanted, *asked.to_come, *past)
     return Reading(source, why, {day: asked.until(day) for day in taken} | again)
 
 

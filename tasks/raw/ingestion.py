@@ -65,7 +65,7 @@ class Ingested(Account):
     late         day before the night → events of it that came tonight, though an earlier night had the day
     early        day after the night → events of it that came tonight, which its own night learns from
     closed       (file, day) → lines that came when the day was closed
-    stale        days outside of the window of which sessions were cut from other events than there are now
+    history      every day that a night has wanted → addresses of its files
     aside        file → why it was put aside: a log that was not read, or not to its end
     left_out_by  why lines do not count → how many, by their type or events.where
     earlier      what became of the lines that an earlier run of the night had read, and this one did not
@@ -82,7 +82,7 @@ class Ingested(Account):
     late: Mapping[date, int]
     early: Mapping[date, int]
     closed: Mapping[tuple[str, date], int]
-    stale: Sequence[date] = ()
+    history: Mapping[date, Sequence[str]] = field(default_factory=dict)
     aside: Mapping[str, str] = field(default_factory=dict)
     left_out_by: Mapping[str, int] = field(default_factory=dict)
     earlier: Account = field(default_factory=Account)
@@ -114,9 +114,6 @@ class Ingested(Account):
             "changed since they were read, and read anew": changed,
             "late events that were taken": late,
             "lines that came too late (events.late_days)": closed,
-            "sessions that stay as they were until `rnnrec rebuild`, though events changed": [
-                str(day) for day in self.stale
-            ],
         }
         causes = [f"{lines:,} by {cause}" for cause, lines in self.left_out_by.items()]
         told["lines that do not count"] = causes
@@ -367,7 +364,7 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         late=merged.late,
         early=merged.early,
         closed=merged.closed,
-        stale=merged.stale,
+        history=merged.history,
         aside=tally.aside,
         earlier=accounting.total(
             one.account for one in look.arrivals.same.values() if one.night == look.night and not look.anew

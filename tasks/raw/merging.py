@@ -22,7 +22,7 @@ from tasks.raw.forgotten import Forgotten
 from tasks.raw.manifest import Day, Known
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
-from tasks.settings.days import lead_in, to_come, window
+from tasks.settings.days import to_come
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
@@ -145,7 +145,7 @@ class Merged:
     late     day before the night → events of it that came tonight, though an earlier night had the day
     early    day after the night → events of it that came tonight
     closed   (file, day) → lines of it that came tonight, when the day was closed
-    stale    days outside of the window of which sessions were cut from other events than there are now
+    history  every day that a night has wanted → addresses of its files
     """
 
     events: pins.Days
@@ -153,7 +153,7 @@ class Merged:
     late: Mapping[date, int]
     early: Mapping[date, int]
     closed: Counts
-    stale: Sequence[date]
+    history: Mapping[date, Sequence[str]]
 
 
 def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Run) -> Look:
@@ -187,6 +187,13 @@ def _of_one_moment(store: Store) -> tuple[dict[str, Known], int | None]:
             return known, version
 
 
+def history(store: Store) -> dict[date, list[str]]:
+    """Every day that a night has wanted → addresses of its files."""
+    known, version = _of_one_moment(store)
+    there = {} if version is None else delta.files_by_day(store, TABLE, version)
+    return {day: there[day] for day in there.keys() - manifest.early(known)}
+
+
 def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgotten) -> Merged:
     """Write the days that are touched by the files that were read, whose events are in `candidates`.
 
@@ -213,7 +220,7 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
         late=_late(look, read),
         early=_early(look, read),
         closed=_closed(look, files),
-        stale=_stale(look, written),
+        history=_history(look, written),
     )
 
 
@@ -332,16 +339,9 @@ def _late(look: Look, read: Mapping[str, File]) -> dict[date, int]:
     return {day: lines for day, lines in late.items() if lines > 0}
 
 
-def _stale(look: Look, written: Mapping[date, pins.Pin]) -> list[date]:
-    """Days whose sessions the night does not cut anew, though events so near have changed."""
-    before = {day: {look.store.below(file) for file in look.there.get(day, ())} for day in written}
-    changed = [day for day, pin in written.items() if set(pin.files) != before[day]]
-    version = None if look.anew or not changed else delta.version(look.store, "sessions")
-    if version is None:
-        return []
-    cut, reach = set(window(look.cfg, look.night)), len(lead_in(look.cfg, look.night))
-    apart = delta.files_by_day(look.store, "sessions", version).keys() - cut
-    return sorted(day for day in apart if any(abs((day - one).days) <= reach for one in changed))
+def _history(look: Look, written: Mapping[date, pins.Pin]) -> dict[date, Sequence[str]]:
+    now = {day: [look.store.at(file) for file in pin.files] for day, pin in written.items()}
+    return {day: files for day, files in {**look.there, **now}.items() if not look.is_early(day)}
 
 
 def _early(look: Look, read: Mapping[str, File]) -> dict[date, int]:

@@ -3,8 +3,8 @@
 A session is a pure function of the events: arrival order, threads and buckets change nothing. Sessions are
 cut over the window and its lead-in, and belong to the day they start on. So a session is the same whichever
 night looks at it: one that began the evening before the window is left to the nights before. Only what comes
-after the newest day is not known yet; tomorrow's night lets those sessions grow. A given session id that
-comes back after a pause longer than the lead-in begins a second session.
+after the newest day is not known yet; tomorrow's night lets those sessions grow. Days of which the events are
+others by now than their sessions were cut from are cut anew at the end of a night, from all that there is.
 
 Cutting is the heaviest query of a night, and is done once, a range of users after the other, so that neither
 events nor sessions of more than one range are held. What was found is put aside and written day by day; what
@@ -14,6 +14,7 @@ later stages need beside it is worked out on the way, and kept in the attempt's 
 from __future__ import annotations
 
 import itertools
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,10 +25,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.sessions import limits, stretches
+from tasks.errors import FencedError
+from tasks.sessions import limits, origins, stretches
 from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
-from tasks.settings.days import clock, start, window
+from tasks.settings.days import clock, minutes_before, start, window
+from tasks.settings.words import some
 from tasks.store import delta, duck, parquet, pins
 from tasks.store.spools import Spool
 from tasks.store.store import Store
@@ -35,7 +38,7 @@ from tasks.store.store import Store
 BUCKETS = 64  # of users: whoever works on some of them, together they make the same bytes
 EVERY_BUCKET = range(BUCKETS)
 EVENTS_PER_GB = 3_000_000  # of memory: so many are ordered in one pass without spilling, ids of any length
-MICROSECONDS_PER_HOUR = 3_600_000_000
+MICROSECONDS_PER_MINUTE = 60_000_000
 SESSIONS = "sessions"
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 FEW_USERS, HARDLY_ANY = 100, 0.2  # fewer tell nothing; a smaller share that comes back is worth a word
@@ -48,6 +51,8 @@ NO_DAYS = pa.schema(
     ]
 ).empty_table()
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Sessionized:
@@ -56,7 +61,7 @@ class Sessionized:
     pinned    the files of these days: what the stages after this one read
     derived   the folder with a file for each of DERIVED, and of EARLIER_SESSIONS where that is asked for
     left_out  rule → events of the window that it keeps out of the sessions or, the last two, out of training
-    remarks   what is said of it in words: that users do not come back, where they do not
+    remarks   what is said of it in words: days that were cut anew, that users do not come back
     """
 
     sessions: int
@@ -77,16 +82,23 @@ class Sessionized:
 
 
 def sessionize(
-    cfg: Config, night: date, run_id: str, attempt: int, events: pins.Days, work: Path
+    cfg: Config,
+    night: date,
+    run_id: str,
+    attempt: int,
+    events: pins.Days,
+    work: Path,
+    history: origins.Files | None = None,
 ) -> Sessionized:
-    """Write the sessions that start in the window, each day's partition as a whole.
+    """Write the sessions that start in the window, each day's partition as a whole, and mend other days.
 
     attempt   the run's own number, taken once when it began
     events    of lead-in and window, as this run has ingested them
     work      the attempt's own folder
+    history   day → addresses of files, of all events that nights have wanted; None: no other day is looked at
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
-    days = window(cfg, night)
+    days, run = window(cfg, night), _Run(cfg, events.store, run_id, attempt)
     with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
         spools = _spools(cfg, folder)
         tally, lost, users = Counter[str](), Counter[str](), Counter[str]()
@@ -96,13 +108,14 @@ def sessionize(
             lost.update(_lost(con, cfg, days[0]))
             users.update(_returning(con, days))
             _put_aside(con, cfg, night, spools)
-        pinned = _write_days(spools[SESSIONS], days, run_id, attempt, events.store)
+        pinned = _write_days(run, spools[SESSIONS], days, _files(events))
         _derive(con, cfg, night, events, work, spools)
         if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
             duck.view_files(con, events.store, "window_sessions", pinned.files())
             rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
             lost.update(limits.left_out(cfg, rows))
-    remarks = _never_back(cfg, night, work, **users)
+    mended = [] if history is None else _mend(run, history)
+    remarks = (*_cut_anew(days, mended), *_never_back(cfg, night, work, **users))
     return Sessionized(
         **tally,
         first_day=days[0],
@@ -114,14 +127,65 @@ def sessionize(
     )
 
 
-def rebuild(cfg: Config, days: Sequence[date], run_id: str, attempt: int, events: pins.Days) -> pins.Days:
-    """Write the sessions that start on these days anew, from the events of all days that there are."""
-    with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
-        spool = _spools(cfg, folder)[SESSIONS]
-        duck.view_files(con, events.store, "events_to_cut", events.files(), "events")
-        for _ in cut_in_passes(con, cfg, list(events.pins)):
-            spool.put(_sessions(con, cfg, min(days)))
-        return _write_days(spool, days, run_id, attempt, events.store)
+@dataclass(frozen=True)
+class _Run:
+    """Who writes, by which settings, and where."""
+
+    cfg: Config
+    store: Store
+    run_id: str
+    attempt: int
+
+
+def rebuild(
+    cfg: Config, store: Store, days: Sequence[date], run_id: str, attempt: int, history: origins.Files
+) -> None:
+    """Write the sessions that start on these days anew, as many days at a time as a night does.
+
+    history   day → addresses of files, of all events that nights have wanted
+    Raises FencedError when a newer run was here.
+    """
+    _cut_days(_Run(cfg, store, run_id, attempt), days, history)
+
+
+def _mend(run: _Run, history: origins.Files) -> list[date]:
+    """Cut anew what was cut from other events than there are; where a newer run is at it, that one does.
+
+    These are days of which some came late or were corrected, the last ones of a night of before, and what a
+    run that died has left.
+    """
+    days = origins.stale(run.cfg, run.store, history)
+    try:
+        _cut_days(run, days, history)
+    except FencedError as fenced:
+        log.info("sessions of %s are left to a newer run: %s", some([str(day) for day in days]), fenced)
+        return []
+    return days
+
+
+def _cut_days(run: _Run, days: Sequence[date], history: origins.Files) -> None:
+    cfg, store, step = run.cfg, run.store, run.cfg.sessions.window_days
+    for first in range(0, len(days), step):
+        part = days[first : first + step]
+        near = {day: history[day] for day in origins.around(cfg, part) if day in history}
+        log.info("sessions of %s are cut anew: %d of %d days", part[-1], first + len(part), len(days))
+        with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
+            spool = _spools(cfg, folder)[SESSIONS]
+            duck.view_files(con, store, "events_to_cut", sorted(itertools.chain(*near.values())), "events")
+            for _ in cut_in_passes(con, cfg, list(near)):
+                spool.put(_sessions(con, cfg, part[0]))
+            _write_days(run, spool, part, history, again=True)
+
+
+def _files(events: pins.Days) -> origins.Files:
+    return {day: [events.store.at(file) for file in pin.files] for day, pin in events.pins.items()}
+
+
+def _cut_anew(window: Sequence[date], days: Sequence[date]) -> tuple[str, ...]:
+    """A night's own last days are cut anew whenever there are events of days after it."""
+    others = [str(day) for day in days if day not in window]
+    said = "sessions of days outside of the window cut anew, as the events near them are others now"
+    return (f"{said}: {some(others)}",) if others else ()
 
 
 def _spools(cfg: Config, folder: Path) -> dict[str, Spool]:
@@ -167,12 +231,16 @@ def _returning(con: duck.Connection, days: Sequence[date]) -> dict[str, int]:
     return dict(zip(("came", "again"), duck.row(found), strict=True))
 
 
-def _write_days(spool: Spool, days: Sequence[date], run_id: str, attempt: int, store: Store) -> pins.Days:
-    """Each day's partition as a whole."""
+def _write_days(
+    run: _Run, spool: Spool, days: Sequence[date], events: origins.Files, *, again: bool = False
+) -> pins.Days:
+    """Each day's partition as a whole, and of which events it was cut."""
     staged = {
-        day: delta.stage(store, "sessions", spool.read(day), {"session_day": day}, run_id) for day in days
+        day: delta.stage(run.store, SESSIONS, spool.read(day), {"session_day": day}, run.run_id)
+        for day in days
     }
-    return pins.commit_days(store, staged, attempt, run_id)
+    notes = origins.note(run.cfg, run.store, events, days)
+    return pins.commit_days(run.store, staged, run.attempt, run.run_id, notes=notes, again=again)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
@@ -220,8 +288,7 @@ def _cut_pass(
     found = pa.RecordBatchReader.from_batches(
         stretches.schema(events.schema), stretches.sessions(events, rules)
     )
-    dated = bool(cfg.events.columns.session_id and rules.longest)
-    duck.pour(con, found, "cut_sessions", "cut_sessions", {"clock": told}, adds=adds, dated=dated)
+    duck.pour(con, found, "cut_sessions", "cut_sessions", {"clock": told}, adds=adds)
     duck.view(con, "found", "found_sessions")
 
 
@@ -231,16 +298,21 @@ def _day_rules(cfg: Config) -> dict[str, Any]:
 
 def rules_of(cfg: Config) -> Rules:
     """How the settings cut sessions. A given id is that of one session for as long as one may last."""
-    longest = round(cfg.sessions.max_hours * MICROSECONDS_PER_HOUR)
-    gap = round(cfg.sessions.gap_minutes * MICROSECONDS_PER_HOUR / 60)
+    is_given = bool(cfg.events.columns.session_id)
+    longest, gap = _microseconds(60 * cfg.sessions.max_hours), _microseconds(cfg.sessions.gap_minutes)
     return Rules(
-        gap=longest if cfg.events.columns.session_id else gap,
+        gap=longest if is_given else gap,
         longest=longest,
         collapse=cfg.sessions.repeats == "collapse",
         most=cfg.sessions.max_length,
         in_pieces=cfg.sessions.long == "pieces",
         crowded=cfg.sessions.outliers.events_per_session,
+        recall=_microseconds(minutes_before(cfg)) if is_given and longest else 0,
     )
+
+
+def _microseconds(minutes: float) -> int:
+    return round(minutes * MICROSECONDS_PER_MINUTE)
 
 
 def ordered(con: duck.Connection, cfg: Config) -> duck.Relation:

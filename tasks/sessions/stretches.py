@@ -34,6 +34,7 @@ class Rules:
     most        items of a session at most
     in_pieces   is a session with more items cut into pieces? Else it keeps the newest
     crowded     a session of more events is what no visitor does
+    recall      a session of a given id that went on so short a time before is one that has come back
     """
 
     gap: int
@@ -42,6 +43,7 @@ class Rules:
     most: int
     in_pieces: bool
     crowded: int = 0
+    recall: int = 0
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,13 @@ class Cut:
     why          FIRST of its user or given id, after a GAP, of the DURATION, of the LENGTH; or it GOES_ON
     is_repeat    it is what came right before it, and counts once with that
     is_too_old   more than `most` items of its session come after it, and it is not cut into pieces
+    comes_back   did its given id go on, at most `recall` before?
     """
 
     why: Array
     is_repeat: Array
     is_too_old: Array
+    comes_back: Array
 
     @property
     def is_kept(self) -> Array:
@@ -67,11 +71,14 @@ def sessions(events: Iterable[pa.RecordBatch], rules: Rules) -> Iterator[pa.Reco
     """Sessions of (user_id, given_id, item_id, event_time) in order of user, given id and time.
 
     Yields what `schema` says: of a piece of a session, the first being piece 1, `began_at` is when the
-    session began, `events` are the piece's own, of which `repeats` count once with the one before, and
-    `is_crowded` says that the session has more events than visitors make.
+    session began, `events` are the piece's own, of which `repeats` count once with the one before,
+    `is_crowded` says that the session has more events than visitors make, `comes_back` that it is not the
+    first of its given id.
     """
+    before = None
     for whole in _whole_stretches(events, rules):
-        yield _sessions(whole, cut(whole, rules), rules.crowded)
+        yield _sessions(whole, cut(whole, rules, before), rules.crowded)
+        before = whole.slice(whole.num_rows - 1)
 
 
 def schema(events: pa.Schema) -> pa.Schema:
@@ -90,12 +97,16 @@ def schema(events: pa.Schema) -> pa.Schema:
             pa.field("events", pa.int64()),
             pa.field("repeats", pa.int64()),
             pa.field("is_crowded", pa.bool_()),
+            pa.field("comes_back", pa.bool_()),
         ]
     )
 
 
-def cut(events: pa.RecordBatch, rules: Rules) -> Cut:
-    """What becomes of each event of whole stretches."""
+def cut(events: pa.RecordBatch, rules: Rules, before: pa.RecordBatch | None = None) -> Cut:
+    """What becomes of each event of whole stretches.
+
+    before   the event that came before them, if there is one
+    """
     times = _times(events)
     why = _beginnings(events, rules.gap)
     if rules.longest:
@@ -107,7 +118,7 @@ def cut(events: pa.RecordBatch, rules: Rules) -> Cut:
         why[~is_repeat & (place > 0) & (place % rules.most == 0)] = LENGTH
     else:
         is_too_old = place < length - rules.most
-    return Cut(why, is_repeat, is_too_old)
+    return Cut(why, is_repeat, is_too_old, _comes_back(events, rules.recall, before))
 
 
 def _whole_stretches(events: Iterable[pa.RecordBatch], rules: Rules) -> Iterator[pa.RecordBatch]:
@@ -149,6 +160,7 @@ def _sessions(events: pa.RecordBatch, found: Cut, crowded: int) -> pa.RecordBatc
         pa.array(counts),
         pa.array(np.add.reduceat(found.is_repeat.astype(np.int64), starts)),
         pa.array(is_crowded),
+        pa.array(found.comes_back[starts[whole]]),
     ]
     return pa.record_batch(columns, schema=schema(events.schema))
 
@@ -166,6 +178,18 @@ def _beginnings(events: pa.RecordBatch, gap: int) -> Array:
     for name in OWNER:
         why[_changes(events[name])] = FIRST
     return why
+
+
+def _comes_back(events: pa.RecordBatch, recall: int, before: pa.RecordBatch | None) -> Array:
+    """(events,): is it at most `recall` after another one of its user and given id?"""
+    if not recall:
+        return np.zeros(events.num_rows, bool)
+    every = events if before is None else pa.concat_batches([before, events])
+    times = _times(every)
+    is_near = np.diff(times, prepend=times[:1]) <= recall
+    for name in OWNER:
+        is_near &= ~_changes(every[name])
+    return np.asarray(is_near[every.num_rows - events.num_rows :])
 
 
 def _is_overdue(times: Array, why: Array, longest: int) -> Array:

@@ -12,6 +12,7 @@ from tasks.settings import zones
 from tasks.settings.config import Config
 
 SHORTEST_DAY_MINUTES = 23 * 60  # the day on which clocks go forward
+LONGEST_DAY_MINUTES = 25 * 60
 FARTHEST = timedelta(days=2)  # more than any local time has ever been away from UTC
 
 
@@ -21,13 +22,9 @@ def window(cfg: Config, night: date) -> list[date]:
 
 
 def lead_in(cfg: Config, night: date) -> list[date]:
-    """The days before the window that show where its first sessions began: as many as the gap can bridge.
-
-    Where sessions are cut by their duration, as many as tell whether one had to be before the window began.
-    """
-    days = max(1, math.ceil(_minutes_before(cfg) / SHORTEST_DAY_MINUTES))
+    """The days before the window that show where its first sessions began."""
     first = window(cfg, night)[0]
-    return [first - timedelta(days=back) for back in range(days, 0, -1)]
+    return [first - timedelta(days=back) for back in range(days_before(cfg), 0, -1)]
 
 
 def to_come(cfg: Config, night: date) -> list[date]:
@@ -35,12 +32,30 @@ def to_come(cfg: Config, night: date) -> list[date]:
     return [night + timedelta(days=on) for on in range(1, cfg.sessions.window_days + 1)]
 
 
-def _minutes_before(cfg: Config) -> float:
-    """How long before an event what came can still tell whether a session begins there."""
+def days_before(cfg: Config) -> int:
+    """How many days before a day show where its sessions begin: as many as the gap can bridge.
+
+    Where sessions are cut by their duration, as many as tell whether one had to be before the day began.
+    """
+    return max(1, math.ceil(minutes_before(cfg) / SHORTEST_DAY_MINUTES))
+
+
+def days_after(cfg: Config) -> int:
+    """How many days after a day its sessions may go on for; where they may last any time, a window."""
+    longest = 60 * cfg.sessions.max_hours
+    return math.ceil(longest / SHORTEST_DAY_MINUTES) if longest else cfg.sessions.window_days
+
+
+def minutes_before(cfg: Config) -> float:
+    """How long before an event what came can still tell whether a session begins there.
+
+    A given id that comes back within this time is another session, and has another name; so no two of one
+    name begin on one day.
+    """
     longest, gap = 60 * cfg.sessions.max_hours, cfg.sessions.gap_minutes
     if not longest:
         return gap
-    return longest + 2 * (longest if cfg.events.columns.session_id else gap)
+    return max(3 * longest, LONGEST_DAY_MINUTES) if cfg.events.columns.session_id else longest + 2 * gap
 
 
 def start(cfg: Config, day: date) -> datetime:

@@ -185,7 +185,7 @@ class EventsConfig(Section):
     late_days: int = setting(
         3660,
         "events that come more than so many days after their own are too late for a day that earlier nights "
-        "have made, and counted; as it is, whatever the window wants is taken",
+        "have made, and counted; as it is, all are taken, and their sessions cut anew",
         ge=0,
         le=3660,
     )
@@ -366,7 +366,7 @@ class SessionsConfig(Section):
         "what becomes of longer ones: they keep their newest items, or are cut into pieces, each a session",
     )
     max_hours: float = setting(
-        0.0,
+        12.0,
         "a session that lasts longer is cut; where sessions are given, so long a pause ends one too; "
         "0: sessions may last any time",
         ge=0,

@@ -82,7 +82,7 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
         found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
         if before["sessions"]:
             days = sorted(before["sessions"])
-            cutting.rebuild(tonight.cfg, days, tonight.run_id, tonight.attempt, found.events)
+            cutting.rebuild(tonight.cfg, store, days, tonight.run_id, tonight.attempt, found.history)
         changed = {
             name: sum(one != before[name].get(day) for day, one in _files(store, name).items())
             for name in before

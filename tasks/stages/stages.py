@@ -40,9 +40,15 @@ def ingest(tonight: Tonight) -> ingestion.Ingested:
 
 
 @stage("sessionize")
-def sessionize(tonight: Tonight, events: pins.Days) -> cutting.Sessionized:
+def sessionize(tonight: Tonight, ingested: ingestion.Ingested) -> cutting.Sessionized:
     return cutting.sessionize(
-        tonight.cfg, tonight.night, tonight.run_id, tonight.attempt, events, tonight.work
+        tonight.cfg,
+        tonight.night,
+        tonight.run_id,
+        tonight.attempt,
+        ingested.events,
+        tonight.work,
+        ingested.history,
     )
 
 

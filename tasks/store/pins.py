@@ -167,15 +167,18 @@ def commit_days(
     *,
     made_from: Mapping[date, Sequence[str]] | None = None,
     marks: Mapping[str, int] | None = None,
+    notes: Mapping[str, str] | None = None,
+    again: bool = False,
 ) -> Days:
     """`delta.commit_days`, and the files of each day from then on. Raises FencedError, delta.Moved.
 
     made_from   day → addresses of the files that its partition had when the staged ones were made from them
     """
     name = next(iter(staged.values())).table
-    notes = {NOTE: _noted_after(store, name, staged)}
+    told = {NOTE: _noted_after(store, name, staged), **(notes or {})}
+    every = list(staged.values())
     version = delta.commit_days(
-        store, list(staged.values()), attempt, run_id, made_from=made_from, marks=marks, notes=notes
+        store, every, attempt, run_id, made_from=made_from, marks=marks, notes=told, again=again
     )
     files = delta.files_by_day(store, name, version)
     pinned = {

@@ -42,7 +42,8 @@ def sessions(cfg: Config, events: Iterable[Event]) -> list[Row]:
     rows = []
     for (user, name), own in owners.items():
         for session in _cut(cfg, own):
-            rows += _pieces(cfg, user, name, session)
+            came = [event[1] for event in own if event[1] < session[0][1]]
+            rows += _pieces(cfg, user, name, session, max(came, default=None))
     return in_order(row for row in rows if len(row["items"]) >= cfg.sessions.min_length)
 
 
@@ -70,7 +71,10 @@ def _cut(cfg: Config, events: list[Event]) -> list[list[Event]]:
     return found
 
 
-def _pieces(cfg: Config, user: str, name: str | None, session: list[Event]) -> list[Row]:
+def _pieces(
+    cfg: Config, user: str, name: str | None, session: list[Event], before: datetime | None
+) -> list[Row]:
+    """before: when the user, with the given name if there is one, came last."""
     most = cfg.sessions.max_length
     began, last = session[0][1], None
     pieces: list[list[Event]] = [[]]
@@ -84,7 +88,8 @@ def _pieces(cfg: Config, user: str, name: str | None, session: list[Event]) -> l
         last = event[2]
         ends[-1] = event[1]
     whole = name or _md5(f"{(began - EPOCH) // timedelta(microseconds=1)} {user}")
-    if name and cfg.sessions.max_hours:
+    recall = max(3 * cfg.sessions.max_hours, 25) * HOUR
+    if name and cfg.sessions.max_hours and before and began - before <= recall:
         whole = f"{name} {began.isoformat(timespec='microseconds')}"
     return [
         {

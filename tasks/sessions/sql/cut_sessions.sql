@@ -1,16 +1,16 @@
 -- All sessions of any length, with their ids and the local day on which they began.
--- A derived id is the md5 of start and user: the same whatever the order in which events arrived. A session
--- with a given id that may have been cut by its duration has its start beside that id. A session's second
--- piece and further ones have the md5 of its id, user and number, and belong to the day of the session.
+-- A derived id is the md5 of start and user: the same whatever the order in which events arrived. Where a given
+-- id comes back, the session has its start beside that id. A session's second piece and further ones have the
+-- md5 of its id, user and number, and belong to the day of the session.
 -- grain: session (user_id, session_id)
 -- reads: poured (what stretches.sessions yields), clock(since, until, ahead): how far local time is ahead
--- parameters: $dated: are given ids those of sessions that may have been cut by their duration?
+-- parameters: none
 with named as (
     select
         *,
         case
             when given_id is null then md5(concat_ws(' ', epoch_us(began_at), user_id))
-            when $dated then given_id || ' ' || strftime(began_at, '%Y-%m-%dT%H:%M:%S.%f')
+            when comes_back then given_id || ' ' || strftime(began_at, '%Y-%m-%dT%H:%M:%S.%f')
             else given_id
         end as whole_id
     from poured

@@ -47,12 +47,14 @@ def commit_days(
     made_from: Mapping[date, Sequence[str]] | None = None,
     marks: Mapping[str, int] | None = None,
     notes: Mapping[str, str] | None = None,
+    again: bool = False,
 ) -> int:
     """As `commit`, of several partitions of one table in one step: all of them are written, or none.
 
     made_from   day → the files that its partition had when the staged ones were made from them
     marks       more numbers to commit with them, by name, each higher than any under that name
-    notes       what the log's entry says besides, for `notes.newest`
+    notes       what the log's entry says besides, for `logs.note`
+    again       may the run itself have written other bytes to them before?
     A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
     Raises Moved where a partition has other files by now than it was made from, FencedError when a run that
     started later has already written other bytes to one of them.
@@ -63,7 +65,7 @@ def commit_days(
         new = [one for one in staged if not _holds(store, table, one)]
         _check_unmoved(store, table, new, made_from)
         for one in new:
-            fences.check(table, _fence_of(one), attempt)
+            fences.check(table, _fence_of(one), attempt + again)
         # where a fence stands as high already, it is ours, or a newer run's with the same bytes
         same = [one for one in staged if one not in new and fences.number(table, _fence_of(one)) < attempt]
         if not new and not same and not marks:

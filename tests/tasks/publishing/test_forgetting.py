@@ -20,7 +20,7 @@ from forgotten_nights import NIGHTS, WHO, holding
 from tasks.errors import FencedError
 from tasks.publishing import forgetting, publications, readers, rewriting, vacuum, verification, wholeness
 from tasks.raw import forgotten, ingestion, merging
-from tasks.sessions import cutting
+from tasks.sessions import cutting, origins
 from tasks.settings.config import Config, load_config
 from tasks.store import delta, durable
 from tasks.store.store import Store
@@ -78,6 +78,13 @@ def rows_of(cfg: Config, name: str) -> list[dict[str, Any]]:
     rows = delta.rows(Store.of(cfg), name)
     assert rows is not None
     return sorted(rows.to_pylist(), key=str)
+
+
+def test_no_day_of_sessions_is_cut_anew_for_it(after: tuple[Config, forgetting.Forgot]) -> None:
+    """They are what would be cut from the events without him; those of him alone have not even changed."""
+    cfg, _ = after
+    store = Store.of(cfg)
+    assert origins.stale(cfg, store, merging.history(store)) == []
 
 
 def test_a_refused_line_of_his_is_counted_on_without_a_word_of_it(

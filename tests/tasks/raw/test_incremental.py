@@ -20,9 +20,9 @@ from tasks.publishing import publishing
 from tasks.raw import forgotten, ingestion, manifest, merging
 from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
-from tasks.sessions import cutting
+from tasks.sessions import cutting, origins
 from tasks.settings.config import Config
-from tasks.store import delta, tables
+from tasks.store import delta, pins, tables
 from tasks.store.store import Store
 
 MONDAY = date(2026, 1, 5)
@@ -661,16 +661,20 @@ def test_the_table_of_files_stays_small(shop: Shop, monkeypatch: pytest.MonkeyPa
 class Chain(Shop):
     """A shop whose nights cut sessions too."""
 
+    sessionized: cutting.Sessionized
+
     def night(self, day: date, **events: Any) -> Ingested:
         came = super().night(day, **events)
-        cutting.sessionize(self.cfg, day, f"run{self.runs}", self.runs, came.events, self.cfg.root / "w")
+        run, work = (f"run{self.runs}", self.runs), self.cfg.root / "w"
+        self.sessionized = cutting.sessionize(self.cfg, day, *run, came.events, work, came.history)
         return came
 
     def rebuild(self, **events: Any) -> None:
         self.runs += 1
         cfg = self.cfg.model_copy(update={"events": self.cfg.events.model_copy(update=events)})
         came = ingestion.rebuild(cfg, self.store, f"run{self.runs}", self.runs)
-        cutting.rebuild(cfg, sorted(self.bytes("sessions")), f"run{self.runs}", self.runs, came.events)
+        days = sorted(self.bytes("sessions"))
+        cutting.rebuild(cfg, self.store, days, f"run{self.runs}", self.runs, came.history)
 
     def bytes(self, table: str) -> dict[date, str]:
         """Day → sha256 of its files."""
@@ -691,68 +695,180 @@ MINUTES = st.sampled_from([0, 1, 12 * 60, 24 * 60 - 10, 24 * 60 - 1])  # around 
 HOURS = st.builds(lambda day, minute: day * 24 * 60 + minute, st.integers(0, 3), MINUTES)
 LOG = st.lists(st.tuples(st.sampled_from(USERS), st.sampled_from(ITEMS), HOURS), min_size=1, max_size=7)
 CHANGES = st.sampled_from(["arrives", "grows", "changes", "vanishes"])
-STEPS = st.lists(st.tuples(CHANGES, st.sampled_from("abc"), LOG, st.integers(0, 3)), min_size=2, max_size=5)
+STEPS = st.lists(st.tuples(CHANGES, st.sampled_from("abc"), LOG, st.integers(-3, 3)), min_size=2, max_size=5)
+SLEEPLESS = [("eve", "ijk"[hour % 3], 20 * hour) for hour in range(3 * 96)]  # never pauses, for four days
 
 
 def play(shop: Chain, steps: list[Any], late_days: int) -> None:
-    """Each step does something to a log and runs a night; nights only go on."""
+    """Each step does something to a log and runs a night, of any of the days."""
     night = MONDAY
     for what, name, lines, wait in [
         ("arrives", "first", [("dan", "i", day * 1440) for day in range(4)], 0),
+        ("arrives", "eve", SLEEPLESS, 0),
         *steps,
     ]:
         path = shop.path(name)
         moments = [(user, item, datetime(2026, 1, 5) + timedelta(minutes=at)) for user, item, at in lines]
         text = "".join(
-            json.dumps({"user_id": user, "item_id": item, "timestamp": f"{moment.isoformat()}Z"}) + "\n"
+            json.dumps(
+                {
+                    "user_id": user,
+                    "item_id": item,
+                    "timestamp": f"{moment.isoformat()}Z",
+                    "visit": f"{user}'s",
+                }
+            )
+            + "\n"
             for user, item, moment in moments
         )
         if what == "vanishes":
             path.unlink(missing_ok=True)
         else:
             path.write_text((path.read_text() if what == "grows" and path.exists() else "") + text)
-        night = min(night + timedelta(days=wait), THURSDAY)
+        night = max(MONDAY, min(night + timedelta(days=wait), THURSDAY))
         shop.night(night, late_days=late_days)
+
+
+def any_shop(base: Path, days: int, is_given: bool) -> Chain:
+    columns = {"session_id": "visit"} if is_given else {}
+    return Chain(
+        Config(
+            base=base,
+            warehouse={"threads": 1, "memory_gb": 1.0},
+            events={"columns": columns},
+            sessions={"window_days": days, "min_length": 1, "max_hours": 2.0 if is_given else 12.0},
+        )
+    )
 
 
 @pytest.mark.slow
 @settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(steps=STEPS, late_days=st.sampled_from([0, 1, 3660]), days=st.sampled_from([2, 4]))
+@given(
+    steps=STEPS,
+    late_days=st.sampled_from([0, 1, 3660]),
+    days=st.sampled_from([2, 4]),
+    is_given=st.booleans(),
+)
 def test_incremental_and_rebuilt_tables_have_the_same_bytes(
-    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], late_days: int, days: int
+    tmp_path_factory: pytest.TempPathFactory, steps: list[Any], late_days: int, days: int, is_given: bool
 ) -> None:
-    base = tmp_path_factory.mktemp("shop")
-    cfg = Config(
-        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": days, "min_length": 1}
-    )
-    shop = Chain(cfg)
+    """Whatever arrives when, and in whatever order nights run; given ids come back, somebody never sleeps."""
+    shop = any_shop(tmp_path_factory.mktemp("shop"), days, is_given)
     play(shop, steps, late_days)
     incremental, books = shop.both(), shop.books()
     shop.rebuild(late_days=late_days)
-    rebuilt = shop.both()
-    assert rebuilt["events"] == incremental["events"]
-    last = sorted(incremental["sessions"])[-days:]  # a day that has left the window keeps its last sessions
-    assert [rebuilt["sessions"][day] for day in last] == [incremental["sessions"][day] for day in last]
-    assert shop.books() == books
+    assert (shop.both(), shop.books()) == (incremental, books)
+
+
+def a_week(make_config: MakeConfig) -> Chain:
+    """Monday to Wednesday, seen by nights of two days; somebody is awake over each midnight."""
+    shop = Chain(make_config(sessions={"window_days": 2, "min_length": 1}))
+    for day in (MONDAY, TUESDAY, WEDNESDAY):
+        shop.write(str(day), ("ann", "i", day), _at("ben", day, "00:05"), _at("ben", day, "23:55"))
+        shop.night(day)
+    return shop
+
+
+def _at(user: str, day: date, clock: str) -> str:
+    return json.dumps({"user_id": user, "item_id": "k", "timestamp": f"{day}T{clock}:00Z"})
+
+
+def agrees(shop: Chain) -> bool:
+    """Are the tables those of a rebuild?"""
+    before = shop.both()
+    shop.rebuild()
+    return shop.both() == before
 
 
 @pytest.mark.parametrize("is_late", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_days_whose_sessions_wait_for_a_rebuild_are_told(make_config: MakeConfig, is_late: bool) -> None:
-    """A late event of the lead-in, or a corrected file of it."""
-    shop = Chain(make_config(sessions={"window_days": 2, "min_length": 1}))
-    for day in (MONDAY, TUESDAY):
-        shop.write(str(day), ("ann", "i", day))
-        assert not shop.night(day).stale
-    shop.write(str(WEDNESDAY), ("ann", "i", WEDNESDAY))
-    shop.write("late" if is_late else str(MONDAY), ("ben", "k", MONDAY))
-    came = shop.night(WEDNESDAY)
-    assert came.stale == [MONDAY - timedelta(1), MONDAY]  # of the day before a session may go on
-    wanted = "sessions that stay as they were until `rnnrec rebuild`, though events changed: 2026-01-04, 2026"
-    assert any(wanted in one for one in came.remarks)
+def test_days_before_the_window_are_cut_anew_where_their_events_change(
+    make_config: MakeConfig, is_late: bool
+) -> None:
+    """A late event, or a corrected file."""
+    shop = a_week(make_config)
+    before = shop.bytes("sessions")
+    shop.write("late" if is_late else str(MONDAY), _at("ann", MONDAY, "23:58"))
+    shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
+    assert shop.night(THURSDAY).late == ({MONDAY: 1} if is_late else {})
+    [remark] = shop.sessionized.remarks
+    wanted = "sessions of days outside of the window cut anew, as the events near them are others now"
+    assert remark == f"{wanted}: 2026-01-04, 2026-01-05, 2026-01-06"
+    changed = {day for day, one in shop.bytes("sessions").items() if one != before.get(day)}
+    assert changed == {MONDAY, THURSDAY} | ({TUESDAY} if not is_late else set())
+    assert agrees(shop)
+
+
+def test_a_night_of_before_leaves_its_last_day_as_the_nights_after_had_it(make_config: MakeConfig) -> None:
+    shop = a_week(make_config)
+    before = shop.bytes("sessions")
+    shop.night(MONDAY)
+    [pin] = [pin for day, pin in shop.sessionized.pinned.pins.items() if day == MONDAY]
+    assert pin.digest != before[MONDAY]  # what it learns from ends with its own day
+    assert shop.bytes("sessions") == before
+    assert shop.sessionized.remarks == ()
+    assert agrees(shop)
+
+
+@pytest.mark.parametrize("moment", ["before sessions", "between its commits"])
+def test_what_a_run_that_dies_leaves_of_sessions_the_next_one_cuts(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, moment: str
+) -> None:
+    shop = a_week(make_config)
+    shop.write("late", _at("ann", MONDAY, "23:58"))
+    shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
+    with monkeypatch.context() as patched:
+        step = "sessionize" if moment == "before sessions" else "_mend"
+        patched.setattr(cutting, step, _dies)
+        with pytest.raises(Killed):
+            shop.night(THURSDAY)
+    shop.night(THURSDAY)
+    assert agrees(shop)
+
+
+def _dies(*_: Any) -> Any:
+    raise Killed
+
+
+@pytest.mark.parametrize("wakes", ["the older", "the newer"])
+def test_of_two_runs_that_cut_a_day_anew_whichever_wakes_last_the_day_is_cut_from_all(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, wakes: str
+) -> None:
+    """One is stopped once it has cut Monday, before it writes; another has read one more late event of it."""
+    shop = a_week(make_config)
+    shop.write("late", _at("ann", MONDAY, "23:58"))
+    shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
+    commit, numbers = pins.commit_days, (21, 22) if wakes == "the older" else (22, 21)
+
+    def stopped(store: Store, staged: Any, *args: Any, **kwargs: Any) -> Any:
+        if MONDAY in staged and next(iter(staged.values())).table == "sessions":
+            monkeypatch.setattr(pins, "commit_days", commit)
+            shop.write("later", _at("ben", MONDAY, "12:00"))
+            shop.runs = numbers[1] - 1
+            shop.night(THURSDAY)
+        return commit(store, staged, *args, **kwargs)
+
+    monkeypatch.setattr(pins, "commit_days", stopped)
+    shop.runs = numbers[0] - 1
+    shop.night(THURSDAY)
+    shop.runs = 30
+    shop.night(THURSDAY)
+    assert agrees(shop)
+
+
+def test_days_that_nobody_has_noted_the_events_of_are_cut_anew_once(make_config: MakeConfig) -> None:
+    """As in a warehouse that an older version of ours has made."""
+    shop = a_week(make_config)
+    shop.night(THURSDAY - timedelta(1))
     before = shop.both()
-    shop.rebuild()
-    assert {day for day, one in shop.bytes("sessions").items() if one != before["sessions"][day]} == {MONDAY}
-    assert shop.bytes("events") == before["events"]
+    (file,) = delta.files(shop.store, "sessions", None, [MONDAY])
+    rows = pq.ParquetFile(file).read()
+    staged = delta.stage(shop.store, "sessions", rows.slice(0, 1), {"session_day": MONDAY}, "other")
+    delta.commit_days(shop.store, [staged], 20, "other", notes={origins.NOTE: "{}"})
+    shop.runs = 20
+    shop.night(WEDNESDAY)
+    assert shop.both() == before
+    shop.night(WEDNESDAY)
+    assert shop.sessionized.remarks == ()
 
 
 @pytest.mark.slow
@@ -762,6 +878,7 @@ def test_days_whose_sessions_wait_for_a_rebuild_are_told(make_config: MakeConfig
     order=st.permutations("abcd"),
     waits=st.lists(st.integers(0, 2), min_size=4, max_size=4),
     days=st.sampled_from([2, 4]),
+    is_given=st.booleans(),
 )
 def test_any_order_of_arrival_gives_the_bytes_of_one_night_that_reads_all(
     tmp_path_factory: pytest.TempPathFactory,
@@ -769,12 +886,9 @@ def test_any_order_of_arrival_gives_the_bytes_of_one_night_that_reads_all(
     order: list[str],
     waits: list[int],
     days: int,
+    is_given: bool,
 ) -> None:
-    base = tmp_path_factory.mktemp("shop")
-    cfg = Config(
-        base=base, warehouse={"threads": 1, "memory_gb": 1.0}, sessions={"window_days": days, "min_length": 1}
-    )
-    shop = Chain(cfg)
+    shop = any_shop(tmp_path_factory.mktemp("shop"), days, is_given)
     arriving = [name for name in order if name in logs]
     play(
         shop, [("arrives", name, logs[name], wait) for name, wait in zip(arriving, waits, strict=False)], 3660

@@ -229,7 +229,7 @@ def test_the_tally_leaves_out_sessions_that_began_before_the_window(make_config:
 
 @pytest.mark.parametrize(("gap", "days"), [(30.0, 1), (1380.0, 1), (1381.0, 2), (10_080.0, 8)])
 def test_the_lead_in_is_as_long_as_the_gap(make_config: MakeConfig, gap: float, days: int) -> None:
-    cfg = make_config(sessions={"gap_minutes": gap, "window_days": 2})
+    cfg = make_config(sessions={"gap_minutes": gap, "window_days": 2, "max_hours": 0})
     assert lead_in(cfg, NIGHT) == [date(2026, 1, 4) - timedelta(days=n) for n in range(days, 0, -1)]
 
 
