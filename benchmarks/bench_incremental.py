@@ -172,6 +172,7 @@ def ingest(cfg: Config, day: date) -> Ingested:
 def sessionize(cfg: Config, day: date, came: Ingested) -> None:
     attempt = delta.next_attempt(Store.of(cfg), day)
     cutting.sessionize(cfg, day, f"run{attempt}", attempt, came.events, cfg.root / "work" / str(attempt))
+    cutting.mend(cfg, Store.of(cfg), day, f"run{attempt}", attempt, came.history)
 
 
 # ------------------------------------------------------------------------------------------ a replay

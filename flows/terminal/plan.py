@@ -81,10 +81,11 @@ def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
     if left_out := counting.most([seen.all.left_out]):
         causes = ", ".join(f"{lines:,} by {escaped(cause)}" for cause, lines in left_out.items())
         yield f"Of the lines looked at some do not count, and would be left out: {causes}."
-    if 0 < 60 * cfg.sessions.max_hours < cfg.sessions.gap_minutes and not cfg.events.columns.session_id:
+    longest, gap = cfg.sessions.max_hours, cfg.sessions.gap_minutes
+    if 0 < 60 * longest < gap and not cfg.events.columns.session_id:
         yield (
-            f"Sessions are cut after sessions.max_hours = {cfg.sessions.max_hours:g}, which is less than a pause "
-            f"of sessions.gap_minutes = {cfg.sessions.gap_minutes:g}; raise max_hours if that is not meant."
+            f"Sessions are cut after sessions.max_hours = {longest:g}, sooner than by a pause of "
+            f"sessions.gap_minutes = {gap:g}; raise max_hours if that is not meant."
         )
     cutoff, k = int(cfg.gate.metric.rpartition("_")[2]), cfg.recommendations.k
     if cutoff > k:

@@ -4,7 +4,7 @@ A session is a pure function of the events: arrival order, threads and buckets c
 cut over the window and its lead-in, and belong to the day they start on. So a session is the same whichever
 night looks at it: one that began the evening before the window is left to the nights before. Only what comes
 after the newest day is not known yet; tomorrow's night lets those sessions grow. Days of which the events are
-others by now than their sessions were cut from are cut anew at the end of a night, from all that there is.
+others by now than their sessions were cut from are cut anew after that (`mend`), from all that there is.
 
 Cutting is the heaviest query of a night, and is done once, a range of users after the other, so that neither
 events nor sessions of more than one range are held. What was found is put aside and written day by day; what
@@ -61,7 +61,7 @@ class Sessionized:
     pinned    the files of these days: what the stages after this one read
     derived   the folder with a file for each of DERIVED, and of EARLIER_SESSIONS where that is asked for
     left_out  rule → events of the window that it keeps out of the sessions or, the last two, out of training
-    remarks   what is said of it in words: days that were cut anew, that users do not come back
+    remarks   what is said of it in words: that users do not come back, where they do not
     """
 
     sessions: int
@@ -82,20 +82,13 @@ class Sessionized:
 
 
 def sessionize(
-    cfg: Config,
-    night: date,
-    run_id: str,
-    attempt: int,
-    events: pins.Days,
-    work: Path,
-    history: origins.Files | None = None,
+    cfg: Config, night: date, run_id: str, attempt: int, events: pins.Days, work: Path
 ) -> Sessionized:
-    """Write the sessions that start in the window, each day's partition as a whole, and mend other days.
+    """Write the sessions that start in the window, each day's partition as a whole.
 
     attempt   the run's own number, taken once when it began
     events    of lead-in and window, as this run has ingested them
     work      the attempt's own folder
-    history   day → addresses of files, of all events that nights have wanted; None: no other day is looked at
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
     days, run = window(cfg, night), _Run(cfg, events.store, run_id, attempt)
@@ -114,8 +107,7 @@ def sessionize(
             duck.view_files(con, events.store, "window_sessions", pinned.files())
             rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
             lost.update(limits.left_out(cfg, rows))
-    mended = [] if history is None else _mend(run, history)
-    remarks = (*_cut_anew(days, mended), *_never_back(cfg, night, work, **users))
+    remarks = _never_back(cfg, night, work, **users)
     return Sessionized(
         **tally,
         first_day=days[0],
@@ -148,19 +140,25 @@ def rebuild(
     _cut_days(_Run(cfg, store, run_id, attempt), days, history)
 
 
-def _mend(run: _Run, history: origins.Files) -> list[date]:
+def mend(
+    cfg: Config, store: Store, night: date, run_id: str, attempt: int, history: origins.Files
+) -> tuple[str, ...]:
     """Cut anew what was cut from other events than there are; where a newer run is at it, that one does.
 
     These are days of which some came late or were corrected, the last ones of a night of before, and what a
-    run that died has left.
+    run that died has left. Asked once the night's own sessions are written. Returns what is said of it.
+
+    history   day → addresses of files, of all events that nights have wanted
     """
-    days = origins.stale(run.cfg, run.store, history)
+    days = origins.stale(cfg, store, history)
     try:
-        _cut_days(run, days, history)
+        _cut_days(_Run(cfg, store, run_id, attempt), days, history)
     except FencedError as fenced:
         log.info("sessions of %s are left to a newer run: %s", some([str(day) for day in days]), fenced)
-        return []
-    return days
+        return ()
+    others = [str(day) for day in days if day not in window(cfg, night)]  # its own last ones grow each time
+    said = "sessions of days outside of the window cut anew, as the events near them are others now"
+    return (f"{said}: {some(others)}",) if others else ()
 
 
 def _cut_days(run: _Run, days: Sequence[date], history: origins.Files) -> None:
@@ -179,13 +177,6 @@ def _cut_days(run: _Run, days: Sequence[date], history: origins.Files) -> None:
 
 def _files(events: pins.Days) -> origins.Files:
     return {day: [events.store.at(file) for file in pin.files] for day, pin in events.pins.items()}
-
-
-def _cut_anew(window: Sequence[date], days: Sequence[date]) -> tuple[str, ...]:
-    """A night's own last days are cut anew whenever there are events of days after it."""
-    others = [str(day) for day in days if day not in window]
-    said = "sessions of days outside of the window cut anew, as the events near them are others now"
-    return (f"{said}: {some(others)}",) if others else ()
 
 
 def _spools(cfg: Config, folder: Path) -> dict[str, Spool]:

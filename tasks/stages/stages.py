@@ -41,15 +41,10 @@ def ingest(tonight: Tonight) -> ingestion.Ingested:
 
 @stage("sessionize")
 def sessionize(tonight: Tonight, ingested: ingestion.Ingested) -> cutting.Sessionized:
-    return cutting.sessionize(
-        tonight.cfg,
-        tonight.night,
-        tonight.run_id,
-        tonight.attempt,
-        ingested.events,
-        tonight.work,
-        ingested.history,
-    )
+    cfg, night, run = tonight.cfg, tonight.night, (tonight.run_id, tonight.attempt)
+    made = cutting.sessionize(cfg, night, *run, ingested.events, tonight.work)
+    mended = cutting.mend(cfg, tonight.store, night, *run, ingested.history)
+    return replace(made, remarks=(*mended, *made.remarks))
 
 
 @stage("check")

@@ -148,6 +148,10 @@ def test_a_dry_run_tells_the_window_and_writes_nothing(tmp_path: Path, capsys: A
     main_quietly(["check", "--config", str(tmp_path / "my.toml"), *few])
     said = " ".join(capsys.readouterr().out.split())
     assert "models are also judged by ranks 11 to 20, which no list has" in said
+    assert "cut after" not in said
+    main_quietly(["check", "--config", str(tmp_path / "my.toml"), "--set", "sessions.gap_minutes=1440"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "cut after sessions.max_hours = 12, sooner than by a pause of sessions.gap_minutes = 1440" in said
     assert sorted(path.name for path in tmp_path.iterdir()) == ["logs", "my.toml"]
 
 

@@ -107,6 +107,7 @@ def _read(cfg: Config, night: date, attempt: int, *, waits: bool = False) -> pin
         sys.stdin.readline()
     with workplace(cfg, night, attempt) as work:  # which nobody clears, as of a night that fails
         cut = cutting.sessionize(cfg, night, run_id, attempt, came.events, work)
+        cutting.mend(cfg, store, night, run_id, attempt, came.history)
     return pins.Reads(came.events, cut.pinned, cut.derived, came.items, came.sources)
 
 

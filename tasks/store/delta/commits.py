@@ -54,7 +54,7 @@ def commit_days(
     made_from   day → the files that its partition had when the staged ones were made from them
     marks       more numbers to commit with them, by name, each higher than any under that name
     notes       what the log's entry says besides, for `logs.note`
-    again       may the run itself have written other bytes to them before?
+    again       may the run itself have written to them before?
     A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
     Raises Moved where a partition has other files by now than it was made from, FencedError when a run that
     started later has already written other bytes to one of them.
@@ -64,17 +64,20 @@ def commit_days(
         table = _opened_or_created(store, staged[0])
         new = [one for one in staged if not _holds(store, table, one)]
         _check_unmoved(store, table, new, made_from)
-        for one in new:
-            fences.check(table, _fence_of(one), attempt + again)
+        own = {one for one in map(_fence_of, staged) if again and fences.is_own(table, one, attempt, run_id)}
+        for one in (one for one in new if _fence_of(one) not in own):
+            fences.check(table, _fence_of(one), attempt)
+        held = [one for one in staged if one not in new]
         # where a fence stands as high already, it is ours, or a newer run's with the same bytes
-        same = [one for one in staged if one not in new and fences.number(table, _fence_of(one)) < attempt]
-        if not new and not same and not marks:
-            return int(table.version())
+        same = [
+            one for one in held if _fence_of(one) in own or fences.number(table, _fence_of(one)) < attempt
+        ]
         told = _Told(attempt, run_id, marks or {}, notes or {})
-        version = _write_days(store, name, table, new, same, told)
+        version: int | None = int(table.version())
+        if new or same or marks:
+            version = _write_days(store, name, table, new, same, told)
         if version is not None:
-            for file in (file for one in same for file in one.files):  # never committed: see their fences
-                store.remove(file)
+            _remove_staged(store, table, held)
             return version
     raise _crowded(name)
 
@@ -199,6 +202,13 @@ class _Told:
     run_id: str
     marks: Mapping[str, int]
     notes: Mapping[str, str]
+
+
+def _remove_staged(store: Store, table: DeltaTable, held: Sequence[Staged]) -> None:
+    """Of files whose bytes the table had already, those that it does not have under their own names."""
+    for one in held:
+        for file in set(one.files).difference(reading.files_of(store, one.table, table, [_day_of(one)])):
+            store.remove(file)
 
 
 def _check_unmoved(

@@ -31,6 +31,11 @@ def check(table: DeltaTable, fence: str, ours: int) -> None:
     )
 
 
+def is_own(table: DeltaTable, fence: str, ours: int, run_id: str) -> bool:
+    """Was this run the last to commit under the fence's name? An erasure moves it to the same number."""
+    return table.transaction_version(fence) == ours and _newest_writer(table, fence) == run_id
+
+
 def check_fence(store: Store, name: str, fence: str, ours: int) -> None:
     """Raises FencedError when this number or a higher one was committed under the fence's name."""
     table = logs.opened(store, name)

@@ -662,11 +662,13 @@ class Chain(Shop):
     """A shop whose nights cut sessions too."""
 
     sessionized: cutting.Sessionized
+    remarks: tuple[str, ...]
 
     def night(self, day: date, **events: Any) -> Ingested:
         came = super().night(day, **events)
         run, work = (f"run{self.runs}", self.runs), self.cfg.root / "w"
-        self.sessionized = cutting.sessionize(self.cfg, day, *run, came.events, work, came.history)
+        self.sessionized = cutting.sessionize(self.cfg, day, *run, came.events, work)
+        self.remarks = cutting.mend(self.cfg, self.store, day, *run, came.history)
         return came
 
     def rebuild(self, **events: Any) -> None:
@@ -790,7 +792,7 @@ def test_days_before_the_window_are_cut_anew_where_their_events_change(
     shop.write("late" if is_late else str(MONDAY), _at("ann", MONDAY, "23:58"))
     shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
     assert shop.night(THURSDAY).late == ({MONDAY: 1} if is_late else {})
-    [remark] = shop.sessionized.remarks
+    [remark] = shop.remarks
     wanted = "sessions of days outside of the window cut anew, as the events near them are others now"
     assert remark == f"{wanted}: 2026-01-04, 2026-01-05, 2026-01-06"
     changed = {day for day, one in shop.bytes("sessions").items() if one != before.get(day)}
@@ -805,7 +807,7 @@ def test_a_night_of_before_leaves_its_last_day_as_the_nights_after_had_it(make_c
     [pin] = [pin for day, pin in shop.sessionized.pinned.pins.items() if day == MONDAY]
     assert pin.digest != before[MONDAY]  # what it learns from ends with its own day
     assert shop.bytes("sessions") == before
-    assert shop.sessionized.remarks == ()
+    assert shop.remarks == ()
     assert agrees(shop)
 
 
@@ -817,7 +819,7 @@ def test_what_a_run_that_dies_leaves_of_sessions_the_next_one_cuts(
     shop.write("late", _at("ann", MONDAY, "23:58"))
     shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
     with monkeypatch.context() as patched:
-        step = "sessionize" if moment == "before sessions" else "_mend"
+        step = "sessionize" if moment == "before sessions" else "mend"
         patched.setattr(cutting, step, _dies)
         with pytest.raises(Killed):
             shop.night(THURSDAY)
@@ -868,7 +870,7 @@ def test_days_that_nobody_has_noted_the_events_of_are_cut_anew_once(make_config:
     shop.night(WEDNESDAY)
     assert shop.both() == before
     shop.night(WEDNESDAY)
-    assert shop.sessionized.remarks == ()
+    assert shop.remarks == ()
 
 
 @pytest.mark.slow

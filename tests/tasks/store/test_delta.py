@@ -246,6 +246,33 @@ def test_committing_the_same_staged_files_twice_keeps_them(cfg: Config) -> None:
     assert items(cfg, FRIDAY) == ["a"]
 
 
+def test_what_a_run_stages_again_with_the_same_rows_does_not_stay_on_the_disk(cfg: Config) -> None:
+    put(cfg, FRIDAY, 1, "a")
+    put(cfg, FRIDAY, 1, "a")
+    assert parquet_files(cfg) == {"part-run1-0000.parquet"}
+
+
+@pytest.mark.parametrize("item", ["a", "b"])
+def test_a_run_may_write_a_day_again_where_it_says_so_and_no_newer_one_has(cfg: Config, item: str) -> None:
+    put(cfg, FRIDAY, 2, "a")
+    store = Store.of(cfg)
+    staged = [delta.stage(store, "popular_items", popular(item), {"night": FRIDAY}, "run2")]
+    delta.commit_days(store, staged, 2, "run2", notes={"said": item}, again=True)
+    assert (items(cfg, FRIDAY), delta.note(store, "popular_items", "said")) == ([item], item)
+    put(cfg, FRIDAY, 3, "newer")
+    staged = [delta.stage(store, "popular_items", popular(item), {"night": FRIDAY}, "run2")]
+    with pytest.raises(FencedError, match="number 2; run number 3"):
+        delta.commit_days(store, staged, 2, "run2", again=True)
+
+
+def test_a_run_does_not_write_a_day_again_once_an_erasure_has_moved_its_fence(cfg: Config) -> None:
+    store, version = Store.of(cfg), put(cfg, FRIDAY, 2, "a")
+    delta.move_fences(store, "popular_items", [fence(SATURDAY)], 2, "forget-1", version)
+    staged = [delta.stage(store, "popular_items", popular("b"), {"night": SATURDAY}, "run2")]
+    with pytest.raises(FencedError, match="expected nobody to be forgotten"):
+        delta.commit_days(store, staged, 2, "run2", again=True)
+
+
 def test_damaged_files_are_replaced_even_by_the_same_rows(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "a", "b")
     file = Path(delta.files(Store.of(cfg), "popular_items")[0])
