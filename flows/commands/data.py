@@ -67,6 +67,31 @@ def rejects(
 
 
 @app.command()
+def files(
+    config: ConfigPath = DEFAULT,
+    night: Annotated[
+        str | None, typer.Option(help="The day: only files that this night was the last to read.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What became of the lines of each raw file that was taken in, and whether the parts add up."""
+    from flows.terminal import books as told
+    from tasks.raw import books
+    from tasks.settings import nights
+    from tasks.store.store import Store
+
+    found = books.read(Store.of(options.configured(config)), None if night is None else nights.parse(night))
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2))
+        return
+    console = Console()
+    wide = Console(width=max(console.width, told.width(found)))
+    wide.print(told.table(found), highlight=False, markup=False)
+    for line in told.lines(found):
+        console.print(f"\n{line}", highlight=False, markup=False)
+
+
+@app.command()
 def forget(
     user: Annotated[list[str] | None, typer.Option(help="The id of a user; repeatable.")] = None,
     file: Annotated[Path | None, typer.Option(help="A file of such ids, one a line.")] = None,

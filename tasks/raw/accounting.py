@@ -40,6 +40,11 @@ class Account:
         """Part → lines."""
         return {name: getattr(self, name) for name in PARTS}
 
+    @property
+    def adds_up(self) -> bool:
+        """Are there as many lines as in all parts?"""
+        return sum(self.parts.values()) == self.lines and min(self.parts.values()) >= 0
+
 
 PARTS = tuple(one.name for one in fields(Account) if one.name != "lines")
 ALWAYS_TOLD = ("accepted", "rejected", "duplicates", "outside")  # the others where there are any
@@ -70,7 +75,7 @@ def check(accounts: Mapping[str, Account]) -> None:
     wrong = [
         f"{name}: expected {one.lines:,} lines in all parts; got {sum(one.parts.values()):,}: {asdict(one)}"
         for name, one in accounts.items()
-        if sum(one.parts.values()) != one.lines or min(one.parts.values()) < 0
+        if not one.adds_up
     ]
     if wrong:
         raise SourceError(
