@@ -32,6 +32,7 @@ NOT_OF_LINES = {
     "max_reject_share",
     "late_days",
     "on_bad_file",
+    "query_minutes",
 }  # of [events]: no line is read otherwise
 
 

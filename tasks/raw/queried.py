@@ -3,7 +3,8 @@
 The query is one DuckDB SELECT that is asked of each file by itself, which it calls `$file`. So all that is
 kept of files holds for their answers too: which were taken in, where an event comes from, what became of each
 line. It sees that file and nothing else, on one thread, so that its rows come in the same order each time;
-functions that say another thing each time are refused, for a day must be made anew from the same file. What
+functions that say another thing each time are refused, for a day must be made anew from the same file. An
+answer that takes longer than events.query_minutes is none. What
 lies in an object store, or has signs of a glob in its name, is copied for as long as it is asked.
 """
 
@@ -66,20 +67,21 @@ class Asked:
         """How many rows it yields, in an answer of its own."""
         if self.is_of_nothing:
             return 0
-        with _answer(self) as rows:
-            return duck.length(rows)
+        with _answer(self) as (rows, patience):
+            return int(patience.ask(duck.length, rows))
 
     def head(self, rows: int, columns: Collection[str]) -> pa.Table:
         """The first rows, with the columns that these are in."""
         wanted = self._wanted(columns)
-        with _answer(self) as answer:
-            return duck.arrow(duck.narrowed(answer, wanted).limit(rows))
+        with _answer(self) as (answer, patience):
+            return patience.ask(duck.arrow, duck.narrowed(answer, wanted).limit(rows))
 
     def batches(self, columns: Collection[str]) -> Iterator[pa.RecordBatch]:
         """All rows with the columns that these are in, piece by piece."""
         wanted = self._wanted(columns)
-        with _answer(self) as rows:
-            for batch in duck.batches(duck.narrowed(rows, wanted), PIECE_ROWS):
+        with _answer(self) as (rows, patience):
+            found = patience.ask(duck.batches, duck.narrowed(rows, wanted), PIECE_ROWS)
+            while (batch := patience.ask(next, found, None)) is not None:
                 batch.validate(full=True)  # a hugeint of 39 digits would be taken for another number
                 yield batch
 
@@ -89,19 +91,26 @@ class Asked:
 
 @lru_cache(maxsize=4096)
 def _schema(asked: Asked, _identity: Any) -> pa.Schema:
-    with _answer(asked) as rows:
-        return duck.arrow(rows.limit(0)).schema
+    with _answer(asked) as (rows, patience):
+        found: pa.Table = patience.ask(duck.arrow, rows.limit(0))
+        return found.schema
 
 
 @contextmanager
-def _answer(asked: Asked) -> Iterator[duck.Relation]:
+def _answer(asked: Asked) -> Iterator[tuple[duck.Relation, duck.Patience]]:
+    """What it yields, not worked out yet, and how long that may take."""
     with (
         duck.spilling(asked.cfg) as folder,
         _at_hand(asked.path, folder) as file,
         duck.alone(asked.cfg, folder, file) as con,
-        duck.answering(f"{asked.name}: events.query", asked.text, {str(file): asked.name}),
     ):
-        yield duck.unquoted(con.sql(asked.text, params={FILE: str(file)}))
+        patience = duck.Patience(con, asked.cfg.events.query_minutes)
+        with duck.answering(f"{asked.name}: events.query", asked.text, {str(file): asked.name}, patience):
+            yield duck.unquoted(patience.ask(_asked_of, con, asked.text, file)), patience
+
+
+def _asked_of(con: duck.Connection, text: str, file: Path) -> duck.Relation:
+    return con.sql(text, params={FILE: str(file)})
 
 
 @contextmanager

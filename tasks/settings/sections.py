@@ -147,6 +147,13 @@ class EventsConfig(Section):
         "yields `columns`; its rows are the lines",
         allowed="SQL query",
     )
+    query_minutes: float = setting(
+        60.0,
+        "so long may DuckDB be at work for one answer of `query` about one file; one that takes longer is "
+        "none, and the file a bad one (`on_bad_file`)",
+        gt=0,
+        le=1440,
+    )
     columns: Columns = Columns()
     types: dict[str, float] = setting(
         {},

@@ -11,7 +11,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -34,6 +36,7 @@ FULL = "No space left"
 ITSELF = re.compile(
     r"\s*Original Line:"
 )  # a line of a log has names; what is said goes into pages and alerts
+ASK_TO_STOP_SECONDS = 0.1
 LONGEST_SAID = 1_000  # characters of what DuckDB says of a query
 TYPES = {  # of columns, in DuckDB's words
     tables.TEXT: "varchar",
@@ -123,8 +126,38 @@ def alone(cfg: Config, spill: Path, file: Path) -> Iterator[Connection]:
         con.close()
 
 
+class Patience:
+    """How long DuckDB may work for a query that others wrote; what we do between its rows is not counted.
+
+    is_over   was it stopped?
+    """
+
+    def __init__(self, con: Connection, minutes: float) -> None:
+        self.minutes, self.is_over = minutes, False
+        self._con, self._seconds = con, minutes * 60
+
+    def ask(self, work: Callable[..., Any], *given: Any) -> Any:
+        """What the work on the connection returns. DuckDB says that it was interrupted where time is up."""
+        done, began = threading.Event(), time.monotonic()
+        watch = threading.Thread(target=self._watch, args=(done,), daemon=True)
+        watch.start()
+        try:
+            return work(*given)
+        finally:
+            done.set()
+            watch.join()
+            self._seconds -= time.monotonic() - began
+
+    def _watch(self, done: threading.Event) -> None:
+        if done.wait(max(0.0, self._seconds)):
+            return
+        self.is_over = True
+        while not done.wait(ASK_TO_STOP_SECONDS):  # a query that begins just then has not heard the first
+            self._con.interrupt()
+
+
 @contextmanager
-def answering(where: str, text: str, names: Mapping[str, str]) -> Iterator[None]:
+def answering(where: str, text: str, names: Mapping[str, str], patience: Patience) -> Iterator[None]:
     """What DuckDB says about a query that others wrote, as a SourceError with its text.
 
     names   paths of the machine → what stands in their place
@@ -137,6 +170,11 @@ def answering(where: str, text: str, names: Mapping[str, str]) -> Iterator[None]
             "raise it, or ask for less"
         ) from error
     except (duckdb.Error, pa.ArrowException) as error:
+        if patience.is_over:
+            raise SourceError(
+                f"{where}: expected an answer within events.query_minutes = {patience.minutes:g}; it was "
+                f"still at work; raise it, or let the query ask for less: {text}"
+            ) from error
         told = [line for line in str(error).partition("\n\nLINE ")[0].splitlines() if not ITSELF.match(line)]
         said = " ".join(" ".join(told).split())
         for path, name in names.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -378,3 +379,46 @@ def test_pieces_are_numbered_on(make_config: MakeConfig, monkeypatch: pytest.Mon
     assert found.files["logs/a.ndjson"] == Account(lines=10000, accepted=10000)
     assert all(user == line - 1 for _, line, user, _ in events(cfg))
     assert sources.lines_of(sources.find(cfg)[0]) == 10000
+
+
+ENDLESS = {
+    "recursion": "with recursive r as (select 1 as n union all select n + 1 from r) "
+    "select 'u' as user_id, 'i' as item_id, n as timestamp from r, read_text($file)",
+    "rows": "select 'u' as user_id, 'i' as item_id, range as timestamp "
+    "from range(1000000000000), read_text($file)",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+def test_a_query_that_does_not_end_is_stopped_and_its_file_is_a_bad_one(
+    make_config: MakeConfig, name: str
+) -> None:
+    told = r"a\.ndjson: events\.query: expected an answer within events\.query_minutes = 0\.005; .*raise it"
+    for bad in ("stop", "quarantine"):
+        cfg = shop(make_config, query=ENDLESS[name], query_minutes=0.005, on_bad_file=bad)
+        write(cfg, "a.ndjson", visit("ann", "i"))
+        with pytest.raises(SourceError, match=told):
+            ingest(cfg)
+        assert not [*(cfg.root / "work").iterdir()]
+
+
+def test_how_long_a_query_may_take_does_not_say_how_lines_are_read(make_config: MakeConfig) -> None:
+    cfg = shop(make_config)
+    write(cfg, "a.ndjson", visit("ann", "i"))
+    ingest(cfg)
+    assert not ingest(shop(make_config, query_minutes=5)).arrivals.readings
+
+
+def test_what_is_done_with_the_rows_is_no_time_of_the_query(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = shop(make_config, query_minutes=0.02)
+    write(cfg, "a.ndjson", *(visit(f"u{n}", "i") for n in range(3)))
+    monkeypatch.setattr(queried, "PIECE_ROWS", 1)
+    (source,) = sources.find(cfg)
+    assert source.asked is not None
+    rows = 0
+    for batch in source.asked.batches(["user_id"]):
+        time.sleep(0.5)
+        rows += len(batch)
+    assert rows == 3
