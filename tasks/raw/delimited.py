@@ -1,8 +1,9 @@
 """CSV and TSV as records that know which lines they came from (RFC 4180: quoted fields may hold newlines).
 
 A stray quote must not swallow the rest of a file: a record that stays open for too long is refused with
-its first line only, and reading goes on with the next line. Lines without a quote and without a fault, which
-are nearly all of most files, are told apart by counting signs and split by Arrow, many at a time.
+its first line only, and reading goes on with the next line. Lines without a fault, blank ones and those of
+another number of fields, which are nearly all of most files, are told apart by counting signs and split by
+Arrow, many at a time; only what is left is looked at one by one, and never more of it than memory bears.
 """
 
 from __future__ import annotations
@@ -24,12 +25,17 @@ from tasks.raw import lines
 from tasks.raw.log_files import File
 
 DELIMITERS = b",\t;|"
+BLANK = "blank line"
+OTHER_WIDTH = "wrong number of fields"
 MALFORMED = "malformed csv"
 TOO_LONG = "line too long"
 LONGEST_RECORD_LINES = 100
 CHUNK_BYTES = lines.BLOCK_BYTES
+HEAD_BYTES = 2**16
 QUOTE, LF, CR, ASCII = 34, 10, 13, 127
-BLANKS = np.frombuffer(b" \t\n\r\x0b\x0c", dtype=np.uint8)
+IS_BLANK = np.isin(np.arange(256), np.frombuffer(b" \t\n\r\x0b\x0c", dtype=np.uint8))
+TOLD = (None, BLANK, OTHER_WIDTH)  # of a line that is told by counting: its fault
+ODD = len(TOLD)  # of one that has to be looked at
 
 
 Places: TypeAlias = Mapping[str, int | None]  # our column → the place among the fields
@@ -79,10 +85,11 @@ def chunks(path: File, head: Header, columns: Mapping[str, str]) -> Iterator[tup
     before, skipped, rest = 0, head.lines, b""
     for block, is_last in _marked(lines.blocks(path, CHUNK_BYTES)):
         text = _Text(rest + block, before, head)
-        begin = min(skipped, text.count)
-        end, found = text.broken(begin, is_last)
-        yield text.table(begin, end, found, places), end - begin
-        before, skipped, rest = before + end, skipped - begin, text.after(end)
+        first = min(skipped, text.count)
+        skipped, end = skipped - first, first
+        for begin, end, found in text.pieces(first, is_last):
+            yield text.table(begin, end, found, places), end - begin
+        before, rest = before + end, text.after(end)
 
 
 def records(
@@ -104,7 +111,7 @@ def records(
             ahead.give_back(taken[1:])
             taken, fields, fault = taken[:1], [], "unclosed quote"
         if fault is None and width is not None and len(fields) != width:
-            fault = "wrong number of fields"
+            fault = OTHER_WIDTH
         yield Record(number, len(taken), b"".join(taken), fields, fault)
 
 
@@ -137,7 +144,7 @@ def _fields(raw: bytes, delimiter: str) -> tuple[list[str] | None, str | None]:
         return [], TOO_LONG
     raw = raw.removesuffix(b"\n").removesuffix(b"\r")
     if not raw.strip():
-        return [], "blank line"
+        return [], BLANK
     text = raw.decode("utf-8", errors="surrogateescape")
     fault = None if text.isascii() or _is_utf8(raw) else "invalid utf-8"
     if '"' not in text:
@@ -157,7 +164,7 @@ def _is_utf8(raw: bytes) -> bool:
 
 
 def _lines(path: File) -> Iterator[bytes]:
-    for block in lines.blocks(path):
+    for block in lines.blocks(path, HEAD_BYTES):
         yield from block.splitlines(keepends=True)
 
 
@@ -172,7 +179,7 @@ def _marked(blocks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
 
 
 class _Text:
-    """Whole lines of a file, most of which are simple: a record each, without a fault, told by its signs.
+    """Whole lines of a file, most of which are a record each and told by their signs.
 
     before   lines of the file before them
     """
@@ -183,24 +190,34 @@ class _Text:
         self._offsets = np.frombuffer(self._raw.buffers()[1], dtype=np.int32)
         self._signs = np.frombuffer(block, dtype=np.uint8)
         self._has_quotes = b'"' in block
-        self._is_simple = self._simple()
+        self._kinds = self._kind_of_each()
         self.count = len(self._raw)
 
     def after(self, line: int) -> bytes:
         """The lines from this one on."""
         return self._block[self._offsets[line] :]
 
-    def broken(self, begin: int, is_last: bool) -> tuple[int, list[Record]]:
-        """(the line up to which all records are whole, those records that begin in a line that is not simple)
+    def pieces(self, begin: int, is_last: bool) -> Iterator[tuple[int, int, list[Record]]]:
+        """(first line, the line behind the last, records that begin in a line that is odd), at least one."""
+        whole = self.count
+        if self._has_quotes and not is_last:
+            whole = max(begin, whole - LONGEST_RECORD_LINES)
+        while True:
+            end, found = self._odd(begin, whole)
+            yield begin, end, found
+            if end >= whole:
+                return
+            begin = end
+
+    def _odd(self, begin: int, whole: int) -> tuple[int, list[Record]]:
+        """(the line up to which a piece of records goes, those records that begin in a line that is odd)
 
         Only these are looked at one by one.
         """
-        limit, ends = self.count, self._offsets.tolist()
-        if self._has_quotes and not is_last:
-            limit = max(begin, limit - LONGEST_RECORD_LINES)
+        limit, ends = min(whole, begin + lines.PIECE_LINES), self._offsets
         found, free = [], begin
-        for line in np.flatnonzero(~self._is_simple).tolist():
-            if free <= line < limit:
+        for line in (np.flatnonzero(self._kinds[begin:limit] == ODD) + begin).tolist():
+            if line >= free:
                 following = (self._block[ends[at] : ends[at + 1]] for at in range(line, self.count))
                 found.append(self._record(following, line))
                 free = line + found[-1].lines
@@ -208,39 +225,56 @@ class _Text:
 
     def table(self, begin: int, end: int, found: Sequence[Record], places: Places) -> pa.Table:
         """All records of these lines: those found already, and all others at once."""
-        chosen = self._is_simple.copy()
-        chosen[:begin] = chosen[end:] = False
+        kinds = self._kinds[begin:end].copy()
         for one in found:
-            start = one.line - self._before - 1
-            chosen[start : start + one.lines] = False
-        raw = self._raw if chosen.all() else self._raw.filter(pa.array(chosen))
-        simple = {
-            "line": pa.array(np.flatnonzero(chosen) + self._before + 1),
-            "raw": raw,
-            **_split(raw, self._head, places, self._has_quotes),
-            "fault": pa.nulls(len(raw), pa.string()),
-        }
-        return pa.concat_tables([pa.table(simple), _table(found, places)])
+            start = one.line - self._before - 1 - begin
+            kinds[start : start + one.lines] = ODD
+        raw = self._raw.slice(begin, end - begin)
+        told = [
+            self._told(raw, kinds == kind, begin, fault, places)
+            for kind, fault in enumerate(TOLD)
+            if (kinds == kind).any()
+        ]
+        return pa.concat_tables([*told, _table(found, places)])
+
+    def _told(self, raw: pa.Array, chosen: Flags, begin: int, fault: str | None, places: Places) -> pa.Table:
+        some = raw if chosen.all() else raw.filter(pa.array(chosen))
+        if fault is None:
+            fields = _split(some, self._head, places, self._has_quotes)
+        else:
+            fields = {ours: pa.nulls(len(some), pa.string()) for ours in places}
+        return pa.table(
+            {
+                "line": pa.array(np.flatnonzero(chosen) + begin + self._before + 1),
+                "raw": some,
+                **fields,
+                "fault": pa.repeat(pa.scalar(fault, pa.string()), len(some)),
+            }
+        )
 
     def _record(self, following: Iterable[bytes], line: int) -> Record:
         return next(records(following, self._head.delimiter, len(self._head.names), self._before + line))
 
-    def _simple(self) -> Flags:
-        delimiter, width = ord(self._head.delimiter), len(self._head.names)
-        is_delimiter = self._signs == delimiter
-        simple = np.diff(self._offsets) <= lines.LONGEST_LINE_BYTES
+    def _kind_of_each(self) -> npt.NDArray[np.uint8]:
+        """Of each line its place in TOLD, or ODD."""
+        is_delimiter = self._signs == ord(self._head.delimiter)
+        odd = np.diff(self._offsets) > lines.LONGEST_LINE_BYTES
         if self._has_quotes:
             is_inside, is_odd = self._quoted(is_delimiter)
             is_delimiter &= ~is_inside
-            simple &= self._sums(is_odd) == 0
-        simple &= self._sums(is_delimiter) == width - 1
-        if self._head.delimiter.isspace() or width == 1:
-            simple &= self._sums(~np.isin(self._signs, BLANKS)) > 0
+            odd |= self._sums(is_odd) > 0
+        other_width = self._sums(is_delimiter) != len(self._head.names) - 1
+        if self._has_quotes:
+            odd |= other_width & (self._sums(self._signs == QUOTE) > 0)
         if not self._block.isascii() and not _is_utf8(self._block):
-            simple &= self._sums(self._signs > ASCII) == 0
+            odd |= self._sums(self._signs > ASCII) > 0
         if self._block.startswith(codecs.BOM_UTF8):
-            simple[0] = False  # Arrow would take it for a mark, though the file's own is cut off already
-        return simple
+            odd[0] = True  # Arrow would take it for a mark, though the file's own is cut off already
+        kinds = np.where(other_width, np.uint8(TOLD.index(OTHER_WIDTH)), np.uint8(0))
+        if self._head.delimiter.isspace() or len(self._head.names) == 1 or other_width.any():
+            kinds[self._sums(~IS_BLANK[self._signs]) == 0] = TOLD.index(BLANK)
+        kinds[odd] = ODD
+        return kinds
 
     def _quoted(self, is_delimiter: Flags) -> tuple[Flags, Flags]:
         """(signs inside quotes, quotes that neither open nor close a whole field), within each line."""

@@ -30,6 +30,7 @@ PACKED: dict[bytes, Callable[[BufferedReader], Any]] = {  # how such a file begi
     b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
     b"\x28\xb5\x2f\xfd": lambda file: pa.CompressedInputStream(file, "zstd"),
 }
+PIECE_LINES = 2**19  # of shorter lines a block has more than one piece
 LONGEST_LINE_BYTES = 2**20
 ENCODINGS = {  # the longer marks first: that of UTF-32 begins with that of UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -92,9 +93,11 @@ def numbered(path: File, block_bytes: int = BLOCK_BYTES) -> Iterator[pa.Table]:
     """Tables (line int64 from 1, raw binary): the block itself is the column's memory, nothing is copied."""
     first = 1
     for block in blocks(path, block_bytes):
-        raw = split(block)
-        yield pa.table({"line": pa.array(np.arange(first, first + len(raw))), "raw": raw})
-        first += len(raw)
+        every = split(block)
+        for start in range(0, len(every), PIECE_LINES):
+            raw = every.slice(start, PIECE_LINES)
+            yield pa.table({"line": pa.array(np.arange(first, first + len(raw))), "raw": raw})
+            first += len(raw)
 
 
 def split(block: bytes) -> pa.Array:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import SourceError
-from tasks.raw import counting, delimited, ingestion, sources
+from tasks.raw import counting, delimited, ingestion, lines, sources
 from tasks.settings.config import Config
 from tasks.settings.days import clock
 from tasks.store import duck
@@ -206,9 +206,9 @@ def test_ndjson_of_any_edit_is_what_pythons_json_says(tmp_path_factory: Any, edi
 
 
 @quick
-@given(edits=EDITS, block_bytes=st.integers(1, 2000))
+@given(edits=EDITS, block_bytes=st.integers(1, 2000), piece_lines=st.sampled_from([1, 2, 5, 2**19]))
 def test_csv_of_any_edit_is_what_a_slow_reader_of_one_record_after_the_other_says(
-    tmp_path_factory: Any, edits: Any, block_bytes: int
+    tmp_path_factory: Any, edits: Any, block_bytes: int, piece_lines: int
 ) -> None:
     """Also wherever the file is cut into blocks; each record that Python's csv reads alone is the same."""
     path = tmp_path_factory.mktemp("any") / "a.csv"
@@ -219,6 +219,7 @@ def test_csv_of_any_edit_is_what_a_slow_reader_of_one_record_after_the_other_say
     expected = {one.line + 1: one for one in delimited.records(body, ",", 3)}
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(delimited, "CHUNK_BYTES", block_bytes)
+        patched.setattr(lines, "PIECE_LINES", piece_lines)
         pieces = list(delimited.chunks(path, head, {name: name for name in FIELDS}))
     assert sum(taken for _, taken in pieces) == len(body)
     found = {row["line"]: row for table, _ in pieces for row in table.to_pylist()}
@@ -297,7 +298,11 @@ def test_csv_without_a_quote_or_a_fault_is_read_without_a_loop_over_lines(
 ) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes(
-        hostile.HEADER + b"u,i,1767607200\n" * 5_000 + b'"u","i","1767607200"\n' * 5_000 + b"x\n"
+        hostile.HEADER
+        + b"u,i,1767607200\n" * 5_000
+        + b'"u","i","1767607200"\n' * 5_000
+        + b"x\n"
+        + b"\n \n" * 9
     )
     asked: list[int] = []
     records = delimited.records
@@ -308,5 +313,23 @@ def test_csv_without_a_quote_or_a_fault_is_read_without_a_loop_over_lines(
 
     monkeypatch.setattr(delimited, "records", counted)
     found, _ = became(path)
-    assert kinds(found) == ["ok"] * 10_000 + ["wrong number of fields"]
-    assert len(asked) == 2  # the header's, and that of the fault
+    assert kinds(found) == ["ok"] * 10_000 + ["wrong number of fields"] + ["blank line"] * 18
+    assert len(asked) == 1  # the header's
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.ndjson"])
+@pytest.mark.parametrize("line", [b"\n", b"x\n", b'"\n', b"\xff\n"])
+def test_a_block_of_very_many_short_lines_is_read_in_pieces_that_memory_bears(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, line: bytes
+) -> None:
+    """Sixteen MiB of line ends, a few KiB packed, were 16 million records at once: 6 GiB."""
+    path = tmp_path / name
+    path.write_bytes((hostile.HEADER if name == "a.csv" else b"") + line * 1000)
+    monkeypatch.setattr(lines, "PIECE_LINES", 128)
+    assert len(became(path)[0]) == 1000
+    cfg = Config(base=tmp_path, events={"sources": [name]})
+    (source,) = sources.find(cfg)
+    with duck.reader() as con:
+        pieces = [piece.records for piece in sources.pieces(con, source, cfg.events.columns)]
+    assert max(pieces) <= 2 * 128
+    assert len(pieces) >= 7
