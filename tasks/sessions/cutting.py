@@ -25,7 +25,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import FencedError
+from tasks.errors import FencedError, WarehouseError
 from tasks.sessions import limits, origins, stretches
 from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
@@ -143,10 +143,11 @@ def rebuild(
 def mend(
     cfg: Config, store: Store, night: date, run_id: str, attempt: int, history: origins.Files
 ) -> tuple[str, ...]:
-    """Cut anew what was cut from other events than there are; where a newer run is at it, that one does.
+    """Cut anew what was cut from other events than there are, once the night's own sessions are written.
 
     These are days of which some came late or were corrected, the last ones of a night of before, and what a
-    run that died has left. Asked once the night's own sessions are written. Returns what is said of it.
+    run that died has left. Where a newer run writes them, that one does it; where it cannot be done now, the
+    next night tries it again. Returns what is said of it.
 
     history   day → addresses of files, of all events that nights have wanted
     """
@@ -156,6 +157,12 @@ def mend(
     except FencedError as fenced:
         log.info("sessions of %s are left to a newer run: %s", some([str(day) for day in days]), fenced)
         return ()
+    except WarehouseError as error:
+        left = some([str(day) for day in origins.stale(cfg, store, history)])
+        why = str(error).replace(str(cfg.root), "the warehouse")  # tables keep no machine's paths
+        said = f"sessions of {left} stay as they were until the next night tries it again: {why}"
+        log.warning("%s", said)
+        return (said,)
     others = [str(day) for day in days if day not in window(cfg, night)]  # its own last ones grow each time
     said = "sessions of days outside of the window cut anew, as the events near them are others now"
     return (f"{said}: {some(others)}",) if others else ()

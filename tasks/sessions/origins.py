@@ -38,8 +38,9 @@ def stale(cfg: Config, store: Store, events: Files) -> list[date]:
     version = delta.version(store, TABLE)
     if version is None:
         return []
-    noted, now = _noted(store), sorted(delta.files_by_day(store, TABLE, version))
-    return [day for day in now if noted.get(day) != _digest(cfg, store, events, day)]
+    noted, there = _noted(store), sorted(delta.files_by_day(store, TABLE, version))
+    known = [day for day in there if not events.keys().isdisjoint(around(cfg, [day]))]
+    return [day for day in known if noted.get(day) != _digest(cfg, store, events, day)]
 
 
 def note(cfg: Config, store: Store, events: Files, days: Iterable[date]) -> dict[str, str]:

@@ -800,6 +800,24 @@ def test_days_before_the_window_are_cut_anew_where_their_events_change(
     assert agrees(shop)
 
 
+def test_days_of_before_whose_events_are_damaged_stay_as_they_were_and_are_told(
+    make_config: MakeConfig,
+) -> None:
+    shop = a_week(make_config)
+    shop.write("late", _at("ann", MONDAY, "23:58"))
+    shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
+    before = shop.bytes("sessions")
+    (file,) = delta.files(shop.store, "events", None, [MONDAY - timedelta(1)])
+    Path(file).write_bytes(b"no Parquet")
+    shop.night(THURSDAY)
+    assert shop.bytes("sessions").items() >= before.items() - {(WEDNESDAY, before[WEDNESDAY])}
+    [remark] = shop.remarks
+    assert remark.startswith(
+        "sessions of 2026-01-04, 2026-01-05, 2026-01-06 stay as they were until the next"
+    )
+    assert "the warehouse/tables/events/event_day=2026-01-04" in remark
+
+
 def test_a_night_of_before_leaves_its_last_day_as_the_nights_after_had_it(make_config: MakeConfig) -> None:
     shop = a_week(make_config)
     before = shop.bytes("sessions")
