@@ -24,6 +24,9 @@ def lines(plan: Plan) -> Iterator[str]:
     yield from _named("are gone, what came from them stays", dict.fromkeys(plan.gone, ""))
     aside = {name: f": {quarantine.without_name(name, why)}" for name, why in plan.aside.items()}
     yield from _named("would be put aside, what came from them stays", aside)
+    if plan.outlived:
+        first, last = plan.outlived[0], plan.outlived[-1]
+        yield f"{len(plan.outlived):,} day(s), {first} to {last}, keep events as earlier settings read them."
     for table, days in plan.days.items():
         yield f"{table} has {len(days):,} day(s)" + (f", {days[0]} to {days[-1]}" if days else "")
     yield "Nothing was written."

@@ -109,12 +109,14 @@ class Arrivals:
     same       files that are as they were taken in, and not read; their time of change is today's
     gone       names of files that were taken in and are not there any more
     altered    days of which changed files had told
+    outlived   wanted days with events of files that are gone, read by other settings than tonight's
     """
 
     readings: tuple[Reading, ...]
     same: Mapping[str, Known]
     gone: tuple[str, ...]
     altered: frozenset[date]
+    outlived: tuple[date, ...] = ()
 
     def named(self, *whys: Why) -> list[str]:
         """Names of the files that are read for one of these reasons."""
@@ -147,6 +149,7 @@ def sort(asked: Asked, found: Sequence[Source], known: Mapping[str, Known]) -> A
         same={name: replace(known[name], mtime_ns=_state(source)[1]) for name, source in same.items()},
         gone=tuple(gone),
         altered=frozenset(altered),
+        outlived=_outlived(asked, [known[name] for name in gone]),
     )
 
 
@@ -154,6 +157,18 @@ def _days(readings: Mapping[str, Reading | None], known: Mapping[str, Known], *w
     """Days of which files had told that are read for one of these reasons."""
     names = [name for name, one in readings.items() if one is not None and one.why in whys]
     return {day for name in names for day in known[name].taken()}
+
+
+def _outlived(asked: Asked, gone: Sequence[Known]) -> tuple[date, ...]:
+    """Days that no other settings can reach any more; of a rebuild, of all that there are."""
+    days = {
+        day
+        for one in gone
+        if one.settings != asked.settings
+        for day in one.taken(asked.there if asked.anew else asked.wanted)
+        if one.days[day].accepted
+    }
+    return tuple(sorted(days.intersection(asked.there)))
 
 
 def _reading(asked: Asked, source: Source, was: Known | None) -> Reading | None:

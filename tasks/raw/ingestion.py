@@ -115,6 +115,10 @@ class Ingested(Account):
             "late events that were taken": late,
             "lines that came too late (events.late_days)": closed,
         }
+        days = self.arrivals.outlived
+        told["events as earlier settings read them, for their files are gone"] = (
+            [f"{len(days):,} day(s), {days[0]} to {days[-1]}"] if days else []
+        )
         causes = [f"{lines:,} by {cause}" for cause, lines in self.left_out_by.items()]
         told["lines that do not count"] = causes
         before = accounting.told(self.earlier) if self.earlier.lines else {}

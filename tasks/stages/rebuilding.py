@@ -42,14 +42,16 @@ class Rebuilt:
 class Plan:
     """What a rebuild would do.
 
-    read   file → why it would be read
-    gone   files that were taken in and are not there any more
-    aside  file → why it would be put aside
-    days   table → its days
+    read      file → why it would be read
+    gone      files that were taken in and are not there any more
+    outlived  days with events of such files, read by other settings
+    aside     file → why it would be put aside
+    days      table → its days
     """
 
     read: Mapping[str, Why]
     gone: tuple[str, ...]
+    outlived: tuple[date, ...]
     aside: Mapping[str, str]
     days: Mapping[str, list[date]]
 
@@ -69,6 +71,7 @@ def plan(config: str, overrides: Mapping[str, Any] | None) -> Plan:
     return Plan(
         read={one.source.name: one.why for one in found.readings if one.source.name not in aside},
         gone=found.gone,
+        outlived=found.outlived,
         aside=aside,
         days={name: sorted(_files(store, name)) for name in TABLES},
     )

@@ -90,6 +90,13 @@ def test_a_dry_run_names_the_files_that_would_be_read_and_those_that_are_gone(cf
     ]
 
 
+def test_a_dry_run_counts_days_that_keep_events_as_earlier_settings_read_them(cfg: Config) -> None:
+    (cfg.base / "logs/sunday.ndjson").unlink()
+    kept = "1 day(s), 2026-01-04 to 2026-01-04, keep events as earlier settings read them."
+    assert kept not in said(cfg)
+    assert kept in said(cfg, "--set", "events.where=item_id <> 'k'")
+
+
 def test_a_dry_run_changes_nothing_in_the_warehouse(cfg: Config) -> None:
     before = everything(cfg.base)
     assert said(cfg)[-1] == "Nothing was written."

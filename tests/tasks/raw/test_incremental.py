@@ -442,6 +442,34 @@ def test_other_settings_of_lines_read_every_file_anew(shop: Shop) -> None:
     assert {item for _, item, _, _ in shop.events()} == {"i", "j"}
 
 
+OUTLIVED = "events as earlier settings read them, for their files are gone: "
+
+
+def test_a_night_names_days_that_keep_events_as_earlier_settings_read_them(shop: Shop) -> None:
+    for name, day in (("monday", MONDAY), ("tuesday", TUESDAY), ("wednesday", WEDNESDAY)):
+        shop.write(name, ("ann", "i", day))
+        shop.night(day)
+    for name in ("monday", "tuesday"):
+        shop.path(name).unlink()
+    assert not shop.night(WEDNESDAY).arrivals.outlived, "they were read as today"
+    came = shop.night(WEDNESDAY, where="item_id <> 'i'", types={})
+    assert f"{OUTLIVED}2 day(s), 2026-01-05 to 2026-01-06" in came.remarks
+    assert {day for _, _, day, _ in shop.events()} == {MONDAY, TUESDAY}
+
+
+def test_days_that_no_night_learns_from_any_more_are_named_by_a_rebuild_alone(shop: Shop) -> None:
+    shop.write("monday", ("ann", "i", MONDAY))
+    shop.night(MONDAY)
+    shop.path("monday").unlink()
+    far = MONDAY + timedelta(2 * shop.cfg.sessions.window_days)
+    shop.write("far", ("ann", "i", far))
+    other = {"where": "item_id <> 'k'"}
+    assert not shop.night(far, **other).arrivals.outlived
+    cfg = shop.cfg.model_copy(update={"events": shop.cfg.events.model_copy(update=other)})
+    came = ingestion.rebuild(cfg, shop.store, "again", 9)
+    assert f"{OUTLIVED}1 day(s), 2026-01-05 to 2026-01-05" in came.remarks
+
+
 def test_a_file_whose_name_comes_first_takes_repetitions_over_and_the_books_say_so(shop: Shop) -> None:
     shop.write("b", ("ann", "i", MONDAY))
     shop.night(MONDAY)
