@@ -215,7 +215,7 @@ class TrainingConfig(Settings):
         0.0,
         "an emergency stop: no epoch is begun that would end after so many minutes of training, which is not "
         "what makes a schedule shorter (`epochs` is); how far it came is then this machine's affair and not "
-        "the same on any rerun; 0: none",
+        "the same on any rerun, and the night's page says it; 0: none",
         0.0,
         1e6,
     )

@@ -63,7 +63,8 @@ class Fitting:
 class Fitted:
     """A fitted model, what each pass over the data reported, and how many of them the model has seen.
 
-    sized   what became of settings that were `auto`, by name: those of the kind, then those of the training
+    sized         what became of settings that were `auto`, by name: the kind's, then those of the training
+    out_of_time   did `training.minutes` end it before its passes were over?
     A model that is fitted otherwise than by passes has no history and no epochs.
     """
 
@@ -71,6 +72,7 @@ class Fitted:
     history: tuple[EpochReport, ...] = ()
     epochs: int = 0
     sized: Mapping[str, Any] = field(default_factory=dict)
+    out_of_time: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -115,6 +116,13 @@ def _describe(one: Asked) -> None:
         console.print(f"Made before: {plan.target}")
         return
     final = parts.of_night(one.cfg, one.night, one.reads)
+    if plan.question.budget.tunes:
+        plan = replace(plan, tunable=parts.for_tuning(one.cfg, one.night, one.reads, final) is not None)
+        untuned = [name for name in plan.recipes if not plan.tunes(name)]
+        if not plan.tunable:
+            console.print("Untuned all the same: only one day before the night has sessions to learn from.")
+        elif untuned:
+            console.print(f"Nothing to tune: {', '.join(untuned)}.")
     steps = list(estimates.steps(plan, estimates.one_fit(plan, final)))
     for what, seconds in steps:
         console.print(f"  {what}: about {span(seconds)}")

@@ -13,6 +13,7 @@ from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
 from tasks.errors import WarehouseError
+from tasks.models import digits
 from tasks.raw import counting, log_files, preview
 from tasks.raw.preview import Preview, Seen
 from tasks.settings import nights
@@ -87,7 +88,7 @@ def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
             f"Sessions are cut after sessions.max_hours = {longest:g}, sooner than by a pause of "
             f"sessions.gap_minutes = {gap:g}; raise max_hours if that is not meant."
         )
-    cutoff, k = int(cfg.gate.metric.rpartition("_")[2]), cfg.recommendations.k
+    cutoff, k = digits.cutoff_of(cfg.gate.metric), cfg.recommendations.k
     if cutoff > k:
         yield (
             f"gate.metric is {cfg.gate.metric} and recommendations.k is {k}: models are also judged by ranks "

@@ -60,6 +60,7 @@ def _train(trainer: Trainer, fitting: Fitting, validation: Sessions | None, pati
     if folder is not None:
         progress = checkpoints.restore(folder, identity, trainer) or progress
     last = trainer.config.epochs if fitting.stop_after is None else fitting.stop_after
+    out_of_time = False
     for epoch in range(progress.epoch, last):
         report = _run_epoch(trainer, epoch, progress, folder, identity)
         if validation is not None:
@@ -70,7 +71,8 @@ def _train(trainer: Trainer, fitting: Fitting, validation: Sessions | None, pati
         progress.batch, progress.epoch = 0, epoch + 1
         if patience and epoch - progress.best_epoch >= patience:
             break
-        if epoch + 1 < last and _out_of_time(trainer.config, progress.history):
+        out_of_time = epoch + 1 < last and _out_of_time(trainer.config, progress.history)
+        if out_of_time:
             log.warning(
                 "training ended after %d of %d epochs: the next would end after training.minutes = %g",
                 epoch + 1, last, trainer.config.minutes,
@@ -81,7 +83,7 @@ def _train(trainer: Trainer, fitting: Fitting, validation: Sessions | None, pati
     if folder is not None:
         checkpoints.remove(folder)
     epochs = progress.best_epoch + 1 if progress.best_state else progress.epoch
-    return Fitted(trainer.recommender(), tuple(progress.history), epochs)
+    return Fitted(trainer.recommender(), tuple(progress.history), epochs, out_of_time=out_of_time)
 
 
 def _out_of_time(config: TrainingConfig, history: Sequence[EpochReport]) -> bool:

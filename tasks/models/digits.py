@@ -35,6 +35,11 @@ def metric(name: str) -> str:
     return f"{family.capitalize() if family == 'recall' else family.upper()}@{k}"
 
 
+def cutoff_of(name: str) -> int:
+    """20 of mrr_at_20."""
+    return int(name.rpartition("_")[2])
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table in markdown."""
     lines = [columns, ["---"] * len(columns), *rows]

@@ -46,6 +46,7 @@ class TrainedModel:
               best, none where it is not fitted by epochs
     size      of what settings that are `auto` got their values by
     sized     those values, by name
+    remarks   what else is to be said of its training
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class TrainedModel:
     epochs: int
     size: Size | None = None
     sized: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,11 @@ class Trained:
     recipes: Mapping[str, Recipe]
     models: Mapping[str, TrainedModel]
     failures: Mapping[str, ModelFailure]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What else is to be said of all of them."""
+        return tuple(remark for one in self.models.values() for remark in one.remarks)
 
     def fitted_as(self, name: str) -> str:
         """The contestant that was fitted for this one: itself, or `fresh` where that has the very recipe."""
@@ -193,8 +200,19 @@ def _fit(
     events, items = int(sessions.lengths.sum()), len(material.vocabulary)
     return TrainedModel(
         folder, files, len(sessions), events, items, seconds, history, material.days, fitted.epochs,
-        size, fitted.sized,
+        size, fitted.sized, _out_of_time(recipe, fitted, sized, stop_after),
     )  # fmt: skip
+
+
+def _out_of_time(recipe: Recipe, fitted: Fitted, sized: Recipe, stop_after: int | None) -> tuple[str, ...]:
+    """Where `training.minutes` has ended it: a sentence for the night's page."""
+    if not fitted.out_of_time or sized.training is None:
+        return ()
+    done, planned = len(fitted.history), stop_after or sized.training.epochs
+    return (
+        f"{recipe.name} was trained for {done} of {planned} epochs: the next would have ended after "
+        f"training.minutes = {sized.training.minutes:g}",
+    )
 
 
 def fit(cfg: Config, recipe: Recipe, sessions: Sessions, vocabulary: Vocabulary, **how: Any) -> Fitted:

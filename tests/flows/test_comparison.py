@@ -13,7 +13,7 @@ import pytest
 from flows.cli import main
 from tasks.errors import EmptyNightError
 from tasks.models import registry
-from tasks.models.comparing import jobs
+from tasks.models.comparing import jobs, parts
 from tasks.models.registry.comparisons import experiment_of
 from tasks.models.registry.connection import connected
 from tasks.settings.config import load_config
@@ -112,6 +112,19 @@ def test_a_night_that_was_never_run_says_what_to_run(place: Any, capsys: pytest.
     assert "rnnrec nightly --night 2026-03-05" in " ".join(capsys.readouterr().err.split())
 
 
+def test_a_dry_run_of_one_day_to_learn_from_says_that_nothing_is_tuned(
+    place: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "inside", lambda *_: None)
+    options = ["--models", "markov,vsknn", "--trials", "3"]
+    with pytest.raises(SystemExit):
+        main(["compare", "--config", place.config, "--night", NIGHT.isoformat(), "--dry-run", *options])
+    said = capsys.readouterr().out
+    assert "Untuned all the same: only one day before the night" in said
+    assert "tuning vsknn" not in said
+    assert "Nothing to tune" not in said
+
+
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     place: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -125,4 +138,5 @@ def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     for step in ("measuring markov", "tuning vsknn", "measuring vsknn", "vsknn on 10 % of the users"):
         assert f"  {step}: about " in said
     assert "tuning markov" not in said
+    assert "3 trials each.\nNothing to tune: markov.\n" in said
     assert sorted(place.root.rglob("*")) == there

@@ -18,7 +18,7 @@ from typing import Any
 from rnnrec_model import models
 from rnnrec_model.digests import digests
 from tasks.errors import ConfigurationError, ModelFailure
-from tasks.models import noise, recipes, registry
+from tasks.models import digits, noise, recipes, registry
 from tasks.models.comparing import folder, jobs, tuning
 from tasks.models.comparing.jobs import Job, Say
 from tasks.models.comparing.parts import Part
@@ -58,7 +58,7 @@ class Question:
         Raises ConfigurationError for names, metrics or shares that there are not.
         """
         wanted = given.pop("models", None) or every_model(cfg)
-        metric = given.pop("metric", None) or f"recall_at_{jobs.cutoff_of(cfg.gate.metric)}"
+        metric = given.pop("metric", None) or f"recall_at_{digits.cutoff_of(cfg.gate.metric)}"
         question = Question(tuple(wanted), metric, **given)
         _check(cfg, question)
         return question

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.errors import ModelFailure
-from tasks.models import training
+from tasks.models import digits, training
 from tasks.models.comparing import tuning
 from tasks.models.comparing.parts import Part
 from tasks.models.comparing.samples import SAMPLES
@@ -202,12 +202,7 @@ def size_of(rows: pa.Table) -> Size:
 def _asked(job: Job, model: Model, part: Part) -> Any:
     from rnnrec_model.ranking.evaluation import evaluate
 
-    return evaluate(model, part.frame, sorted({*job.cfg.evaluation.cutoffs, cutoff_of(job.metric)}))
-
-
-def cutoff_of(metric: str) -> int:
-    """20 of recall_at_20."""
-    return int(metric.rpartition("_")[2])
+    return evaluate(model, part.frame, sorted({*job.cfg.evaluation.cutoffs, digits.cutoff_of(job.metric)}))
 
 
 def _known(job: Job) -> list[Trial]:

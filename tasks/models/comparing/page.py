@@ -7,7 +7,6 @@ from typing import Any
 
 from tasks.models import digits
 from tasks.models.comparing.figures import OVER
-from tasks.models.comparing.jobs import cutoff_of
 from tasks.models.comparing.results import FAMILIES, seconds
 from tasks.models.comparing.sentence import called
 from tasks.models.verdicts import told_first_items
@@ -42,7 +41,7 @@ def page(found: Mapping[str, Any]) -> str:
 
 
 def _quality(found: Mapping[str, Any]) -> Iterator[str]:
-    k = cutoff_of(found["metric"])
+    k = digits.cutoff_of(found["metric"])
     metrics = [f"{family}_at_{k}" for family in FAMILIES]
     heads = [part for metric in metrics for part in (digits.metric(metric), "against the best")]
     rows = []

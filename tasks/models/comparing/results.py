@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow as pa
 
 from tasks.errors import ModelFailure
+from tasks.models import digits
 from tasks.models.comparing import sentence
 from tasks.models.comparing.course import FINAL, Plan
-from tasks.models.comparing.jobs import RANKS, Job, cutoff_of
+from tasks.models.comparing.jobs import RANKS, Job
 from tasks.models.comparing.parts import Part
 from tasks.models.comparing.sentence import Row
 from tasks.models.deciding import ASSUMED_NOISE
@@ -68,7 +69,7 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
         )
     part = Part.load(plan.work / FINAL)
     ranked = _ranked(part, {name: plan.measured(name) for name in names})
-    k = cutoff_of(plan.question.metric)
+    k = digits.cutoff_of(plan.question.metric)
     metrics = [f"{family}_at_{k}" for family in FAMILIES]
     seeds = {metric: _seeds(plan, ranked, metric) for metric in metrics}
     at_once = {metric: _bounds(ranked, metric, seeds[metric]) for metric in metrics}

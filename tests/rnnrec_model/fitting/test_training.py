@@ -431,6 +431,7 @@ def test_no_epoch_is_begun_that_would_end_after_the_minutes(monkeypatch, caplog)
     hurried = dataclasses.replace(TRAINING, epochs=9, minutes=3)
     trained = train(random_sessions(), vocabulary(12), MODEL, hurried)
     assert trained.epochs == len(trained.history) == 3
+    assert trained.out_of_time
     assert "after 3 of 9 epochs" in caplog.text
     patient = train(random_sessions(), vocabulary(12), MODEL, dataclasses.replace(hurried, minutes=0))
-    assert patient.epochs == 9
+    assert (patient.epochs, patient.out_of_time) == (9, False)

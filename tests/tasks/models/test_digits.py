@@ -40,3 +40,7 @@ def test_differences_have_the_decimals_that_the_largest_of_them_needs(
     numbers: tuple[float, ...], told: list[str]
 ) -> None:
     assert digits.signed(*numbers) == told
+
+
+def test_the_cutoff_of_a_metric_is_its_last_word() -> None:
+    assert [digits.cutoff_of(name) for name in ("mrr_at_20", "recall_at_5")] == [20, 5]

@@ -48,6 +48,24 @@ def test_a_refit_learns_from_all_sessions_as_long_as_patience_let_the_first_fit(
     assert refit.epochs == first.epochs
 
 
+def test_a_training_that_its_minutes_have_ended_is_told_on_the_page(
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lists = [[item % 12 for item in range(start, start + 5)] for start in range(60)]
+    cfg = make_config(training={"epochs": 5, "minutes": 1e-9, "negatives": 4, "device": "cpu"})
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists[:40]}))
+    monkeypatch.setattr(splitting, "all_sessions", lambda *_: pa.table({"items": lists}))
+    trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "work", None)
+    said = "recurrent was trained for 1 of 5 epochs: the next would have ended after training.minutes = 1e-09"
+    assert trained.remarks == (said,)
+    first = trained.models["recurrent"]
+    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", trained.recipes["recurrent"], first)
+    assert refit.remarks == (), "one epoch was all that it should learn"
+    quick = replace(first, epochs=3)
+    refit = training.refit(cfg, NIGHT, Reads({}, {}), tmp_path / "work", trained.recipes["recurrent"], quick)
+    assert refit.remarks == (said.replace("1 of 5", "1 of 3"),)
+
+
 def test_a_refit_has_the_sizes_of_the_first_fit_though_its_own_data_are_a_step_larger(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
