@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -59,7 +60,7 @@ class Rewriting:
 
 def holds(store: Store, name: str, file: str, who: Forgotten) -> int:
     """Rows of a file that are of users who were forgotten, or hold their ids."""
-    with store.open(file) as stream:
+    with _readable(name, file), store.open(file) as stream:
         source = pq.ParquetFile(stream)
         if name in USERS:
             users = source.read(columns=["user_id"])["user_id"]
@@ -68,6 +69,17 @@ def holds(store: Store, name: str, file: str, who: Forgotten) -> int:
         rows = source.read(columns=columns).to_pylist() if columns else []
     said = who.redacted if name == REFUSED else who.unnamed
     return sum(any(text and said(text) != text for text in row.values()) for row in rows)
+
+
+@contextmanager
+def _readable(name: str, file: str) -> Iterator[None]:
+    try:
+        yield
+    except (pa.ArrowException, OSError) as error:
+        what = str(error).partition("\n")[0]
+        raise WarehouseError(
+            f"table {name}: expected readable files; got {file}: {what}; {delta.RESTORE}"
+        ) from error
 
 
 def write_tables(cfg: Config, work: Rewriting, attempt: int) -> None:

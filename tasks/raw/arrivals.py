@@ -31,7 +31,9 @@ from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.store.delta import RESTORE
 
-Why = Literal["new", "grown", "changed", "read otherwise", "owes a day", "beside a changed file"]
+Why = Literal[
+    "new", "grown", "changed", "read otherwise", "owes a day", "beside a changed file", "unreadable"
+]
 Until = int | None  # the last line that is in time; None for all, 0 for none
 
 
@@ -89,12 +91,19 @@ class Reading:
 
     take   day → the last line that is in time; lines of other days are owed
     kept   days of which it has told before, and that stay as they are
+    fault  why it cannot be read, where that is known before anybody tries
     """
 
     source: Source
     why: Why
     take: Mapping[date, Until]
     kept: frozenset[date] = frozenset()
+    fault: str = ""
+
+    def check(self) -> None:
+        """Raises SourceError where it cannot be read."""
+        if self.fault:
+            raise SourceError(self.fault)
 
     def opened(self, days: Collection[date]) -> Reading:
         """The same with all lines of these days."""
@@ -126,7 +135,7 @@ class Arrivals:
 def sort(asked: Asked, found: Sequence[Source], known: Mapping[str, Known]) -> Arrivals:
     """What is to be read of the files found.
 
-    Raises SourceError where a file cannot be looked at, WarehouseError where a lost day cannot be made anew.
+    Raises WarehouseError where a lost day cannot be made anew.
     """
     gone = sorted(known.keys() - {source.name for source in found})
     _check_lost(asked, [known[name] for name in gone])
@@ -178,8 +187,11 @@ def _reading(asked: Asked, source: Source, was: Known | None) -> Reading | None:
 
 
 def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
-    """How a file is read that is not what was taken in; None for one that is."""
-    why = "new" if was is None else _why(asked, source, was)
+    """How a file is read that is not what was taken in, or cannot be looked at; None for one that is."""
+    try:
+        why = "new" if was is None else _why(asked, source, was)
+    except SourceError as error:
+        return Reading(source, "unreadable", {}, fault=str(error))
     if why is None or (was is None and asked.anew):
         return None
     again = {} if was is None else {day: AGAIN[why](asked, was, day) for day in was.taken()}
@@ -257,4 +269,4 @@ def _begins_with(source: Source, was: Known) -> str | None:
     try:
         return log_files.first_bytes(source.path, [was.raw.bytes]).get(was.raw.bytes)
     except OSError as error:
-        raise SourceError(f"{source.name}: cannot be read: {error.strerror}; make it readable") from error
+        raise log_files.unreadable(error, source.path) from error

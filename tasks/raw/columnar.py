@@ -62,7 +62,9 @@ def numbered(batches: Iterable[pa.RecordBatch], columns: Mapping[str, str]) -> I
 
 
 def is_id(kind: pa.DataType) -> bool:
-    """Can it name a user or an item?"""
+    """Can it name a user or an item? Nothing but nulls names nobody, which is for each row to say."""
+    if pa.types.is_null(kind):
+        return True
     return is_integer(kind) or pa.types.is_string(kind) or getattr(kind, "extension_name", "") == UUID
 
 
@@ -77,7 +79,7 @@ def moment_kind(kind: pa.DataType) -> str | None:
         return "moment_time"
     if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind):
         return "moment_number"
-    return "moment_text" if pa.types.is_string(kind) else None
+    return "moment_text" if pa.types.is_string(kind) or pa.types.is_null(kind) else None
 
 
 def outermost(found: pa.Schema, name: str) -> str:

@@ -69,22 +69,36 @@ def condition(cfg: Config) -> Condition:
 def check(cfg: Config, found: Sequence[Source]) -> None:
     """Raises ConfigurationError for a condition that cannot be run, SourceError for unknown columns."""
     asked = condition(cfg)
-    keyed = [source for source in found if source.format == "ndjson"]
+    keyed = [source for source in found if source.format == "ndjson" and asked.columns]
     for source in found:
-        if source.format != "ndjson" and (known := sources.names(source)):
-            _check_names(source.told, asked, known)
-            _bind(source, asked)
-    keys = {key for source in keyed for key in sources.keys_seen(source)} if asked.columns else set()
+        check_source(cfg, source)
+    keys = {key for source in keyed for key in sources.keys_seen(source)}
+    for name in asked.columns if keys else ():
+        if all(sources.lacks(source, name, keys) for source in keyed):
+            raise sources.unknown(keyed[0].name, name, "where", sorted(keys))
     if keys:
-        _check_names(keyed[0].name, asked, sorted(keys))
         _bind(keyed[0], asked)
+
+
+def check_source(cfg: Config, source: Source) -> None:
+    """What `check` asks of one file; of NDJSON, of which others may have the keys, that it can be read."""
+    asked = condition(cfg)
+    if not asked.columns:
+        return
+    if source.format == "ndjson":
+        sources.keys_seen(source)
+    elif known := sources.names(source):
+        _check_names(source.told, asked, known)
+        _bind(source, asked)
 
 
 def check_keys(cfg: Config, source: Source) -> None:
     """Raises SourceError for NDJSON without the keys of the condition, asked where no line of it counts: a
     key may be a rare one, so a file in which lines count may lack it."""
-    if keys := sources.keys_seen(source):
-        _check_names(source.name, condition(cfg), keys)
+    keys = sources.keys_seen(source)
+    for name in condition(cfg).columns:
+        if sources.lacks(source, name, keys):
+            raise sources.unknown(source.name, name, "where", keys)
 
 
 def types(cfg: Config) -> pa.Table:

@@ -212,6 +212,9 @@ def _tried(
 def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: merging.Run) -> Ingested:
     look = merging.look(cfg, store, night, wanted, run)
     tally = _Tally()
+    for reading in look.arrivals.readings:
+        with quarantine.around(cfg, reading.source, tally.aside):
+            reading.check()
     every = [one.source for one in look.arrivals.readings]
     same = len(look.arrivals.same)
     found = quarantine.heads(cfg, store, every, same, tally.aside)
@@ -345,8 +348,9 @@ def _write_rejects(con: duck.Connection, look: Look, who: Forgotten) -> None:
     there = [] if version is None else delta.files(look.store, "rejects", version, [look.night])
     if there:
         kept = [name for name, one in look.apart.items() if one.night == look.night]
-        duck.view_files(con, look.store, "standing", there)
-        duck.append(con, "refused", "standing_rejects", files=kept)
+        with duck.of_table("rejects", there, delta.RESTORE):
+            duck.view_files(con, look.store, "standing", there)
+            duck.append(con, "refused", "standing_rejects", files=kept)
     rows = forgotten.lines_of(duck.batches(duck.query(con, "rejects", night=look.night)), who)
     staged = delta.stage(look.store, "rejects", rows, {"night": look.night}, look.run.id)
     made_from = {look.night: there}
@@ -409,7 +413,7 @@ def _check_keys(source: Source, columns: Mapping[str, str]) -> None:
     """NDJSON has no header: a column is unknown where no line is good or anyone's, and none has the key."""
     keys = sources.keys_seen(source)
     for key, name in columns.items():
-        if keys and name and name not in keys:
+        if name and sources.lacks(source, name, keys):
             raise sources.unknown(source.name, name, key, keys)
 
 

@@ -78,7 +78,7 @@ def identity(path: File) -> tuple[Any, ...]:
             return remote.identity(path)
         facts = path.stat()
     except OSError as error:
-        raise _unreadable(error, path) from None
+        raise unreadable(error, path) from None
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
@@ -88,7 +88,7 @@ def fingerprint(path: File) -> tuple[str, int]:
         with opened(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest(), file.tell()
     except OSError as error:
-        raise _unreadable(error, path) from None
+        raise unreadable(error, path) from None
 
 
 def first_bytes(path: File, lengths: Collection[int]) -> dict[int, str]:
@@ -138,10 +138,11 @@ def _matched(base: Path, pattern: str, key: str) -> list[Path]:
     try:
         return globs.matches(base, pattern)
     except OSError as error:
-        raise _unreadable(error, base / pattern, key) from None
+        raise unreadable(error, base / pattern, key) from None
 
 
-def _unreadable(error: OSError, path: File, key: str = "the sources") -> SourceError:
+def unreadable(error: OSError, path: File, key: str = "the sources") -> SourceError:
+    """What to say of a file, or a folder, that the system does not let us read."""
     what = error.strerror or _first_line(error)
     return SourceError(
         f"{error.filename or path}: cannot be read: {what}; make it readable, or take it out of {key}"
@@ -152,6 +153,8 @@ def _nothing(base: Path, pattern: str, key: str) -> SourceError:
     folder = globs.fixed_folder(base, pattern)
     name = (base / pattern).relative_to(folder)
     state = f"no file there matches {name}" if folder.is_dir() else "there is no such folder"
+    if (base / pattern).is_dir():
+        state = f"{name} is a folder, whose files are {name}/*"
     return SourceError(f"{key}: expected at least one file in {folder}; {state} (glob {pattern})")
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from tasks.errors import SourceError, WarehouseError
-from tasks.raw import settled, sources
+from tasks.raw import counting, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.words import some
@@ -28,14 +28,18 @@ def heads(
 ) -> list[Source]:
     """Those whose columns can be read and whose ids are of the warehouse's types; others are put aside.
 
+    aside    files of which something wrong is known already; this adds to it
     others   files that are there too, and were taken in before
     Raises SourceError when all are put aside.
     """
     if cfg.events.on_bad_file == "stop":
         return list(found)
     for source in found:
+        if source.name in aside:
+            continue
         with around(cfg, source, aside):
             sources.check(source, cfg.events.columns)
+            counting.check_source(cfg, source)
             settled.check_text(store, sources.id_types([source], cfg.events.columns))
     good = [source for source in found if source.name not in aside]
     if not good and not others:

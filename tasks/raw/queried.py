@@ -4,8 +4,8 @@ The query is one DuckDB SELECT that is asked of each file by itself, which it ca
 kept of files holds for their answers too: which were taken in, where an event comes from, what became of each
 line. It sees that file and nothing else, on one thread, so that its rows come in the same order each time;
 functions that say another thing each time are refused, for a day must be made anew from the same file. An
-answer that takes longer than events.query_minutes is none. What
-lies in an object store, or has signs of a glob in its name, is copied for as long as it is asked.
+answer that takes longer than events.query_minutes is none. What lies in an object store, or has a name with
+signs of a glob or that is no text, is copied for as long as it is asked.
 """
 
 from __future__ import annotations
@@ -54,9 +54,12 @@ class Asked:
     @property
     def is_of_nothing(self) -> bool:
         """Has the file not one byte, unpacked? Then nothing tells DuckDB its columns, and it has no row."""
-        if log_files.size(self.path) == 0:
-            return True
-        return lines.is_packed(self.path) and not any(lines.blocks(self.path, PEEK_BYTES))
+        try:
+            is_packed = log_files.size(self.path) > 0 and lines.is_packed(self.path)
+            is_empty = log_files.size(self.path) == 0
+        except OSError as error:
+            raise log_files.unreadable(error, self.path) from None
+        return is_empty or (is_packed and not any(lines.blocks(self.path, PEEK_BYTES)))
 
     @property
     def schema(self) -> pa.Schema:
@@ -116,16 +119,21 @@ def _asked_of(con: duck.Connection, text: str, file: Path) -> duck.Relation:
 @contextmanager
 def _at_hand(path: File, folder: Path) -> Iterator[Path]:
     """The file where DuckDB can open it by its name."""
-    if isinstance(path, Path) and not glob.has_magic(str(path)):
+    if isinstance(path, Path) and _is_plain(str(path)):
         yield path
         return
-    copy = folder / "".join(["log", *(one for one in path.suffixes if not glob.has_magic(one))])
+    copy = folder / "".join(["log", *filter(_is_plain, path.suffixes)])
     try:
         with log_files.opened(path) as source, copy.open("wb") as target:
             shutil.copyfileobj(source, target)
     except OSError as error:
         raise SourceError(f"{path}: cannot be copied to ask events.query of it: {error}") from error
     yield copy
+
+
+def _is_plain(name: str) -> bool:
+    """Can DuckDB be given it: no glob, and text?"""
+    return not glob.has_magic(name) and not any("\ud800" <= sign <= "\udfff" for sign in name)
 
 
 @cache

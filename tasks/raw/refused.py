@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from tasks.errors import EmptyNightError
 from tasks.raw import quarantine
 from tasks.store import delta, duck
-from tasks.store.store import Store
+from tasks.store.store import File, Store
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ def of_night(store: Store, night: date | None, limit: int) -> Refused:
             f"night {night}: expected a night that has read its logs; {reach}; "
             f"run rnnrec nightly --night {night}"
         )
-    with duck.reader(*map(Path, files)) as con:
-        duck.view_files(con, store, "rejects", files)
+    with _rejects(store, files) as con:
         found = duck.query(con, "refused_by_reason", most=limit).fetchall()
     reasons = tuple(
         Reason(reason, lines, sources, tuple(Example(**one) for one in examples))
@@ -80,9 +80,16 @@ def aside(store: Store, nights: Sequence[date]) -> dict[str, str]:
     files = delta.files(store, "rejects", partitions=nights) if nights else []
     if not files:
         return {}
-    with duck.reader(*map(Path, files)) as con:
-        duck.view_files(con, store, "rejects", files)
+    with _rejects(store, files) as con:
         return dict(duck.query(con, "files_aside").fetchall())
+
+
+@contextmanager
+def _rejects(store: Store, files: Sequence[File]) -> Iterator[duck.Connection]:
+    """A connection that reads these files as `rejects`. Raises WarehouseError where they cannot be read."""
+    with duck.reader(*map(Path, files)) as con, duck.of_table("rejects", files, delta.RESTORE):
+        duck.view_files(con, store, "rejects", files)
+        yield con
 
 
 def warnings(store: Store, night: date) -> list[str]:

@@ -10,10 +10,12 @@ independently of it. DuckDB opens no file.
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,7 +96,18 @@ def find(cfg: Config, known: Collection[str] = ()) -> list[Source]:
     taken = [Path(os.path.normpath(base / name)) for name in known]
     found = log_files.found(base, cfg.events.sources, taken=taken)
     _check_folders(found.folders)
-    return sorted((_source(cfg, file) for file in found.files), key=lambda source: source.name)
+    return _each_its_name(sorted((_source(cfg, file) for file in found.files), key=lambda one: one.name))
+
+
+def _each_its_name(found: list[Source]) -> list[Source]:
+    """Raises SourceError for two files that the tables would take for one."""
+    for one, other in pairwise(found):
+        if one.name == other.name:
+            raise SourceError(
+                f"{one.name}: expected one file of this name; got two: one whose name is no UTF-8, told by "
+                "its bytes, and one whose name has these letters; rename one of them"
+            )
+    return found
 
 
 def lines_of(source: Source) -> int:
@@ -153,18 +166,27 @@ def check(source: Source, columns: Columns) -> None:
 
 
 def id_types(found: Sequence[Source], columns: Columns) -> dict[str, IdType]:
-    """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids."""
+    """BIGINT for ids that are integers in every source, else VARCHAR; text formats have text ids.
+
+    A column of nothing but nulls may be of no type (Parquet, a query): it says nothing of the others.
+    """
     types = {"user_id": IdType("BIGINT", None), "item_id": IdType("BIGINT", None)}
-    for source in found:
-        if source.is_of_nothing:
-            continue
-        found_columns = schema(source) if source.is_columnar else pa.schema([])
-        for name, known in types.items():
-            place = found_columns.get_field_index(getattr(columns, name))
-            is_integer = place >= 0 and columnar.is_integer(found_columns.field(place).type)
-            if known.text_in is None and not is_integer:
-                types[name] = IdType("VARCHAR", source)
+    for name in types:
+        kinds = {
+            source: _kind(source, getattr(columns, name)) for source in found if not source.is_of_nothing
+        }
+        told = {source: kind for source, kind in kinds.items() if not pa.types.is_null(kind)}
+        text_in = next((source for source, kind in told.items() if not columnar.is_integer(kind)), None)
+        if text_in is not None or (kinds and not told):  # with text either may come later
+            types[name] = IdType("VARCHAR", text_in)
     return types
+
+
+def _kind(source: Source, name: str) -> pa.DataType:
+    """What a column is in a file; text where it has no types."""
+    found = schema(source) if source.is_columnar else pa.schema([])
+    place = found.get_field_index(name)
+    return found.field(place).type if place >= 0 else pa.string()
 
 
 def keys_seen(source: Source, block_bytes: int = lines.BLOCK_BYTES) -> list[str]:
@@ -172,6 +194,15 @@ def keys_seen(source: Source, block_bytes: int = lines.BLOCK_BYTES) -> list[str]
     if source.format != "ndjson" or (table := next(lines.numbered(source.path, block_bytes), None)) is None:
         return []
     return keys.seen(table["raw"].slice(0, SAMPLED_LINES).to_pylist())
+
+
+def lacks(source: Source, name: str, known: Collection[str]) -> bool:
+    """Has no line of a source of NDJSON this key, which is none of those known of it? Never where none is."""
+    if not known or name in known:
+        return False
+    words = [json.dumps(word).encode() for word in name.split(".") if word.isascii()]
+    every = (line for block in lines.blocks(source.path) for line in block.splitlines())
+    return not any(name in keys.seen([line]) for line in every if all(word in line for word in words))
 
 
 def unknown(source: str, name: str, key: str, known: Sequence[str]) -> SourceError:

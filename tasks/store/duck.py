@@ -211,6 +211,19 @@ def reading(path: object) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def of_table(name: str, files: Sequence[File], cure: str) -> Iterator[None]:
+    """What DuckDB says about files of a table that it cannot read, as a WarehouseError naming the table."""
+    gone = [path for path in map(Path, files) if path.is_absolute() and not path.exists()]
+    try:
+        yield
+    except duckdb.OutOfMemoryException:
+        raise
+    except duckdb.Error as error:
+        said = f"{gone[0]}: it is gone" if gone else _first_line(error)
+        raise WarehouseError(f"table {name}: expected readable files; got {said}; {cure}") from error
+
+
 def query(con: Connection, name: str, /, **params: Any) -> Relation:
     """The SELECT of tasks/<room>/sql/<name>.sql with these $parameters, not yet run."""
     return con.sql(sql.load(name), params=params or None)

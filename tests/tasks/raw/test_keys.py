@@ -135,3 +135,14 @@ def test_a_look_samples_structs_too(cfg: Config) -> None:
     seen = preview.look(cfg, None)
     assert seen.all.days == {NIGHT: 2_000}
     assert seen.all.examples[0].user_id == "0"
+
+
+def test_a_rare_key_of_a_condition_is_looked_for_in_every_line(make_config: Callable[..., Config]) -> None:
+    cfg = make_config(events={"where": "ctx.is_bot is null"})
+    (cfg.base / "logs").mkdir(exist_ok=True)
+    good = [{"user_id": f"u{n}", "item_id": "i", "timestamp": MOMENT, "ctx": {}} for n in range(1500)]
+    log(cfg, *good, {**good[0], "ctx": {"is_bot": True}})
+    assert ingestion.ingest(cfg, Store.of(cfg), NIGHT, "run", 1).accepted == 1500
+    log(cfg, *good, {**good[0], "ctx": {"isBot": True}, "is_bot": True})
+    with pytest.raises(SourceError, match=r"expected a column 'ctx\.is_bot' \(events\.where\)"):
+        ingestion.ingest(cfg, Store.of(cfg), NIGHT, "run", 2)

@@ -18,8 +18,8 @@ import pytest
 from flows import cli
 from flows.terminal.refusals import told
 from tasks.errors import EmptyNightError, SourceError, WarehouseError
-from tasks.publishing import status
-from tasks.raw import ingestion, preview, refused, sources
+from tasks.publishing import forgetting, status
+from tasks.raw import ingestion, log_files, preview, refused, sources
 from tasks.raw.ingestion import Ingested
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -285,3 +285,80 @@ def test_the_command_shows_the_night_and_the_same_as_json(
         "reasons": [{"reason": "malformed json", "lines": 1, "files": 1, "examples": []}],
         "aside": {},
     }
+
+
+@pytest.mark.parametrize("now", [LINES.splitlines(True)[5:], [LINES, LINES.replace(b'"u"', b'"w"')]])
+@pytest.mark.parametrize("bad", ["quarantine", "stop"])
+def test_a_file_that_was_taken_in_and_changed_since_is_put_aside_where_it_cannot_be_read(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch, now: list[bytes], bad: str
+) -> None:
+    path = cfg.base / "logs/a.ndjson"
+    ingest(cfg)
+    path.write_bytes(b"".join(now))
+    (cfg.base / "logs/b.ndjson").write_bytes(LINES.replace(b'"u"', b'"v"'))
+    opened = log_files.opened
+
+    def refused(file: log_files.File) -> Any:
+        if file == path:
+            raise PermissionError(13, "Permission denied", str(file))
+        return opened(file)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(log_files, "opened", refused)
+        if bad == "stop":
+            events = cfg.events.model_copy(update={"on_bad_file": bad})
+            with pytest.raises(SourceError, match=r"a\.ndjson: cannot be read: Permission denied"):
+                ingest(cfg.model_copy(update={"events": events}), 2)
+            return
+        found = ingest(cfg, 2)
+    assert "cannot be read: Permission denied" in found.aside["logs/a.ndjson"]
+    assert (found.lines, found.events.rows, found.arrivals.named("changed")) == (200, 400, [])
+    read = ingest(cfg, 3)
+    assert (read.aside, read.arrivals.named("unreadable")) == ({}, [])
+    assert read.events.rows == 200 + len(b"".join(now).splitlines())
+
+
+OF_NO_SHOP = {
+    "other.csv": b"user_id,item_id,timestamp\nu,i,1767607200\n",
+    "other.parquet": ROWS,
+    "cut.ndjson.gz": gzip.compress(b"x" * 100_000)[:-30],
+}
+
+
+@pytest.mark.parametrize("name", OF_NO_SHOP)
+def test_a_file_that_events_where_cannot_be_asked_of_is_put_aside_while_others_can(
+    make_config: MakeConfig, name: str
+) -> None:
+    cfg = make_config(events={"sources": ("logs/*",), "on_bad_file": "quarantine", "where": "shop = 'n'"})
+    (cfg.base / "logs").mkdir()
+    lines = [{**GOOD, "shop": "n"}, {**GOOD, "timestamp": "2026-01-04T10:00:00Z", "shop": "n"}]
+    (cfg.base / "logs/a.ndjson").write_text("".join(json.dumps(one) + "\n" for one in lines))
+    (cfg.base / "logs" / name).write_bytes(OF_NO_SHOP[name])
+    assert list(preview.look(cfg, NIGHT).aside) == [f"logs/{name}"]
+    found = ingest(cfg)
+    assert (list(found.aside), found.accepted) == ([f"logs/{name}"], 2)
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:300])
+
+
+@pytest.mark.parametrize("damage", [cut, Path.unlink, lambda path: path.write_bytes(b"")])
+def test_a_damaged_table_of_refused_lines_is_named_by_all_that_read_it(
+    cfg: Config, damage: Callable[[Path], Any]
+) -> None:
+    (cfg.base / "logs/a.ndjson").write_bytes(LINES + b"nonsense\n")
+    ingest(cfg)
+    (file,) = delta.files(Store.of(cfg), "rejects")
+    damage(Path(file))
+    asked: list[Callable[[], Any]] = [
+        lambda: refused.of_night(Store.of(cfg), None, 3),
+        lambda: refused.warnings(Store.of(cfg), NIGHT),
+        lambda: ingest(cfg, 2),
+        lambda: forgetting.forget(cfg, ["u"]),
+    ]
+    for ask in asked:
+        with pytest.raises(WarehouseError, match=r"table rejects: expected readable files; .*from a backup"):
+            ask()
+    (cfg.base / "logs/b.ndjson").write_bytes(LINES.replace(b'"u"', b'"v"').replace(b"-05T", b"-06T"))
+    assert ingestion.ingest(cfg, Store.of(cfg), date(2026, 1, 6), "run-3", 3).accepted == 200

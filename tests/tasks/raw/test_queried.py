@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import time
 from collections.abc import Callable, Sequence
 from datetime import date, datetime
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import ConfigurationError, SourceError
-from tasks.raw import ingestion, manifest, preview, queried, sources
+from tasks.raw import ingestion, log_files, manifest, preview, queried, sources
 from tasks.raw.accounting import Account
 from tasks.settings.config import Config
 from tasks.store import delta, duck
@@ -422,3 +423,48 @@ def test_what_is_done_with_the_rows_is_no_time_of_the_query(
         time.sleep(0.5)
         rows += len(batch)
     assert rows == 3
+
+
+def test_a_file_whose_name_is_no_text_is_asked_too(make_config: MakeConfig) -> None:
+    cfg = shop(make_config)
+    write(cfg, os.fsdecode(b"caf\xe9.ndj\xe9"), visit("ann", "i"))
+    assert ingest(cfg).files == {"logs/caf\\xe9.ndj\\xe9": Account(lines=1, accepted=1)}
+
+
+def test_a_file_that_cannot_be_opened_is_a_bad_one(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = shop(make_config, on_bad_file="quarantine")
+    write(cfg, "a.ndjson", visit("ann", "i"))
+    bad = write(cfg, "b.ndjson", visit("ben", "i"))
+    opened = log_files.opened
+
+    def refused(path: log_files.File) -> Any:
+        if path == bad:
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path)
+
+    monkeypatch.setattr(log_files, "opened", refused)
+    found = ingest(cfg)
+    assert "cannot be read: Permission denied; make it readable" in found.aside["logs/b.ndjson"]
+    assert [user for *_, user, _ in events(cfg)] == ["ann"]
+
+
+NOBODY = 'select null as user_id, sku as item_id, "at" as timestamp, visit from read_json($file)'
+
+
+def test_a_column_of_nulls_alone_is_of_no_type_and_settles_none(make_config: MakeConfig) -> None:
+    sessions = {"columns": {"session_id": "visit"}}
+    line = {"sku": "i", "at": "2026-01-05T12:00:00Z", "visit": "v"}
+    first = shop(make_config, **sessions | {"query": NOBODY})
+    write(first, "a.ndjson", line)
+    assert ingest(first).accepted == 1
+    (first.base / "logs/a.ndjson").unlink()
+    then = shop(make_config, **sessions | {"query": NOBODY.replace("null as user_id", "who as user_id")})
+    write(then, "b.ndjson", {**line, "who": "ann"})
+    assert ingest(then).accepted == 1
+    assert [(user, item) for *_, user, item in events(then)] == [(None, "i"), ("ann", "i")]
+    nothing = shop(make_config, query=NOBODY)
+    write(nothing, "c.ndjson", line)
+    with pytest.raises(SourceError, match=r"missing user: 2 .*session_id takes lines without a user"):
+        ingest(nothing)

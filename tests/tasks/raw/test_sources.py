@@ -184,6 +184,22 @@ def test_a_name_that_is_no_text_is_shown_by_its_bytes(find: Find, folder: Path) 
     assert find("logs/*.csv") == ["logs/caf\\xe9.csv"]
 
 
+def test_two_files_that_would_be_told_by_one_name_are_refused(find: Find, folder: Path) -> None:
+    (folder / os.fsdecode(b"caf\xe9.csv")).touch()
+    (folder / "caf\\xe9.csv").touch()
+    with pytest.raises(SourceError, match=r"expected one file of this name; got two.*rename one"):
+        find("logs/*.csv")
+
+
+@pytest.mark.parametrize("pattern", ["logs", "logs/"])
+def test_a_folder_in_place_of_its_files_is_told_how_they_are_called(
+    find: Find, folder: Path, pattern: str
+) -> None:
+    touch(folder, "a.csv")
+    with pytest.raises(SourceError, match=r"logs is a folder, whose files are logs/\*"):
+        find(pattern)
+
+
 NAMES = st.text("ab[]*?!-.", min_size=1, max_size=4).filter(lambda name: name.strip("."))
 
 
