@@ -202,6 +202,8 @@ def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
 
 def _why(asked: Asked, source: Source, was: Known) -> Why | None:
     """Why what was taken in of it does not stand any more; None where it does."""
+    if any(day.beside for day in was.days.values()):
+        return "changed"
     size, mtime_ns = _state(source)
     if (size, mtime_ns) != (was.raw.bytes, was.mtime_ns):
         if _begins_with(source, was) != was.raw.sha256:

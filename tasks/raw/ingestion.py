@@ -65,6 +65,7 @@ class Ingested(Account):
     late         day before the night → events of it that came tonight, though an earlier night had the day
     early        day after the night → events of it that came tonight, which its own night learns from
     closed       (file, day) → lines that came when the day was closed
+    beside       (file, day) → events that it told before it changed, and that stay while files are put aside
     history      every day that a night has wanted → addresses of its files
     aside        file → why it was put aside: a log that was not read, or not to its end
     left_out_by  why lines do not count → how many, by their type or events.where
@@ -82,6 +83,7 @@ class Ingested(Account):
     late: Mapping[date, int]
     early: Mapping[date, int]
     closed: Mapping[tuple[str, date], int]
+    beside: Mapping[tuple[str, date], int] = field(default_factory=dict)
     history: Mapping[date, Sequence[str]] = field(default_factory=dict)
     aside: Mapping[str, str] = field(default_factory=dict)
     left_out_by: Mapping[str, int] = field(default_factory=dict)
@@ -110,10 +112,12 @@ class Ingested(Account):
         changed = self.arrivals.named("changed")
         late = [f"{events:,} of {day}" for day, events in sorted(self.late.items())]
         closed = [f"{lines:,} of {day} in {name}" for (name, day), lines in sorted(self.closed.items())]
+        beside = [f"{events:,} of {day} in {name}" for (name, day), events in sorted(self.beside.items())]
         told = {
             "changed since they were read, and read anew": changed,
             "late events that were taken": late,
             "lines that came too late (events.late_days)": closed,
+            "events that stay though the file that told them changed, until no file is put aside": beside,
         }
         days = self.arrivals.outlived
         told["events as earlier settings read them, for their files are gone"] = (
@@ -372,6 +376,7 @@ def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotte
         late=merged.late,
         early=merged.early,
         closed=merged.closed,
+        beside=merged.beside,
         history=merged.history,
         aside=tally.aside,
         earlier=accounting.total(

@@ -46,6 +46,8 @@ class Day:
     until      the last line that was not too late; None where all were in time
     owed       nobody has wanted the day yet
     early      likewise, but its lines were taken with a night before
+    beside     events that it told before it changed, among `lines`: they stay as long as a file that may tell
+               them by now is put aside
     """
 
     lines: int
@@ -54,6 +56,7 @@ class Day:
     until: int | None = None
     owed: bool = False
     early: bool = False
+    beside: int = 0
 
 
 @dataclass(frozen=True)

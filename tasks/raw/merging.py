@@ -49,6 +49,7 @@ class Look:
     there    day → addresses of the files that the table of events has of it
     due      days that a night before has wanted: others that are there came early
     base     days wanted or to come that the table has, and that can be read
+    aside    files that were put aside
     """
 
     cfg: Config
@@ -63,6 +64,7 @@ class Look:
     base: pins.Days
     arrivals: Arrivals
     anew: bool = False
+    aside: frozenset[str] = frozenset()
 
     @cached_property
     def apart(self) -> dict[str, Known]:
@@ -83,7 +85,7 @@ class Look:
     def without(self, aside: Collection[str]) -> Look:
         """The same as if these files were not there: what they had told before stays."""
         left = tuple(one for one in self.arrivals.readings if one.source.name not in aside)
-        return replace(self, arrivals=replace(self.arrivals, readings=left))
+        return replace(self, arrivals=replace(self.arrivals, readings=left), aside=frozenset(aside))
 
 
 @dataclass
@@ -145,6 +147,7 @@ class Merged:
     late     day before the night → events of it that came tonight, though an earlier night had the day
     early    day after the night → events of it that came tonight
     closed   (file, day) → lines of it that came tonight, when the day was closed
+    beside   (file, day) → events that it told before it changed, and that stay
     history  every day that a night has wanted → addresses of its files
     """
 
@@ -153,6 +156,7 @@ class Merged:
     late: Mapping[date, int]
     early: Mapping[date, int]
     closed: Counts
+    beside: Counts
     history: Mapping[date, Sequence[str]]
 
 
@@ -201,13 +205,13 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
     delta.Moved.
     """
     days = _touched(look, read)
-    _bring_standing(con, look, read, days, who)
+    beside = _bring_standing(con, look, read, days, who)
     staged = {}
     for day in days:
         rows = duck.batches(duck.query(con, "events", day=day))
         staged[day] = delta.stage(look.store, TABLE, rows, {"event_day": day}, look.run.id)
     kept = _kept_by_file(con, look, staged)
-    files = {name: _as_known(look, file, kept, days) for name, file in read.items()}
+    files = {name: _as_known(look, file, kept, days, beside) for name, file in read.items()}
     accounting.check({name: one.account for name, one in files.items()})
     written = _commit(look, staged, [*files.values(), *_others(look, kept, days)])
     base = {day: pin for day, pin in look.base.pins.items() if day not in staged}
@@ -220,6 +224,7 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
         late=_late(look, read),
         early=_early(look, read),
         closed=_closed(look, files),
+        beside=beside,
         history=_history(look, written),
     )
 
@@ -239,18 +244,33 @@ def _touched(look: Look, read: Mapping[str, File]) -> list[date]:
 
 def _bring_standing(
     con: duck.Connection, look: Look, read: Mapping[str, File], days: Sequence[date], who: Forgotten
-) -> None:
-    """Put what the days have already beside what was read, but for what was read anew, and the forgotten."""
+) -> Counts:
+    """Put what the days have already beside what was read, but for what was read anew, and the forgotten.
+
+    Returns (file, day) → events of a changed file that stay though no line tells them: a file that was put
+    aside may, as where logs are rotated.
+    """
     files = [file for day in days if day not in look.lost for file in look.there.get(day, ())]
     if not files:
-        return
+        return {}
     taken = [(name, day) for name, file in read.items() for day in file.reading.take]
-    names, taken_days = [name for name, _ in taken], [day for _, day in taken]
-    table = {"source_file": pa.array(names, pa.string()), "event_day": pa.array(taken_days, pa.date32())}
-    con.register("taken", pa.table(table))
+    con.register("taken", _by_file(taken))
     duck.view_files(con, look.store, "standing", files, TABLE)
     forgotten.note(con, "standing", who)
     duck.append(con, "candidates", "standing_events")
+    changed = {name for name, file in read.items() if look.aside and file.reading.why == "changed"}
+    if not changed:
+        return {}
+    con.register("beside", _by_file([(name, day) for name, day in taken if name in changed]))
+    duck.keep(con, "vanishing", "vanishing_events")
+    con.execute("insert into candidates select * from vanishing")
+    con.table("vanishing").create_view("written", replace=True)
+    return {(name, day): events for name, day, events in duck.query(con, "events_by_file").fetchall()}
+
+
+def _by_file(some: Sequence[tuple[str, date]]) -> pa.Table:
+    names, days = [name for name, _ in some], [day for _, day in some]
+    return pa.table({"source_file": pa.array(names, pa.string()), "event_day": pa.array(days, pa.date32())})
 
 
 def _kept_by_file(
@@ -263,7 +283,7 @@ def _kept_by_file(
     return {(name, day): events for name, day, events in duck.query(con, "events_by_file").fetchall()}
 
 
-def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> Known:
+def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date], beside: Counts) -> Known:
     """What is known of a file from now on."""
     name, run = file.source.name, look.run
     had = look.known[name].days if name in look.known else {}
@@ -274,12 +294,16 @@ def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date]) -> 
             found[day][part] += lines
     every = {day: _day(look, file, day, parts) for day, parts in sorted(found.items())}
     days = {day: one for day, one in every.items() if one.lines or one.early}
+    before = {day: events for (one, day), events in beside.items() if one == name}
+    for day, events in before.items():
+        now = days.get(day, Day(0, early=look.is_early(day)))
+        days[day] = replace(now, lines=now.lines + events, beside=events)
     told = {part: file.part(part) for part in accounting.PARTS if part not in manifest.OF_DAYS}
     one = Known(
         name=name,
         raw=file.raw,
         mtime_ns=file.mtime_ns,
-        account=Account(lines=file.lines, **told),
+        account=Account(lines=file.lines + sum(before.values()), **told),
         days=days,
         settings=manifest.digest(look.cfg),
         night=look.known[name].night if look.anew and name in look.known else look.night,

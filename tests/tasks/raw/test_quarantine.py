@@ -20,6 +20,7 @@ from flows.terminal.refusals import told
 from tasks.errors import EmptyNightError, SourceError, WarehouseError
 from tasks.publishing import forgetting, status
 from tasks.raw import ingestion, log_files, preview, refused, sources
+from tasks.raw.accounting import Account
 from tasks.raw.ingestion import Ingested
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -362,3 +363,62 @@ def test_a_damaged_table_of_refused_lines_is_named_by_all_that_read_it(
             ask()
     (cfg.base / "logs/b.ndjson").write_bytes(LINES.replace(b'"u"', b'"v"').replace(b"-05T", b"-06T"))
     assert ingestion.ingest(cfg, Store.of(cfg), date(2026, 1, 6), "run-3", 3).accepted == 200
+
+
+def of_day(day: date, user: str = "u") -> bytes:
+    moments = [f"{day}T{hour:02}:00:00Z" for hour in range(8, 14)]
+    return b"".join(
+        json.dumps({**GOOD, "user_id": user, "timestamp": one}).encode() + b"\n" for one in moments
+    )
+
+
+def events_told(cfg: Config, store: Store | None = None) -> list[tuple[date, str, datetime]]:
+    files = delta.files(store or Store.of(cfg), "events")
+    every = [row for file in files for row in pq.ParquetFile(file).read().to_pylist()]
+    return sorted((row["event_day"], row["user_id"], row["event_time"]) for row in every)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("bad", [{3: 1}, {4: 2}, {3: 1, 4: 2, 5: 3}])
+@pytest.mark.parametrize("late_days", [0, 3660])
+def test_logs_that_are_rotated_lose_nothing_while_one_of_them_is_put_aside(
+    make_config: MakeConfig, packed: bool, bad: dict[int, int], late_days: int
+) -> None:
+    events = {"sources": ("logs/*",), "on_bad_file": "quarantine", "format": "ndjson", "late_days": late_days}
+    cfg = make_config(events=events, sessions={"window_days": 2})
+    (cfg.base / "logs").mkdir()
+    contents: list[bytes] = []
+    for night in range(1, 7):
+        day = date(2026, 1, night)
+        past_midnight = of_day(date(2026, 1, night + 1), "early")[:80]
+        contents.insert(0, of_day(day) + past_midnight.partition(b"\n")[0] + b"\n")
+        for number, content in enumerate(contents):
+            whole = gzip.compress(content) if packed and number else content
+            cut_off = whole[:-9] if packed else b"\x1f\x8b" + whole
+            path = cfg.base / "logs" / ("app.log" + (f".{number}" if number else ""))
+            path.write_bytes(cut_off if bad.get(night) == number else whole)
+        came = ingestion.ingest(cfg, Store.of(cfg), day, f"run-{night}", night)
+        assert len(came.aside) == (night in bad)
+        assert bool(came.beside) == (night in bad), night
+        assert any("that told them changed" in one for one in came.remarks) == (night in bad)
+        days = [date(2026, 1, one) for one in range(1, night + 1) for _ in range(6)]
+        assert [day for day, user, _ in events_told(cfg) if user == "u"] == days, night
+    made = {day: one.digest for day, one in came.events.pins.items()}
+    fresh = cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": "fresh"})})
+    anew = ingestion.ingest(fresh, Store.of(fresh), date(2026, 1, 6), "run-1", 1)
+    assert {day: one.digest for day, one in anew.events.pins.items()} == made
+
+
+def test_a_correction_waits_until_no_file_is_put_aside(cfg: Config) -> None:
+    (cfg.base / "logs/b.ndjson").write_bytes(of_day(NIGHT, "v"))
+    ingest(cfg)
+    (cfg.base / "logs/b.ndjson").write_bytes(of_day(NIGHT, "v").replace(b"T08", b"T07"))
+    (cfg.base / "logs/junk.parquet").write_bytes(b"junk")
+    for attempt in (2, 3):
+        found = ingest(cfg, attempt)
+        assert found.beside == {("logs/b.ndjson", NIGHT): 1}
+        assert found.files["logs/b.ndjson"] == Account(lines=7, accepted=7)
+        assert found.events.rows == 207
+    (cfg.base / "logs/junk.parquet").unlink()
+    assert (ingest(cfg, 4).beside, ingest(cfg, 5).events.rows) == ({}, 206)
+    assert [moment.hour for _, user, moment in events_told(cfg) if user == "v"] == [7, *range(9, 14)]
