@@ -164,7 +164,7 @@ def mend(
         log.warning("%s", said)
         return (said,)
     others = [str(day) for day in days if day not in window(cfg, night)]  # its own last ones grow each time
-    said = "sessions of days outside of the window cut anew, as the events near them are others now"
+    said = "sessions of days outside of the window cut anew, as events near them or settings are others now"
     return (f"{said}: {some(others)}",) if others else ()
 
 

@@ -1,9 +1,10 @@
 """Which events the sessions of a day come of, and of which days these are others by now.
 
 Sessions that start on a day are told by the events of that day and of some around it, and by no others. With
-them a digest of the names of these days' files is committed: files of events are never written to again, so
-where the names are the same, so are the events. A night cuts its window; whatever else has changed since, it
-finds here: late events of older days, corrected files, what a run that died or an older night has left.
+them a digest is committed, of the names of these days' files and of the settings: files of events are never
+written to again, so where the names are the same, so are the events. A night cuts its window; whatever else
+has changed since, it finds here: late events of older days, corrected files, other settings, what a run that
+died or an older night has left.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from tasks.store.store import Store
 TABLE = "sessions"
 NOTE = "origins"  # in the log of the table
 DIGITS = 16
+NOT_OF_THE_CUT = {"window_days", "sessions_per_user", "sessions_per_item"}  # of [sessions]
 Files = Mapping[date, Sequence[str]]
 
 
@@ -57,7 +59,9 @@ def moved(cfg: Config, store: Store, before: Files, after: Files) -> dict[str, s
 
 def _digest(cfg: Config, store: Store, events: Files, day: date) -> str:
     names = [store.below(file) for one in around(cfg, [day]) for file in sorted(events.get(one, ()))]
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:DIGITS]
+    said = cfg.sessions.model_dump(mode="json", exclude=NOT_OF_THE_CUT, exclude_defaults=True)
+    told = [json.dumps([said, bool(cfg.events.columns.session_id)], sort_keys=True), *names]
+    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:DIGITS]
 
 
 def _noted(store: Store) -> dict[date, str]:

@@ -821,10 +821,21 @@ def test_days_before_the_window_are_cut_anew_where_their_events_change(
     shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
     assert shop.night(THURSDAY).late == ({MONDAY: 1} if is_late else {})
     [remark] = shop.remarks
-    wanted = "sessions of days outside of the window cut anew, as the events near them are others now"
+    wanted = "sessions of days outside of the window cut anew, as events near them or settings are others now"
     assert remark == f"{wanted}: 2026-01-04, 2026-01-05, 2026-01-06"
     changed = {day for day, one in shop.bytes("sessions").items() if one != before.get(day)}
     assert changed == {MONDAY, THURSDAY} | ({TUESDAY} if not is_late else set())
+    assert agrees(shop)
+
+
+def test_other_settings_of_sessions_have_all_days_cut_anew(make_config: MakeConfig) -> None:
+    shop = a_week(make_config)
+    before = shop.bytes("sessions")
+    shop.cfg = shop.cfg.model_copy(
+        update={"sessions": shop.cfg.sessions.model_copy(update={"gap_minutes": 5.0, "sessions_per_user": 9})}
+    )
+    shop.night(WEDNESDAY)
+    assert all(one != before[day] for day, one in shop.bytes("sessions").items() if day >= MONDAY)
     assert agrees(shop)
 
 
