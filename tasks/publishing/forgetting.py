@@ -175,7 +175,7 @@ def _days(store: Store, name: str) -> list[date]:
 
 
 def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> bool:
-    """Fence runs with lower numbers out; a newer run's own stands higher, and stays.
+    """Fence runs with this number and lower ones out, from what they wrote themselves too; a newer one stays.
 
     False where the table has no file yet, and so no fence: these runs are seen by what they leave.
     """
@@ -183,7 +183,7 @@ def _move(store: Store, name: str, fences: Collection[str], number: int, run_id:
         version = delta.version(store, name)
         if version is None or not delta.files(store, name, version):
             return False
-        lower = [one for one in fences if delta.highest(store, name, one) < number]
+        lower = [one for one in fences if delta.highest(store, name, one) <= number]
         try:
             if not lower or delta.move_fences(store, name, lower, number, run_id, version):
                 return True
@@ -222,7 +222,7 @@ def _let_go(
     if held:
         newest = max(one.rewritten_at or looked for one in who.pending)
         done.until = newest + (grace or GRACE)
-    elif not done.open:
+    elif not done.open and not done.running:
         forgotten.mark(store, {one.digest for one in who.pending}, run_id, gone_at=naive())
 
 

@@ -85,21 +85,27 @@ def _readable(name: str, file: str) -> Iterator[None]:
 def write_tables(cfg: Config, work: Rewriting, attempt: int) -> None:
     """Let every day of the tables that has such rows have none, each table in one commit.
 
-    Sessions that were cut from the events before are those that would be cut from the events after.
+    Sessions that were cut from the events before are those that would be cut from the files that took their
+    place; not from what another run may have written meanwhile.
     """
     before = merging.history(work.store)
     for name in (*USERS, REFUSED):
-        notes = (
-            origins.moved(cfg, work.store, before, merging.history(work.store))
-            if name == origins.TABLE
-            else {}
-        )
+        after = {
+            day: [new for file in files for new in _instead(work, file)] for day, files in before.items()
+        }
+        notes = origins.moved(cfg, work.store, before, after) if name == origins.TABLE else {}
         _write_table(work, name, attempt, notes)
     work.present = {
         name: delta.files_by_day(work.store, name, version)
         for name in USERS
         if (version := delta.version(work.store, name)) is not None
     }
+
+
+def _instead(work: Rewriting, file: str) -> list[str]:
+    """What has taken the place of a file by now; it itself where nothing has."""
+    below = work.store.below(file)
+    return [work.store.at(new) for new in (work.files[below].files if below in work.files else (below,))]
 
 
 def _write_table(work: Rewriting, name: str, attempt: int, notes: Mapping[str, str]) -> None:

@@ -142,14 +142,14 @@ def drop_days(store: Store, name: str, days: Sequence[date], attempt: int, run_i
 def move_fences(
     store: Store, name: str, names: Sequence[str], number: int, run_id: str, seen: int | None
 ) -> bool:
-    """Commit a number under each name and change no row: whoever has a lower one is fenced from now on.
+    """Commit a number under each name and change no row: whoever has it or a lower one is fenced from now on.
 
     seen   the version that was looked at; False when a writer under the same fence came after it
-    Raises FencedError when that version has this number or a higher one.
+    Raises FencedError when that version has a higher one.
     """
     table = logs.existing(store, name, seen)
     for fence in names:
-        fences.check(table, fence, number)
+        fences.check(table, fence, number + 1)
     numbers = dict.fromkeys(names, number)
     return _transact(store, name, table, [_same_file(table)], None, numbers, {"run_id": run_id}) is not None
 

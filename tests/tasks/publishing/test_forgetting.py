@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
@@ -344,6 +345,51 @@ def test_a_night_that_began_before_does_not_write_him_back(
     assert holding(cfg.root, WHO) == []
     assert nights.run(cfg, NIGHTS[3]).is_new, "run again it is published, without him"
     assert [file for file in holding(cfg.root, WHO) if not file.startswith("work/")] == []
+
+
+def one_more_of(cfg: Config, user: str, log: str, moment: str) -> None:
+    line = json.dumps({"user_id": user, "item_id": "i1", "timestamp": moment})
+    with (cfg.base / "logs" / f"{log}.ndjson").open("a") as file:
+        file.write(line + "\n")
+
+
+def test_a_night_does_not_write_him_back_into_days_that_it_cuts_a_second_time(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His visit goes on after the midnight of a night of before, which cuts it to nothing, and then anew."""
+    one_more_of(cfg, WHO, str(NIGHTS[1]), f"{NIGHTS[1]}T23:58:00Z")
+    one_more_of(cfg, WHO, str(NIGHTS[2]), f"{NIGHTS[2]}T00:03:00Z")
+    nights.run(cfg, NIGHTS[2])
+    mend = cutting.mend
+
+    def forgotten_before(*args: Any) -> Any:
+        forgetting.forget(cfg, [WHO], now=True)
+        return mend(*args)
+
+    monkeypatch.setattr(cutting, "mend", forgotten_before)
+    with pytest.raises(FencedError, match="nobody to be forgotten"):
+        nights.run(cfg, NIGHTS[1])
+    assert {row["user_id"] for row in rows_of(cfg, "sessions")} == {"ann", "ben"}
+    forgetting.forget(cfg, [], now=True)
+    shutil.rmtree(cfg.root / "work")
+    assert holding(cfg.root, WHO) == []
+
+
+def test_what_comes_late_while_he_is_taken_out_has_its_day_of_sessions_cut_anew(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, store = rewriting._write_table, Store.of(cfg)
+
+    def a_night_after_events(work: Any, name: str, *args: Any) -> None:
+        write(work, name, *args)
+        if name == "events":
+            for minute in (1, 2):
+                one_more_of(cfg, "ben", "late", f"{NIGHTS[0]}T20:0{minute}:00Z")
+            ingestion.ingest(cfg, store, NIGHTS[3], "late", delta.next_attempt(store, NIGHTS[3]))
+
+    monkeypatch.setattr(rewriting, "_write_table", a_night_after_events)
+    forgetting.forget(cfg, [WHO], now=True)
+    assert NIGHTS[0] in origins.stale(cfg, store, merging.history(store))
 
 
 @pytest.mark.parametrize(
