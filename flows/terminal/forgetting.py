@@ -34,6 +34,9 @@ def lines(done: Forgot, *, now: bool, dry_run: bool) -> Iterator[str]:
         yield f"{', '.join(done.running)}: under way, and ends without publishing: run it again"
     if done.open:
         yield "Not all its tables were there yet: `rnnrec forget` again once it has ended, or the next night."
+    if done.since:
+        nights = ", ".join(done.since)
+        yield f"{nights}: began meanwhile: `rnnrec forget` again once it has ended, or the next night."
     if done.held[0] and done.until is not None:
         yield _held(done, now=now)
     yield "What else names them is not ours: the raw logs, copies, backups, logs of a Prefect server."

@@ -37,6 +37,7 @@ from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
+PATIENCE = timedelta(hours=1)  # with an erasure that is at work, before a night goes on beside it
 GRACE = timedelta(hours=24)  # how long after it was let go a file is there for who holds it
 TRIES = 20
 
@@ -54,6 +55,7 @@ class Forgot:
     running       nights that were under way: they end without publishing
     open          a table was not there yet, of which one of them could be kept: all is looked at once more by
                   whoever comes next
+    since         nights that began while they were taken out, of which the same is true
     before        how many of the users were asked for before, by erasures that had not ended
     unknown       ids asked for now of which the newest tables had no row
     """
@@ -66,6 +68,7 @@ class Forgot:
     until: datetime | None = None
     running: tuple[str, ...] = ()
     open: bool = False
+    since: tuple[str, ...] = ()
     before: int = 0
     unknown: tuple[str, ...] = ()
 
@@ -94,14 +97,15 @@ def _erased(cfg: Config, store: Store, users: Collection[str], *, now: bool) -> 
 
 
 def finish(cfg: Config, store: Store, attempt: int) -> None:
-    """What an erasure has left to do, as a night does it when it begins.
+    """What an erasure has left to do, as a night does it when it begins; one that is at work is waited for.
 
     attempt   of the night, which has not read anything yet
     """
     if not forgotten.read(store).pending:
         return
     try:
-        with vacuum.written(store), vacuum.alone(store):
+        log.info("users were forgotten: no other erasure or vacuum may be at work while they are taken out")
+        with vacuum.written(store), vacuum.alone(store, PATIENCE):
             done = _finish(cfg, store, _run_id(), GRACE, attempt)
         log.info("forgotten: %d user(s), %d file(s) deleted, %d held", done.users, done.deleted, done.held[0])
     except PipelineError as error:
@@ -113,6 +117,7 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
     done = Forgot(len(who.pending))
     if not who.pending:
         return done
+    ended = {one.number for one in attempts.every(store) if one.state != "running"}
     number, began = _fenced(cfg, store, who, run_id, own, done)
     if any(one.rewritten_at is None for one in who.pending):
         models = {} if registry.is_gone(cfg) else registry.without_users(cfg, who.has)
@@ -120,16 +125,36 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
         rewriting.write_tables(cfg, work, number)
         done.publications = rewriting.write_publications(work)
         done.removed = work.removed
+        done.since = _since(store, who, ended, own)
         if publications.read(store).rows:
             readers.refresh(cfg, store)
         _unname_attempts(store, who)
         unmarked = {one.digest for one in who.pending if one.rewritten_at is None}
-        if not done.open:
+        if not (done.open or done.since):
             forgotten.mark(store, unmarked, run_id, rewritten_at=naive())
     done.deleted += _remove_work(cfg) + _unname_comparisons(store, who)
     done.deleted += len(readers.mend_folders(store, publications.read(store)))
     _let_go(store, forgotten.read(store), run_id, grace, began, done)
     return done
+
+
+def _since(store: Store, who: Forgotten, ended: Collection[int], own: int | None) -> tuple[str, ...]:
+    """Nights of runs that nothing has fenced, and that may have read what was there before it was rewritten.
+
+    ended   runs that had ended when the erasure began
+    """
+    others = [one for one in attempts.every(store) if one.number != own and one.number not in ended]
+    return tuple(sorted({one.night for one in others if not _is_before(one, who)}))
+
+
+def _is_before(one: attempts.Attempt, who: Forgotten) -> bool:
+    """Did a run begin before the newest of them was forgotten? Then it is fenced."""
+    asked = max(one.forgotten_at for one in who.pending)
+    return one.number < Forgotten(who.pending).newest or _began(one) <= asked
+
+
+def _began(one: attempts.Attempt) -> datetime:
+    return naive(datetime.fromisoformat(one.started_at))
 
 
 def _fenced(
@@ -140,10 +165,9 @@ def _fenced(
     Returns the number to write with, lower than that of any run that began since, and when those that go on
     began.
     """
-    asked, highest = max(one.forgotten_at for one in who.pending), Forgotten(who.pending).newest
+    highest = Forgotten(who.pending).newest
     running = [one for one in attempts.every(store) if one.state == "running" and one.number != own]
-    began = {one.number: naive(datetime.fromisoformat(one.started_at)) for one in running}
-    before = [one for one in running if one.number < highest or began[one.number] <= asked]
+    before = [one for one in running if _is_before(one, who)]
     done.running = tuple(sorted({one.night for one in before}))
     top = max([highest - 1, *(one.number for one in before)])
     if before:
@@ -153,7 +177,7 @@ def _fenced(
         ]
         done.open = not all(moved)
     number = highest if top < highest else delta.next_attempt(store, datetime.now(UTC).date())
-    return number, list(began.values())
+    return number, [_began(one) for one in running]
 
 
 def _fences(cfg: Config, store: Store, nights: Collection[date]) -> dict[str, list[str]]:
@@ -222,7 +246,7 @@ def _let_go(
     if held:
         newest = max(one.rewritten_at or looked for one in who.pending)
         done.until = newest + (grace or GRACE)
-    elif not done.open and not done.running:
+    elif not (done.open or done.since or done.running):
         forgotten.mark(store, {one.digest for one in who.pending}, run_id, gone_at=naive())
 
 

@@ -9,10 +9,11 @@ bytes: a day without somebody is, byte for byte, the day as it is ingested from 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -90,16 +91,21 @@ def write_tables(cfg: Config, work: Rewriting, attempt: int) -> None:
     """
     before = merging.history(work.store)
     for name in (*USERS, REFUSED):
-        after = {
-            day: [new for file in files for new in _instead(work, file)] for day, files in before.items()
-        }
-        notes = origins.moved(cfg, work.store, before, after) if name == origins.TABLE else {}
-        _write_table(work, name, attempt, notes)
+        _write_table(
+            work, name, attempt, partial(_notes, cfg, work, before) if name == origins.TABLE else None
+        )
     work.present = {
         name: delta.files_by_day(work.store, name, version)
         for name in USERS
         if (version := delta.version(work.store, name)) is not None
     }
+
+
+def _notes(
+    cfg: Config, work: Rewriting, before: origins.Files, was: origins.Files, files: origins.Files
+) -> dict[str, str]:
+    after = {day: [new for file in files for new in _instead(work, file)] for day, files in before.items()}
+    return origins.moved(cfg, work.store, before, after, was, files)
 
 
 def _instead(work: Rewriting, file: str) -> list[str]:
@@ -108,7 +114,9 @@ def _instead(work: Rewriting, file: str) -> list[str]:
     return [work.store.at(new) for new in (work.files[below].files if below in work.files else (below,))]
 
 
-def _write_table(work: Rewriting, name: str, attempt: int, notes: Mapping[str, str]) -> None:
+def _write_table(
+    work: Rewriting, name: str, attempt: int, notes: Callable[..., dict[str, str]] | None
+) -> None:
     """A run that began since may write a day at the same moment: it has nobody of them, and is looked at."""
     for tries in range(TRIES):
         version = delta.version(work.store, name)
@@ -119,7 +127,8 @@ def _write_table(work: Rewriting, name: str, attempt: int, notes: Mapping[str, s
         number = attempt if tries < TRIES - 1 else delta.next_attempt(work.store, max(days))
         try:
             if changed:
-                delta.commit_days(work.store, changed, number, work.run_id, notes=notes)
+                said = partial(notes, days) if notes else None
+                delta.commit_days(work.store, changed, number, work.run_id, notes=said)
             return
         except FencedError:
             continue

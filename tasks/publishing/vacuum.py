@@ -36,6 +36,7 @@ from tasks.store.store import Store
 log = logging.getLogger(__name__)
 
 TRIES = 20
+POLL = 0.2  # seconds
 LOCK = "vacuum.lock"
 DAYS = tuple(name for name, table in tables.TABLES.items() if table.partition is not None)
 
@@ -157,12 +158,18 @@ def written(store: Store) -> Iterator[None]:
 
 
 @contextmanager
-def alone(store: Store) -> Iterator[None]:
-    """One vacuum or erasure at a time: both decide which files go."""
+def alone(store: Store, patience: timedelta = timedelta()) -> Iterator[None]:
+    """One vacuum or erasure at a time: both decide which files go.
+
+    patience   how long the end of another one is waited for
+    """
     folder = store.local / "work"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOCK).open("w") as lock:
-        if not locks.try_to_take(lock):
+        end = time.monotonic() + patience.total_seconds()
+        while not (is_ours := locks.try_to_take(lock)) and time.monotonic() < end:
+            time.sleep(POLL)
+        if not is_ours:
             raise WarehouseError(
                 f"{folder / LOCK}: expected no other vacuum, nor `rnnrec forget`; one is at work; wait for "
                 "its end"

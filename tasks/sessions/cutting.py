@@ -237,7 +237,10 @@ def _write_days(
         day: delta.stage(run.store, SESSIONS, spool.read(day), {"session_day": day}, run.run_id)
         for day in days
     }
-    notes = origins.note(run.cfg, run.store, events, days)
+
+    def notes(files: origins.Files) -> dict[str, str]:
+        return origins.note(run.cfg, run.store, events, files)
+
     return pins.commit_days(run.store, staged, run.attempt, run.run_id, notes=notes, again=again)
 
 

@@ -1,10 +1,10 @@
 """Which events the sessions of a day come of, and of which days these are others by now.
 
 Sessions that start on a day are told by the events of that day and of some around it, and by no others. With
-them a digest is committed, of the names of these days' files and of the settings: files of events are never
-written to again, so where the names are the same, so are the events. A night cuts its window; whatever else
-has changed since, it finds here: late events of older days, corrected files, other settings, what a run that
-died or an older night has left.
+them a digest is committed, of the settings, of the names of these days' files, and of those that the sessions
+are in: files are never written to again, so where the names are the same, so is what they hold. A night cuts
+its window; whatever else has changed since, it finds here: late events of older days, corrected files, other
+settings, what a run that died or an older night has left.
 """
 
 from __future__ import annotations
@@ -40,28 +40,38 @@ def stale(cfg: Config, store: Store, events: Files) -> list[date]:
     version = delta.version(store, TABLE)
     if version is None:
         return []
-    noted, there = _noted(store), sorted(delta.files_by_day(store, TABLE, version))
-    known = [day for day in there if not events.keys().isdisjoint(around(cfg, [day]))]
-    return [day for day in known if noted.get(day) != _digest(cfg, store, events, day)]
+    noted, there = _noted(store), delta.files_by_day(store, TABLE, version)
+    known = [day for day in sorted(there) if not events.keys().isdisjoint(around(cfg, [day]))]
+    return [day for day in known if noted.get(day) != _digest(cfg, store, events, day, there[day])]
 
 
-def note(cfg: Config, store: Store, events: Files, days: Iterable[date]) -> dict[str, str]:
-    """What a commit of sessions says of the events that these days were cut from, and of all other days."""
-    return _note(_noted(store) | {day: _digest(cfg, store, events, day) for day in days})
+def note(cfg: Config, store: Store, events: Files, files: Files) -> dict[str, str]:
+    """What a commit of sessions says of the events that days were cut from, and of all other days.
+
+    files   day → addresses of its files from then on: what is said of a day is said of these alone, so that
+            a note that knows nothing of what another run has written meanwhile says nothing of that
+    """
+    return _note(_noted(store) | {day: _digest(cfg, store, events, day, files[day]) for day in files})
 
 
-def moved(cfg: Config, store: Store, before: Files, after: Files) -> dict[str, str]:
-    """What a commit says that takes the same users out of sessions and events: what was fresh stays so."""
+def moved(cfg: Config, store: Store, before: Files, after: Files, was: Files, files: Files) -> dict[str, str]:
+    """What a commit says that takes the same users out of sessions and events: what was fresh stays so.
+
+    before, after   files of events
+    was, files      those of sessions
+    """
     noted = _noted(store)
-    fresh = [day for day, told in noted.items() if told == _digest(cfg, store, before, day)]
-    return _note(noted | {day: _digest(cfg, store, after, day) for day in fresh})
+    fresh = [day for day in was if noted.get(day) == _digest(cfg, store, before, day, was[day])]
+    now = {**was, **files}
+    return _note(noted | {day: _digest(cfg, store, after, day, now[day]) for day in fresh})
 
 
-def _digest(cfg: Config, store: Store, events: Files, day: date) -> str:
-    names = [store.below(file) for one in around(cfg, [day]) for file in sorted(events.get(one, ()))]
+def _digest(cfg: Config, store: Store, events: Files, day: date, files: Sequence[str]) -> str:
+    near = [file for one in around(cfg, [day]) for file in sorted(events.get(one, ()))]
     said = cfg.sessions.model_dump(mode="json", exclude=NOT_OF_THE_CUT, exclude_defaults=True)
-    told = [json.dumps([said, bool(cfg.events.columns.session_id)], sort_keys=True), *names]
-    return hashlib.sha256("\n".join(told).encode()).hexdigest()[:DIGITS]
+    told = json.dumps([said, bool(cfg.events.columns.session_id)], sort_keys=True)
+    names = [told, *map(store.below, [*near, *sorted(files)])]
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:DIGITS]
 
 
 def _noted(store: Store) -> dict[date, str]:

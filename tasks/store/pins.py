@@ -167,7 +167,7 @@ def commit_days(
     *,
     made_from: Mapping[date, Sequence[str]] | None = None,
     marks: Mapping[str, int] | None = None,
-    notes: Mapping[str, str] | None = None,
+    notes: delta.Notes | None = None,
     again: bool = False,
 ) -> Days:
     """`delta.commit_days`, and the files of each day from then on. Raises FencedError, delta.Moved.
@@ -175,7 +175,10 @@ def commit_days(
     made_from   day → addresses of the files that its partition had when the staged ones were made from them
     """
     name = next(iter(staged.values())).table
-    told = {NOTE: _noted_after(store, name, staged), **(notes or {})}
+
+    def told(files: Mapping[date, Sequence[str]]) -> dict[str, str]:
+        return {NOTE: _noted_after(store, name, staged), **(notes(files) if notes else {})}
+
     every = list(staged.values())
     version = delta.commit_days(
         store, every, attempt, run_id, made_from=made_from, marks=marks, notes=told, again=again

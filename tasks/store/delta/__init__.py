@@ -9,6 +9,7 @@ The only room that imports deltalake. What was committed is deleted by `rnnrec v
 
 from tasks.store.delta.commits import (
     Moved,
+    Notes,
     append,
     commit,
     commit_days,
@@ -31,6 +32,7 @@ __all__ = [
     "PARTS_KEPT",
     "RESTORE",
     "Moved",
+    "Notes",
     "Part",
     "Staged",
     "append",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -26,6 +26,7 @@ SETTINGS: dict[str, str | None] = {
     "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
 }
 COMMIT_TRIES = 20
+Notes = Callable[[Mapping[date, Sequence[str]]], Mapping[str, str]]
 WHOLE: list[tuple[str, str, list[str]]] = []  # no partition is named: all files are replaced
 
 
@@ -46,14 +47,14 @@ def commit_days(
     *,
     made_from: Mapping[date, Sequence[str]] | None = None,
     marks: Mapping[str, int] | None = None,
-    notes: Mapping[str, str] | None = None,
+    notes: Notes | None = None,
     again: bool = False,
 ) -> int:
     """As `commit`, of several partitions of one table in one step: all of them are written, or none.
 
     made_from   day → the files that its partition had when the staged ones were made from them
     marks       more numbers to commit with them, by name, each higher than any under that name
-    notes       what the log's entry says besides, for `logs.note`
+    notes       day → the files that it has from then on ↦ what the log's entry says besides, for `logs.note`
     again       may the run itself have written to them before?
     A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
     Raises Moved where a partition has other files by now than it was made from, FencedError when a run that
@@ -72,7 +73,8 @@ def commit_days(
         same = [
             one for one in held if _fence_of(one) in own or fences.number(table, _fence_of(one)) < attempt
         ]
-        told = _Told(attempt, run_id, marks or {}, notes or {})
+        said = notes({_day_of(one): _files_then(store, table, one, new) for one in staged}) if notes else {}
+        told = _Told(attempt, run_id, marks or {}, said)
         version: int | None = int(table.version())
         if new or same or marks:
             version = _write_days(store, name, table, new, same, told)
@@ -202,6 +204,10 @@ class _Told:
     run_id: str
     marks: Mapping[str, int]
     notes: Mapping[str, str]
+
+
+def _files_then(store: Store, table: DeltaTable, one: Staged, new: Sequence[Staged]) -> Sequence[str]:
+    return one.files if one in new else reading.files_of(store, one.table, table, [_day_of(one)])
 
 
 def _remove_staged(store: Store, table: DeltaTable, held: Sequence[Staged]) -> None:

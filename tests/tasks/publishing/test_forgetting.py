@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,16 @@ import pytest
 from forgotten_nights import NIGHTS, WHO, holding
 
 from tasks.errors import FencedError
-from tasks.publishing import forgetting, publications, readers, rewriting, vacuum, verification, wholeness
+from tasks.publishing import (
+    attempts,
+    forgetting,
+    publications,
+    readers,
+    rewriting,
+    vacuum,
+    verification,
+    wholeness,
+)
 from tasks.raw import forgotten, ingestion, merging
 from tasks.sessions import cutting, origins
 from tasks.settings.config import Config, load_config
@@ -373,6 +383,44 @@ def test_a_night_does_not_write_him_back_into_days_that_it_cuts_a_second_time(
     forgetting.forget(cfg, [], now=True)
     shutil.rmtree(cfg.root / "work")
     assert holding(cfg.root, WHO) == []
+
+
+def test_a_night_waits_for_the_end_of_an_erasure_that_is_at_work(cfg: Config) -> None:
+    """Else it would read what is there still, and nothing would fence it."""
+    store, began = Store.of(cfg), threading.Event()
+    forgotten.add(store, [WHO], "forget-noted")
+
+    def night() -> None:
+        began.set()
+        forgetting.finish(cfg, store, 1_000)
+
+    with vacuum.alone(store):
+        waiting = threading.Thread(target=night)
+        waiting.start()
+        began.wait()
+        waiting.join(1)
+        assert waiting.is_alive()
+        assert {row["user_id"] for row in rows_of(cfg, "events")} > {WHO}
+    waiting.join()
+    assert WHO not in {row["user_id"] for row in rows_of(cfg, "events")}
+
+
+def test_where_a_night_begins_beside_an_erasure_all_is_looked_at_once_more(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, store = rewriting.write_tables, Store.of(cfg)
+
+    def beside_a_night(*args: Any) -> None:
+        with attempts.recorded(store, NIGHTS[3], "began"):
+            write(*args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(rewriting, "write_tables", beside_a_night)
+        done = forgetting.forget(cfg, [WHO], now=True)
+    assert done.since == (NIGHTS[3].isoformat(),)
+    assert [one.rewritten_at for one in forgotten.read(store).pending] == [None]
+    assert forgetting.forget(cfg, [], now=True).since == ()
+    assert forgotten.read(store).pending == ()
 
 
 def test_what_comes_late_while_he_is_taken_out_has_its_day_of_sessions_cut_anew(

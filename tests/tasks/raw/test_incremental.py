@@ -914,15 +914,17 @@ def test_of_two_runs_that_cut_a_day_anew_whichever_wakes_last_the_day_is_cut_fro
     assert agrees(shop)
 
 
-def test_days_that_nobody_has_noted_the_events_of_are_cut_anew_once(make_config: MakeConfig) -> None:
-    """As in a warehouse that an older version of ours has made."""
+@pytest.mark.parametrize("note", ["of before", "none"])
+def test_days_of_which_the_note_does_not_tell_are_cut_anew_once(make_config: MakeConfig, note: str) -> None:
+    """As in a warehouse of an older version of ours, or where a run has read it before another one wrote."""
     shop = a_week(make_config)
-    shop.night(THURSDAY - timedelta(1))
+    shop.night(WEDNESDAY)
     before = shop.both()
+    noted = delta.note(shop.store, "sessions", origins.NOTE) if note == "of before" else None
     (file,) = delta.files(shop.store, "sessions", None, [MONDAY])
     rows = pq.ParquetFile(file).read()
     staged = delta.stage(shop.store, "sessions", rows.slice(0, 1), {"session_day": MONDAY}, "other")
-    delta.commit_days(shop.store, [staged], 20, "other", notes={origins.NOTE: "{}"})
+    delta.commit_days(shop.store, [staged], 20, "other", notes=lambda _: {origins.NOTE: noted or "{}"})
     shop.runs = 20
     shop.night(WEDNESDAY)
     assert shop.both() == before

@@ -257,7 +257,7 @@ def test_a_run_may_write_a_day_again_where_it_says_so_and_no_newer_one_has(cfg: 
     put(cfg, FRIDAY, 2, "a")
     store = Store.of(cfg)
     staged = [delta.stage(store, "popular_items", popular(item), {"night": FRIDAY}, "run2")]
-    delta.commit_days(store, staged, 2, "run2", notes={"said": item}, again=True)
+    delta.commit_days(store, staged, 2, "run2", notes=lambda _: {"said": item}, again=True)
     assert (items(cfg, FRIDAY), delta.note(store, "popular_items", "said")) == ([item], item)
     put(cfg, FRIDAY, 3, "newer")
     staged = [delta.stage(store, "popular_items", popular(item), {"night": FRIDAY}, "run2")]
