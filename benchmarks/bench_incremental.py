@@ -249,7 +249,7 @@ def rebuild(cfg: Config) -> None:
     store = Store.of(cfg)
     attempt = delta.next_attempt(store, ingestion.newest_night(store))
     came = ingestion.rebuild(cfg, store, f"run{attempt}", attempt)
-    cutting.rebuild(cfg, store, sorted(digests(cfg)["sessions"]), f"run{attempt}", attempt, came.history)
+    cutting.rebuild(cfg, store, f"run{attempt}", attempt, came.history)
 
 
 if __name__ == "__main__":

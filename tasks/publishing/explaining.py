@@ -109,7 +109,7 @@ def _cut(look: tracing.Look, who: Any) -> tuple[list[Row], list[Cut]]:
         own = range(first, end)
         lost = [_lost(found, place) for place in own]
         items = events["item_id"].slice(first, end - first).to_pylist()
-        kept = None if learnt is None else learnt.get(session["session_id"])
+        kept = None if learnt is None else learnt.get(_named(session))
         cut.append(
             Cut(
                 session_id=session["session_id"],
@@ -149,24 +149,31 @@ def _key(row: Row) -> tuple[Any, ...]:
     return row["given_id"], row["started_at"], row["ended_at"], tuple(row["items"])
 
 
-def _learnt(look: tracing.Look, who: Any) -> Mapping[str, set[Any]] | None:
+def _learnt(look: tracing.Look, who: Any) -> Mapping[tuple[str, Any], set[Any]] | None:
     """Session → items that training has of it; None where training takes all."""
     if not (look.cfg.sessions.sessions_per_user or look.cfg.sessions.sessions_per_item):
         return None
     look.con.table("sessions").create_view("window_sessions", replace=True)
     every = limits.learnt(look.cfg, duck.arrow(duck.query(look.con, "all_sessions", with_times=False)))
     own = every.filter(pc.equal(every["user_id"], who))
-    return {row["session_id"]: set(row["items"]) for row in own.to_pylist()}
+    return {_named(row): set(row["items"]) for row in own.to_pylist()}
 
 
-def _fate(cfg: Config, row: Row, first_day: date, learnt: Mapping[str, set[Any]] | None) -> str | None:
+def _named(row: Row) -> tuple[str, Any]:
+    """A given id may come back as another session."""
+    return row["session_id"], row["started_at"]
+
+
+def _fate(
+    cfg: Config, row: Row, first_day: date, learnt: Mapping[tuple[str, Any], set[Any]] | None
+) -> str | None:
     if row["is_crowded"]:
         return "events_per_session"
     if row["session_day"] < first_day:
         return "before the window"
     if len(row["items"]) < cfg.sessions.min_length:
         return "min_length"
-    if learnt is not None and row["session_id"] not in learnt:
+    if learnt is not None and _named(row) not in learnt:
         return limits.PER_USER if cfg.sessions.sessions_per_user else limits.PER_ITEM
     return None
 

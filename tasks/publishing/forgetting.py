@@ -118,14 +118,14 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
     if not who.pending:
         return done
     ended = {one.number for one in attempts.every(store) if one.state != "running"}
-    number, began = _fenced(cfg, store, who, run_id, own, done)
+    number, began, fenced = _fenced(cfg, store, who, run_id, own, done)
     if any(one.rewritten_at is None for one in who.pending):
         models = {} if registry.is_gone(cfg) else registry.without_users(cfg, who.has)
         work = Rewriting(store, who, run_id, models=models)
         rewriting.write_tables(cfg, work, number)
         done.publications = rewriting.write_publications(work)
         done.removed = work.removed
-        done.since = _since(store, who, ended, own)
+        done.since = _since(store, {own, *ended, *fenced})
         if publications.read(store).rows:
             readers.refresh(cfg, store)
         _unname_attempts(store, who)
@@ -138,19 +138,9 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
     return done
 
 
-def _since(store: Store, who: Forgotten, ended: Collection[int], own: int | None) -> tuple[str, ...]:
-    """Nights of runs that nothing has fenced, and that may have read what was there before it was rewritten.
-
-    ended   runs that had ended when the erasure began
-    """
-    others = [one for one in attempts.every(store) if one.number != own and one.number not in ended]
-    return tuple(sorted({one.night for one in others if not _is_before(one, who)}))
-
-
-def _is_before(one: attempts.Attempt, who: Forgotten) -> bool:
-    """Did a run begin before the newest of them was forgotten? Then it is fenced."""
-    asked = max(one.forgotten_at for one in who.pending)
-    return one.number < Forgotten(who.pending).newest or _began(one) <= asked
+def _since(store: Store, harmless: Collection[int | None]) -> tuple[str, ...]:
+    """Nights of runs that nothing has fenced, which may have read what was there before it was rewritten."""
+    return tuple(sorted({one.night for one in attempts.every(store) if one.number not in harmless}))
 
 
 def _began(one: attempts.Attempt) -> datetime:
@@ -159,15 +149,15 @@ def _began(one: attempts.Attempt) -> datetime:
 
 def _fenced(
     cfg: Config, store: Store, who: Forgotten, run_id: str, own: int | None, done: Forgot
-) -> tuple[int, list[datetime]]:
+) -> tuple[int, list[datetime], set[int]]:
     """End the runs that began before somebody was forgotten.
 
-    Returns the number to write with, lower than that of any run that began since, and when those that go on
-    began.
+    Returns the number to write with, lower than that of any run that began since, when those that go on
+    began, and the numbers of those that were ended.
     """
-    highest = Forgotten(who.pending).newest
+    asked, highest = max(one.forgotten_at for one in who.pending), Forgotten(who.pending).newest
     running = [one for one in attempts.every(store) if one.state == "running" and one.number != own]
-    before = [one for one in running if _is_before(one, who)]
+    before = [one for one in running if one.number < highest or _began(one) <= asked]
     done.running = tuple(sorted({one.night for one in before}))
     top = max([highest - 1, *(one.number for one in before)])
     if before:
@@ -177,7 +167,7 @@ def _fenced(
         ]
         done.open = not all(moved)
     number = highest if top < highest else delta.next_attempt(store, datetime.now(UTC).date())
-    return number, [_began(one) for one in running]
+    return number, [_began(one) for one in running], {one.number for one in before}
 
 
 def _fences(cfg: Config, store: Store, nights: Collection[date]) -> dict[str, list[str]]:
@@ -246,7 +236,7 @@ def _let_go(
     if held:
         newest = max(one.rewritten_at or looked for one in who.pending)
         done.until = newest + (grace or GRACE)
-    elif not (done.open or done.since or done.running):
+    elif not (done.open or done.since or began):
         forgotten.mark(store, {one.digest for one in who.pending}, run_id, gone_at=naive())
 
 

@@ -70,11 +70,11 @@ class Asked:
 
     def is_closed(self, day: date) -> bool:
         """Has the day events, and did the night wait for late ones long enough?"""
-        return self.is_past(day) and self.is_made(day)
+        return self.is_past(day) and self.is_made(day) and day in self.told
 
     def is_made(self, day: date) -> bool:
-        """Has a night before wanted the day, and has it events?"""
-        return day in self.there and day in self.due and day in self.told
+        """Has a night before wanted the day, if only to find no event of it?"""
+        return day in self.there and day in self.due
 
     def is_past(self, day: date) -> bool:
         """Is it more than `events.late_days` ago?"""

@@ -129,15 +129,15 @@ class _Run:
     attempt: int
 
 
-def rebuild(
-    cfg: Config, store: Store, days: Sequence[date], run_id: str, attempt: int, history: origins.Files
-) -> None:
-    """Write the sessions that start on these days anew, as many days at a time as a night does.
+def rebuild(cfg: Config, store: Store, run_id: str, attempt: int, history: origins.Files) -> None:
+    """Write the sessions of all days anew, as many days at a time as a night does.
 
     history   day → addresses of files, of all events that nights have wanted
     Raises FencedError when a newer run was here.
     """
-    _cut_days(_Run(cfg, store, run_id, attempt), days, history)
+    version = delta.version(store, SESSIONS)
+    there = [] if version is None else delta.files_by_day(store, SESSIONS, version)
+    _cut_days(_Run(cfg, store, run_id, attempt), origins.to_be_cut(cfg, there, history), history)
 
 
 def mend(
@@ -160,7 +160,10 @@ def mend(
     except WarehouseError as error:
         left = some([str(day) for day in origins.stale(cfg, store, history)])
         why = str(error).replace(str(cfg.root), "the warehouse")  # tables keep no machine's paths
-        said = f"sessions of {left} stay as they were until the next night tries it again: {why}"
+        said = (
+            f"sessions of {left} stay as they were until the next night tries it again, or `rnnrec rebuild` "
+            f"makes them anew from the raw files: {why}"
+        )
         log.warning("%s", said)
         return (said,)
     others = [str(day) for day in days if day not in window(cfg, night)]  # its own last ones grow each time

@@ -21,19 +21,19 @@ from tasks.store.store import Store
 
 TABLE = "sessions"
 NOTE = "origins"  # in the log of the table
-DIGITS = 16
+DIGITS, MOST_DAYS = 16, 4_000
 NOT_OF_THE_CUT = {"window_days", "sessions_per_user", "sessions_per_item"}  # of [sessions]
 Files = Mapping[date, Sequence[str]]
 
 
 def around(cfg: Config, days: Iterable[date]) -> list[date]:
     """These days and those whose events tell how the sessions of these are cut, oldest first."""
-    offsets = range(-days_before(cfg), days_after(cfg) + 1)
-    return sorted({day + timedelta(offset) for day in days for offset in offsets})
+    near = {day: range(-days_before(cfg, day), days_after(cfg, day) + 1) for day in days}
+    return sorted({day + timedelta(offset) for day, offsets in near.items() for offset in offsets})
 
 
 def stale(cfg: Config, store: Store, events: Files) -> list[date]:
-    """Days of the table whose sessions were cut from other events than these, oldest first.
+    """Days whose sessions were cut from other events than these, or not at all, oldest first.
 
     events   day → addresses of files, of all days that there are
     """
@@ -41,8 +41,22 @@ def stale(cfg: Config, store: Store, events: Files) -> list[date]:
     if version is None:
         return []
     noted, there = _noted(store), delta.files_by_day(store, TABLE, version)
-    known = [day for day in sorted(there) if not events.keys().isdisjoint(around(cfg, [day]))]
-    return [day for day in known if noted.get(day) != _digest(cfg, store, events, day, there[day])]
+    every = to_be_cut(cfg, there, events)
+    return [day for day in every if noted.get(day) != _digest(cfg, store, events, day, there.get(day, ()))]
+
+
+def to_be_cut(cfg: Config, there: Iterable[date], events: Files) -> list[date]:
+    """Days that the table has or, after its first one, should have: a run may have died before it cut them.
+
+    Those of which no event is left cannot be cut, nor can a new day of which is not known what came before.
+    """
+    first = min(there, default=date.max)
+    known = {day for day in there if not events.keys().isdisjoint(around(cfg, [day]))}
+    return sorted(known | {day for day in events if day > first and _follows(cfg, day, events)})
+
+
+def _follows(cfg: Config, day: date, events: Files) -> bool:
+    return all(day - timedelta(back) in events for back in range(1, days_before(cfg, day) + 1))
 
 
 def note(cfg: Config, store: Store, events: Files, files: Files) -> dict[str, str]:
@@ -80,4 +94,4 @@ def _noted(store: Store) -> dict[date, str]:
 
 
 def _note(told: Mapping[date, str]) -> dict[str, str]:
-    return {NOTE: json.dumps({day.isoformat(): one for day, one in sorted(told.items())})}
+    return {NOTE: json.dumps({day.isoformat(): one for day, one in sorted(told.items())[-MOST_DAYS:]})}

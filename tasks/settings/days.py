@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 
@@ -11,8 +11,7 @@ import pyarrow as pa
 from tasks.settings import zones
 from tasks.settings.config import Config
 
-SHORTEST_DAY_MINUTES = 23 * 60  # the day on which clocks go forward
-LONGEST_DAY_MINUTES = 25 * 60
+LONGEST_DAY_MINUTES = 26 * 60  # where clocks go back by two hours
 FARTHEST = timedelta(days=2)  # more than any local time has ever been away from UTC
 
 
@@ -24,7 +23,7 @@ def window(cfg: Config, night: date) -> list[date]:
 def lead_in(cfg: Config, night: date) -> list[date]:
     """The days before the window that show where its first sessions began."""
     first = window(cfg, night)[0]
-    return [first - timedelta(days=back) for back in range(days_before(cfg), 0, -1)]
+    return [first - timedelta(days=back) for back in range(days_before(cfg, first), 0, -1)]
 
 
 def to_come(cfg: Config, night: date) -> list[date]:
@@ -32,18 +31,21 @@ def to_come(cfg: Config, night: date) -> list[date]:
     return [night + timedelta(days=on) for on in range(1, cfg.sessions.window_days + 1)]
 
 
-def days_before(cfg: Config) -> int:
-    """How many days before a day show where its sessions begin: as many as the gap can bridge.
+def days_before(cfg: Config, day: date) -> int:
+    """How many days before a day show where its sessions begin: one, and as many as a gap can bridge.
 
     Where sessions are cut by their duration, as many as tell whether one had to be before the day began.
     """
-    return max(1, math.ceil(minutes_before(cfg) / SHORTEST_DAY_MINUTES))
+    told = timedelta(minutes=minutes_before(cfg))
+    return next(k for k in itertools.count(1) if start(cfg, day) - start(cfg, day - timedelta(k)) >= told)
 
 
-def days_after(cfg: Config) -> int:
-    """How many days after a day its sessions may go on for; where they may last any time, a window."""
-    longest = 60 * cfg.sessions.max_hours
-    return math.ceil(longest / SHORTEST_DAY_MINUTES) if longest else cfg.sessions.window_days
+def days_after(cfg: Config, day: date) -> int:
+    """How many days after a day its sessions may go on for; where they may last any time, a window's."""
+    if not cfg.sessions.max_hours:
+        return cfg.sessions.window_days - 1
+    longest, end = timedelta(hours=cfg.sessions.max_hours), day + timedelta(1)
+    return next(k for k in itertools.count(1) if start(cfg, end + timedelta(k)) - start(cfg, end) >= longest)
 
 
 def minutes_before(cfg: Config) -> float:

@@ -96,7 +96,8 @@ class Columns(Section):
     item_id: str = setting("item_id", "met what", min_length=1)
     timestamp: str = setting("timestamp", "when", min_length=1)
     session_id: str = setting(
-        "", "empty: sessions are cut by inactivity; else a session is what has the same user and id"
+        "",
+        "empty: sessions are cut by inactivity; else a session is what has the same user and id, without a pause of `max_hours`",
     )
     tie_break: str = setting(
         "",
@@ -404,6 +405,8 @@ class SessionsConfig(Section):
             wrong.append(
                 f"max_length: expected at least min_length = {self.min_length}; got {self.max_length}"
             )
+        if 0 < self.max_hours < 0.01:
+            wrong.append(f"max_hours: expected 0 for no limit, or at least 0.01; got {self.max_hours:g}")
         if self.window_days < 2:
             wrong.append("window_days: expected at least 2 (training days and the holdout day); got 1")
         refuse(wrong)

@@ -83,9 +83,7 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
     with begin(config, ingestion.newest_night(store).isoformat(), overrides) as tonight:
         before = {name: _files(store, name) for name in TABLES}
         found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
-        if before["sessions"]:
-            days = sorted(before["sessions"])
-            cutting.rebuild(tonight.cfg, store, days, tonight.run_id, tonight.attempt, found.history)
+        cutting.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, found.history)
         changed = {
             name: sum(one != before[name].get(day) for day, one in _files(store, name).items())
             for name in before

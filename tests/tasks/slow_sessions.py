@@ -88,7 +88,7 @@ def _pieces(
         last = event[2]
         ends[-1] = event[1]
     whole = name or _md5(f"{(began - EPOCH) // timedelta(microseconds=1)} {user}")
-    recall = max(3 * cfg.sessions.max_hours, 25) * HOUR
+    recall = max(3 * cfg.sessions.max_hours, 26) * HOUR
     if name and cfg.sessions.max_hours and before and began - before <= recall:
         whole = f"{name} {began.isoformat(timespec='microseconds')}"
     return [

@@ -1,5 +1,5 @@
 -- Sessions as they were cut, those too that the table of sessions leaves out.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: cut_sessions
 -- parameters: none
 select

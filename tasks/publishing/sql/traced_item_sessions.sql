@@ -1,5 +1,5 @@
 -- The newest sessions that hold one item.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: sessions
 -- parameters: $asked, $most
 select

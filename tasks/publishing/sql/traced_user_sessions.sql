@@ -24,5 +24,6 @@ left join sessions
     on
         newest.user_id = sessions.user_id
         and newest.session_id = sessions.session_id
+        and newest.started_at = sessions.started_at
         and newest.items = sessions.items
 order by newest.started_at desc, newest.session_id desc

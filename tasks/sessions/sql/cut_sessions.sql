@@ -2,7 +2,7 @@
 -- A derived id is the md5 of start and user: the same whatever the order in which events arrived. Where a
 -- given id comes back, the session has its start beside that id. A session's second piece and further ones
 -- have the md5 of its id, user and number, and belong to the day of the session.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: poured (what stretches.sessions yields), clock(since, until, ahead): how far local time is ahead
 -- parameters: none
 with named as (

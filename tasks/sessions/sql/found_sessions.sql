@@ -1,5 +1,5 @@
 -- Sessions of any length, without those of more events than visitors make.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: cut_sessions
 -- parameters: none
 select

@@ -1,5 +1,5 @@
 -- Sessions of the holdout day; of more than $max_sessions, those with the smallest md5 of their id.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: window_sessions
 -- parameters: $night, $max_sessions, $with_times
 with drawn as (

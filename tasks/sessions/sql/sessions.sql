@@ -1,5 +1,5 @@
 -- The sessions that start on a day or later and are long enough to learn from, day by day.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: found
 -- parameters: $first_day, $min_length
 select

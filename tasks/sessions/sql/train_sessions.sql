@@ -1,5 +1,5 @@
 -- Sessions that start before a given instant, without their events at or after it.
--- grain: session (user_id, session_id)
+-- grain: session (user_id, session_id, started_at)
 -- reads: window_sessions
 -- parameters: $cut (UTC), $min_length, $with_times
 with kept as (

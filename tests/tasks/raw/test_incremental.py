@@ -703,8 +703,7 @@ class Chain(Shop):
         self.runs += 1
         cfg = self.cfg.model_copy(update={"events": self.cfg.events.model_copy(update=events)})
         came = ingestion.rebuild(cfg, self.store, f"run{self.runs}", self.runs)
-        days = sorted(self.bytes("sessions"))
-        cutting.rebuild(cfg, self.store, days, f"run{self.runs}", self.runs, came.history)
+        cutting.rebuild(cfg, self.store, f"run{self.runs}", self.runs, came.history)
 
     def bytes(self, table: str) -> dict[date, str]:
         """Day → sha256 of its files."""
@@ -826,6 +825,44 @@ def test_days_before_the_window_are_cut_anew_where_their_events_change(
     changed = {day for day, one in shop.bytes("sessions").items() if one != before.get(day)}
     assert changed == {MONDAY, THURSDAY} | ({TUESDAY} if not is_late else set())
     assert agrees(shop)
+
+
+def test_a_day_that_a_run_died_before_it_cut_is_cut_by_a_night_that_comes_after_its_window(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop, later = a_week(make_config), THURSDAY + timedelta(6)
+    shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
+    shop.write(str(later), ("ann", "i", later))
+    with monkeypatch.context() as patched:
+        patched.setattr(cutting, "sessionize", _dies)
+        with pytest.raises(Killed):
+            shop.night(THURSDAY)
+    shop.night(later)
+    assert THURSDAY in shop.bytes("sessions")
+    assert later - timedelta(2) not in shop.bytes("sessions"), "a lead-in begins in the middle of visits"
+    assert agrees(shop)
+
+
+def test_the_log_of_a_day_that_nights_found_empty_is_taken_whenever_it_comes(make_config: MakeConfig) -> None:
+    shop, later = a_week(make_config), THURSDAY + timedelta(2)
+    for day in (THURSDAY + timedelta(1), later):
+        shop.write(str(day), ("ann", "i", day))
+        shop.night(day)
+    shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
+    shop.night(later + timedelta(0))
+    last = later + timedelta(3)
+    shop.write(str(last), ("ann", "i", last))
+    shop.night(last)
+    assert ("ann", "i", THURSDAY, str(THURSDAY)) in shop.events()
+    assert agrees(shop)
+
+
+def test_without_a_limit_no_ordinary_night_cuts_a_day_anew(make_config: MakeConfig) -> None:
+    shop = Chain(make_config(sessions={"window_days": 2, "min_length": 1, "max_hours": 0}))
+    for day in (MONDAY + timedelta(number) for number in range(5)):
+        shop.write(str(day), ("ann", "i", day))
+        shop.night(day)
+        assert shop.remarks == ()
 
 
 def test_other_settings_of_sessions_have_all_days_cut_anew(make_config: MakeConfig) -> None:

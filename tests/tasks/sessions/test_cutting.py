@@ -229,7 +229,15 @@ def test_the_tally_leaves_out_sessions_that_began_before_the_window(make_config:
 
 @pytest.mark.parametrize(
     ("hours", "is_given", "days"),
-    [(12.0, False, 1), (22.5, False, 2), (12.0, True, 2), (0.5, True, 2), (0.0, True, 1), (0.0, False, 1)],
+    [
+        (12.0, False, 1),
+        (23.0, False, 1),
+        (23.5, False, 2),
+        (12.0, True, 2),
+        (0.5, True, 2),
+        (0.0, True, 1),
+        (0.0, False, 1),
+    ],
 )
 def test_the_lead_in_shows_what_a_session_may_have_begun_with(
     make_config: MakeConfig, hours: float, is_given: bool, days: int
@@ -239,7 +247,7 @@ def test_the_lead_in_shows_what_a_session_may_have_begun_with(
     assert len(lead_in(cfg, NIGHT)) == days
 
 
-@pytest.mark.parametrize(("gap", "days"), [(30.0, 1), (1380.0, 1), (1381.0, 2), (10_080.0, 8)])
+@pytest.mark.parametrize(("gap", "days"), [(30.0, 1), (1440.0, 1), (1441.0, 2), (10_080.0, 7)])
 def test_the_lead_in_is_as_long_as_the_gap(make_config: MakeConfig, gap: float, days: int) -> None:
     cfg = make_config(sessions={"gap_minutes": gap, "window_days": 2, "max_hours": 0})
     assert lead_in(cfg, NIGHT) == [date(2026, 1, 4) - timedelta(days=n) for n in range(days, 0, -1)]
