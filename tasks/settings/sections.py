@@ -97,7 +97,8 @@ class Columns(Section):
     timestamp: str = setting("timestamp", "when", min_length=1)
     session_id: str = setting(
         "",
-        "empty: sessions are cut by inactivity; else a session is what has the same user and id, without a pause of `max_hours`",
+        "empty: sessions are cut by inactivity; else a session is what has the same user and id, without a "
+        "pause of `max_hours`",
     )
     tie_break: str = setting(
         "",
