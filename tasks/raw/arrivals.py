@@ -244,7 +244,7 @@ def _owing(asked: Asked, source: Source, was: Known) -> Reading | None:
 def _again(asked: Asked, source: Source, was: Known, days: Collection[date], why: Why) -> Reading:
     """Some days of a file that stands as it was; all it had told, where lines of it may be of users who were
     erased since: what it was known to tell of a day is not what it tells by now."""
-    if was.read_by < asked.erased:
+    if was.erasure < asked.erased:
         days = {*days, *was.taken()}
     take = {day: asked.as_before(was, day) for day in days}
     return Reading(source, why, take, frozenset(was.taken() - set(days)))

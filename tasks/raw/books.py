@@ -39,7 +39,7 @@ class Books:
     @property
     def outdated(self) -> list[str]:
         """Files that were read before users were forgotten, and may count lines of theirs as before."""
-        return [name for name, one in self.files.items() if one.read_by < self.forgotten]
+        return [name for name, one in self.files.items() if one.erasure < self.forgotten]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

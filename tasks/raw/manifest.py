@@ -64,7 +64,7 @@ class Known:
     """A file as it was when it was taken in.
 
     night      the night that has read it last
-    read_by    the run that has, which may have been before the one that has written this row
+    erasure    number of the newest erasure of users of which it knew; 0 for none
     attempt    the run that has written this row, in this of its `tries`
     settings   digest of the settings by which its lines were read
     """
@@ -76,7 +76,7 @@ class Known:
     days: Mapping[date, Day]
     settings: str
     night: date
-    read_by: int = field(compare=False)
+    erasure: int = field(compare=False)
     attempt: int = field(compare=False)
     tries: int = field(compare=False)
 
@@ -184,7 +184,7 @@ def _as_row(one: Known) -> dict[str, Any]:
         "days": json.dumps(days, sort_keys=True),
         "settings": one.settings,
         "night": one.night,
-        "read_by": one.read_by,
+        "erasure": one.erasure,
         "attempt": one.attempt,
         "tries": one.tries,
     }
@@ -200,7 +200,7 @@ def _from_row(row: Mapping[str, Any]) -> Known:
         days={date.fromisoformat(day): Day(**found) for day, found in days.items()},
         settings=row["settings"],
         night=row["night"],
-        read_by=row.get("read_by") or row["attempt"],
+        erasure=row["attempt"] if row.get("erasure") is None else row["erasure"],
         attempt=row["attempt"],
         tries=row["tries"],
     )

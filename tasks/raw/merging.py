@@ -211,7 +211,7 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
         rows = duck.batches(duck.query(con, "events", day=day))
         staged[day] = delta.stage(look.store, TABLE, rows, {"event_day": day}, look.run.id)
     kept = _kept_by_file(con, look, staged)
-    files = {name: _as_known(look, file, kept, days, beside) for name, file in read.items()}
+    files = {name: _as_known(look, file, kept, days, beside, who) for name, file in read.items()}
     accounting.check({name: one.account for name, one in files.items()})
     written = _commit(look, staged, [*files.values(), *_others(look, kept, days)])
     base = {day: pin for day, pin in look.base.pins.items() if day not in staged}
@@ -283,7 +283,9 @@ def _kept_by_file(
     return {(name, day): events for name, day, events in duck.query(con, "events_by_file").fetchall()}
 
 
-def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date], beside: Counts) -> Known:
+def _as_known(
+    look: Look, file: File, kept: Counts, touched: Sequence[date], beside: Counts, who: Forgotten
+) -> Known:
     """What is known of a file from now on."""
     name, run = file.source.name, look.run
     had = look.known[name].days if name in look.known else {}
@@ -307,7 +309,7 @@ def _as_known(look: Look, file: File, kept: Counts, touched: Sequence[date], bes
         days=days,
         settings=manifest.digest(look.cfg),
         night=look.known[name].night if look.anew and name in look.known else look.night,
-        read_by=run.attempt,
+        erasure=who.newest,
         attempt=run.attempt,
         tries=run.tries,
     )

@@ -80,7 +80,7 @@ TABLES: dict[str, Table] = {
             "days": TEXT,
             "settings": TEXT,
             "night": DAY,
-            "read_by": COUNT,
+            "erasure": COUNT,
             "attempt": COUNT,
             "tries": COUNT,
         },

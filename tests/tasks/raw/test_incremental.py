@@ -608,21 +608,50 @@ def test_a_file_of_which_a_night_since_the_erasure_has_only_noted_something_is_r
     assert came.files["logs/monday.ndjson"] == Account(lines=5, accepted=3, forgotten=2)
 
 
-def test_of_a_file_that_an_older_version_took_in_the_newest_row_says_which_run_has_read_it(
+def test_a_file_read_while_an_erasure_with_a_lower_number_was_noted_is_read_whole(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It takes its number before the run does, and notes who is forgotten after the run has looked."""
+    far, shop.runs = MONDAY + timedelta(9), 50
+    shop.write("monday", ("ann", "i", MONDAY), ("zoe", "i", MONDAY), ("ann", "j", far))
+    read = forgotten.read
+
+    def noted_after(store: Store) -> forgotten.Forgotten:
+        known = read(store)
+        monkeypatch.setattr(forgotten, "read", read)
+        forgotten.add(store, ["zoe"], "erasure")
+        return known
+
+    def looked(*given: Any) -> merging.Look:
+        found = looks(*given)
+        monkeypatch.setattr(merging, "look", looks)
+        monkeypatch.setattr(forgotten, "read", noted_after)
+        return found
+
+    looks = merging.look
+    monkeypatch.setattr(merging, "look", looked)
+    with pytest.raises(FencedError, match="forgotten"):
+        shop.night(MONDAY)
+    assert forgotten.read(shop.store).newest < 51
+    came = shop.night(far)
+    assert came.files["logs/monday.ndjson"] == Account(lines=3, accepted=2, forgotten=1)
+
+
+def test_a_file_that_an_older_version_took_in_counts_as_read_when_its_row_was_written(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shop.runs, was = 6, tables.TABLES["files"]
-    columns = {name: kind for name, kind in was.columns.items() if name != "read_by"}
+    columns = {name: kind for name, kind in was.columns.items() if name != "erasure"}
     shop.write("monday", ("ann", "i", MONDAY))
     with monkeypatch.context() as older:
         older.setitem(tables.TABLES, "files", replace(was, columns=columns))
         shop.night(MONDAY)
-    assert manifest.read(shop.store)["logs/monday.ndjson"].read_by == 7
+    assert manifest.read(shop.store)["logs/monday.ndjson"].erasure == 7
     shop.write("tuesday", ("ann", "i", TUESDAY))
     shop.night(TUESDAY)
-    assert {name: one.read_by for name, one in manifest.read(shop.store).items()} == {
+    assert {name: one.erasure for name, one in manifest.read(shop.store).items()} == {
         "logs/monday.ndjson": 7,
-        "logs/tuesday.ndjson": 8,
+        "logs/tuesday.ndjson": 0,
     }
 
 
