@@ -7,7 +7,7 @@ the pages can be counted against the number that the file's footer names. A fiel
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -19,6 +19,8 @@ from tasks.raw import log_files
 from tasks.raw.log_files import File
 
 PIECE_ROWS = 1_000_000
+PIECE_BYTES = 2**28  # of rows that are so wide that fewer than PIECE_ROWS are as many
+PROBED_ROWS = 64
 FARTHEST_US = 2**61  # microseconds; a time beyond is out of range whatever it is, and this is 73,000 years
 PER_UNIT = {"date32[day]": 86_400_000_000, "date64[ms]": 1_000, "s": 1_000_000, "ms": 1_000, "us": 1}
 UUID = "arrow.uuid"
@@ -48,7 +50,7 @@ def pieces(path: File, columns: Mapping[str, str]) -> Iterator[pa.Table]:
     """
     wanted = [name for name in columns.values() if name]
     with opened(path) as file:
-        yield from numbered(file.iter_batches(PIECE_ROWS, columns=wanted), columns)
+        yield from numbered(file.iter_batches(_piece_rows(file, wanted), columns=wanted), columns)
 
 
 def numbered(batches: Iterable[pa.RecordBatch], columns: Mapping[str, str]) -> Iterator[pa.Table]:
@@ -59,6 +61,13 @@ def numbered(batches: Iterable[pa.RecordBatch], columns: Mapping[str, str]) -> I
         arrays = [_read(batch, name) for name in columns.values()]
         yield pa.table([numbers, *arrays], names=["row_number", *columns])
         first += len(batch)
+
+
+def _piece_rows(file: pq.ParquetFile, wanted: Sequence[str]) -> int:
+    """How many rows memory bears at once, by the first: of a text that is repeated a file has one copy."""
+    first = next(file.iter_batches(PROBED_ROWS, columns=wanted), None)
+    width = first.nbytes / len(first) if first is not None and len(first) else 1
+    return int(min(PIECE_ROWS, max(PROBED_ROWS, PIECE_BYTES // max(width, 1))))
 
 
 def is_id(kind: pa.DataType) -> bool:

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import SourceError
-from tasks.raw import counting, delimited, ingestion, lines, sources
+from tasks.raw import columnar, counting, delimited, ingestion, lines, sources
 from tasks.settings.config import Config
 from tasks.settings.days import clock
 from tasks.store import duck
@@ -333,3 +333,16 @@ def test_a_block_of_very_many_short_lines_is_read_in_pieces_that_memory_bears(
         pieces = [piece.records for piece in sources.pieces(con, source, cfg.events.columns)]
     assert max(pieces) <= 2 * 128
     assert len(pieces) >= 7
+
+
+def test_wide_rows_of_parquet_are_read_few_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A text that is repeated stands once in the file: 19 KiB of them were 10 GB in memory."""
+    users = pa.DictionaryArray.from_arrays(pa.array([0] * 5_000, pa.int32()), ["u" * 900])
+    table = pa.table({"user_id": users, "item_id": ["i"] * 5_000, "timestamp": [1767607200] * 5_000})
+    pq.write_table(table, tmp_path / "a.parquet", store_schema=False)
+    assert (tmp_path / "a.parquet").stat().st_size < 10_000
+    monkeypatch.setattr(columnar, "PIECE_BYTES", 2**20)
+    pieces = list(columnar.pieces(tmp_path / "a.parquet", {name: name for name in FIELDS}))
+    assert 5 <= len(pieces) < 10
+    assert [row for piece in pieces for row in piece["row_number"].to_pylist()] == [*range(5_000)]
+    assert became(tmp_path / "a.parquet")[1] == 5_000
