@@ -15,6 +15,7 @@ from functools import cached_property
 
 import pyarrow as pa
 
+from tasks.errors import FencedError
 from tasks.raw import accounting, arrivals, forgotten, manifest, sources
 from tasks.raw.accounting import Account
 from tasks.raw.arrivals import Arrivals, Reading
@@ -27,6 +28,7 @@ from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
 TABLE = "events"
+NOTED = "events/noted"  # mark of the table: how often files were noted
 Counts = Mapping[tuple[str, date], int]
 
 
@@ -49,6 +51,7 @@ class Look:
     there    day → addresses of the files that the table of events has of it
     due      days that a night before has wanted: others that are there came early
     base     days wanted or to come that the table has, and that can be read
+    noted    how often files had been noted: who notes some does so from all that was noted before
     aside    files that were put aside
     """
 
@@ -63,6 +66,7 @@ class Look:
     due: Collection[date]
     base: pins.Days
     arrivals: Arrivals
+    noted: int
     anew: bool = False
     aside: frozenset[str] = frozenset()
 
@@ -166,7 +170,7 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     wanted   days of lead-in and window; none for a rebuild of all that was taken in
     Raises as `sources.find` and `arrivals.sort` do.
     """
-    known, version = _of_one_moment(store)
+    known, version, noted = _of_one_moment(store)
     there = {} if version is None else delta.files_by_day(store, TABLE, version)
     after = to_come(cfg, night) if wanted else []
     days, due = wanted or sorted(there), there.keys() - manifest.early(known)
@@ -179,21 +183,21 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
         cfg, night, wanted, after, usable, due, told, lost, settings, erased, anew=not wanted
     )
     found = arrivals.sort(asked, sources.find(cfg, known), known)
-    return Look(cfg, store, night, days, after, run, known, there, due, base, found, anew=not wanted)
+    return Look(cfg, store, night, days, after, run, known, there, due, base, found, noted, anew=not wanted)
 
 
-def _of_one_moment(store: Store) -> tuple[dict[str, Known], int | None]:
-    """The files that were taken in, and the version of the events that are of them."""
+def _of_one_moment(store: Store) -> tuple[dict[str, Known], int | None, int]:
+    """The files that were taken in, the version of the events of them, how often files were noted."""
     while True:
         version = delta.version(store, TABLE)
-        known = manifest.read(store)
+        known, noted = manifest.read(store), delta.highest(store, TABLE, NOTED)
         if delta.version(store, TABLE) == version:
-            return known, version
+            return known, version, noted
 
 
 def history(store: Store) -> dict[date, list[str]]:
     """Every day that a night has wanted → addresses of its files."""
-    known, version = _of_one_moment(store)
+    known, version, _ = _of_one_moment(store)
     there = {} if version is None else delta.files_by_day(store, TABLE, version)
     return {day: there[day] for day in there.keys() - manifest.early(known)}
 
@@ -342,7 +346,8 @@ def _commit(
 ) -> Mapping[date, pins.Pin]:
     """First the files, which count once the events' commit bears this try's mark."""
     store, run = look.store, look.run
-    marks = {delta.mark_of(TABLE, run.attempt): run.tries} if files else {}
+    marks = {delta.mark_of(TABLE, run.attempt): run.tries, NOTED: look.noted + 1} if files else {}
+    _check_newest(look, files)
     if files:
         manifest.write(store, files, run.attempt, run.tries, run.id)
     if staged:
@@ -351,6 +356,21 @@ def _commit(
     if files:
         delta.mark(store, TABLE, marks, run.id)
     return {}
+
+
+def _check_newest(look: Look, files: Sequence[Known]) -> None:
+    """Of a file's rows those of the newest run count, so an older one that has others to say has to end.
+
+    That a night has wanted a day, the newest row may lack: it is said again by the next night that wants it.
+    """
+    for one in files:
+        was = look.known.get(one.name)
+        by = was.attempt if was is not None else 0
+        if was is not None and by > look.run.attempt and one.met(one.days) != was.met(was.days):
+            raise FencedError(
+                f"{one.name}: expected to be the newest run that takes it in, number {look.run.attempt}; run "
+                f"number {by} has done so; start the night again"
+            )
 
 
 def _late(look: Look, read: Mapping[str, File]) -> dict[date, int]:

@@ -57,14 +57,15 @@ def commit_days(
     notes       day → the files that it has from then on ↦ what the log's entry says besides, for `logs.note`
     again       may the run itself have written to them before?
     A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
-    Raises Moved where a partition has other files by now than it was made from, FencedError when a run that
-    started later has already written other bytes to one of them.
+    Raises Moved where a partition has other files by now than it was made from, or a mark is as high already,
+    FencedError when a run that started later has already written other bytes to one of them.
     """
     name = staged[0].table
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(store, staged[0])
         new = [one for one in staged if not _holds(store, table, one)]
         _check_unmoved(store, table, new, made_from)
+        _check_unmarked(table, marks or {})
         own = {one for one in map(_fence_of, staged) if again and fences.is_own(table, one, attempt, run_id)}
         for one in (one for one in new if _fence_of(one) not in own):
             fences.check(table, _fence_of(one), attempt)
@@ -157,11 +158,10 @@ def move_fences(
 
 
 def mark(store: Store, name: str, marks: Mapping[str, int], run_id: str) -> None:
-    """Commit these numbers, each higher than any under its name, and change no row."""
+    """Commit these numbers and change no row. Raises Moved where one is as high already."""
     for _ in range(COMMIT_TRIES):
         table = logs.existing(store, name)
-        for fence, number in marks.items():
-            fences.check(table, fence, number)
+        _check_unmarked(table, marks)
         if _transact(store, name, table, [_same_file(table)], None, marks, {"run_id": run_id}) is not None:
             return
     raise _crowded(name)
@@ -224,6 +224,12 @@ def _check_unmoved(
         day = _day_of(one)
         if reading.files_of(store, one.table, table, [day]) != sorted((made_from or {}).get(day, ())):
             raise Moved(f"{_fence_of(one)}: written by another run since it was looked at")
+
+
+def _check_unmarked(table: DeltaTable, marks: Mapping[str, int]) -> None:
+    for name, number in marks.items():
+        if fences.number(table, name) >= number:
+            raise Moved(f"{name}: marked by another run since it was looked at")
 
 
 def _write_days(

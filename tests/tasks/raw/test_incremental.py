@@ -560,6 +560,32 @@ def test_another_run_that_writes_the_same_days_meanwhile_loses_nothing(
     assert {day: digest for day, digest in shop.days().items() if day in anew.days()} == anew.days()
 
 
+def test_an_older_run_ends_where_a_newer_one_has_said_other_things_of_a_file(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its events would stand beside a row that says that they came too late."""
+    for day in (MONDAY, TUESDAY, WEDNESDAY):
+        shop.write(str(day), ("ann", "i", day))
+        shop.night(day, late_days=0)
+    shop.write("late", ("ann", "late", MONDAY))
+    merge = merging.merge
+
+    def overtaken(*args: Any) -> Any:
+        monkeypatch.setattr(merging, "merge", merge)
+        shop.runs = 11
+        assert shop.night(WEDNESDAY, late_days=0).too_late == 1
+        return merge(*args)
+
+    monkeypatch.setattr(merging, "merge", overtaken)
+    shop.runs = 10
+    with pytest.raises(
+        FencedError, match=r"late\.ndjson: expected to be the newest run .*, number 11; run number 12"
+    ):
+        shop.night(MONDAY, late_days=0)
+    assert "late" not in {item for _, item, _, _ in shop.events()}
+    assert shop.night(MONDAY, late_days=0).accepted == 1
+
+
 def test_what_is_known_of_files_is_of_the_moment_of_the_events_beside_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
