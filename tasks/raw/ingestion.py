@@ -214,7 +214,8 @@ def _tried(
 
 
 def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: merging.Run) -> Ingested:
-    look = merging.look(cfg, store, night, wanted, run)
+    who = forgotten.read(store)
+    look = merging.look(cfg, store, night, wanted, run, who)
     tally = _Tally()
     for reading in look.arrivals.readings:
         with quarantine.around(cfg, reading.source, tally.aside):
@@ -224,7 +225,6 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
     found = quarantine.heads(cfg, store, every, same, tally.aside)
     counting.check(cfg, found)
     types = settled.settle(cfg, store, sources.id_types(found, cfg.events.columns))
-    who = forgotten.read(store)
     with duck.connect(cfg) as con:
         _create_tables(con, types)
         con.register("forgotten", pa.table({"digest": pa.array(sorted(who.digests), pa.string())}))

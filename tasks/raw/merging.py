@@ -164,10 +164,11 @@ class Merged:
     history: Mapping[date, Sequence[str]]
 
 
-def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Run) -> Look:
+def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Run, who: Forgotten) -> Look:
     """The files that were taken in, the days that there are, and what is to be read.
 
     wanted   days of lead-in and window; none for a rebuild of all that was taken in
+    who      was forgotten, before this look
     Raises as `sources.find` and `arrivals.sort` do.
     """
     known, version, noted = _of_one_moment(store)
@@ -178,7 +179,7 @@ def look(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: Ru
     lost = [day for day in (*days, *after) if day in there and day not in base.pins]
     usable, settings = there.keys() - set(lost), manifest.digest(cfg)
     told = manifest.told(known)
-    erased = forgotten.read(store).newest
+    erased = who.newest
     asked = arrivals.Asked(
         cfg, night, wanted, after, usable, due, told, lost, settings, erased, anew=not wanted
     )

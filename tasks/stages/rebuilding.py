@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from tasks.raw import counting, ingestion, merging, quarantine, settled, sources
+from tasks.raw import counting, forgotten, ingestion, merging, quarantine, settled, sources
 from tasks.raw.arrivals import Why
 from tasks.raw.ingestion import Ingested
 from tasks.sessions import cutting
@@ -61,7 +61,8 @@ def plan(config: str, overrides: Mapping[str, Any] | None) -> Plan:
     cfg = load_config(config, overrides)
     store = Store.of(cfg)
     settled.compare(cfg, store, {})
-    found = merging.look(cfg, store, ingestion.newest_night(store), [], merging.Run("", 0, 0)).arrivals
+    run, night = merging.Run("", 0, 0), ingestion.newest_night(store)
+    found = merging.look(cfg, store, night, [], run, forgotten.read(store)).arrivals
     aside: dict[str, str] = {}
     good = quarantine.heads(cfg, store, [one.source for one in found.readings], len(found.same), aside)
     for source in good:

@@ -640,18 +640,11 @@ def test_a_file_read_while_an_erasure_with_a_lower_number_was_noted_is_read_whol
     """It takes its number before the run does, and notes who is forgotten after the run has looked."""
     far, shop.runs = MONDAY + timedelta(9), 50
     shop.write("monday", ("ann", "i", MONDAY), ("zoe", "i", MONDAY), ("ann", "j", far))
-    read = forgotten.read
-
-    def noted_after(store: Store) -> forgotten.Forgotten:
-        known = read(store)
-        monkeypatch.setattr(forgotten, "read", read)
-        forgotten.add(store, ["zoe"], "erasure")
-        return known
 
     def looked(*given: Any) -> merging.Look:
-        found = looks(*given)
         monkeypatch.setattr(merging, "look", looks)
-        monkeypatch.setattr(forgotten, "read", noted_after)
+        found = looks(*given)
+        forgotten.add(shop.store, ["zoe"], "erasure")
         return found
 
     looks = merging.look
