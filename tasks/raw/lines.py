@@ -124,14 +124,26 @@ def _unpacking(file: BufferedReader) -> Callable[[BufferedReader], Any] | None:
     return next((unpack for mark, unpack in PACKED.items() if start.startswith(mark)), None)
 
 
+def is_empty(path: File) -> bool:
+    """Has it not one byte, unpacked? Whatever these are."""
+    with _unpacked(path) as stream:
+        return not stream.read(1)
+
+
 @contextmanager
 def _opened(path: File) -> Iterator[BufferedReader[Any]]:
+    with _unpacked(path) as stream:
+        _skip_mark(path, stream)
+        yield stream
+
+
+@contextmanager
+def _unpacked(path: File) -> Iterator[BufferedReader[Any]]:
     try:
         with log_files.opened(path) as file:
             unpack = _unpacking(file)
             stream: BufferedReader[Any] = file if unpack is None else BufferedReader(unpack(file))
             with stream:
-                _skip_mark(path, stream)
                 yield stream
     except (OSError, EOFError, zlib.error) as error:
         raise SourceError(f"{path}: cannot be read: {error}; repair or remove the file") from error

@@ -30,7 +30,6 @@ from tasks.settings.config import Config
 from tasks.store import duck
 
 FILE = "file"
-PEEK_BYTES = 2**16
 EXAMPLE = "select shopper as user_id, sku as item_id, seen_at as timestamp from read_json($file)"
 TOO_DEEP = "it is nested too deep"
 CLOCK = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
@@ -54,12 +53,7 @@ class Asked:
     @property
     def is_of_nothing(self) -> bool:
         """Has the file not one byte, unpacked? Then nothing tells DuckDB its columns, and it has no row."""
-        try:
-            is_packed = log_files.size(self.path) > 0 and lines.is_packed(self.path)
-            is_empty = log_files.size(self.path) == 0
-        except OSError as error:
-            raise log_files.unreadable(error, self.path) from None
-        return is_empty or (is_packed and not any(lines.blocks(self.path, PEEK_BYTES)))
+        return lines.is_empty(self.path)
 
     @property
     def schema(self) -> pa.Schema:
