@@ -19,6 +19,7 @@ from tasks.settings.days import start
 from tasks.store.store import Store
 
 UNITS = {"m": 60, "h": 3_600, "d": 86_400}
+CLOCKS_APART = timedelta(hours=1)  # those of two machines, at most
 HASHED_BYTES = 2**28  # of published files, which take less than half a second
 TOLD_KEPT = 2  # nights in a row whose training was not published; one is nothing to speak of
 
@@ -109,8 +110,9 @@ def published(cfg: Config, night: date, now: datetime | None = None) -> str:
 
 def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Health:
     """Unhealthy: readers see nothing, or what was published longer than `max_age` ago or carried forward, or
-    what is lost, damaged or not what was published last, or made by weights that know no day of the window;
-    or the last run of the night they see, or of a later one, did not come to its end.
+    what is lost, damaged or not what was published last, or made by weights that know no day of the window,
+    or what was published by a clock that was ahead of this one; or the last run of the night they see, or of
+    a later one, did not come to its end.
 
     Raises WarehouseError where publications cannot be read.
     """
@@ -132,6 +134,8 @@ def health(cfg: Config, max_age: timedelta, now: datetime | None = None) -> Heal
     seen = f"{says} {shown.data_night}, published {_hours(age):,} h ago"
     if age > max_age:
         seen += f", which is more than {_hours(max_age):g} h"
+    if age < -CLOCKS_APART:
+        wrong.append(f"That is after the clock of this machine, {moment:%Y-%m-%d %H:%M} UTC: set it right")
     stale, kept = _stale_since(published, shown), _kept(published)
     outworn = len(kept) >= cfg.sessions.window_days
     notes = [_carried(shown, stale, wrong), _kept_nights(kept, outworn)]

@@ -121,6 +121,16 @@ def test_all_is_well_while_what_readers_see_is_young(tmp_path: Path) -> None:
     assert "more than 26 h" in old.sentence
 
 
+def test_a_clock_behind_what_was_published_tells_no_age(tmp_path: Path) -> None:
+    cfg = Config(base=tmp_path)
+    shown(cfg, FRIDAY)
+    now = datetime.now(UTC)
+    near, behind = (status.health(cfg, DAY, now - timedelta(hours=h)) for h in (0.9, 240))
+    assert near.healthy
+    assert not behind.healthy
+    assert "That is after the clock of this machine" in behind.sentence
+
+
 def test_two_failed_runs_after_the_night_that_readers_see_are_not_well(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path)
     driver.publish_night(cfg, FRIDAY, users=4)
