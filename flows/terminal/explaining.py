@@ -26,7 +26,7 @@ def explained(found: Explained) -> Iterator[RenderableType]:
         yield from _session(one)
     if found["left_out"]:
         said = ", ".join(f"{rule} {events:,}" for rule, events in sorted(found["left_out"].items()))
-        yield escaped(f"\nEvents left out: {said}")
+        yield "\n" + escaped(f"Events left out: {said}")
     if not found["settings_today"]:
         yield "The configuration file has changed since that night: sessions are cut as it says today."
 
@@ -36,7 +36,8 @@ def _session(one: Cut) -> Iterator[RenderableType]:
     yield "\n" + escaped(f"Session {one['session_id']} of {one['session_day']}: {fate}")
     events = one["events"]
     if len(events) > SHOWN_EVENTS:
-        yield f"{len(events) - SHOWN_EVENTS:,} events before these; --json has all"
+        earlier = len(events) - SHOWN_EVENTS
+        yield escaped(f"begins: {one['begins']}; {earlier:,} events before these, --json has all")
     heads = ("time, UTC", "item", "name", "what became of it")
     table = Table(*(Column(name, overflow="fold") for name in heads), box=SIMPLE_HEAD, padding=(0, 1, 0, 0))
     for place, event in enumerate(events):

@@ -196,11 +196,12 @@ def _tally(removed: Sequence[Row], sessions: Sequence[Cut]) -> dict[str, int]:
 
 
 def _sentence(look: tracing.Look, who: Any, known: int, sessions: Sequence[Cut]) -> str:
-    night = look.one.night
-    if not look.reads:
+    night, reads = look.one.night, look.one.reads
+    if reads is None:
         return f"Which events night {night} has read was not kept."
     if not known:
-        return f"User {who} has no event among those that night {night} has read."
+        days = sorted(reads["events"])
+        return f"User {who} has no event in the days that night {night} learns from: {days[0]} to {days[-1]}."
     kept = sum(one["left_out"] is None for one in sessions)
     return (
         f"{known:,} event(s) of user {who} were read: {len(sessions):,} session(s), {kept:,} to learn from."

@@ -62,7 +62,7 @@ class Ingested(Account):
                  logs by their name in events.source_file
     files        what became of the lines of each log that was read
     arrivals     which were read, and why
-    late         day before the night → events of it that came tonight, though an earlier night had the day
+    late         day before the night → events that it has more than earlier nights had made of it
     early        day after the night → events of it that came tonight, which its own night learns from
     closed       (file, day) → lines that came when the day was closed
     beside       (file, day) → events that it told before it changed, and that stay while files are put aside

@@ -24,7 +24,7 @@ from tasks.raw.manifest import Day, Known
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import to_come
-from tasks.store import delta, duck, pins
+from tasks.store import delta, duck, parquet, pins
 from tasks.store.store import Store
 
 TABLE = "events"
@@ -148,7 +148,7 @@ class Merged:
 
     events   the wanted days; of a rebuild, all that a night has wanted
     files    those that were read, as they are known from now on
-    late     day before the night → events of it that came tonight, though an earlier night had the day
+    late     day before the night → events that it has more than earlier nights had made of it
     early    day after the night → events of it that came tonight
     closed   (file, day) → lines of it that came tonight, when the day was closed
     beside   (file, day) → events that it told before it changed, and that stay
@@ -226,7 +226,7 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
     return Merged(
         events=pins.Days(look.store, TABLE, dict(sorted(wanted.items()))),
         files=files,
-        late=_late(look, read),
+        late=_late(look, staged),
         early=_early(look, read),
         closed=_closed(look, files),
         beside=beside,
@@ -374,16 +374,13 @@ def _check_newest(look: Look, files: Sequence[Known]) -> None:
             )
 
 
-def _late(look: Look, read: Mapping[str, File]) -> dict[date, int]:
-    """What the files that were read tell more of a day than before; a log that was rotated tells no more."""
-    late: Counter[date] = Counter()
-    for name, file in read.items():
-        had = look.known[name].days if name in look.known else {}
-        for day in file.reading.take:
-            before = had[day].lines - had[day].too_late if day in had and not had[day].owed else 0
-            if day < look.night and day in look.due:
-                late[day] += file.parts["accepted", day] - before
-    return {day: lines for day, lines in late.items() if lines > 0}
+def _late(look: Look, staged: Mapping[date, delta.Staged]) -> dict[date, int]:
+    """Day before the night → how many events more it has than the nights before have made of it."""
+    late = {}
+    for day in (day for day in staged if day < look.night and day in look.due and day not in look.lost):
+        before = sum(parquet.rows_in(look.store, file) for file in look.there[day])
+        late[day] = staged[day].rows - before
+    return {day: events for day, events in late.items() if events > 0}
 
 
 def _history(look: Look, written: Mapping[date, pins.Pin]) -> dict[date, Sequence[str]]:

@@ -32,7 +32,7 @@ def test_who_is_unknown_is_told_so_and_a_night_that_is_not_published_ends_with_3
     traced: Config, capsys: Output
 ) -> None:
     assert rnnrec(traced, "--user", "nobody") == 0
-    assert "User nobody has no event among those that night 2026-01-03 has read." in capsys.readouterr().out
+    assert "User nobody has no event in the days that night 2026-01-03 learns from" in capsys.readouterr().out
     assert rnnrec(traced, "--user", "ann", "--night", "2026-02-01") == 3
 
 
