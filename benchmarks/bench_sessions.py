@@ -64,7 +64,10 @@ def generate(folder: Path, events: int, hot: int) -> None:
 
 
 def config(folder: Path, memory_gb: float, threads: int) -> Config:
-    told = {"warehouse": {"memory_gb": memory_gb, "threads": threads, "root": "."}}
+    told = {
+        "warehouse": {"memory_gb": memory_gb, "threads": threads, "root": "."},
+        "sessions": {"max_hours": 0},  # polars is asked for pauses alone
+    }
     return Config.model_validate(told).model_copy(update={"base": folder})
 
 
