@@ -22,7 +22,7 @@ import measuring
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from tasks.raw import delimited, ingestion, lines, sources
+from tasks.raw import counting, delimited, ingestion, lines, sources
 from tasks.settings.config import Config
 from tasks.settings.days import clock
 from tasks.store import duck
@@ -83,6 +83,7 @@ def seconds(folder: Path, name: str) -> float:
         began = time.process_time()
         counted, taken = sources.fingerprint(source).lines, 0
         for piece in sources.pieces(con, source, cfg.events.columns):
+            counting.judge(con, cfg, source)
             duck.keep(con, "typed", "typed_events", **ingestion.typing_of(cfg))
             taken += piece.lines
         took = time.process_time() - began
