@@ -71,7 +71,7 @@ def test_a_session_cut_by_its_duration_says_so(traced: Config) -> None:
 def test_who_was_not_read_is_told_so(traced: Config) -> None:
     found = explaining.explain(traced, "nobody", FRIDAY)
     assert found["sentence"] == (
-        "User nobody has no event in the days that night 2026-01-02 learns from: 2025-12-31 to 2026-01-02."
+        "User nobody has no event in the days that night 2026-01-02 learns from: 2025-12-30 to 2026-01-02."
     )
     assert found["sessions"] == []
 
