@@ -117,8 +117,11 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
     done = Forgot(len(who.pending))
     if not who.pending:
         return done
-    ended = {one.number for one in attempts.every(store) if one.state != "running"}
-    number, began, fenced = _fenced(cfg, store, who, run_id, own, done)
+    every = attempts.every(store)
+    ended = {one.number for one in every if one.state != "running"}
+    running = [one for one in every if one.state == "running" and one.number != own]
+    number, fenced = _fenced(cfg, store, who, run_id, running, done)
+    began = [_began(one) for one in running]
     if any(one.rewritten_at is None for one in who.pending):
         models = {} if registry.is_gone(cfg) else registry.without_users(cfg, who.has)
         work = Rewriting(store, who, run_id, models=models)
@@ -148,15 +151,19 @@ def _began(one: attempts.Attempt) -> datetime:
 
 
 def _fenced(
-    cfg: Config, store: Store, who: Forgotten, run_id: str, own: int | None, done: Forgot
-) -> tuple[int, list[datetime], set[int]]:
+    cfg: Config,
+    store: Store,
+    who: Forgotten,
+    run_id: str,
+    running: Collection[attempts.Attempt],
+    done: Forgot,
+) -> tuple[int, set[int]]:
     """End the runs that began before somebody was forgotten.
 
-    Returns the number to write with, lower than that of any run that began since, when those that go on
-    began, and the numbers of those that were ended.
+    Returns the number to write with, lower than that of any run that began since, and the numbers of those
+    that were ended.
     """
     asked, highest = max(one.forgotten_at for one in who.pending), Forgotten(who.pending).newest
-    running = [one for one in attempts.every(store) if one.state == "running" and one.number != own]
     before = [one for one in running if one.number < highest or _began(one) <= asked]
     done.running = tuple(sorted({one.night for one in before}))
     top = max([highest - 1, *(one.number for one in before)])
@@ -167,25 +174,20 @@ def _fenced(
         ]
         done.open = not all(moved)
     number = highest if top < highest else delta.next_attempt(store, datetime.now(UTC).date())
-    return number, [_began(one) for one in running], {one.number for one in before}
+    return number, {one.number for one in before}
 
 
 def _fences(cfg: Config, store: Store, nights: Collection[date]) -> dict[str, list[str]]:
     """Table → the fences of all that runs of these nights could write of users; of two tables any day."""
     near = {day for night in nights for days in (lead_in, window, to_come) for day in days(cfg, night)}
     days = {
-        "events": near.union(_days(store, "events")),
-        "sessions": near.union(_days(store, "sessions")),
+        "events": near.union(delta.files_by_day(store, "events")),
+        "sessions": near.union(delta.files_by_day(store, "sessions")),
         REFUSED: set(nights),
         "user_recommendations": set(nights),
     }
     found = {name: [delta.fence(name, day) for day in sorted(which)] for name, which in days.items()}
     return {TABLE: [publishing.FORGET], **found}
-
-
-def _days(store: Store, name: str) -> list[date]:
-    version = delta.version(store, name)
-    return [] if version is None else list(delta.files_by_day(store, name, version))
 
 
 def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> bool:

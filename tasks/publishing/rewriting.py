@@ -94,11 +94,7 @@ def write_tables(cfg: Config, work: Rewriting, attempt: int) -> None:
         _write_table(
             work, name, attempt, partial(_notes, cfg, work, before) if name == origins.TABLE else None
         )
-    work.present = {
-        name: delta.files_by_day(work.store, name, version)
-        for name in USERS
-        if (version := delta.version(work.store, name)) is not None
-    }
+    work.present = {name: delta.files_by_day(work.store, name) for name in USERS}
 
 
 def _notes(
@@ -119,8 +115,7 @@ def _write_table(
 ) -> None:
     """A run that began since may write a day at the same moment: it has nobody of them, and is looked at."""
     for tries in range(TRIES):
-        version = delta.version(work.store, name)
-        days = {} if version is None else delta.files_by_day(work.store, name, version)
+        days = delta.files_by_day(work.store, name)
         work.removed.pop(name, None)
         staged = {day: _restaged(work, name, day, files) for day, files in days.items()}
         changed = [one for one in staged.values() if one is not None]

@@ -135,9 +135,8 @@ def rebuild(cfg: Config, store: Store, run_id: str, attempt: int, history: origi
     history   day → addresses of files, of all events that nights have wanted
     Raises FencedError when a newer run was here.
     """
-    version = delta.version(store, SESSIONS)
-    there = [] if version is None else delta.files_by_day(store, SESSIONS, version)
-    _cut_days(_Run(cfg, store, run_id, attempt), origins.to_be_cut(cfg, there, history), history)
+    days = origins.to_be_cut(cfg, delta.files_by_day(store, SESSIONS), history)
+    _cut_days(_Run(cfg, store, run_id, attempt), days, history)
 
 
 def mend(

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 from tasks.settings.config import Config
@@ -37,22 +37,20 @@ def stale(cfg: Config, store: Store, events: Files) -> list[date]:
 
     events   day → addresses of files, of all days that there are
     """
-    version = delta.version(store, TABLE)
-    if version is None:
-        return []
-    noted, there = _noted(store), delta.files_by_day(store, TABLE, version)
+    noted, there = _noted(store), delta.files_by_day(store, TABLE)
     every = to_be_cut(cfg, there, events)
     return [day for day in every if noted.get(day) != _digest(cfg, store, events, day, there.get(day, ()))]
 
 
-def to_be_cut(cfg: Config, there: Iterable[date], events: Files) -> list[date]:
+def to_be_cut(cfg: Config, there: Collection[date], events: Files) -> list[date]:
     """Days that the table has or, after its first one, should have: a run may have died before it cut them.
 
     Those of which no event is left cannot be cut, nor can a new day of which is not known what came before.
     """
     first = min(there, default=date.max)
     known = {day for day in there if not events.keys().isdisjoint(around(cfg, [day]))}
-    return sorted(known | {day for day in events if day > first and _follows(cfg, day, events)})
+    new = {day for day in events if day > first and day not in there and _follows(cfg, day, events)}
+    return sorted(known | new)
 
 
 def _follows(cfg: Config, day: date, events: Files) -> bool:

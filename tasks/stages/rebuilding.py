@@ -74,7 +74,7 @@ def plan(config: str, overrides: Mapping[str, Any] | None) -> Plan:
         gone=found.gone,
         outlived=found.outlived,
         aside=aside,
-        days={name: sorted(_files(store, name)) for name in TABLES},
+        days={name: sorted(delta.files_by_day(store, name)) for name in TABLES},
     )
 
 
@@ -82,16 +82,11 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
     """Rebuild every day that the tables have. Raises as `ingestion.rebuild` does."""
     store = Store.of(load_config(config, overrides))
     with begin(config, ingestion.newest_night(store).isoformat(), overrides) as tonight:
-        before = {name: _files(store, name) for name in TABLES}
+        before = {name: delta.files_by_day(store, name) for name in TABLES}
         found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
         cutting.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, found.history)
         changed = {
-            name: sum(one != before[name].get(day) for day, one in _files(store, name).items())
+            name: sum(one != before[name].get(day) for day, one in delta.files_by_day(store, name).items())
             for name in before
         }
         return Rebuilt(found, changed["events"], changed["sessions"])
-
-
-def _files(store: Store, name: str) -> dict[date, list[str]]:
-    version = delta.version(store, name)
-    return {} if version is None else delta.files_by_day(store, name, version)

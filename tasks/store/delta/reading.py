@@ -39,8 +39,8 @@ def files(
     return [] if table is None else files_of(store, name, table, partitions)
 
 
-def files_by_day(store: Store, name: str, version: int) -> dict[date, list[str]]:
-    """Addresses of a version's files, for each day that has any; one look at the log for all of them."""
+def files_by_day(store: Store, name: str, version: int | None = None) -> dict[date, list[str]]:
+    """As `files`, for each day that has any; one look at the log for all of them. {} for no such table."""
     found: dict[date, list[str]] = {}
     for file in files(store, name, version):
         found.setdefault(date.fromisoformat(file.split("/")[-2].partition("=")[2]), []).append(file)

@@ -897,7 +897,7 @@ def test_the_log_of_a_day_that_nights_found_empty_is_taken_whenever_it_comes(mak
         shop.write(str(day), ("ann", "i", day))
         shop.night(day)
     shop.write(str(THURSDAY), ("ann", "i", THURSDAY))
-    shop.night(later + timedelta(0))
+    shop.night(later)
     last = later + timedelta(3)
     shop.write(str(last), ("ann", "i", last))
     shop.night(last)
