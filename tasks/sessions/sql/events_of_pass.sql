@@ -12,7 +12,7 @@ select
 from events_to_cut
 where
     ($end_user is null or user_id < $end_user)
-    and ($first_user is null or user_id >= $first_user or ($end_user is null and user_id is null))
+    and ($first_user is null or user_id >= $first_user or user_id is null)
     and (
         $last_bucket - $first_bucket + 1 = $buckets
         or md5_number_lower(coalesce(cast(user_id as varchar), session_id, '')) % $buckets

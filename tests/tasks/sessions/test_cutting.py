@@ -147,6 +147,29 @@ def files_of(cfg: Config) -> dict[str, bytes]:
     return {file.name: file.read_bytes() for file in (cfg.root / "work" / "attempt").iterdir()}
 
 
+@pytest.mark.parametrize(("first", "end"), [(None, 1), (1, 2), (2, 3), (3, None)])
+def test_a_pass_looks_into_no_part_of_a_file_that_has_none_of_its_users(
+    every: Config, first: int | None, end: int | None
+) -> None:
+    """Such parts are ruined here, so that a look would fail: else each pass costs more than the one before."""
+    users, file = [f"u{n}" for n in range(4)], every.root / "events.parquet"
+    every.root.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        table([(user, at(0), "i") for user in users]), file, row_group_size=1, use_dictionary=False
+    )
+    ruined, meta = bytearray(file.read_bytes()), pq.ParquetFile(file).metadata
+    for number in {0, 1, 2, 3} - {*range(4)[first:end]}:
+        column = meta.row_group(number).column(meta.schema.names.index("user_id"))
+        begin, size = column.data_page_offset, column.total_compressed_size
+        ruined[begin : begin + size] = b"\xff" * size
+    file.write_bytes(ruined)
+    bounds = [None if place is None else users[place] for place in (first, end)]
+    with duck.connect(every) as con:
+        duck.view_files(con, Store.of(every), "events_to_cut", [file], "events")
+        duck.view(con, "events_of_pass", "events_of_pass", **cutting._range(cutting.EVERY_BUCKET, *bounds))
+        assert [user for user, *_ in con.table("events_of_pass").fetchall()] == users[first:end]
+
+
 def test_what_is_put_aside_between_users_and_days_is_bounded_and_leaves_nothing(
     make_config: MakeConfig,
 ) -> None:
