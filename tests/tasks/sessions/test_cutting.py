@@ -151,7 +151,7 @@ def files_of(cfg: Config) -> dict[str, bytes]:
 def test_a_pass_looks_into_no_part_of_a_file_that_has_none_of_its_users(
     every: Config, first: int | None, end: int | None
 ) -> None:
-    """Such parts are ruined here, so that a look would fail: else each pass costs more than the one before."""
+    """Such parts are ruined here, so that a look fails: else each pass costs more than the one before."""
     users, file = [f"u{n}" for n in range(4)], every.root / "events.parquet"
     every.root.mkdir(parents=True, exist_ok=True)
     pq.write_table(
