@@ -5,24 +5,27 @@
 Each link is held against what the publication has kept of it, in this order, so that the first broken one is
 the one to mend first, and nearest to the reader. What readers open is linked to the files of the published
 tables: it comes after them, for making it anew cures none of them. A raw file that is not there any more may
-have been archived: that is told, and breaks nothing. Nothing is mended here.
+have been archived, and one that was taken in as it is now was corrected: that is told, and breaks nothing.
+Nothing is mended here.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import date
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from tasks.errors import BrokenChainError, RegistryError, SourceError
+from tasks.errors import BrokenChainError, RegistryError, SourceError, WarehouseError
 from tasks.models import registry
 from tasks.publishing import publications, readers, wholeness
 from tasks.publishing.lineage import TRAINED
 from tasks.publishing.publications import TABLE, Publication, Publications
+from tasks.raw import manifest
 from tasks.raw.standing import Standings
 from tasks.settings.config import Config, digest_of
 from tasks.settings.words import some
@@ -75,13 +78,17 @@ class Verified:
 
 @dataclass
 class _Look:
-    """What is asked once for all nights: files that nights share are hashed once."""
+    """What is asked once for all nights: files that nights share are hashed once.
+
+    taken_in   raw files as the tables have them, by name
+    """
 
     cfg: Config
     store: Store
     published: Publications
     remembered: int
     raw: Standings
+    taken_in: Mapping[str, pins.RawFile]
     scratch: Path
     digests: dict[tuple[str, ...], str] = field(default_factory=dict)
     models: dict[str, Link] = field(default_factory=dict)
@@ -100,9 +107,10 @@ def verify(cfg: Config, night: date | None = None) -> Iterator[Verified]:
     asked = _asked(published, night)
     if not registry.is_gone(cfg):  # which breaks the models' links
         registry.reach(cfg)
-    raw = Standings(cfg, (one.sources or {} for one in asked))
+    taken_in = _taken_in(store)
+    raw = Standings(cfg, [taken_in, *(one.sources or {} for one in published.rows)])
     with scratch.made(cfg.root / "work", wholeness.SCRATCH) as folder:
-        look = _Look(cfg, store, published, remembered, raw, folder)
+        look = _Look(cfg, store, published, remembered, raw, taken_in, folder)
         for one in asked:
             yield Verified(one.night, one.sequence, tuple(link(look, one) for link in CHAIN))
 
@@ -124,6 +132,13 @@ def _asked(published: Publications, night: date | None) -> list[Publication]:
     shown = [] if published.shown is None else [published.shown]
     asked = {one.sequence: one for one in [*published.last.values(), *shown]}
     return [asked[sequence] for sequence in sorted(asked)]
+
+
+def _taken_in(store: Store) -> dict[str, pins.RawFile]:
+    try:
+        return {name: one.raw for name, one in manifest.read(store).items()}
+    except WarehouseError:  # the table is part of no chain
+        return {}
 
 
 def _row(_look: _Look, one: Publication) -> Link:
@@ -293,13 +308,30 @@ def _raw(look: _Look, one: Publication) -> Link:
             return Link(name, "broken", len(one.sources), f"{file}: cannot be read: {error.strerror}")
     counted = Counter(found.values())
     named = {state: some([file for file in found if found[file] == state], SHOWN_NAMES) for state in counted}
-    if "changed" in counted:
-        said = f"{named['changed']}: other bytes than the night has read"
+    takers = {file: _taker(look, file) for file, state in found.items() if state == "changed"}
+    if damaged := some([file for file, taker in takers.items() if not taker], SHOWN_NAMES):
+        said = f"{damaged}: other bytes than the night has read, and nobody has taken these in"
         return Link(name, "broken", len(found), said)
     told = [f"grown since: {named['grown']}"] if "grown" in counted else []
+    if takers:
+        corrected = some([f"{file} ({taker})" for file, taker in takers.items()], SHOWN_NAMES)
+        told.append(f"changed since, and taken in as they are now: {corrected}")
     if "gone" in counted:
         told.append(f"not there any more, archived or deleted: {named['gone']}")
     return Link(name, "gone" if "gone" in counted else "whole", len(found), "; ".join(told))
+
+
+def _taker(look: _Look, file: str) -> str:
+    """Who has taken a raw file in as it is now, where nights have read other bytes; empty for nobody."""
+    known = look.taken_in.get(file)
+    if known is not None and look.raw.of(file, known) == "changed":
+        return ""
+    rows = (one for one in reversed(look.published.rows) if one.carried_from is None and not one.rolled_back)
+    read = ((one.night, one.sources[file]) for one in rows if one.sources and file in one.sources)
+    takers = [night for night, _ in takewhile(lambda one: look.raw.of(file, one[1]) != "changed", read)]
+    if takers:
+        return f"night {takers[-1]}"
+    return "" if known is None else "a rebuild, or a night that is not published"
 
 
 CHAIN: tuple[Callable[[_Look, Publication], Link], ...] = (

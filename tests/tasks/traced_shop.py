@@ -74,9 +74,9 @@ def build(folder: Path, context: str = "last_session") -> Config:
     friday, saturday = LOGS
     write(cfg, friday)
     verdict = {} if context == "last_session" else {"context": context}
-    model = _night(cfg, FRIDAY, 1, "fresh", None, verdict)
+    model = night(cfg, FRIDAY, 1, None, "fresh", verdict)
     write(cfg, saturday)
-    _night(cfg, SATURDAY, 2, "weights_kept", model, verdict)
+    night(cfg, SATURDAY, 2, model, verdict=verdict)
     readers.refresh(cfg, Store.of(cfg))
     return cfg
 
@@ -100,20 +100,21 @@ def write(cfg: Config, name: str) -> None:
     (cfg.base / name).write_text("".join(f"{line}\n" for line in lines))
 
 
-def _night(
+def night(
     cfg: Config,
     night: date,
     attempt: int,
-    state: publications.State,
     model: pins.Model | None,
-    verdict: dict[str, str],
+    state: publications.State = "weights_kept",
+    verdict: dict[str, str] | None = None,
 ) -> pins.Model:
+    """Publish a night; one that is neither Friday nor Saturday has Saturday's lists."""
     store, run_id = Store.of(cfg), f"run{attempt}"
     came = ingestion.ingest(cfg, store, night, run_id, attempt)
     cut = cutting.sessionize(cfg, night, run_id, attempt, came.events, cfg.root / "work" / run_id)
     reads = pins.Reads(came.events, cut.pinned, cut.derived, came.items, came.sources)
     model = model or _registered(cfg, night, came, reads)
-    rows = output_rows(users=0, items=3) | {"user_recommendations": _lists(LISTS[night])}
+    rows = output_rows(users=0, items=3) | {"user_recommendations": _lists(LISTS.get(night, LISTS[SATURDAY]))}
     rows["item_recommendations"] = _item_lists({"i1": ["i2", "i3"], "i2": ["i1", "i3"], "i3": ["i1", "i2"]})
     facts = publications.Facts(
         night=night,
@@ -124,7 +125,7 @@ def _night(
         data_digest=came.data_digest,
         started_at=publications.naive(),
         durations={"train": 1.0},
-        verdict=verdict,
+        verdict=verdict or {},
         report="",
         reads=reads.by_table(),
         model=model,

@@ -27,6 +27,7 @@ from tasks.publishing import (
     verification,
 )
 from tasks.publishing.publications import Publication
+from tasks.raw import ingestion
 from tasks.settings.config import Config
 from tasks.store.store import Store
 
@@ -176,6 +177,62 @@ def test_a_raw_log_that_was_changed_breaks_the_nights_that_have_read_it(cfg: Con
     assert found(cfg) == saturday_breaks("raw files")
     flip(cfg.base / "logs/friday.ndjson")
     assert found(cfg) == both_break("raw files")
+
+
+SUNDAY = date(2026, 1, 4)
+
+
+def run_sunday(cfg: Config) -> None:
+    """One more night, which reads what is new or changed."""
+    line = {"user_id": "ann", "item_id": "i1", "timestamp": "2026-01-04T09:00:00Z"}
+    (cfg.base / "logs/sunday.ndjson").write_text(json.dumps(line) + "\n")
+    traced_shop.night(cfg, SUNDAY, 3, of(cfg).model)
+    readers.refresh(cfg, Store.of(cfg))
+
+
+NOT_TAKEN = "logs/friday.ndjson: other bytes than the night has read, and nobody has taken these in"
+
+
+def test_a_corrected_raw_log_is_damage_until_it_is_taken_in_and_told_with_who_has_done_so_from_then_on(
+    cfg: Config,
+) -> None:
+    path = cfg.base / "logs/friday.ndjson"
+    path.write_text(path.read_text().replace("i2", "i3"))
+    assert found(cfg) == both_break("raw files")
+    assert raw_link(cfg).said == NOT_TAKEN
+    run_sunday(cfg)
+    assert found(cfg) == WHOLE | {"2026-01-04": "whole"}
+    told = "changed since, and taken in as they are now: logs/friday.ndjson (night 2026-01-04)"
+    assert (raw_link(cfg).state, raw_link(cfg).said) == ("whole", told)
+    flip(path)
+    assert set(found(cfg).values()) == {"raw files"}
+
+
+def test_a_corrected_raw_log_that_was_taken_in_by_no_published_night_is_told(cfg: Config) -> None:
+    path = cfg.base / "logs/friday.ndjson"
+    path.write_text(path.read_text().replace("i2", "i3"))
+    ingestion.rebuild(cfg, Store.of(cfg), "again", 3)
+    assert found(cfg) == WHOLE
+    assert raw_link(cfg).said.endswith("logs/friday.ndjson (a rebuild, or a night that is not published)")
+
+
+def test_another_list_of_items_is_told_with_the_night_that_has_read_it(cfg: Config) -> None:
+    (cfg.base / "items.csv").write_text("id,title\ni1,A lamp\n")
+    assert found(cfg) == both_break("raw files")
+    run_sunday(cfg)
+    assert found(cfg) == WHOLE | {"2026-01-04": "whole"}
+    assert raw_link(cfg).said.endswith("items.csv (night 2026-01-04)")
+
+
+def test_what_readers_were_taken_back_to_has_read_no_file_anew(cfg: Config) -> None:
+    path = cfg.base / "logs/friday.ndjson"
+    before = path.read_bytes()
+    path.write_bytes(before.replace(b"i2", b"i3"))
+    run_sunday(cfg)
+    rollback.rollback(cfg, FRIDAY)
+    assert raw_link(cfg).said.endswith("logs/friday.ndjson (night 2026-01-04)")
+    path.write_bytes(before)
+    assert found(cfg) == WHOLE | {"2026-01-04": "raw files"}
 
 
 def raw_link(cfg: Config) -> verification.Link:
