@@ -114,7 +114,7 @@ def forget(
     users = _asked(user or (), file)
     done = forgetting.forget(cfg, users, now=now, dry_run=dry_run)
     for line in lines(done, now=now, dry_run=dry_run):
-        Console(soft_wrap=True).print(line, highlight=False, markup=False)
+        Console().print(line, highlight=False, markup=False)
 
 
 def _asked(users: Sequence[str], file: Path | None) -> list[str]:

@@ -28,7 +28,7 @@ def lines(plan: Plan) -> Iterator[str]:
         first, last = plan.outlived[0], plan.outlived[-1]
         yield f"{len(plan.outlived):,} day(s), {first} to {last}, keep events as earlier settings read them."
     for table, days in plan.days.items():
-        yield f"{table} has {len(days):,} day(s)" + (f", {days[0]} to {days[-1]}" if days else "")
+        yield f"{table} has {len(days):,} day(s) with rows" + (f", {days[0]} to {days[-1]}" if days else "")
     yield "Nothing was written."
 
 

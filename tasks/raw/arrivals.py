@@ -92,6 +92,7 @@ class Reading:
     take   day → the last line that is in time; lines of other days are owed
     kept   days of which it has told before, and that stay as they are
     fault  why it cannot be read, where that is known before anybody tries
+    waits  has it changed before, and not since: is it read for what stays of it while files are put aside?
     """
 
     source: Source
@@ -99,6 +100,7 @@ class Reading:
     take: Mapping[date, Until]
     kept: frozenset[date] = frozenset()
     fault: str = ""
+    waits: bool = False
 
     def check(self) -> None:
         """Raises SourceError where it cannot be read."""
@@ -130,6 +132,11 @@ class Arrivals:
     def named(self, *whys: Why) -> list[str]:
         """Names of the files that are read for one of these reasons."""
         return [one.source.name for one in self.readings if one.why in whys]
+
+    @property
+    def waiting(self) -> list[str]:
+        """Names of the files that are read again for what stays of them while others are put aside."""
+        return [one.source.name for one in self.readings if one.waits]
 
 
 def sort(asked: Asked, found: Sequence[Source], known: Mapping[str, Known]) -> Arrivals:
@@ -190,6 +197,7 @@ def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
     """How a file is read that is not what was taken in, or cannot be looked at; None for one that is."""
     try:
         why = "new" if was is None else _why(asked, source, was)
+        waits = was is not None and _is_beside(was) and _has_what_it_had(source, was)
     except SourceError as error:
         return Reading(source, "unreadable", {}, fault=str(error))
     if why is None or (was is None and asked.anew):
@@ -197,12 +205,12 @@ def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
     again = {} if was is None else {day: AGAIN[why](asked, was, day) for day in was.taken()}
     past = () if asked.anew else (day for day in asked.there if asked.is_made(day))
     taken = (*asked.wanted, *asked.to_come, *past)
-    return Reading(source, why, {day: asked.until(day) for day in taken} | again)
+    return Reading(source, why, {day: asked.until(day) for day in taken} | again, waits=waits)
 
 
 def _why(asked: Asked, source: Source, was: Known) -> Why | None:
     """Why what was taken in of it does not stand any more; None where it does."""
-    if any(day.beside for day in was.days.values()):
+    if _is_beside(was):
         return "changed"
     size, mtime_ns = _state(source)
     if (size, mtime_ns) != (was.raw.bytes, was.mtime_ns):
@@ -213,6 +221,15 @@ def _why(asked: Asked, source: Source, was: Known) -> Why | None:
         if size > was.raw.bytes:
             return "grown" if was.settings == asked.settings else "read otherwise"
     return "read otherwise" if asked.anew or was.settings != asked.settings else None
+
+
+def _is_beside(was: Known) -> bool:
+    """Does some of what it told before it changed stay, for a file was put aside?"""
+    return any(day.beside for day in was.days.values())
+
+
+def _has_what_it_had(source: Source, was: Known) -> bool:
+    return _state(source) == (was.raw.bytes, was.mtime_ns) or _begins_with(source, was) == was.raw.sha256
 
 
 def _grown(asked: Asked, was: Known, day: date) -> Until:

@@ -99,7 +99,7 @@ class Ingested(Account):
             "late": sum(self.late.values()),
             "early": sum(self.early.values()),
             "files_known": len(found.same),
-            "files_changed": len(found.named("changed")),
+            "files_changed": len(self._changed),
             "files_gone": len(found.gone),
             "put_aside": len(self.aside),
         }
@@ -109,12 +109,12 @@ class Ingested(Account):
     @property
     def remarks(self) -> tuple[str, ...]:
         """What is said of it in words."""
-        changed = self.arrivals.named("changed")
         late = [f"{events:,} of {day}" for day, events in sorted(self.late.items())]
         closed = [f"{lines:,} of {day} in {name}" for (name, day), lines in sorted(self.closed.items())]
         beside = [f"{events:,} of {day} in {name}" for (name, day), events in sorted(self.beside.items())]
         told = {
-            "changed since they were read, and read anew": changed,
+            "changed since they were read, and read anew": self._changed,
+            "read again, as files were put aside when they changed": self.arrivals.waiting,
             "late events that were taken": late,
             "lines that came too late (events.late_days)": closed,
             "events that stay though the file that told them changed, until no file is put aside": beside,
@@ -132,6 +132,11 @@ class Ingested(Account):
         asked = [one.source.name for one in self.arrivals.readings if one.source.asked]
         told["lines are the rows that events.query yields of each file"] = asked
         return tuple(f"{what}: {some(found)}" for what, found in told.items() if found)
+
+    @property
+    def _changed(self) -> list[str]:
+        waiting = self.arrivals.waiting
+        return [name for name in self.arrivals.named("changed") if name not in waiting]
 
 
 @dataclass

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from tasks.errors import WarehouseError
 from tasks.raw import counting, forgotten, ingestion, merging, quarantine, settled, sources
 from tasks.raw.arrivals import Why
 from tasks.raw.ingestion import Ingested
 from tasks.sessions import cutting
 from tasks.settings.config import load_config
+from tasks.settings.words import some
 from tasks.stages.tonight import begin
-from tasks.store import delta
+from tasks.store import delta, parquet
 from tasks.store.store import Store
 
 TABLES = ("events", "sessions")
@@ -21,11 +23,11 @@ TABLES = ("events", "sessions")
 
 @dataclass(frozen=True)
 class Rebuilt:
-    """What was read, and how many days of events and of sessions have other bytes than before."""
+    """What was read, and the days of events and of sessions that have other bytes than before."""
 
     ingested: Ingested
-    events: int
-    sessions: int
+    events: Sequence[date]
+    sessions: Sequence[date]
 
     @property
     def sentence(self) -> str:
@@ -34,7 +36,7 @@ class Rebuilt:
         return (
             f"{len(found.arrivals.readings)} file(s) read anew, {found.lines:,} lines, {found.accepted:,} "
             f"events; {len(found.arrivals.gone)} file(s) are gone, what came from them stays; changed: "
-            f"{self.events} day(s) of events, {self.sessions} of sessions"
+            f"{_told(self.events, 'day(s) of events')}, {_told(self.sessions, 'of sessions')}"
         )
 
 
@@ -46,7 +48,7 @@ class Plan:
     gone      files that were taken in and are not there any more
     outlived  days with events of such files, read by other settings
     aside     file → why it would be put aside
-    days      table → its days
+    days      table → its days that have rows, or that cannot be read
     """
 
     read: Mapping[str, Why]
@@ -70,11 +72,15 @@ def plan(config: str, overrides: Mapping[str, Any] | None) -> Plan:
     counting.check(cfg, good)
     settled.compare(cfg, store, sources.id_types(good, cfg.events.columns))
     return Plan(
-        read={one.source.name: one.why for one in found.readings if one.source.name not in aside},
+        read={
+            one.source.name: "read otherwise" if one.waits else one.why
+            for one in found.readings
+            if one.source.name not in aside
+        },
         gone=found.gone,
         outlived=found.outlived,
         aside=aside,
-        days={name: sorted(delta.files_by_day(store, name)) for name in TABLES},
+        days={name: _with_rows(store, delta.files_by_day(store, name)) for name in TABLES},
     )
 
 
@@ -86,7 +92,27 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
         found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
         cutting.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, found.history)
         changed = {
-            name: sum(one != before[name].get(day) for day, one in delta.files_by_day(store, name).items())
+            name: sorted(
+                day
+                for day, files in delta.files_by_day(store, name).items()
+                if files != before[name].get(day)
+            )
             for name in before
         }
         return Rebuilt(found, changed["events"], changed["sessions"])
+
+
+def _with_rows(store: Store, files: Mapping[date, Sequence[str]]) -> list[date]:
+    return sorted(day for day, parts in files.items() if any(_has_rows(store, one) for one in parts))
+
+
+def _has_rows(store: Store, file: str) -> bool:
+    try:
+        return parquet.rows_in(store, file) > 0
+    except WarehouseError:  # which a rebuild makes anew
+        return True
+
+
+def _told(days: Sequence[date], what: str) -> str:
+    named = f" ({some([str(day) for day in days])})" if days else ""
+    return f"{len(days)} {what}{named}"

@@ -12,6 +12,7 @@ from flows.cli import app
 from flows.commands import data
 from flows.terminal.forgetting import lines
 from tasks.errors import ConfigurationError, WarehouseError
+from tasks.publishing import forgetting
 from tasks.publishing.forgetting import Forgot
 
 
@@ -56,6 +57,17 @@ def test_it_says_what_went_and_what_is_held_until_when() -> None:
         "2026-01-03 04:00 UTC: the first night after it deletes them, or `rnnrec forget --now` at once.",
         "What else names them is not ours: the raw logs, copies, backups, logs of a Prefect server.",
     ]
+
+
+def test_what_it_says_breaks_at_blanks_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "rnnrec.toml").write_text("")
+    (tmp_path / "warehouse/tables").mkdir(parents=True)
+    done = Forgot(1, held=(6, 7_000), until=datetime(2026, 1, 3, 4), unknown=("nobody",))
+    monkeypatch.setattr(forgetting, "forget", lambda *_, **__: done)
+    given = ["forget", "--user", "nobody", "--config", str(tmp_path / "rnnrec.toml")]
+    said = CliRunner().invoke(app, given, catch_exceptions=False).stdout
+    assert max(map(len, said.splitlines())) <= 80
+    assert said.split() == " ".join(lines(done, now=False, dry_run=False)).split()
 
 
 def test_an_id_of_which_there_is_no_row_is_named_and_who_was_asked_for_before_is_counted_apart() -> None:

@@ -16,6 +16,7 @@ from tasks.raw import ingestion
 from tasks.sessions import cutting
 from tasks.settings.config import Config, load_config
 from tasks.stages import rebuilding
+from tasks.store import delta
 from tasks.store.store import Store
 
 MONDAY = date(2026, 1, 5)
@@ -84,8 +85,8 @@ def test_a_dry_run_names_the_files_that_would_be_read_and_those_that_are_gone(cf
         "  logs/wednesday.ndjson (not taken in yet: for days of files with other bytes)",
         "1 file(s) are gone, what came from them stays:",
         "  logs/sunday.ndjson",
-        "events has 4 day(s), 2026-01-03 to 2026-01-06",
-        "sessions has 3 day(s), 2026-01-04 to 2026-01-06",
+        "events has 3 day(s) with rows, 2026-01-04 to 2026-01-06",
+        "sessions has 3 day(s) with rows, 2026-01-04 to 2026-01-06",
         "Nothing was written.",
     ]
 
@@ -123,6 +124,20 @@ def test_a_dry_run_names_the_files_that_would_be_put_aside(cfg: Config) -> None:
     assert "1 file(s) would be put aside, what came from them stays:" in told
     assert any(line.startswith("  logs/extra.csv: expected a column 'user_id'") for line in told)
     assert told[0] == "3 file(s) would be read anew:"
+
+
+def test_a_day_whose_file_is_damaged_is_one_of_those_that_there_are(cfg: Config) -> None:
+    for file in delta.files_by_day(Store.of(cfg), "events")[MONDAY]:
+        Path(file).write_bytes(b"torn")
+    assert "events has 3 day(s) with rows, 2026-01-04 to 2026-01-06" in said(cfg)
+
+
+def test_a_rebuild_names_the_days_that_it_has_changed(cfg: Config) -> None:
+    config = str(cfg.base / "rnnrec.toml")
+    log(cfg, "monday", MONDAY, "i", "k")
+    [*_, told] = rebuilding.rebuild(config, None).sentence.split("; ")
+    assert told == "changed: 1 day(s) of events (2026-01-05), 1 of sessions (2026-01-05)"
+    assert rebuilding.rebuild(config, None).sentence.endswith("; changed: 0 day(s) of events, 0 of sessions")
 
 
 def test_a_dry_run_says_what_a_rebuild_would_be_refused_for(cfg: Config) -> None:

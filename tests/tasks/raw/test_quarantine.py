@@ -409,6 +409,12 @@ def test_logs_that_are_rotated_lose_nothing_while_one_of_them_is_put_aside(
     assert {day: one.digest for day, one in anew.events.pins.items()} == made
 
 
+READ = {
+    2: "changed since they were read, and read anew: logs/b.ndjson",
+    3: "read again, as files were put aside when they changed: logs/b.ndjson",
+}
+
+
 def test_a_correction_waits_until_no_file_is_put_aside(cfg: Config) -> None:
     (cfg.base / "logs/b.ndjson").write_bytes(of_day(NIGHT, "v"))
     ingest(cfg)
@@ -416,9 +422,13 @@ def test_a_correction_waits_until_no_file_is_put_aside(cfg: Config) -> None:
     (cfg.base / "logs/junk.parquet").write_bytes(b"junk")
     for attempt in (2, 3):
         found = ingest(cfg, attempt)
+        assert ("files_changed" in found.counts) == (attempt == 2)
+        assert [one for one in found.remarks if "read a" in one] == [READ[attempt]]
         assert found.beside == {("logs/b.ndjson", NIGHT): 1}
         assert found.files["logs/b.ndjson"] == Account(lines=7, accepted=7)
         assert found.events.rows == 207
     (cfg.base / "logs/junk.parquet").unlink()
-    assert (ingest(cfg, 4).beside, ingest(cfg, 5).events.rows) == ({}, 206)
+    again = ingest(cfg, 4)
+    assert (again.beside, ingest(cfg, 5).events.rows) == ({}, 206)
+    assert [one for one in again.remarks if "read a" in one] == [READ[3]]
     assert [moment.hour for _, user, moment in events_told(cfg) if user == "v"] == [7, *range(9, 14)]
