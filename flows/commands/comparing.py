@@ -123,7 +123,12 @@ def _describe(one: Asked) -> None:
             console.print("Untuned all the same: only one day before the night has sessions to learn from.")
         elif untuned:
             console.print(f"Nothing to tune: {', '.join(untuned)}.")
-    steps = list(estimates.steps(plan, estimates.one_fit(plan, final)))
+    each = estimates.trials(plan, final)
+    if plan.question.budget.minutes is None:
+        for name, trials in each.items():
+            if trials < plan.question.budget.trials:
+                console.print(f"{name}: {trials} trials of {trials} possible.")
+    steps = list(estimates.steps(plan, estimates.one_fit(plan, final), each))
     for what, seconds in steps:
         console.print(f"  {what}: about {span(seconds)}")
     console.print(f"About {span(sum(seconds for _, seconds in steps))} of one processor, into {plan.target}")

@@ -168,9 +168,11 @@ def told(one: Night, now: datetime | None = None) -> str | None:
 
 
 def put_aside(cfg: Config, nights: Sequence[Night]) -> list[str]:
-    """Of which of these nights raw files were put aside, and what shows why."""
+    """Of which of these nights raw files were put aside that may still come, and what shows why."""
     store = Store.of(cfg)
-    found = {one["night"]: refused.aside(store, [date.fromisoformat(one["night"])]) for one in nights}
+    found = {
+        one["night"]: refused.still_aside(cfg, store, date.fromisoformat(one["night"])) for one in nights
+    }
     return [
         f"Night {night} was made without {len(files)} file(s) of the logs, such as {min(files)}: "
         f"rnnrec rejects --night {night} says why."

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tasks.errors import EmptyNightError
 from tasks.raw import quarantine
+from tasks.raw.standing import Standings
+from tasks.settings.config import Config
 from tasks.store import delta, duck
 from tasks.store.store import File, Store
 
@@ -82,6 +84,16 @@ def aside(store: Store, nights: Sequence[date]) -> dict[str, str]:
         return {}
     with _rejects(store, files) as con:
         return dict(duck.query(con, "files_aside").fetchall())
+
+
+def still_aside(cfg: Config, store: Store, night: date) -> dict[str, str]:
+    """As `aside` of a night, without files that are gone since and that a later night has done without."""
+    found = aside(store, [night])
+    newest = max(delta.files_by_day(store, "rejects"), default=night)
+    if not found or newest <= night:
+        return found
+    now, raw = aside(store, [newest]), Standings(cfg, ())
+    return {name: why for name, why in found.items() if name in now or raw.is_there(name)}
 
 
 @contextmanager

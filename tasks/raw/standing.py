@@ -43,6 +43,11 @@ class Standings:
             return "changed"
         return "same" if size == one.bytes else "grown"
 
+    def is_there(self, name: str) -> bool:
+        """Is there anything of this name on this machine? Of an object that is not asked: it may be."""
+        path = None if remote.is_address(name) else self._path(name)
+        return path is None or _is_there(path)
+
     def _look(self, name: str) -> tuple[int, dict[int, str]] | None:
         if remote.is_address(name):
             there = remote.Remote(name)

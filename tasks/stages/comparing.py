@@ -134,7 +134,7 @@ def gather(one: Asked) -> tuple[Plan, Clock]:
     """The data where the models find them, and what all of it will take."""
     final = parts.of_night(one.cfg, one.night, one.reads)
     plan = course.supplied(one.plan, final, parts.for_tuning(one.cfg, one.night, one.reads, final))
-    steps = list(estimates.steps(plan, estimates.one_fit(plan, final)))
+    steps = list(estimates.steps(plan, estimates.one_fit(plan, final), estimates.trials(plan, final)))
     clock = Clock(steps)
     log.info(
         "%d models on %s sessions, asked %s next items: about %s",

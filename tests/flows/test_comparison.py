@@ -125,6 +125,16 @@ def test_a_dry_run_of_one_day_to_learn_from_says_that_nothing_is_tuned(
     assert "Nothing to tune" not in said
 
 
+def test_a_dry_run_promises_a_kind_no_more_trials_than_there_are_recipes_of_it(
+    place: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--models", "markov,vsknn,sequential_rules", "--trials", "8"]
+    with pytest.raises(SystemExit):
+        main(["compare", "--config", place.config, "--night", NIGHT.isoformat(), "--dry-run", *options])
+    said = capsys.readouterr().out
+    assert "8 trials each.\nNothing to tune: markov.\nsequential_rules: 5 trials of 5 possible.\n" in said
+
+
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
     place: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:

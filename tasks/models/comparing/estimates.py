@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from tasks.errors import ModelFailure
 from tasks.models import training
+from tasks.models.comparing import tuning
 from tasks.models.comparing.course import Plan
 from tasks.models.comparing.jobs import size_of
 from tasks.models.comparing.parts import Part
@@ -34,14 +35,20 @@ def one_fit(plan: Plan, part: Part) -> dict[str, float]:
     return found
 
 
-def steps(plan: Plan, each: Mapping[str, float]) -> Iterator[tuple[str, float]]:
+def trials(plan: Plan, part: Part) -> dict[str, int]:
+    """Model → its trials at most, of those that are tuned: no more than there are recipes of its kind."""
+    size, most = size_of(part.rows), plan.question.budget.trials
+    tuned = {name: recipe for name, recipe in plan.recipes.items() if plan.tunes(name)}
+    return {name: min(most, tuning.possible(recipe, size)) for name, recipe in tuned.items()}
+
+
+def steps(plan: Plan, each: Mapping[str, float], trials: Mapping[str, int]) -> Iterator[tuple[str, float]]:
     """(what is done, about how many seconds), in its order; what was done before is left out."""
     for name, seconds in each.items():
         if plan.tunes(name) and not plan.tuned(name).is_done:
-            tuning = plan.question.budget.trials * seconds
-            minutes = plan.question.budget.minutes
-            most = tuning if minutes is None else 60 * minutes + seconds
-            yield f"tuning {name}", STARTING + min(tuning, most)
+            every, minutes = trials[name] * seconds, plan.question.budget.minutes
+            most = every if minutes is None else 60 * minutes + seconds
+            yield f"tuning {name}", STARTING + min(every, most)
         if not plan.measured(name).is_done:
             yield f"measuring {name}", STARTING + seconds
     for axis, share in plan.cells:

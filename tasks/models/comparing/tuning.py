@@ -100,13 +100,15 @@ def trials(
 
 
 def possible(recipe: Recipe, size: Size) -> int:
-    """So many recipes there are in all among which trials are drawn."""
+    """So many recipes there are in all among which trials are drawn, the recipe as it is among them."""
     sized = recipe.sized(size)
-    space = models.find(recipe.kind).space
-    return prod(
-        len(set(one.of(_current(sized, name)) if isinstance(one, Times) else one))
-        for name, one in space.items()
-    )
+    now = {name: _current(sized, name) for name in models.find(recipe.kind).space}
+    tried = {
+        name: set(one.of(now[name]) if isinstance(one, Times) else one)
+        for name, one in models.find(recipe.kind).space.items()
+    }
+    is_one_of_them = all(now[name] in values for name, values in tried.items())
+    return prod(len(values) for values in tried.values()) + (not is_one_of_them)
 
 
 def changes_of(recipe: Recipe, fixed: Collection[str] = (), seed: int = 1) -> Iterator[Changes]:

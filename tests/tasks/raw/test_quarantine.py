@@ -262,6 +262,23 @@ def test_the_status_names_nights_without_a_file(cfg: Config) -> None:
     ]
 
 
+def test_the_status_names_no_file_that_is_gone_and_that_a_later_night_has_done_without(cfg: Config) -> None:
+    nights: list[Any] = [{"night": "2026-01-05"}]
+    for name in ("cut.ndjson.gz", "cut.parquet"):
+        (cfg.base / "logs" / name).write_bytes(BAD[name][0])
+    ingest(cfg)
+    (cfg.base / "logs/cut.ndjson.gz").unlink()
+    assert "2 file(s)" in status.put_aside(cfg, nights)[0]
+    (cfg.base / "logs/b.ndjson").write_bytes(of_day(date(2026, 1, 6)))
+    ingestion.ingest(cfg, Store.of(cfg), date(2026, 1, 6), "run-2", 2)
+    assert "1 file(s) of the logs, such as logs/cut.parquet" in status.put_aside(cfg, nights)[0]
+    (cfg.base / "logs/cut.parquet").unlink()
+    assert "1 file(s)" in status.put_aside(cfg, nights)[0]
+    ingestion.ingest(cfg, Store.of(cfg), date(2026, 1, 6), "run-3", 3)
+    assert status.put_aside(cfg, nights) == []
+    assert len(refused.of_night(Store.of(cfg), NIGHT, 0).aside) == 2
+
+
 def test_the_command_shows_the_night_and_the_same_as_json(
     cfg: Config, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -328,9 +328,10 @@ def test_what_is_left_is_told_step_by_step_and_done_steps_are_not(
         ready = course.supplied(plan, final, final)
         each = estimates.one_fit(ready, final)
         assert min(each.values()) >= 0
-        every = [what for what, _ in estimates.steps(ready, each)]
+        trials = estimates.trials(ready, final)
+        every = [what for what, _ in estimates.steps(ready, each, trials)]
         course.measure(ready, "vsknn")
-        left = [what for what, _ in estimates.steps(ready, each)]
+        left = [what for what, _ in estimates.steps(ready, each, trials)]
     assert every == [
         "measuring markov",
         "tuning vsknn",

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from rnnrec_model.config import TrainingConfig
-from rnnrec_model.counting.settings import SessionNeighboursConfig
+from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sizing import Size
 from tasks.models.comparing import tuning
@@ -91,6 +91,12 @@ def test_no_minutes_tune_nothing_and_it_is_called_so() -> None:
 
 def test_there_are_as_many_recipes_as_choices_multiply_to() -> None:
     assert tuning.possible(KNN, SIZE) == 5 * 4 * 4
+
+
+def test_a_recipe_that_is_none_of_the_choices_is_one_more() -> None:
+    rules = Recipe("rules", "sequential_rules", SequentialRulesConfig(steps=4), None)
+    every = list(tuning.trials(rules, SIZE, Budget(99), lambda _: 0.1))
+    assert len(every) == tuning.possible(rules, SIZE) == 6
 
 
 def test_a_budget_is_told_as_it_was_asked_for() -> None:
