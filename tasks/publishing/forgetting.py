@@ -16,7 +16,7 @@ import shutil
 import uuid
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,13 +25,12 @@ import pyarrow.parquet as pq
 
 from tasks.errors import FencedError, PipelineError, WarehouseError
 from tasks.models import registry, workplace
-from tasks.publishing import attempts, publications, publishing, readers, rewriting, vacuum, wholeness
+from tasks.publishing import attempts, publications, readers, rewriting, vacuum, wholeness
 from tasks.publishing.publications import TABLE, naive
 from tasks.publishing.rewriting import REFUSED, USERS, Rewriting
 from tasks.raw import forgotten
 from tasks.raw.forgotten import Forgotten
 from tasks.settings.config import Config
-from tasks.settings.days import lead_in, to_come, window
 from tasks.store import delta, duck, durable, locks, scratch
 from tasks.store.store import Store
 
@@ -40,6 +39,7 @@ log = logging.getLogger(__name__)
 PATIENCE = timedelta(hours=1)  # with an erasure that is at work, before a night goes on beside it
 GRACE = timedelta(hours=24)  # how long after it was let go a file is there for who holds it
 TRIES = 20
+NAMING = (*USERS, REFUSED, TABLE)  # tables of which a file may name a user
 
 
 @dataclass
@@ -52,7 +52,7 @@ class Forgot:
     deleted       files and folders that are gone
     held          files with their rows that are still on the disk, and their bytes
     until         when these may go, UTC; None: nothing is held
-    running       nights that were under way: they end without publishing
+    running       nights that were under way: they end without publishing, and all is looked at once more
     open          a table was not there yet, of which one of them could be kept: all is looked at once more by
                   whoever comes next
     since         nights that began while they were taken out, of which the same is true
@@ -120,7 +120,7 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
     every = attempts.every(store)
     ended = {one.number for one in every if one.state != "running"}
     running = [one for one in every if one.state == "running" and one.number != own]
-    number, fenced = _fenced(cfg, store, who, run_id, running, done)
+    number, fenced = _fenced(store, who, run_id, running, done)
     began = [_began(one) for one in running]
     if any(one.rewritten_at is None for one in who.pending):
         models = {} if registry.is_gone(cfg) else registry.without_users(cfg, who.has)
@@ -133,7 +133,7 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
             readers.refresh(cfg, store)
         _unname_attempts(store, who)
         unmarked = {one.digest for one in who.pending if one.rewritten_at is None}
-        if not (done.open or done.since):
+        if not (done.open or done.since or began):
             forgotten.mark(store, unmarked, run_id, rewritten_at=naive())
     done.deleted += _remove_work(cfg) + _unname_comparisons(store, who)
     done.deleted += len(readers.mend_folders(store, publications.read(store)))
@@ -151,7 +151,6 @@ def _began(one: attempts.Attempt) -> datetime:
 
 
 def _fenced(
-    cfg: Config,
     store: Store,
     who: Forgotten,
     run_id: str,
@@ -168,30 +167,14 @@ def _fenced(
     done.running = tuple(sorted({one.night for one in before}))
     top = max([highest - 1, *(one.number for one in before)])
     if before:
-        nights = [date.fromisoformat(night) for night in done.running]
-        moved = [
-            _move(store, name, which, top, run_id) for name, which in _fences(cfg, store, nights).items()
-        ]
+        moved = [_move(store, name, top, run_id) for name in NAMING]
         done.open = not all(moved)
     number = highest if top < highest else delta.next_attempt(store, datetime.now(UTC).date())
     return number, {one.number for one in before}
 
 
-def _fences(cfg: Config, store: Store, nights: Collection[date]) -> dict[str, list[str]]:
-    """Table → the fences of all that runs of these nights could write of users; of two tables any day."""
-    near = {day for night in nights for days in (lead_in, window, to_come) for day in days(cfg, night)}
-    days = {
-        "events": near.union(delta.files_by_day(store, "events")),
-        "sessions": near.union(delta.files_by_day(store, "sessions")),
-        REFUSED: set(nights),
-        "user_recommendations": set(nights),
-    }
-    found = {name: [delta.fence(name, day) for day in sorted(which)] for name, which in days.items()}
-    return {TABLE: [publishing.FORGET], **found}
-
-
-def _move(store: Store, name: str, fences: Collection[str], number: int, run_id: str) -> bool:
-    """Fence runs with this number and lower ones out, from what they wrote themselves too; a newer one stays.
+def _move(store: Store, name: str, number: int, run_id: str) -> bool:
+    """Fence runs with this number and lower ones out of all of a table; a newer one stays.
 
     False where the table has no file yet, and so no fence: these runs are seen by what they leave.
     """
@@ -199,9 +182,10 @@ def _move(store: Store, name: str, fences: Collection[str], number: int, run_id:
         version = delta.version(store, name)
         if version is None or not delta.files(store, name, version):
             return False
-        lower = [one for one in fences if delta.highest(store, name, one) <= number]
+        if delta.highest(store, name, delta.FORGET) >= number:
+            return True
         try:
-            if not lower or delta.move_fences(store, name, lower, number, run_id, version):
+            if delta.move_fences(store, name, [delta.FORGET], number, run_id, version):
                 return True
         except FencedError:
             continue
@@ -219,7 +203,7 @@ def _let_go(
     keep = vacuum.held_by(published, before).pinned(store)
     live = vacuum.held_by(published, datetime.max).pinned(store)
     held: dict[str, int] = {}
-    for name in (*USERS, REFUSED, TABLE):
+    for name in NAMING:
         if delta.version(store, name) is None:
             continue
         due = delta.left(store, name, moment, keep)
@@ -231,15 +215,32 @@ def _let_go(
                 done.deleted += 1
             else:
                 held[file] = size
-    if not grace and not began:
-        hours = (naive() - looked).total_seconds() / 3600  # who began since may have staged some
+    if not began:
+        hours = (naive() - looked + grace).total_seconds() / 3600  # who began since may have staged some
         done.deleted += len(delta.clean_stale(store, hours, published.pinned(store)))
     done.held = (len(held), sum(held.values()))
     if held:
         newest = max(one.rewritten_at or looked for one in who.pending)
         done.until = newest + (grace or GRACE)
     elif not (done.open or done.since or began):
-        forgotten.mark(store, {one.digest for one in who.pending}, run_id, gone_at=naive())
+        _end(store, who, run_id, grace, done)
+
+
+def _end(store: Store, who: Forgotten, run_id: str, grace: timedelta, done: Forgot) -> None:
+    """Note that they are gone, where no file on the disk has a row of theirs, whoever has written it."""
+    there = {
+        file: size
+        for name in NAMING
+        for file, size in delta.on_disk(store, name).items()
+        if _holds(store, name, file, who)
+    }
+    pending = {one.digest for one in who.pending}
+    if not there:
+        forgotten.mark(store, pending, run_id, gone_at=naive())
+        return
+    log.warning("users who were forgotten are not gone yet: %s has rows of theirs", min(there))
+    done.held, done.until = (len(there), sum(there.values())), naive() + (grace or GRACE)
+    forgotten.mark(store, pending, run_id, rewritten_at=None)  # so that all is looked at once more
 
 
 def _holds(store: Store, name: str, file: str, who: Forgotten) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import date
 from typing import Any
@@ -29,7 +29,6 @@ log = logging.getLogger(__name__)
 PUBLISH_TRIES = 20
 SEQUENCE = "sequence"  # the fence of all publications
 ROLLBACK = "rollback"  # the fence of all nights that are under way
-FORGET = "forget"  # likewise, of those that may have read users who were forgotten since
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def publish(
     _check_whole(facts.night, staged)
     check_not_taken_back(store, facts.night, facts.attempt)
     pinned = {one.table: pins.commit(store, one, facts.attempt, run_id) for one in staged}
-    return _append(store, _without_a_place(facts, pinned), move_latest, run_id)
+    ours = _without_a_place(facts, pinned)
+    return _append(store, facts.night, facts.attempt, lambda _: ours, run_id, move_latest)
 
 
 def show_again(
@@ -68,9 +68,12 @@ def show_again(
     why   what the row keeps of it (`Publication.rolled_back`)
     Nights that are under way are fenced by it, also where readers see that publication already.
     """
-    newest = publications.read(store).there(night)
-    ours = replace(newest, attempt=attempt, rolled_back=why)
-    return _append(store, ours, True, run_id, (ROLLBACK,))
+
+    def ours(past: Publications) -> Publication:
+        """By now: a vacuum may have given it up since, an erasure may have it pin other files."""
+        return replace(past.there(night), attempt=attempt, rolled_back=why)
+
+    return _append(store, night, attempt, ours, run_id, True, (ROLLBACK,))
 
 
 def check_not_overtaken(store: Store, night: date, attempt: int) -> None:
@@ -91,7 +94,7 @@ def check_not_taken_back(store: Store, night: date, attempt: int) -> None:
 
 def check_nobody_forgotten(store: Store, night: date, attempt: int) -> None:
     """Raises FencedError when users were forgotten since the run began: it has read their lines."""
-    if max(delta.highest(store, TABLE, FORGET), forgotten.read(store).newest) >= attempt:
+    if max(delta.highest(store, TABLE, delta.FORGET), forgotten.read(store).newest) >= attempt:
         raise FencedError(
             f"night {night}: expected nobody to be forgotten while run {attempt} goes on; `rnnrec forget` "
             "has taken users out of what it has read; run the night again"
@@ -135,15 +138,20 @@ def _without_a_place(facts: Facts, pinned: Mapping[str, pins.Pin]) -> Publicatio
 
 
 def _append(
-    store: Store, ours: Publication, move_latest: bool | None, run_id: str, more_fences: Sequence[str] = ()
+    store: Store,
+    night: date,
+    attempt: int,
+    made: Callable[[Publications], Publication],
+    run_id: str,
+    move_latest: bool | None,
+    more_fences: Sequence[str] = (),
 ) -> Published:
-    night, attempt = ours.night, ours.attempt
+    """made: the row by what was published so far, all but its place."""
     for _ in range(PUBLISH_TRIES):
         past = publications.read(store)
         check_not_taken_back(store, night, attempt)
         check_nobody_forgotten(store, night, attempt)
-        if more_fences:
-            past.there(night)  # a vacuum may have given it up since
+        ours = made(past)
         newest, stays = past.newest_of(night), past.why_readers_stay(night, ours.inputs)
         moves = not stays if move_latest is None else move_latest
         if (

@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from tasks.errors import EmptyNightError, FencedError, WarehouseError
+from tasks.errors import EmptyNightError, WarehouseError
 from tasks.settings.config import Config
 from tasks.settings.days import lead_in, window
 from tasks.store import delta, parquet
@@ -180,14 +180,9 @@ def commit_days(
         return {NOTE: _noted_after(store, name, staged), **(notes(files) if notes else {})}
 
     every = list(staged.values())
-    try:
-        version = delta.commit_days(
-            store, every, attempt, run_id, made_from=made_from, marks=marks, notes=told, again=again
-        )
-    except (FencedError, delta.Moved):  # what they hold may be of somebody who is forgotten
-        for file in (file for one in every for file in one.files):
-            store.remove(file)
-        raise
+    version = delta.commit_days(
+        store, every, attempt, run_id, made_from=made_from, marks=marks, notes=told, again=again
+    )
     files = delta.files_by_day(store, name, version)
     pinned = {
         day: Pin(version, one.rows, one.digest, _below(store, files[day])) for day, one in staged.items()

@@ -19,16 +19,17 @@ from tasks.store.delta.commits import (
     replace_partition,
     rewrite,
 )
-from tasks.store.delta.fences import check_fence, fence, highest, mark_of, marks, writer
+from tasks.store.delta.fences import FORGET, check_fence, fence, highest, mark_of, marks, writer
 from tasks.store.delta.logs import RESTORE, note
 from tasks.store.delta.numbers import next_attempt
 from tasks.store.delta.reading import PARTS_KEPT, Part, files, files_by_day, parts, rows, schema, version
 from tasks.store.delta.staging import ERASURE, Staged, stage
 from tasks.store.delta.stale import clean_stale
-from tasks.store.delta.tombstones import left
+from tasks.store.delta.tombstones import left, on_disk
 
 __all__ = [
     "ERASURE",
+    "FORGET",
     "PARTS_KEPT",
     "RESTORE",
     "Moved",
@@ -52,6 +53,7 @@ __all__ = [
     "move_fences",
     "next_attempt",
     "note",
+    "on_disk",
     "parts",
     "replace_partition",
     "rewrite",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import pyarrow as pa
@@ -56,17 +56,36 @@ def commit_days(
     marks       more numbers to commit with them, by name, each higher than any under that name
     notes       day → the files that it has from then on ↦ what the log's entry says besides, for `logs.note`
     again       may the run itself have written to them before?
+    Where it is not committed, the staged files go: what they hold may be of somebody who is forgotten.
     A partition that already holds the same bytes keeps its files: only its fence moves, the staged files go.
     Raises Moved where a partition has other files by now than it was made from, or a mark is as high already,
-    FencedError when a run that started later has already written other bytes to one of them.
+    FencedError when a run that started later has already written other bytes to one of them, or users were
+    forgotten since this one began.
     """
-    name = staged[0].table
+    try:
+        return _commit_days(store, staged, _Told(attempt, run_id, marks or {}, {}), made_from, notes, again)
+    except (FencedError, Moved):
+        for file in (file for one in staged for file in one.files):
+            store.remove(file)
+        raise
+
+
+def _commit_days(
+    store: Store,
+    staged: Sequence[Staged],
+    told: _Told,
+    made_from: Mapping[date, Sequence[str]] | None,
+    notes: Notes | None,
+    again: bool,
+) -> int:
+    name, attempt = staged[0].table, told.attempt
     for _ in range(COMMIT_TRIES):
         table = _opened_or_created(store, staged[0])
         new = [one for one in staged if not _holds(store, table, one)]
         _check_unmoved(store, table, new, made_from)
-        _check_unmarked(table, marks or {})
-        own = {one for one in map(_fence_of, staged) if again and fences.is_own(table, one, attempt, run_id)}
+        _check_unmarked(table, told.marks)
+        fences.check(table, fences.FORGET, attempt)
+        own = {one for one in map(_fence_of, staged) if again and fences.number(table, one) == attempt}
         for one in (one for one in new if _fence_of(one) not in own):
             fences.check(table, _fence_of(one), attempt)
         held = [one for one in staged if one not in new]
@@ -75,10 +94,9 @@ def commit_days(
             one for one in held if _fence_of(one) in own or fences.number(table, _fence_of(one)) < attempt
         ]
         said = notes({_day_of(one): _files_then(store, table, one, new) for one in staged}) if notes else {}
-        told = _Told(attempt, run_id, marks or {}, said)
         version: int | None = int(table.version())
-        if new or same or marks:
-            version = _write_days(store, name, table, new, same, told)
+        if new or same or told.marks:
+            version = _write_days(store, name, table, new, same, replace(told, notes=said))
         if version is not None:
             _remove_staged(store, table, held)
             return version
@@ -248,6 +266,7 @@ def _write_days(
         replaced,
         {**{_fence_of(one): told.attempt for one in written}, **told.marks},
         _token(written, told.run_id) | dict(told.notes),
+        same={fences.FORGET: fences.number(table, fences.FORGET)},
     )
 
 
@@ -275,17 +294,21 @@ def _transact(
     replaced: list[tuple[str, str, list[str]]] | None,
     numbers: Mapping[str, int],
     token: Mapping[str, object],
+    same: Mapping[str, int] | None = None,
 ) -> int | None:
     """One commit on exactly the handle whose fences were read; None when another writer came in between.
 
     replaced   the partitions whose files go; None when all stay, WHOLE when all go
     numbers    fence to number
     token      what tells our log entry from others'
+    same       fence to the number that it has, so that who moves it meanwhile came in between
     """
     column, token = tables.table(name).partition, {**token, **numbers}
     properties = CommitProperties(
         custom_metadata=token,
-        app_transactions=[Transaction(fence, number) for fence, number in numbers.items()],
+        app_transactions=[
+            Transaction(fence, number) for fence, number in {**(same or {}), **numbers}.items()
+        ],
     )
     try:
         with durable.writing(logs.log_folder(store, name)):

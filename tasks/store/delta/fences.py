@@ -12,6 +12,7 @@ from tasks.store import tables
 from tasks.store.delta import logs, partitions, staging
 from tasks.store.store import Store
 
+FORGET = "forget"  # the fence of a whole table, moved where users are taken out of what runs have read
 RECENT = 100  # entries of a log: those that others have written while a run was under way
 
 
@@ -29,11 +30,6 @@ def check(table: DeltaTable, fence: str, ours: int) -> None:
         f"{fence}: expected to be the newest run, number {ours}; run number {committed} has already "
         "written it, and what it wrote stays; start the night again if it should be replaced"
     )
-
-
-def is_own(table: DeltaTable, fence: str, ours: int, run_id: str) -> bool:
-    """Was this run the last to commit under the fence's name? An erasure moves it to the same number."""
-    return table.transaction_version(fence) == ours and _newest_writer(table, fence) == run_id
 
 
 def check_fence(store: Store, name: str, fence: str, ours: int) -> None:

@@ -25,7 +25,7 @@ def left(store: Store, name: str, before: float, keep: Set[str]) -> dict[str, in
                 address = f"{logs.folder(store, name)}/{action['remove']['path']}"
                 when[address] = action["remove"]["deletionTimestamp"] / 1000
     named = set(reading.files(store, name))  # after the entries: what is named again by now is not let go
-    there = _on_disk(store, name)
+    there = _there(store, name)
     gone = {file for file, moment in when.items() if moment < before} - named - keep
     gone |= {file for file in _unnamed(there, before) if file not in when} - named - keep
     return {file: int(facts.size) for file, facts in there.items() if file in gone}
@@ -40,7 +40,12 @@ def _unnamed(there: Mapping[str, fs.FileInfo], before: float) -> set[str]:
     }
 
 
-def _on_disk(store: Store, name: str) -> dict[str, fs.FileInfo]:
+def on_disk(store: Store, name: str) -> dict[str, int]:
+    """Address → bytes of all data files of a table, whether a log names them or not."""
+    return {file: int(facts.size) for file, facts in _there(store, name).items()}
+
+
+def _there(store: Store, name: str) -> dict[str, fs.FileInfo]:
     """Address → facts of all data files, of the table itself and of its partitions."""
     table = logs.folder(store, name)
     days = [one for one in store.listed(table, fs.FileType.Directory) if "=" in one.rpartition("/")[2]]

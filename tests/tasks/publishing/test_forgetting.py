@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -20,10 +21,12 @@ import pytest
 from forgotten_nights import NIGHTS, WHO, holding
 
 from tasks.errors import FencedError
+from tasks.models import registry
 from tasks.publishing import (
     attempts,
     forgetting,
     publications,
+    publishing,
     readers,
     rewriting,
     vacuum,
@@ -438,6 +441,124 @@ def test_what_comes_late_while_he_is_taken_out_has_its_day_of_sessions_cut_anew(
     monkeypatch.setattr(rewriting, "_write_table", a_night_after_events)
     forgetting.forget(cfg, [WHO], now=True)
     assert NIGHTS[0] in origins.stale(cfg, store, merging.history(store))
+
+
+def test_days_of_events_of_which_there_are_no_sessions_are_not_cut_with_him(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night died between the two tables; a later one cuts its day, beside which he is forgotten."""
+    day, late = NIGHTS[3] + timedelta(days=1), NIGHTS[3] + timedelta(days=9)
+    for one in (day, late):
+        nights.write_log(cfg.base, one)
+    with monkeypatch.context() as patched:
+        patched.setattr(cutting, "sessionize", dies)
+        with pytest.raises(Killed):
+            nights.run(cfg, day)
+    write = cutting._write_days
+
+    def forgotten_before(run: Any, spool: Any, days: Any, *args: Any, **kwargs: Any) -> Any:
+        if day in days:
+            forgetting.forget(cfg, [WHO], now=True)
+        return write(run, spool, days, *args, **kwargs)
+
+    monkeypatch.setattr(cutting, "_write_days", forgotten_before)
+    with pytest.raises(FencedError, match="nobody to be forgotten"):
+        nights.run(cfg, late)
+    forgetting.forget(cfg, [], now=True)
+    shutil.rmtree(cfg.root / "work")
+    assert holding(cfg.root, WHO) == []
+    assert not forgotten.read(Store.of(cfg)).pending
+
+
+def dies(*_: Any, **__: Any) -> None:
+    raise Killed
+
+
+def test_who_is_in_a_file_that_a_killed_run_has_staged_is_not_gone_before_that_is(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgetting.forget(cfg, [WHO])
+    left = [file for file in holding(cfg.root, WHO) if "part-dead" in file]
+    monkeypatch.setattr(forgetting, "GRACE", timedelta(seconds=0.5))
+    monkeypatch.setattr(delta, "clean_stale", lambda *_: [])  # as if it were younger
+    time.sleep(1)
+    done = forgetting.forget(cfg, [])
+    assert (done.held[0], len(left)) == (1, 1)
+    assert forgotten.read(Store.of(cfg)).pending
+    monkeypatch.undo()
+    forgetting.forget(cfg, [], now=True)
+    assert not forgotten.read(Store.of(cfg)).pending
+    assert holding(cfg.root, WHO) == []
+
+
+def test_a_day_later_what_killed_runs_have_staged_goes_too(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgetting.forget(cfg, [WHO])
+    monkeypatch.setattr(forgetting, "GRACE", timedelta(seconds=0.5))
+    time.sleep(1)
+    forgetting.forget(cfg, [])
+    assert not forgotten.read(Store.of(cfg)).pending
+    assert holding(cfg.root, WHO) == []
+
+
+def test_what_a_fenced_night_refused_is_gone_with_him(cfg: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = delta.commit_days
+
+    def forgotten_before(store: Store, staged: Any, *args: Any, **kwargs: Any) -> int:
+        if staged[0].table == "rejects":
+            monkeypatch.setattr(delta, "commit_days", real)
+            forgetting.forget(cfg, [WHO], now=True)
+        return real(store, staged, *args, **kwargs)
+
+    night = NIGHTS[3] + timedelta(days=1)
+    nights.write_log(cfg.base, night)
+    monkeypatch.setattr(delta, "commit_days", forgotten_before)
+    with pytest.raises(FencedError, match="nobody to be forgotten"):
+        nights.run(cfg, night)
+    assert [file for file in holding(cfg.root, WHO) if f"rejects/night={night}" in file] == []
+
+
+def test_while_a_run_that_was_fenced_goes_on_all_is_looked_at_once_more(
+    cfg: Config, waiting: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may register a model that knows him before it comes to a fence."""
+    forgetting.forget(cfg, [WHO], now=True)
+    assert [one.rewritten_at for one in forgotten.read(Store.of(cfg)).pending] == [None]
+    waiting.communicate("go on\n")
+    looked = []
+    monkeypatch.setattr(registry, "is_gone", lambda _: False)
+    monkeypatch.setattr(registry, "without_users", lambda *_: looked.append("registry") or {})
+    forgetting.forget(cfg, [], now=True)
+    assert looked == ["registry"]
+    assert forgotten.read(Store.of(cfg)).pending == ()
+
+
+def test_a_rollback_beside_an_erasure_shows_the_files_without_him(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has looked at the publication that it goes back to before that pins other files."""
+    store, rewrite, look = Store.of(cfg), rewriting.write_publications, publishing.check_nobody_forgotten
+    rewritten = []
+
+    def just_then(*args: Any) -> None:
+        if not rewritten:
+            rewritten.append(rewrite(works[0]))
+        look(*args)
+
+    def beside(work: Any) -> int:
+        works.append(work)
+        attempt = delta.next_attempt(store, NIGHTS[0])
+        publishing.show_again(store, NIGHTS[2], run_id="back", attempt=attempt)
+        return int(rewritten[0])
+
+    works: list[Any] = []
+    monkeypatch.setattr(publishing, "check_nobody_forgotten", just_then)
+    monkeypatch.setattr(rewriting, "write_publications", beside)
+    forgetting.forget(cfg, [WHO], now=True)
+    assert publications.read(store).shown.data_night == NIGHTS[2]
+    shutil.rmtree(cfg.root / "work")
+    assert holding(cfg.root, WHO) == []
 
 
 @pytest.mark.parametrize(

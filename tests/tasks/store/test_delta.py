@@ -265,12 +265,31 @@ def test_a_run_may_write_a_day_again_where_it_says_so_and_no_newer_one_has(cfg: 
         delta.commit_days(store, staged, 2, "run2", again=True)
 
 
-def test_a_run_does_not_write_a_day_again_once_an_erasure_has_moved_its_fence(cfg: Config) -> None:
+@pytest.mark.parametrize("night", [FRIDAY, SATURDAY])
+def test_a_run_beside_which_users_are_forgotten_writes_no_day_any_more_and_leaves_no_file(
+    cfg: Config, night: date
+) -> None:
+    """A day that it has written before, or one that the table has not."""
     store, version = Store.of(cfg), put(cfg, FRIDAY, 2, "a")
-    delta.move_fences(store, "popular_items", [fence(SATURDAY)], 2, "forget-1", version)
-    staged = [delta.stage(store, "popular_items", popular("b"), {"night": SATURDAY}, "run2")]
+    delta.move_fences(store, "popular_items", [delta.FORGET], 2, "forget-1", version)
+    staged = [delta.stage(store, "popular_items", popular("b"), {"night": night}, "run2")]
     with pytest.raises(FencedError, match="expected nobody to be forgotten"):
         delta.commit_days(store, staged, 2, "run2", again=True)
+    assert not Path(staged[0].files[0]).exists()
+    put(cfg, night, 3, "c")
+    assert items(cfg, night) == ["c"]
+
+
+def test_users_who_are_forgotten_between_its_check_and_its_commit_stop_a_run(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, version = Store.of(cfg), put(cfg, FRIDAY, 1, "a")
+    after_the_check(
+        monkeypatch, lambda: delta.move_fences(store, "popular_items", [delta.FORGET], 2, "forget-1", version)
+    )
+    with pytest.raises(FencedError, match="expected nobody to be forgotten"):
+        put(cfg, SATURDAY, 2, "b")
+    assert items(cfg, FRIDAY) == ["a"]
 
 
 def test_damaged_files_are_replaced_even_by_the_same_rows(cfg: Config) -> None:
