@@ -640,8 +640,8 @@ class WarehouseConfig(Section):
     memory_gb: float = setting(4.0, "DuckDB's memory limit; beyond it, it spills to disk", gt=0.1, le=4096)
     spill_gb: float = setting(
         0.0,
-        "what it may spill at once, and what cutting may put aside; 0: four fifths of what is free on the "
-        "disk, and all of it",
+        "what DuckDB may spill at once, and as much again what cutting may put aside, its files together; "
+        "0: four fifths of what is free on the disk, and all of it",
         ge=0,
         le=1_000_000,
     )

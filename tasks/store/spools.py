@@ -25,7 +25,7 @@ class Spool:
     """Rows of one table in a file of its own; first all are put in, then they are read.
 
     key   the column by which they are read again; all of a key stand in a row in what is put in at once
-    Raises WarehouseError where the disk is full, or more is put in than warehouse.spill_gb.
+    Raises WarehouseError where the disk is full, or its folder comes to hold more than warehouse.spill_gb.
     """
 
     def __init__(self, cfg: Config, file: Path, key: str | None = None) -> None:
@@ -55,7 +55,7 @@ class Spool:
 
     def _check(self) -> None:
         most = int(self._cfg.warehouse.spill_gb * 10**9)
-        if most and self._sink is not None and self._sink.tell() > most:
+        if most and sum(one.stat().st_size for one in self._file.parent.iterdir()) > most:
             raise WarehouseError(
                 f"{self._file.parent}: expected warehouse.spill_gb = {self._cfg.warehouse.spill_gb} to do "
                 "for what is put aside on disk; raise it, or set it to 0 and free disk space"

@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -79,3 +79,15 @@ def test_a_disk_that_is_full_is_named(config: Config, tmp_path: Path) -> None:
     wanted = re.escape(str(tmp_path)) + r": expected room on the disk .*; free some"
     with files_of_at_most(8192), pytest.raises(WarehouseError, match=wanted):
         spool.put(noise.to_reader())
+
+
+def test_what_is_put_aside_in_a_folder_is_bounded_together(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    cfg = make_config(warehouse={"spill_gb": 6e-5})
+    noise = pa.table({"day": [1] * 1000, "item": [os.urandom(16).hex() for _ in range(1000)]}, schema=SCHEMA)
+    first, second = (Spool(cfg, tmp_path / name) for name in ("first", "second"))
+    first.put(noise.to_reader())
+    wanted = re.escape(str(tmp_path)) + r": expected warehouse\.spill_gb = 6e-05 to do for what is put aside"
+    with pytest.raises(WarehouseError, match=wanted):
+        second.put(noise.to_reader())
