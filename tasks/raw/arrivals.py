@@ -195,6 +195,8 @@ def _reading(asked: Asked, source: Source, was: Known | None) -> Reading | None:
 
 def _changed(asked: Asked, source: Source, was: Known | None) -> Reading | None:
     """How a file is read that is not what was taken in, or cannot be looked at; None for one that is."""
+    if source.fault:
+        return Reading(source, "unreadable", {}, fault=source.fault)
     try:
         why = "new" if was is None else _why(asked, source, was)
         waits = was is not None and _is_beside(was) and _has_what_it_had(source, was)

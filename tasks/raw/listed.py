@@ -56,6 +56,7 @@ def read(con: duck.Connection, cfg: Config, wanted: Wanted, item_type: str) -> d
     empty, lacks a column or changes while it is read, and for the first row that cannot be taken.
     """
     found = log_files.found(cfg.base.resolve(), [wanted.pattern], wanted.setting)
+    found.check()
     files = [_source(cfg, path, wanted.setting) for path in sorted(found.files, key=str)]
     seen = {source.name: _read(con, source, wanted) for source in files}
     _check_rows(con, item_type)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import fnmatch
 import hashlib
 import stat
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -31,10 +31,19 @@ SPECIAL = {
 
 @dataclass(frozen=True)
 class Found:
-    """What the globs match: files, each once, and folders of which nothing is read."""
+    """What the globs match: files, each once, and folders of which nothing is read.
+
+    odd   what is neither, and would block who opens it or lead nowhere → what is wrong with it
+    """
 
     files: frozenset[File]
     folders: tuple[Path, ...]
+    odd: Mapping[Path, str] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raises SourceError where one is odd."""
+        for why in self.odd.values():
+            raise SourceError(why)
 
 
 def found(
@@ -44,27 +53,29 @@ def found(
 
     key     the setting that has the globs, for whoever has to change it
     taken   files that were there once: a glob that may have meant one of them may match nothing by now
-    Raises SourceError for a glob that matches nothing, for a match that is no file and cannot be read as
-    one, and for a link that leads out of the globs' folders.
+    Raises SourceError for a glob that matches nothing, and for a link that leads out of the globs' folders.
     """
     here = [pattern for pattern in patterns if not remote.is_address(pattern)]
     inside = [globs.fixed_folder(base, pattern).resolve() for pattern in here]
     files: set[Path] = set()
     folders: set[Path] = set()
+    odd: dict[Path, str] = {}
     for pattern in here:
-        matched = _matched(base, pattern, key)
-        ours = [path for path in matched if _is_file(path)]
+        every = _matched(base, pattern, key)
+        odd |= {path: why for path in every if (why := _fault(path))}
+        matched = [path for path in every if path not in odd]
+        ours = [path for path in matched if path.is_file()]
         if not globs.is_literal(base, pattern):  # what is called by its own name may be a link to anywhere
             for path in matched:
                 _check_inside(path, inside, key)
-        if not ours and not _meant(base, pattern, taken):
+        if not ours and len(matched) == len(every) and not _meant(base, pattern, taken):
             raise _nothing(base, pattern, key)
         files.update(path.resolve() for path in ours)
         folders.update(path for path in matched if path not in ours)
     read = {parent for file in files for parent in file.parents}
     unread = sorted(one for one in folders if one.resolve() not in read)
     elsewhere = {file for one in patterns if remote.is_address(one) for file in _objects(one, key)}
-    return Found(frozenset(files | elsewhere), tuple(unread))
+    return Found(frozenset(files | elsewhere), tuple(unread), odd)
 
 
 def identity(path: File) -> tuple[Any, ...]:
@@ -164,17 +175,15 @@ def _meant(base: Path, pattern: str, taken: Collection[Path]) -> bool:
     return any(folder in path.parents and fnmatch.fnmatchcase(path.name, last) for path in taken)
 
 
-def _is_file(path: Path) -> bool:
-    """A file, or a folder; anything else that a glob finds would be lost, or would block who opens it."""
+def _fault(path: Path) -> str:
+    """What is wrong with what is neither file nor folder; an empty text for these."""
     try:
         mode = path.stat().st_mode
     except OSError as error:
         what = "a link that leads nowhere" if path.is_symlink() else error.strerror
-        raise SourceError(f"{path}: expected a file; got {what}; repair or remove it") from None
-    for is_it, what in SPECIAL.items():
-        if is_it(mode):
-            raise SourceError(f"{path}: expected a file; got {what}; remove it, or let the glob not match it")
-    return stat.S_ISREG(mode)
+        return f"{path}: expected a file; got {what}; repair or remove it"
+    odd = next((what for is_it, what in SPECIAL.items() if is_it(mode)), "")
+    return odd and f"{path}: expected a file; got {odd}; remove it, or let the glob not match it"
 
 
 def _check_inside(path: Path, folders: Sequence[Path], key: str) -> None:

@@ -50,12 +50,14 @@ class Source:
     """One file of raw logs; name is its path seen from the configuration file, as kept in the tables.
 
     asked   the query whose rows stand for its lines; None where they are its own
+    fault   why nobody may open it; an empty text for a file
     """
 
     path: File
     name: str
     format: str
     asked: queried.Asked | None = None
+    fault: str = ""
 
     @property
     def is_columnar(self) -> bool:
@@ -88,15 +90,21 @@ class Piece(NamedTuple):
 
 
 def find(cfg: Config, known: Collection[str] = ()) -> list[Source]:
-    """Every source file, each once, in a fixed order. Raises SourceError as `log_files.found` does.
+    """Every source file, each once, in a fixed order; with what is no file, where bad files are put aside.
+
+    Raises SourceError as `log_files.found` does, and for what is no file where it is not put aside.
 
     known   names of files that nights have taken in: where they lay there need not be a file any more
     """
     base = cfg.base.resolve()
     taken = [Path(os.path.normpath(base / name)) for name in known]
     found = log_files.found(base, cfg.events.sources, taken=taken)
+    if cfg.events.on_bad_file == "stop":
+        found.check()
     _check_folders(found.folders)
-    return _each_its_name(sorted((_source(cfg, file) for file in found.files), key=lambda one: one.name))
+    odd = [Source(path, name_of(cfg, path), "", fault=why) for path, why in found.odd.items()]
+    every = [*odd, *(_source(cfg, file) for file in found.files)]
+    return _each_its_name(sorted(every, key=lambda one: one.name))
 
 
 def _each_its_name(found: list[Source]) -> list[Source]:
@@ -159,6 +167,8 @@ def pieces(
 
 def check(source: Source, columns: Columns) -> None:
     """Raises SourceError for a file whose columns cannot be read or are not those; NDJSON has none to see."""
+    if source.fault:
+        raise SourceError(source.fault)
     if source.format == "csv":
         _header(source, columns)
     elif source.is_columnar and not source.is_of_nothing:

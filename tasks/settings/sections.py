@@ -185,8 +185,9 @@ class EventsConfig(Section):
     )
     on_bad_file: Literal["stop", "quarantine"] = setting(
         "stop",
-        "a file that is cut off, still being written, of other columns or unreadable: the night stops, or "
-        "goes on without it, says so, and tries it again the next night",
+        "a file that is cut off, still being written, of other columns, unreadable or none (a pipe, a link "
+        "that leads nowhere): the night stops, or goes on without it, says so, and tries it again the next "
+        "night",
     )
     max_reject_share: float = setting(
         0.05, "more refused lines than this share, and the night ends with exit code 4", ge=0, le=1

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import logging
+import os
 from collections.abc import Callable
 from datetime import date, datetime
 from pathlib import Path
@@ -86,6 +87,48 @@ def test_a_bad_file_is_put_aside_by_name_and_the_others_go_on(
     assert f"logs/{name} was put aside, nothing of it counts" in caplog.text
     (row,) = rows(cfg, "rejects")
     assert (row["source_file"], row["line"], row["reason"]) == (f"logs/{name}", None, "file put aside")
+
+
+NO_FILES: dict[str, tuple[str, Callable[[Path], None]]] = {
+    "a pipe": ("pipe.csv", os.mkfifo),
+    "a pipe of no format": ("pipe", os.mkfifo),
+    "a link that leads nowhere": ("link.ndjson", lambda path: path.symlink_to("nowhere")),
+}
+
+
+@pytest.mark.parametrize("what", NO_FILES)
+def test_what_is_no_file_is_put_aside_by_name_and_opened_by_nobody(cfg: Config, what: str) -> None:
+    name, make = NO_FILES[what]
+    make(cfg.base / "logs" / name)
+    seen, found = preview.look(cfg, None), ingest(cfg)
+    assert seen.aside == found.aside
+    assert found.aside[f"logs/{name}"].startswith(f"logs/{name}: expected a file; got {what[:6]}")
+    assert found.events.rows == 200
+    again = ingestion.rebuild(cfg, Store.of(cfg), "again", 2)
+    assert list(again.aside) == [f"logs/{name}"]
+    events = cfg.events.model_copy(update={"on_bad_file": "stop"})
+    with pytest.raises(SourceError, match=f"{name}: expected a file; got {what[:6]}"):
+        ingest(cfg.model_copy(update={"events": events}), 3)
+
+
+def test_where_there_is_no_file_at_all_the_night_is_refused_for_what_stands_there(cfg: Config) -> None:
+    (cfg.base / "logs/a.ndjson").rename(cfg.base / "a.ndjson")
+    (cfg.base / "logs/link.ndjson").symlink_to("nowhere")
+    with pytest.raises(SourceError, match=r"got none, all 1 were put aside .*\n.*a link that leads nowhere"):
+        ingest(cfg)
+
+
+@pytest.mark.parametrize("made", [os.mkfifo, lambda path: path.symlink_to("nowhere")])
+def test_what_was_taken_in_stays_while_no_file_stands_in_its_place(
+    cfg: Config, made: Callable[[Path], None]
+) -> None:
+    (cfg.base / "logs/b.ndjson").write_bytes(of_day(NIGHT, "v"))
+    ingest(cfg)
+    (cfg.base / "logs/b.ndjson").unlink()
+    made(cfg.base / "logs/b.ndjson")
+    found = ingest(cfg, 2)
+    assert list(found.aside) == ["logs/b.ndjson"]
+    assert found.events.rows == 206
 
 
 TYPED = {**GOOD, "event": {"type": "view", "shop": "north"}}
