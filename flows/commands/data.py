@@ -120,7 +120,7 @@ def forget(
 def _asked(users: Sequence[str], file: Path | None) -> list[str]:
     """Ids as they were given, each once. Raises ConfigurationError where there is none in the file."""
     try:
-        listed = [] if file is None else file.read_text(encoding="utf-8").splitlines()
+        listed = [] if file is None else file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"--file: expected a file of user ids, one a line; {error}") from error
     asked = list(dict.fromkeys([*users, *(one for one in listed if one.strip())]))

@@ -16,7 +16,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Literal
 
-from tasks.errors import exit_code
+from tasks.errors import PipelineError, exit_code
+from tasks.raw import forgotten
 from tasks.running import stopping
 from tasks.store import delta, durable, locks
 from tasks.store.store import Store
@@ -89,9 +90,17 @@ def _ended(began: Attempt, error: BaseException) -> Attempt:
 def _close(store: Store, ended: Attempt) -> None:
     """The end of a run is what it is, also where the disk has no room left to say so."""
     try:
-        _write(store, ended)
+        _write(store, replace(ended, message=_unsaid(store, ended.message)))
     except OSError as error:
         log.warning("attempt %d: its end could not be recorded: %s", ended.number, error)
+
+
+def _unsaid(store: Store, message: str) -> str:
+    """Without a user who was forgotten: it may quote a log in which he came back."""
+    try:
+        return forgotten.read(store).unsaid(message)
+    except PipelineError:
+        return message
 
 
 def _write(store: Store, attempt: Attempt) -> None:

@@ -131,13 +131,15 @@ def _finish(cfg: Config, store: Store, run_id: str, grace: timedelta, own: int |
         done.since = _since(store, {own, *ended, *fenced})
         if publications.read(store).rows:
             readers.refresh(cfg, store)
-        _unname_attempts(store, who)
         unmarked = {one.digest for one in who.pending if one.rewritten_at is None}
         if not (done.open or done.since or began):
             forgotten.mark(store, unmarked, run_id, rewritten_at=naive())
+    _unname_attempts(store, who)
     done.deleted += _remove_work(cfg) + _unname_comparisons(store, who)
     done.deleted += len(readers.mend_folders(store, publications.read(store)))
-    _let_go(store, forgotten.read(store), run_id, grace, began, done)
+    looked = naive()
+    began += [_began(one) for one in attempts.every(store) if one.state == "running" and one.number != own]
+    _let_go(store, forgotten.read(store), run_id, grace, looked, began, done)
     return done
 
 
@@ -193,10 +195,19 @@ def _move(store: Store, name: str, number: int, run_id: str) -> bool:
 
 
 def _let_go(
-    store: Store, who: Forgotten, run_id: str, grace: timedelta, began: list[datetime], done: Forgot
+    store: Store,
+    who: Forgotten,
+    run_id: str,
+    grace: timedelta,
+    looked: datetime,
+    began: Collection[datetime],
+    done: Forgot,
 ) -> None:
-    """Delete the old files that nobody may hold any more; note who is gone with the last of them."""
-    looked = naive()
+    """Delete the old files that nobody may hold any more; note who is gone with the last of them.
+
+    looked   before it was looked which runs are under way, whatever they may have staged
+    began    when these did
+    """
     before = min([looked - grace, *began])
     moment = before.replace(tzinfo=UTC).timestamp()
     published = publications.read(store)
@@ -217,7 +228,8 @@ def _let_go(
                 held[file] = size
     if not began:
         hours = (naive() - looked + grace).total_seconds() / 3600  # who began since may have staged some
-        done.deleted += len(delta.clean_stale(store, hours, published.pinned(store)))
+        named = (*USERS, REFUSED)  # a rollback, which is no run, may be at its row
+        done.deleted += len(delta.clean_stale(store, hours, published.pinned(store), named))
     done.held = (len(held), sum(held.values()))
     if held:
         newest = max(one.rewritten_at or looked for one in who.pending)
@@ -228,10 +240,13 @@ def _let_go(
 
 def _end(store: Store, who: Forgotten, run_id: str, grace: timedelta, done: Forgot) -> None:
     """Note that they are gone, where no file on the disk has a row of theirs, whoever has written it."""
+    every = {name: delta.on_disk(store, name) for name in NAMING}
+    for file, name in readers.unfinished(store).items():
+        every.setdefault(name, {})[str(file)] = file.stat().st_size
     there = {
         file: size
-        for name in NAMING
-        for file, size in delta.on_disk(store, name).items()
+        for name, files in every.items()
+        for file, size in files.items()
         if _holds(store, name, file, who)
     }
     pending = {one.digest for one in who.pending}

@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 
 REFRESH_TRIES = 20
 BESIDE = (f".{DATABASE}", ".latest")  # what the names of what is made beside begin with
+UNFINISHED = "published/.*"
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def refresh(cfg: Config, store: Store) -> Served:
     missing or damaged, or the place cannot be written, as on a full disk; readers have then what they had.
     """
     try:
-        for pattern in (*(f"{name}-*" for name in BESIDE), "published/.*"):
+        for pattern in (*(f"{name}-*" for name in BESIDE), UNFINISHED):
             _remove_dead(store.local.glob(pattern))
         return _refreshed(cfg, store)
     except OSError as error:
@@ -224,6 +225,13 @@ def mend_folders(store: Store, published: Publications) -> list[Path]:
         else:
             shutil.rmtree(folder)
     return [one for one in there if one not in by_folder]
+
+
+def unfinished(store: Store) -> dict[Path, str]:
+    """Links to files that a refresh, dead or not, has not named yet, and of which table each is."""
+    there = list(store.local.glob(UNFINISHED))
+    every = [file for one in there for file in (one.iterdir() if one.is_dir() else (one,))]
+    return {file: file.stem.removeprefix(".").partition("-")[0] for file in every}
 
 
 def folder_of(store: Store, shown: Publication) -> Path:

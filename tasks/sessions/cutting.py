@@ -152,13 +152,13 @@ def mend(
     """
     days = origins.stale(cfg, store, history)
     try:
-        _cut_days(_Run(cfg, store, run_id, attempt), days, history)
+        failed = _cut_what_can_be(_Run(cfg, store, run_id, attempt), days, history)
     except FencedError as fenced:
         log.info("sessions of %s are left to a newer run: %s", some([str(day) for day in days]), fenced)
         return ()
-    except WarehouseError as error:
+    if failed is not None:
         left = some([str(day) for day in origins.stale(cfg, store, history)])
-        why = str(error).replace(str(cfg.root), "the warehouse")  # tables keep no machine's paths
+        why = str(failed).replace(str(cfg.root), "the warehouse")  # tables keep no machine's paths
         said = (
             f"sessions of {left} stay as they were until the next night tries it again, or `rnnrec rebuild` "
             f"makes them anew from the raw files: {why}"
@@ -168,6 +168,17 @@ def mend(
     others = [str(day) for day in days if day not in window(cfg, night)]  # its own last ones grow each time
     said = "sessions of days outside of the window cut anew, as events near them or settings are others now"
     return (f"{said}: {some(others)}",) if others else ()
+
+
+def _cut_what_can_be(run: _Run, days: Sequence[date], history: origins.Files) -> WarehouseError | None:
+    """As `_cut_days`; where a file cannot be read, all days but those that need it. Returns what was said."""
+    try:
+        _cut_days(run, days, history)
+    except WarehouseError as error:
+        for day in origins.stale(run.cfg, run.store, history) if len(days) > 1 else ():
+            _cut_what_can_be(run, [day], history)
+        return error
+    return None
 
 
 def _cut_days(run: _Run, days: Sequence[date], history: origins.Files) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Iterable, Sequence, Set
 
 import pyarrow.parquet as pq
 from pyarrow import fs
@@ -21,12 +21,16 @@ LOOKED_AT_TWICE_SECONDS = 48 * 3600.0  # a file may be written for long, and be 
 
 
 def clean_stale(
-    store: Store, older_than_hours: float = 48.0, keep: frozenset[str] = frozenset()
+    store: Store,
+    older_than_hours: float = 48.0,
+    keep: frozenset[str] = frozenset(),
+    names: Collection[str] = tuple(tables.TABLES),
 ) -> list[str]:
     """Delete staged files of dead runs: those that no log entry, old or new, has ever named.
 
     older_than_hours   longer than any run takes; younger files may still be committed
     keep               addresses of files that somebody reads whatever the logs say: publications pin theirs
+    names              of the tables whose files they are
     What an earlier cleaning has looked at is not looked at again: `work/cleaned` is as old as the youngest
     file that it could have deleted. A table whose log cannot be read as a whole, or does not name
     a file to keep, keeps all of its files, with a warning, and the next cleaning looks again at all that this
@@ -34,8 +38,8 @@ def clean_stale(
     """
     limit, mark = time.time() - older_than_hours * 3600, store.local / "work" / "cleaned"
     since = mark.stat().st_mtime - LOOKED_AT_TWICE_SECONDS if mark.exists() else 0.0
-    removed, whole = [], True
-    for name in tables.TABLES:
+    removed, whole = [], len(names) == len(tables.TABLES)
+    for name in names:
         try:
             dead = _never_named(store, name, _written(store, name, since, limit), since)
             dead = [file for file in dead if not (file in keep and staging.is_of_an_erasure(file))]

@@ -21,6 +21,11 @@ def test_ids_of_a_file_are_taken_by_the_line_as_they_stand(tmp_path: Path) -> No
     assert data._asked(["u0", "u1"], tmp_path / "ids.txt") == ["u0", "u1", "zoë smith"]
 
 
+def test_a_file_with_a_byte_order_mark_and_line_ends_of_windows_names_the_same(tmp_path: Path) -> None:
+    (tmp_path / "ids.txt").write_bytes("\ufeffu1\r\nzoë\u2028smith\r\n".encode())
+    assert data._asked([], tmp_path / "ids.txt") == ["u1", "zoë\u2028smith"]
+
+
 @pytest.mark.parametrize(("users", "text"), [([" "], None), ([], ""), ([], "\n\n")])
 def test_nobody_is_no_user(tmp_path: Path, users: list[str], text: str | None) -> None:
     file = tmp_path / "ids.txt"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from types import ModuleType
@@ -16,11 +18,12 @@ from typing import Any
 
 import duckdb
 import forgotten_nights as nights
+import night_driver as driver
 import pyarrow as pa
 import pytest
 from forgotten_nights import NIGHTS, WHO, holding
 
-from tasks.errors import FencedError
+from tasks.errors import FencedError, WarehouseError
 from tasks.models import registry
 from tasks.publishing import (
     attempts,
@@ -532,6 +535,56 @@ def test_while_a_run_that_was_fenced_goes_on_all_is_looked_at_once_more(
     forgetting.forget(cfg, [], now=True)
     assert looked == ["registry"]
     assert forgotten.read(Store.of(cfg)).pending == ()
+
+
+def test_what_rollbacks_and_younger_runs_have_staged_is_no_rest_of_dead_runs(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rollback is no run, and a night may begin where an erasure takes its time."""
+    store = Store.of(cfg)
+    forgetting.forget(cfg, [WHO])
+    row = delta.stage(store, "publications", publications_of(store), {}, "back")
+    list_ = driver._lists("user_id", ["ann"], "item_id", 6)
+    staged, look = [], rewriting.write_publications
+
+    def a_night_begins(*args: Any) -> int:
+        stack.enter_context(attempts.recorded(store, NIGHTS[3], "young"))
+        staged.append(delta.stage(store, "user_recommendations", list_, {"night": NIGHTS[3]}, "young"))
+        return look(*args)
+
+    with ExitStack() as stack:
+        monkeypatch.setattr(rewriting, "write_publications", a_night_begins)
+        forgetting.forget(cfg, ["ben"], now=True)
+        assert all(Path(file).exists() for one in (row, *staged) for file in one.files)
+
+
+def publications_of(store: Store) -> pa.Table:
+    rows = delta.rows(store, "publications", delta.version(store, "publications"))
+    assert rows is not None
+    return rows
+
+
+def test_links_of_a_refresh_that_was_killed_are_seen_and_go_once_they_are_old(cfg: Config) -> None:
+    folder = cfg.root / "published" / ".2026-01-02-1-c0ffee"
+    folder.mkdir()
+    store = Store.of(cfg)
+    for file in delta.files(store, "user_recommendations")[:1]:
+        store.link(file, folder / "user_recommendations.parquet")
+    assert forgetting.forget(cfg, [WHO], now=True).held[0] == 1
+    assert forgotten.read(store).pending
+    os.utime(folder, (0, 0))
+    forgetting.forget(cfg, [], now=True)
+    shutil.rmtree(cfg.root / "work")
+    assert (holding(cfg.root, WHO), forgotten.read(store).pending) == ([], ())
+
+
+def test_a_record_of_a_run_does_not_name_him_when_he_comes_back_in_a_log(cfg: Config) -> None:
+    store = Store.of(cfg)
+    forgetting.forget(cfg, [WHO], now=True)
+    with pytest.raises(WarehouseError), attempts.recorded(store, NIGHTS[3], "quotes"):
+        raise WarehouseError(f"Could not convert string '{WHO}' to INT64")
+    [said] = [one.message for one in attempts.every(store) if one.run_id == "quotes"]
+    assert said == "Could not convert string '(forgotten)' to INT64"
 
 
 def test_a_rollback_beside_an_erasure_shows_the_files_without_him(

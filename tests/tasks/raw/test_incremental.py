@@ -936,10 +936,25 @@ def test_days_of_before_whose_events_are_damaged_stay_as_they_were_and_are_told(
     shop.night(THURSDAY)
     assert shop.bytes("sessions").items() >= before.items() - {(WEDNESDAY, before[WEDNESDAY])}
     [remark] = shop.remarks
-    assert remark.startswith(
-        "sessions of 2026-01-04, 2026-01-05, 2026-01-06 stay as they were until the next"
-    )
+    assert remark.startswith("sessions of 2026-01-04, 2026-01-05 stay as they were until the next")
     assert "the warehouse/tables/events/event_day=2026-01-04" in remark
+
+
+def test_a_damaged_day_keeps_only_those_that_need_it_from_being_cut_anew(make_config: MakeConfig) -> None:
+    shop = a_week(make_config)
+    days = [MONDAY + timedelta(number) for number in range(3, 8)]
+    for day in days:
+        shop.write(str(day), ("ann", "i", day))
+        shop.night(day)
+    (file,) = delta.files(shop.store, "events", None, [TUESDAY])
+    Path(file).write_bytes(b"no Parquet")
+    settings = shop.cfg.sessions.model_copy(update={"gap_minutes": 5.0})
+    shop.cfg = shop.cfg.model_copy(update={"sessions": settings})
+    shop.night(days[-1])
+    assert origins.stale(shop.cfg, shop.store, merging.history(shop.store)) == [MONDAY, TUESDAY, WEDNESDAY]
+    assert any(
+        "sessions of 2026-01-05, 2026-01-06, 2026-01-07 stay as they were" in one for one in shop.remarks
+    )
 
 
 def test_a_night_of_before_leaves_its_last_day_as_the_nights_after_had_it(make_config: MakeConfig) -> None:
