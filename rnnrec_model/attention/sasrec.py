@@ -9,7 +9,8 @@ import torch
 from rnnrec_model.attention.encoder import AttentionEncoder
 from rnnrec_model.attention.settings import SasrecConfig
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.fitting import recommender, training
+from rnnrec_model.fitting import ensembles
+from rnnrec_model.fitting.ensembles import Ensemble
 from rnnrec_model.fitting.item_network import ItemNetwork
 from rnnrec_model.fitting.network import Draw
 from rnnrec_model.fitting.recommender import Recommender
@@ -32,10 +33,10 @@ def drawn(settings: SasrecConfig) -> Draw:
 
 
 def fit(settings: SasrecConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
-    """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
-    return training.fit(drawn(settings), sessions, vocabulary, fitting, settings.across_sessions)
+    """Fit a network, or several. Raises DataError, TrainingError and ConfigError as training does."""
+    return ensembles.fit(settings, drawn(settings), sessions, vocabulary, fitting)
 
 
-def load(saved: Saved) -> Recommender:
+def load(saved: Saved) -> Recommender | Ensemble:
     """What was saved. Raises ConfigError for settings and RuntimeError for weights that do not fit."""
-    return recommender.load(drawn(saved.settings), saved)
+    return ensembles.load(saved.settings, drawn(saved.settings), saved)

@@ -17,6 +17,7 @@ class HeadConfig(Settings):
     scale: float
     repeat_lags: int
     across_sessions: bool
+    members: int
 
     @property
     def carried(self) -> tuple[str, ...]:

@@ -30,7 +30,12 @@ LOOK_STEPS = 1000  # between two looks at the loss, each of which waits for the 
 
 
 def fit(
-    draw: Draw, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting, across: bool = False
+    draw: Draw,
+    sessions: Sessions,
+    vocabulary: Vocabulary,
+    fitting: Fitting,
+    across: bool = False,
+    keeps: bool = False,
 ) -> Fitted:
     """Fit a network.
 
@@ -42,6 +47,7 @@ def fit(
                  are trained on, as long as an earlier training found best (its `Fitted.epochs`)
     checkpoint   folder for the state of an unfinished training; a training that finds one goes on from it
     across       join each user's sessions, but for those that serve to validate, which are ranked alone
+    keeps        leave the checkpoint of the end: who trains once more has what this one made
     Raises DataError when nothing can be learnt, TrainingError when the loss stops being a number.
     """
     config, validation = fitting.training.sized(sessions.size(vocabulary)), fitting.validation
@@ -51,10 +57,12 @@ def fit(
     sessions = sessions.across() if across else sessions
     with cpu_threads(config.threads):
         trainer = Trainer(sessions, vocabulary, draw, config)
-        return _train(trainer, fitting, validation, patience)
+        return _train(trainer, fitting, validation, patience, keeps)
 
 
-def _train(trainer: Trainer, fitting: Fitting, validation: Sessions | None, patience: int) -> Fitted:
+def _train(
+    trainer: Trainer, fitting: Fitting, validation: Sessions | None, patience: int, keeps: bool
+) -> Fitted:
     folder, progress = fitting.checkpoint, Progress()
     identity = "" if folder is None else checkpoints.identity(trainer, validation, patience)
     if folder is not None:
@@ -78,12 +86,19 @@ def _train(trainer: Trainer, fitting: Fitting, validation: Sessions | None, pati
                 epoch + 1, last, trainer.config.minutes,
             )  # fmt: skip
             break
+    if folder is not None:
+        _end(trainer, folder, identity, replace(progress, epoch=last) if keeps else None)
     if progress.best_state:
         trainer.load_state(progress.best_state)
-    if folder is not None:
-        checkpoints.remove(folder)
-    epochs = progress.best_epoch + 1 if progress.best_state else progress.epoch
+    epochs = progress.best_epoch + 1 if progress.best_state else len(progress.history)
     return Fitted(trainer.recommender(), tuple(progress.history), epochs, out_of_time=out_of_time)
+
+
+def _end(trainer: Trainer, folder: Path, identity: str, kept: Progress | None) -> None:
+    if kept is None:
+        checkpoints.remove(folder)
+    else:
+        checkpoints.write(folder, identity, trainer, kept)
 
 
 def _out_of_time(config: TrainingConfig, history: Sequence[EpochReport]) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.fitting import recommender, training
+from rnnrec_model.fitting import ensembles
+from rnnrec_model.fitting.ensembles import Ensemble
 from rnnrec_model.fitting.network import Draw
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.recurrent.network import Network
@@ -18,10 +19,10 @@ def drawn(settings: RecurrentConfig) -> Draw:
 
 
 def fit(settings: RecurrentConfig, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting) -> Fitted:
-    """Fit a network. Raises DataError, TrainingError and ConfigError as training does."""
-    return training.fit(drawn(settings), sessions, vocabulary, fitting, settings.across_sessions)
+    """Fit a network, or several. Raises DataError, TrainingError and ConfigError as training does."""
+    return ensembles.fit(settings, drawn(settings), sessions, vocabulary, fitting)
 
 
-def load(saved: Saved) -> Recommender:
+def load(saved: Saved) -> Recommender | Ensemble:
     """What was saved. Raises ConfigError for settings and RuntimeError for weights that do not fit."""
-    return recommender.load(drawn(saved.settings), saved)
+    return ensembles.load(saved.settings, drawn(saved.settings), saved)

@@ -67,3 +67,10 @@ class RecurrentConfig(HeadConfig):
         "a user's sessions are learnt from as one, with a learnt mark where one was over: what the next one "
         "begins with is learnt, too. Users' lists are asked for that; the judge asks both",
     )
+    members: int = setting(
+        1,
+        "networks, each drawn and trained by a seed of its own, whose mean score counts: better and "
+        "steadier, for as many times the time",
+        1,
+        32,
+    )
