@@ -18,6 +18,7 @@ from tasks.checks.rules import Rule, Severity
 from tasks.errors import AuditError, SourceError
 from tasks.publishing import comparison, withheld
 from tasks.publishing.comparison import NOT_COMPARED, Compared
+from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import window
 from tasks.store import delta, duck, sql
@@ -114,7 +115,8 @@ def _prepare(
     for one in staged:
         duck.view_files(con, reads.store, one.table, one.files)
     days = window(cfg, night)[-cfg.recommendations.active_days :]
-    duck.view_files(con, reads.store, "active_events", reads.events.files(days))
+    cutting.view_events(con, cfg, reads.events, days, reads.derived)
+    duck.keep(con, "active_visitors", "active_visitors")
     withheld.gather(con, cfg, night, reads)
     compared = comparison.compare(con, cfg, night, staged, reads)
     duck.view(con, "audited_recommendations", "audited_recommendations")

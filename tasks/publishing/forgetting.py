@@ -242,7 +242,8 @@ def _end(store: Store, who: Forgotten, run_id: str, grace: timedelta, done: Forg
     """Note that they are gone, where no file on the disk has a row of theirs, whoever has written it."""
     every = {name: delta.on_disk(store, name) for name in NAMING}
     for file, name in readers.unfinished(store).items():
-        every.setdefault(name, {})[str(file)] = file.stat().st_size
+        if name in NAMING:
+            every[name][str(file)] = file.stat().st_size
     there = {
         file: size
         for name, files in every.items()
@@ -261,7 +262,9 @@ def _end(store: Store, who: Forgotten, run_id: str, grace: timedelta, done: Forg
 def _holds(store: Store, name: str, file: str, who: Forgotten) -> bool:
     try:
         return rewriting.holds(store, name, file, who) > 0
-    except (pa.ArrowException, OSError) as error:
+    except KeyError:  # it has no column that could
+        return False
+    except (WarehouseError, pa.ArrowException, OSError) as error:
         log.warning("%s: cannot be read, and is taken for one that holds a user: %s", file, error)
         return True
 

@@ -363,7 +363,9 @@ def _write_rejects(con: duck.Connection, look: Look, who: Forgotten) -> None:
     rows = forgotten.lines_of(duck.batches(duck.query(con, "rejects", night=look.night)), who)
     staged = delta.stage(look.store, "rejects", rows, {"night": look.night}, look.run.id)
     made_from = {look.night: there}
-    delta.commit_days(look.store, [staged], look.run.attempt, look.run.id, made_from=made_from)
+    again = look.run.tries > 1  # it has written others before it looked once more
+    run = (look.run.attempt, look.run.id)
+    delta.commit_days(look.store, [staged], *run, made_from=made_from, again=again)
 
 
 def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotten) -> Ingested:
@@ -402,7 +404,8 @@ def _check_nobody_forgotten(look: Look, who: Forgotten) -> None:
 
 def _write_items(look: Look, known: items.Items, written: Ingested) -> Ingested:
     staged = delta.stage(look.store, "items", known.rows, {"night": look.night}, look.run.id)
-    kept = pins.commit_days(look.store, {look.night: staged}, look.run.attempt, look.run.id)
+    again = look.run.tries > 1
+    kept = pins.commit_days(look.store, {look.night: staged}, look.run.attempt, look.run.id, again=again)
     return replace(written, known=kept.rows, items=kept, sources={**known.sources, **written.sources})
 
 

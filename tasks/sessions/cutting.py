@@ -425,11 +425,13 @@ def active_since(cfg: Config, night: date) -> datetime:
 def view_events(
     con: duck.Connection, cfg: Config, events: pins.Days, days: Sequence[date], derived: Path | None
 ) -> None:
-    """Put the events of these days before DuckDB as `window_events`, without those of no visitor.
+    """Put the events of these days before DuckDB as `window_events`, without those of no visitor; and whose
+    these are, as `removed_spans`.
 
     derived   where the run's sessionize has worked out which these are; None for a look, which cuts once more
     """
     if not cfg.sessions.outliers.any:
+        con.register(REMOVED_SPANS, NO_DAYS)
         duck.view_files(con, events.store, "window_events", events.files(days), "events")
         return
     if derived is None:

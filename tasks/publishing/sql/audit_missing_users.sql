@@ -1,8 +1,8 @@
--- check: every user with an event in the active days has recommendations, unless nothing is left for them.
+-- check: every user with an event of a visitor in the active days has recommendations, unless none is left.
 -- guards against: users lost on the way from events to scores
 -- severity: refuse
 -- remedy: look for sessions that lack these users; check recommendations.active_days
--- reads: active_events, user_recommendations, excluded_items
+-- reads: active_visitors, user_recommendations, excluded_items
 with withheld as (
     select
         asked,
@@ -12,9 +12,9 @@ with withheld as (
 ),
 
 missing as (
-    select distinct cast(active_events.user_id as varchar) as user_id
-    from active_events
-    where active_events.user_id not in (
+    select cast(active_visitors.user_id as varchar) as user_id
+    from active_visitors
+    where active_visitors.user_id not in (
         select user_recommendations.user_id
         from user_recommendations
         where user_recommendations.user_id is not null

@@ -1,23 +1,18 @@
 -- Who has a list: of the active users, and of the users of the publication before who were still to have one;
 -- and how many of the night's visitors have the very list they had.
 -- grain: measure
--- reads: active_events, visitors, user_recommendations, matched_lists (of users), users_owed
+-- reads: active_visitors, visitors, user_recommendations, matched_lists (of users), users_owed
 with covered as (
     select distinct user_id
     from user_recommendations
     where user_id is not null
-),
-
-active as (
-    select distinct user_id
-    from active_events
 )
 
 select
     'user_coverage' as measure,
     (
-        select avg(cast(active.user_id in (select covered.user_id from covered) as double))
-        from active
+        select avg(cast(active_visitors.user_id in (select covered.user_id from covered) as double))
+        from active_visitors
     ) as tonight,
     null as before
 union all

@@ -25,7 +25,7 @@ SETTINGS: dict[str, str | None] = {
     "delta.logRetentionDuration": KEEP_FOREVER,
     "delta.deletedFileRetentionDuration": KEEP_FOREVER,  # a published night may pin files of an old version
 }
-COMMIT_TRIES = 20
+COMMIT_TRIES = 60  # all writers of a table meet, as each names the fence of all of it
 Notes = Callable[[Mapping[date, Sequence[str]]], Mapping[str, str]]
 WHOLE: list[tuple[str, str, list[str]]] = []  # no partition is named: all files are replaced
 

@@ -30,15 +30,16 @@ def clean_stale(
 
     older_than_hours   longer than any run takes; younger files may still be committed
     keep               addresses of files that somebody reads whatever the logs say: publications pin theirs
-    names              of the tables whose files they are
+    names              of the tables whose files they are; where not all are asked for, each file is looked at
     What an earlier cleaning has looked at is not looked at again: `work/cleaned` is as old as the youngest
     file that it could have deleted. A table whose log cannot be read as a whole, or does not name
     a file to keep, keeps all of its files, with a warning, and the next cleaning looks again at all that this
     one did.
     """
     limit, mark = time.time() - older_than_hours * 3600, store.local / "work" / "cleaned"
-    since = mark.stat().st_mtime - LOOKED_AT_TWICE_SECONDS if mark.exists() else 0.0
-    removed, whole = [], len(names) == len(tables.TABLES)
+    whole = len(names) == len(tables.TABLES)
+    since = mark.stat().st_mtime - LOOKED_AT_TWICE_SECONDS if whole and mark.exists() else 0.0
+    removed = []
     for name in names:
         try:
             dead = _never_named(store, name, _written(store, name, since, limit), since)

@@ -41,8 +41,9 @@ def _unnamed(there: Mapping[str, fs.FileInfo], before: float) -> set[str]:
 
 
 def on_disk(store: Store, name: str) -> dict[str, int]:
-    """Address → bytes of all data files of a table, whether a log names them or not."""
-    return {file: int(facts.size) for file, facts in _there(store, name).items()}
+    """Address → bytes of all data files that runs have written for a table, named by its log or not."""
+    there = _there(store, name).items()
+    return {file: int(facts.size) for file, facts in there if facts.base_name.startswith("part-")}
 
 
 def _there(store: Store, name: str) -> dict[str, fs.FileInfo]:

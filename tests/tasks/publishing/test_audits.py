@@ -11,6 +11,7 @@ from typing import Any
 
 import night_driver as driver
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from past_events import with_later_columns
 
@@ -19,7 +20,7 @@ from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, comparison, pages, publications, publishing
 from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.settings.sections import RecommendationsConfig, RulesConfig, SessionsConfig
+from tasks.settings.sections import OutliersConfig, RecommendationsConfig, RulesConfig, SessionsConfig
 from tasks.store import delta, pins, sql
 from tasks.store.store import Store
 
@@ -73,7 +74,7 @@ def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY) -> audits.Audited:
 def reads(cfg: Config, night: date) -> pins.Reads:
     """As a night has them: with the lists that it asks with where a rule is about these."""
     found = pins.newest(cfg, Store.of(cfg), night)
-    if cfg.recommendations.exclude == "nothing":
+    if cfg.recommendations.exclude == "nothing" and not cfg.sessions.outliers.any:
         return found
     made = cutting.sessionize(cfg, night, "cut", 9, found.events, cfg.root / "work" / "cut")
     return pins.Reads(found.events, made.pinned, made.derived, found.items)
@@ -211,6 +212,37 @@ def test_an_item_of_days_long_gone_is_known(cfg: Config) -> None:
 
 def test_an_active_user_without_recommendations_is_refused(cfg: Config) -> None:
     assert broken(cfg, without(driver.output_rows(4), "user_recommendations", 9, 10, 11)) == {"missing_users"}
+
+
+def test_a_bot_of_whom_nothing_is_a_visitors_is_not_missed(cfg: Config) -> None:
+    """Friday has three events of each; that u003 has more is what no visitor does."""
+    put_events(cfg, FRIDAY, users=4, items=12)
+    bot = [("u003", f"i{n % 6}") for n in range(9)]
+    add_events(cfg, FRIDAY, bot)
+    outliers = SessionsConfig(max_length=2, outliers=OutliersConfig(events_per_session=5))
+    strict = cfg.model_copy(update={"sessions": outliers})
+    rows = without(driver.output_rows(4), "user_recommendations", 9, 10, 11)
+    audit_rows(strict, rows)
+    assert broken(cfg, rows) == {"missing_users"}
+
+
+def add_events(cfg: Config, day: date, more: list[tuple[str, str]]) -> None:
+    store, noon = Store.of(cfg), datetime(day.year, day.month, day.day, 12, 1)
+    there = pa.concat_tables([pq.read_table(file) for file in delta.files(store, "events", None, [day])])
+    rows = pa.table(
+        {
+            "event_id": [f"m{n}" for n in range(len(more))],
+            "user_id": [user for user, _ in more],
+            "item_id": [item for _, item in more],
+            "event_time": [noon + timedelta(seconds=n) for n in range(len(more))],
+            "session_id": pa.nulls(len(more), pa.string()),
+            "source_file": ["log"] * len(more),
+        }
+    )
+    kept = there.drop_columns(["event_day"]) if "event_day" in there.column_names else there
+    both = pa.concat_tables([kept, with_later_columns(rows)], promote_options="permissive")
+    attempt = delta.next_attempt(store, day)
+    delta.replace_partition(store, "events", both, {"event_day": day}, "ingest", attempt)
 
 
 def test_a_user_who_was_active_long_ago_is_not_missed(cfg: Config) -> None:

@@ -18,6 +18,7 @@ from past_events import with_later_columns
 from tasks.errors import AuditError, EmptyNightError
 from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, carrying, comparison, pages, publishing
+from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.sections import AuditsConfig, RecommendationsConfig, SessionsConfig
 from tasks.store import delta, duck, pins
@@ -155,7 +156,8 @@ def test_each_number_is_that_of_a_slow_loop(cfg: Config, seed: int) -> None:
         for one in staged:
             duck.view_files(con, store, one.table, one.files)
         reads = pins.newest(loose, store, SATURDAY)
-        duck.view_files(con, store, "active_events", reads.events.files())
+        cutting.view_events(con, loose, reads.events, list(reads.events.pins), None)
+        duck.keep(con, "active_visitors", "active_visitors")
         found = comparison.compare(con, loose, SATURDAY, staged, reads)
     assert found.before == FRIDAY
     both = [user for user in USERS if user in tonight]

@@ -20,6 +20,7 @@ import duckdb
 import forgotten_nights as nights
 import night_driver as driver
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from forgotten_nights import NIGHTS, WHO, holding
 
@@ -585,6 +586,38 @@ def test_a_record_of_a_run_does_not_name_him_when_he_comes_back_in_a_log(cfg: Co
         raise WarehouseError(f"Could not convert string '{WHO}' to INT64")
     [said] = [one.message for one in attempts.every(store) if one.run_id == "quotes"]
     assert said == "Could not convert string '(forgotten)' to INT64"
+
+
+@pytest.mark.parametrize(
+    "file", ["tables/events/notes.parquet", "published/.DS_Store", "published/.snapshot/part.parquet"]
+)
+def test_what_others_have_put_into_the_folders_ends_no_erasure_in_an_error(cfg: Config, file: str) -> None:
+    (cfg.root / file).parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"a": [1]}), cfg.root / file)
+    forgetting.forget(cfg, [WHO], now=True)
+    assert not forgotten.read(Store.of(cfg)).pending
+
+
+def test_a_damaged_file_that_nobody_names_keeps_an_erasure_open_and_is_named(
+    cfg: Config, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torn = cfg.root / "tables" / "events" / "event_day=2026-01-02" / "part-torn-0000.parquet"
+    torn.write_bytes(b"PAR1")
+    monkeypatch.setattr(delta, "clean_stale", lambda *_: [])  # as if it were younger
+    forgetting.forget(cfg, [WHO], now=True)
+    assert forgotten.read(Store.of(cfg)).pending
+    assert "part-torn-0000.parquet: cannot be read, and is taken for one that holds a user" in caplog.text
+
+
+def test_what_a_dead_run_has_staged_goes_though_an_earlier_cleaning_looked_at_later_days(cfg: Config) -> None:
+    """Its clock was ahead."""
+    mark, later = cfg.root / "work" / "cleaned", time.time() + 8 * 24 * 3600
+    mark.touch()
+    os.utime(mark, (later, later))
+    forgetting.forget(cfg, [WHO], now=True)
+    assert not forgotten.read(Store.of(cfg)).pending
+    shutil.rmtree(cfg.root / "work")
+    assert holding(cfg.root, WHO) == []
 
 
 def test_a_rollback_beside_an_erasure_shows_the_files_without_him(

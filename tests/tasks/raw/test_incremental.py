@@ -674,6 +674,26 @@ def test_a_file_that_an_older_version_took_in_counts_as_read_when_its_row_was_wr
     }
 
 
+def test_a_night_that_looks_once_more_writes_the_lines_that_it_refuses_once_more(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An older run has read the files since, and refused them."""
+    shop.write("a", ("ann", "i", MONDAY), "{broken")
+    shop.write("b", ("ben", "i", MONDAY), ("ben", "j", TUESDAY), "{broken, too")
+    merge, older = merging.merge, shop.runs + 1
+    shop.runs += 1
+
+    def too_late(*args: Any) -> Any:
+        monkeypatch.setattr(merging, "merge", merge)
+        ingestion.ingest(shop.cfg, shop.store, TUESDAY, f"run{older}", older)
+        raise delta.Moved("written by another run since it was looked at")
+
+    monkeypatch.setattr(merging, "merge", too_late)
+    shop.night(MONDAY)
+    assert {user for user, *_ in shop.events()} == {"ann", "ben"}
+    assert sorted([*shop.rejects(MONDAY), *shop.rejects(TUESDAY)])[:2] == [("a", 2), ("b", 3)]
+
+
 class Killed(BaseException):
     """A process that ends in the middle."""
 
