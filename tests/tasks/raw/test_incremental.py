@@ -683,7 +683,7 @@ def test_a_night_that_looks_once_more_writes_the_lines_that_it_refuses_once_more
     merge, older = merging.merge, shop.runs + 1
     shop.runs += 1
 
-    def too_late(*args: Any) -> Any:
+    def too_late(*_: Any) -> Any:
         monkeypatch.setattr(merging, "merge", merge)
         ingestion.ingest(shop.cfg, shop.store, TUESDAY, f"run{older}", older)
         raise delta.Moved("written by another run since it was looked at")
