@@ -23,7 +23,7 @@ class RecurrentConfig(HeadConfig):
 
     cell: Cell = setting("gru", "the recurrent cell: rnn is Elman's (1990), mingru is Feng et al.'s (2024)")
     units: int = auto(sizing.step("units"), "width of every recurrent layer", 1, 65_536)
-    layers: int = setting(1, "recurrent layers", 1, 16)
+    layers: int = setting(2, "recurrent layers", 1, 16)
     embedding: Literal["tied", "separate", "none"] = setting(
         "tied",
         "tied: input rows are the output rows; separate: input rows of their own; none: one-hot input",
@@ -52,7 +52,7 @@ class RecurrentConfig(HeadConfig):
         64,
     )
     residual: bool = setting(
-        False, "every recurrent layer adds its input to its output where both are equally wide"
+        True, "every recurrent layer adds its input to its output where both are equally wide"
     )
     layer_norm: bool = setting(False, "layer normalisation after every recurrent layer")
     feed_forward: int = setting(

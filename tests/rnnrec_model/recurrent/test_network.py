@@ -33,9 +33,7 @@ def test_a_feed_forward_block_adds_what_each_position_alone_gives():
 
 
 def test_a_residual_layer_gives_its_input_and_what_the_cell_makes_of_it():
-    network = Network(
-        3, RecurrentConfig(units=2, hidden_dropout=0.2, residual=True, normalize=False), seeded()
-    )
+    network = Network(3, RecurrentConfig(units=2, layers=1, hidden_dropout=0.2, normalize=False), seeded())
     layer, x = network.encoder.layers[0], torch.tensor([[[0.5, -1.0]], [[2.0, 0.25]]])
     states = scan("gru", x @ layer.input, torch.zeros(1, 1, 2), layer.recurrent, layer.bias)[0]
     torch.testing.assert_close(network(x, network.zero_state(1))[0], x + states)

@@ -26,7 +26,16 @@ SMALL: dict[str, Any] = {
 }
 # what all defaults were before they fitted the size of the data
 AS_NUMBERS: dict[str, Any] = {
-    "models": {"recurrent": {"units": 100, "embedding_dropout": 0.35, "hidden_dropout": 0.2, "scale": 12.0}},
+    "models": {
+        "recurrent": {
+            "units": 100,
+            "layers": 1,
+            "residual": False,
+            "embedding_dropout": 0.35,
+            "hidden_dropout": 0.2,
+            "scale": 12.0,
+        }
+    },
     "training": {
         "loss": "cross_entropy",
         "negatives": 4096,
