@@ -296,13 +296,20 @@ def _night(cfg: Config, published: Publications, night: date, run: Attempt | Non
         age_hours=_hours(now - start(cfg, night + timedelta(days=1))),
         seconds=round(sum(newest.durations.values()), 3) if newest else None,
         durations=dict(newest.durations) if newest else {},
-        counts={stage: dict(one) for stage, one in (newest.counts or {}).items()} if newest else {},
+        counts=_counts(newest),
         shown=newest is not None and newest == published.shown,
         verdict=dict(newest.verdict) if newest else {},
         content_digest=newest.content_digest if newest else None,
         given_up=_said(gone.retired_at) if gone and gone.retired_at else None,
         run=asdict(run) if run else None,
     )
+
+
+def _counts(newest: Publication | None) -> dict[str, dict[str, int]]:
+    """The night's own; a row that was carried forward has those of the night whose tables it shows on."""
+    if newest is None or newest.carried_from:
+        return {}
+    return {stage: dict(one) for stage, one in (newest.counts or {}).items()}
 
 
 def _said(moment: datetime) -> str:

@@ -21,9 +21,9 @@ class Account:
     rejected    no events: the table `rejects` says why
     duplicates  events that another line has told already
     outside     good events of days that the night does not take: before the window, or too far after it
-    left_out    good events that the shop does not count
+    left_out    lines that the shop does not count, but for those of users who were erased
     too_late    good events of days that are closed
-    forgotten   good events of users who were erased
+    forgotten   lines of users who were erased, but for rejected ones
     """
 
     lines: int = 0

@@ -77,6 +77,19 @@ def test_what_became_of_the_lines_that_were_read_is_one_sentence(tmp_path: Path)
     )
 
 
+def test_a_failed_night_is_not_said_to_have_read_the_lines_of_the_night_it_carries(tmp_path: Path) -> None:
+    cfg, store = Config(base=tmp_path), Store.of(Config(base=tmp_path))
+    counts = {"ingest": {"lines": 1_036, "accepted": 1_036}}
+    driver.publish_night(cfg, SATURDAY, users=5, counts=counts)
+    began, attempt = SUNDAY_NOON.replace(tzinfo=None), delta.next_attempt(store, SUNDAY)
+    failed = carrying.Failed(SUNDAY, attempt, "run", began, {}, SourceError("no logs"))
+    assert carrying.carry_forward(store, failed) is not None
+    sunday, saturday = status.recent(cfg)
+    assert (sunday["counts"], saturday["counts"]) == ({}, counts)
+    assert status.accounted([sunday]) is None
+    assert status.accounted([sunday, saturday]) == "Night 2026-01-03 read 1,036 lines: 1,036 accepted."
+
+
 def test_a_night_ages_from_the_end_of_its_local_day(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path, events=EventsConfig(timezone="Europe/Berlin"))
     driver.publish_night(cfg, SATURDAY, users=5)
