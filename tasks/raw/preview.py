@@ -243,7 +243,7 @@ def _sum(parts: Iterator[Seen] | Sequence[Seen]) -> Seen:
 def _check_usable(cfg: Config, seen: Seen) -> None:
     if seen.days:
         return
-    if seen.left_out:
+    if seen.left_out and not seen.refused:  # which are refused have passed these
         raise SourceError(
             "events.types, events.where: expected a line that counts; of those looked at none does"
             f"{counting.told([seen.left_out])}; see [events] in the configuration"
@@ -252,7 +252,8 @@ def _check_usable(cfg: Config, seen: Seen) -> None:
         raise SourceError("events.sources: expected lines; every file is empty; bring the logs")
     reason = seen.refused.most_common(1)[0][0]
     raise SourceError(
-        f"not one of {seen.refused.total():,} lines looked at can become an event; mostly: {reason}, as in "
+        f"not one of {seen.refused.total() + seen.left_out.total():,} lines looked at can become an event"
+        f"{counting.told([seen.left_out])}; mostly: {reason}, as in "
         f"{seen.raw[reason][:200]!r}{ingestion.cure(cfg, reason)}; see [events] in the configuration"
     )
 

@@ -100,6 +100,15 @@ def test_a_night_of_which_no_line_counts_is_told_by_what_left_them_out(make_conf
         preview.look(cfg, None)
 
 
+def test_lines_that_count_and_cannot_be_read_are_told_by_why_they_cannot(make_config: MakeConfig) -> None:
+    cfg = shop(make_config, columns={"event_type": "kind", "timestamp": "land"}, types={"view": 1.0})
+    lines = [line(item, kind="view", land="noon") for item in ("a", "b")]
+    write(cfg, [*lines, line("c", kind="cart", land="noon")])
+    said = r"not one of 3 lines .* \(left out: 1 by type cart\); mostly: bad timestamp"
+    with pytest.raises(SourceError, match=said):
+        preview.look(cfg, None)
+
+
 QUANTITIES = [line(f"i{place}", quantity=one, land=land) for place, (one, land) in enumerate(
     [(10, "DE"), (9, "AT"), (0, "DE"), (-1, "DE"), (None, "AT")]
 )]  # fmt: skip
