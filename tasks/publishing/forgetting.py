@@ -226,6 +226,8 @@ def _let_go(
                 done.deleted += 1
             else:
                 held[file] = size
+    if not (grace or began):
+        readers.remove_unfinished(store)
     if not began:
         hours = (naive() - looked + grace).total_seconds() / 3600  # who began since may have staged some
         named = (*USERS, REFUSED)  # a rollback, which is no run, may be at its row

@@ -277,9 +277,14 @@ def _mend_files(store: Store, shown: Publication, folder: Path) -> None:
                 new.unlink(missing_ok=True)
 
 
-def _remove_dead(paths: Iterator[Path]) -> None:
+def remove_unfinished(store: Store) -> None:
+    """What refreshes have linked and not named yet; one that is at work says so, and is to be run again."""
+    _remove_dead(store.local.glob(UNFINISHED), 0.0)
+
+
+def _remove_dead(paths: Iterator[Path], seconds: float = 3600.0) -> None:
     """What refreshes left that died an hour ago or more; a younger one may be at work."""
-    limit = time.time() - 3600
+    limit = time.time() - seconds
     for path in paths:
         with suppress(FileNotFoundError):
             if path.lstat().st_mtime < limit:
