@@ -111,6 +111,13 @@ class FactorScorer(Scorer, Protocol):
         """(sessions) rows on item_matrix's device, as in score_last."""
 
 
+def scores_of(scorer: FactorScorer, known: Representation) -> Tensor:
+    """(rows, items) scores of some positions, all at once; in blocks they are those of score_blocks."""
+    scores = known.vectors @ scorer.item_matrix.t() + scorer.item_bias
+    known.raise_scores(scores)
+    return scores
+
+
 def has_factors(scorer: Scorer) -> TypeGuard[FactorScorer]:
     """Does this scorer offer its factors? Asks whether they are there and makes none: that costs a pass."""
     return all(getattr_static(scorer, name, None) is not None for name in FACTORS)

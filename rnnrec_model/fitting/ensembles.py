@@ -24,7 +24,7 @@ from rnnrec_model.fitting import recommender, training
 from rnnrec_model.fitting.head import HeadConfig
 from rnnrec_model.fitting.network import Draw
 from rnnrec_model.fitting.recommender import Recommender
-from rnnrec_model.scorer import Representation
+from rnnrec_model.scorer import Representation, scores_of
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
@@ -72,11 +72,11 @@ class Ensemble:
 
     def score_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, items) scores at every position that has a next item."""
-        return self._score(self.represent_steps(sessions))
+        return scores_of(self, self.represent_steps(sessions))
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) scores after each session's last item."""
-        return self._score(self.represent_last(sessions))
+        return scores_of(self, self.represent_last(sessions))
 
     def saved(self) -> Saved:
         """The weights of all, each by its member's number; settings; training, with the first one's seed."""
@@ -87,11 +87,6 @@ class Ensemble:
             for name, array in saved.arrays.items()
         }
         return replace(every[0], arrays=arrays)
-
-    def _score(self, known: Representation) -> Tensor:
-        scores = known.vectors @ self.item_matrix.t() + self.item_bias
-        known.raise_scores(scores)
-        return scores
 
 
 def fit(

@@ -16,7 +16,7 @@ from rnnrec_model.fitting.network import BIAS, ROWS, Draw, Network, with_ends
 from rnnrec_model.fitting.objective import with_masks
 from rnnrec_model.fitting.readings import readings
 from rnnrec_model.fitting.users import lane_users
-from rnnrec_model.scorer import Representation
+from rnnrec_model.scorer import Representation, scores_of
 from rnnrec_model.sessions import Sessions, as_tensor
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
@@ -78,11 +78,11 @@ class Recommender:
 
     def score_steps(self, sessions: Sessions) -> Tensor:
         """(events - sessions, items) scores at every position that has a next item."""
-        return self._score(self.represent_steps(sessions))
+        return scores_of(self, self.represent_steps(sessions))
 
     def score_last(self, sessions: Sessions) -> Tensor:
         """(sessions, items) scores after each session's last item."""
-        return self._score(self.represent_last(sessions))
+        return scores_of(self, self.represent_last(sessions))
 
     def saved(self) -> Saved:
         """Weights, and settings of network and training."""
@@ -94,11 +94,6 @@ class Recommender:
             arrays=dict(self.network.state_dict()),
             training=self.training_config,
         )
-
-    def _score(self, known: Representation) -> Tensor:
-        scores = known.vectors @ self.item_matrix.t() + self.item_bias
-        known.raise_scores(scores)
-        return scores
 
     def _represent(self, sessions: Sessions, inputs: Indices, last_only: bool) -> Representation:
         lags, known = self.network.lags, self._known(sessions, inputs, last_only)

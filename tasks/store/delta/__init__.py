@@ -19,7 +19,7 @@ from tasks.store.delta.commits import (
     replace_partition,
     rewrite,
 )
-from tasks.store.delta.fences import FORGET, check_fence, fence, highest, mark_of, marks, writer
+from tasks.store.delta.fences import FORGET, check_fence, highest, mark_of, marks, writer
 from tasks.store.delta.logs import RESTORE, note
 from tasks.store.delta.numbers import next_attempt
 from tasks.store.delta.reading import PARTS_KEPT, Part, files, files_by_day, parts, rows, schema, version
@@ -42,7 +42,6 @@ __all__ = [
     "commit",
     "commit_days",
     "drop_days",
-    "fence",
     "files",
     "files_by_day",
     "highest",

@@ -8,7 +8,6 @@ from datetime import date
 from deltalake import DeltaTable
 
 from tasks.errors import FencedError
-from tasks.store import tables
 from tasks.store.delta import logs, partitions, staging
 from tasks.store.store import Store
 
@@ -56,13 +55,6 @@ def highest(store: Store, name: str, fence: str) -> int:
 def number(table: DeltaTable, fence: str) -> int:
     """The highest number that was committed under the fence's name; 0 for none."""
     return int(table.transaction_version(fence) or 0)
-
-
-def fence(name: str, day: date) -> str:
-    """What the fence of a day of a table is called in its log."""
-    column = tables.table(name).partition
-    assert column is not None, "a table without partitions has no days"
-    return partitions.path(name, {column: day})
 
 
 def mark_of(name: str, attempt: int) -> str:

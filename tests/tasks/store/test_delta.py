@@ -20,7 +20,7 @@ from deltalake import DeltaTable
 from tasks.errors import FencedError, WarehouseError
 from tasks.settings.config import Config
 from tasks.store import delta
-from tasks.store.delta import commits, fences, logs, staging, stale
+from tasks.store.delta import commits, fences, logs, partitions, staging, stale
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = date(2026, 1, 2), date(2026, 1, 3)
@@ -49,7 +49,7 @@ def put(cfg: Config, night: date, attempt: int, *items: str | int, run_id: str |
 
 
 def fence(night: date) -> str:
-    return delta.fence("popular_items", night)
+    return partitions.path("popular_items", {"night": night})
 
 
 def items(cfg: Config, night: date, version: int | None = None) -> list[object]:
