@@ -78,7 +78,7 @@ def check(
             "nothing was learnt from it, readers keep what they see\n"
             + "\n".join(f"  {one.said()}" for one in refused)
             + _without(aside)
-            + _way_out(night, refused)
+            + _way_out(cfg, night, refused)
         )
     return Checked(len(found), warnings)
 
@@ -94,13 +94,12 @@ def _without(aside: Mapping[str, str]) -> str:
     return f"\n{told}, which may be why: {named}"
 
 
-def _way_out(night: date, refused: Sequence[Finding]) -> str:
+def _way_out(cfg: Config, night: date, refused: Sequence[Finding]) -> str:
     """The command that lets the night pass; empty where a broken check allows none."""
     settings = [one.rule.passes for one in refused]
     if not all(settings):
         return ""
-    given = " ".join(f"--set {one}" for one in settings)
-    return f"\nwhere the day is right as it is: rnnrec nightly --night {night} {given}"
+    return f"\nwhere the day is right as it is: {cfg.again(night, *map(str, settings))}"
 
 
 def told(asked: Sequence[Rule], found: Found | None) -> dict[str, Any]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import glob
 import hashlib
 import json
+import shlex
 import tomllib
 from collections.abc import Collection, Mapping
 from copy import deepcopy
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, PrivateAttr, ValidationError
 
 from rnnrec_model.config import MetricName, TrainingConfig
 from tasks.errors import ConfigurationError
@@ -36,6 +38,7 @@ from tasks.settings.sections import (
     checked,
 )
 
+FILE = Path("rnnrec.toml")  # that commands take where none is named
 ALL: tuple[str, ...] = ()
 DECIDES_NOTHING: dict[str, tuple[str, ...]] = {  # section → keys that change nothing of what a night makes
     "alerts": ALL,
@@ -66,6 +69,7 @@ class Config(Section):
     registry: RegistryConfig = RegistryConfig()
     alerts: AlertsConfig = AlertsConfig()
     base: Path = Field(default=Path(), exclude=True)
+    _asked: tuple[str, ...] = PrivateAttr(default=())
 
     @property
     def root(self) -> Path:
@@ -92,6 +96,14 @@ class Config(Section):
     def contestants(self) -> tuple[str, ...]:
         """Names of all models that a night may fit: candidates, what has to be beaten, and the baselines."""
         return tuple(dict.fromkeys((*self.gate.candidates, *self.gate.must_beat, *self.evaluation.baselines)))
+
+    def again(self, night: date, *settings: str) -> str:
+        """The command that runs a night as this one was asked for, with these settings besides.
+
+        settings   each as in gate.min_predictions=20
+        """
+        besides = [word for one in settings for word in ("--set", one)]
+        return shlex.join(["rnnrec", "nightly", *self._asked, "--night", night.isoformat(), *besides])
 
     def as_dict(self) -> dict[str, Any]:
         """The resolved settings as plain JSON values, paths as they are written there.
@@ -146,7 +158,17 @@ def load_config(
         raise refusal(
             path, [one for one in wrong if one in in_file], [one for one in wrong if one not in in_file]
         )
+    cfg._asked = tuple(_asked(path, overrides or {}))
     return cfg
+
+
+def _asked(path: Path, overrides: Mapping[str, Any]) -> list[str]:
+    """What a command says of settings; who is alerted is nobody else's to read, and is in the file."""
+    named = [] if path == FILE else ["--config", str(path)]
+    changed = {key: value for key, value in overrides.items() if key.partition(".")[0] != "alerts"}
+    for key, value in changed.items():
+        named += ["--set", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]
+    return named
 
 
 def _checked(tree: Mapping[str, Any], base: Path, for_a_night: bool) -> tuple[Config, list[str]]:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 from typing import get_args
 
@@ -377,3 +378,20 @@ def test_the_digest_changes_with_a_setting_and_not_with_the_folder(tmp_path):
 def test_the_file_in_the_repository_is_valid_and_says_nothing_but_defaults():
     cfg = load_config(ROOT / "rnnrec.toml")
     assert cfg.as_dict() == Config().as_dict()
+
+
+def test_a_command_for_the_same_settings_names_the_file_and_what_was_overridden_but_no_alert(tmp_path):
+    file = tmp_path / "our shop.toml"
+    file.touch()
+    given = {"training.epochs": 3, "alerts.slack_env": "OURS", "events.where": '"kind = 1"'}
+    cfg = load_config(file, given)
+    assert cfg.again(date(2026, 3, 11), "checks.min_volume=0") == (
+        f"rnnrec nightly --config '{file}' --set training.epochs=3 --set 'events.where=\"kind = 1\"' "
+        "--night 2026-03-11 --set checks.min_volume=0"
+    )
+
+
+def test_a_command_names_no_file_that_is_taken_anyway(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rnnrec.toml").touch()
+    assert load_config("rnnrec.toml").again(date(2026, 3, 11)) == "rnnrec nightly --night 2026-03-11"
