@@ -44,12 +44,13 @@ def prepare(con: duck.Connection, cfg: Config, reads: Reads) -> None:
 
 
 def measure(con: duck.Connection, cfg: Config, night: date, reads: Reads, lines: Lines) -> list[Measure]:
-    """Every measure of the night, and the table `measured` of them before DuckDB."""
+    """Every measure of the night, and the tables `measured` of them and `hours` before DuckDB."""
     prepare(con, cfg, reads)
     by_day = _by_day(con)
     tonight = {name: days[night] for name, days in by_day.items() if night in days}
     known = history.before(reads.store, night)
-    found = duck.query(con, "measured_night", night=night, refused=sorted(known.refused)).fetchall()
+    duck.keep(con, "hours", "hours", night=night, refused=sorted(known.refused))
+    found = duck.query(con, "measured_night", night=night).fetchall()
     tonight |= {name: value for name, value in found if value is not None}
     if lines.read:
         tonight[REJECTED] = lines.rejected / lines.read

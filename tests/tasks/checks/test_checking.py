@@ -196,6 +196,12 @@ def test_visits_of_nobody_count_by_their_sessions(tmp_path: Path) -> None:
     assert broken(cfg, write(cfg, days | {NIGHT: nobody(NIGHT, 12)})) == ["missing_hours"]
 
 
+def test_empty_hours_are_named_by_the_clock(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    with pytest.raises(CheckError, match="empty_hours=12 13 14 15 16 17 18 19 20 21 22 23"):
+        check(cfg, write(cfg, usual(night=a_day(NIGHT, hours=12))))
+
+
 @pytest.mark.slow
 def test_hours_of_a_refused_day_are_no_norm(tmp_path: Path) -> None:
     cfg, later = config(tmp_path), NIGHT + timedelta(weeks=1)
