@@ -227,6 +227,14 @@ class TrainingConfig(Settings):
         0,
         1024,
     )
+    shards: int = setting(
+        1,
+        "parts of every batch, whose gradients are summed in their order: part of the recipe, since another "
+        "number gives other bits; all score against the same drawn negatives, each beside its own sessions' "
+        "items",
+        1,
+        1024,
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto: CUDA when there is one")
     checkpoint_minutes: float = setting(
         10.0, "a killed night goes on from its last checkpoint; 0 writes none", 0.0, 1e6

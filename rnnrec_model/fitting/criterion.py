@@ -59,10 +59,17 @@ class Criterion:
             return history_width(past) if self._fixed_shapes else past
         return min(past, max(0, self._network.lags - self._questions.lead))
 
-    def candidates(self, where: Strips) -> Candidates:
-        """What these strips are asked, and the items that it is scored against; draws the negatives."""
+    def drawn(self) -> Tensor | None:
+        """(negatives,) items that are drawn for one step; None: all items are candidates."""
+        return self._sampler.draw(self._config.negatives) if self._loss.draws else None
+
+    def candidates(self, where: Strips, drawn: Tensor | None = None) -> Candidates:
+        """What these strips are asked, and the items that it is scored against.
+
+        drawn   negatives, if they are drawn already
+        """
         asked = self._questions(where)
-        drawn = self._sampler.draw(self._config.negatives) if self._loss.draws else None
+        drawn = self.drawn() if drawn is None else drawn
         if self._fixed_shapes:
             return fixed(self._items, where, asked, drawn, self._scratch)
         return compact(self._items, where, asked, drawn)

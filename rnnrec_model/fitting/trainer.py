@@ -2,22 +2,24 @@
 
 A step gathers the rows of every item it touches once, runs the network over a rectangle of sessions, scores
 each position against all those rows, and writes the updated rows back once. What the network keeps of a
-session starts at zero with it and is carried, without gradient, over the pieces of a long one.
+session starts at zero with it and is carried, without gradient, over the pieces of a long one. With
+`training.shards` a step's gradients are those of its parts, summed in their order (shards.py).
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from rnnrec_model.config import TrainingConfig
-from rnnrec_model.errors import DataError, TrainingError
-from rnnrec_model.fitting import schedules
-from rnnrec_model.fitting.batches import Batch, strips, training_plan
+from rnnrec_model.errors import ConfigError, DataError, TrainingError
+from rnnrec_model.fitting import schedules, shards
+from rnnrec_model.fitting.batches import Batch, lanes_of, strips, training_plan
 from rnnrec_model.fitting.candidates import Candidates
 from rnnrec_model.fitting.criterion import Criterion
 from rnnrec_model.fitting.cuda_graphs import CudaGraphs, Recorder, ReplayedSteps
@@ -25,9 +27,28 @@ from rnnrec_model.fitting.machine import choose_device, choose_precision
 from rnnrec_model.fitting.network import Draw, with_ends
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.recommender import Recommender
+from rnnrec_model.fitting.shards import Gradients
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class _Worked:
+    """A rectangle's forward pass: what gradients are asked of it.
+
+    rows        table → (columns, width) rows of the candidates, leaves
+    given       (inputs, width) rows of the inputs, a leaf
+    losses      (events,)
+    following   the states after it
+    """
+
+    found: Candidates
+    rows: dict[str, Tensor]
+    given: Tensor
+    users: LaneUsers | None
+    losses: Tensor
+    following: list[Tensor]
 
 
 class Trainer:
@@ -65,11 +86,14 @@ class Trainer:
             self.network, sessions, vocabulary, config, self.random, self.precision, self.fixed_shapes
         )
         self._states: list[Tensor] = []
+        self._kept: dict[int, list[Tensor]] = {}  # of each shard, what the network keeps of its sessions
+        self._everything = torch.arange(len(vocabulary), device=self.device)
         self._rate = torch.zeros((), device=self.device)
         self.total_loss = torch.zeros((), dtype=torch.float64, device=self.device)
         self.total_events = torch.zeros((), dtype=torch.float64, device=self.device)
         self.steps_done = 0
-        if recorder is None and self.device.type == "cuda":
+        self._require_lanes()
+        if recorder is None and self.device.type == "cuda" and config.shards == 1:
             recorder = CudaGraphs(self.device, self.random)
         self.replay = None if recorder is None else ReplayedSteps(self, recorder)
         self.steps_in_all = config.epochs * sum(1 for _ in self.epoch(0))
@@ -81,10 +105,23 @@ class Trainer:
         random = np.random.default_rng((self.config.seed, number))
         return training_plan(self.sessions, self.config, random, self.fixed_shapes, self.network.window)
 
+    def _require_lanes(self) -> None:
+        """Raises ConfigError for shards of which the longest rectangles leave some empty."""
+        longest = self.network.window or self.config.bptt_steps
+        lanes = lanes_of(longest, self.config)
+        if self.config.shards > lanes:
+            raise ConfigError(
+                f"training.shards: expected at most {lanes}, as many sessions as lie side by side where they "
+                f"are longest (training.batch_events = {self.config.batch_events}, {longest} steps); got "
+                f"{self.config.shards}. Lower training.shards, or raise training.batch_events"
+            )
+
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""
         self._rate.fill_(schedules.rate(self.config, self.steps_done, self.steps_in_all))
-        if self.replay is not None:
+        if self.config.shards > 1:
+            self._learn_in_shards(batch)
+        elif self.replay is not None:
             self.replay.step(batch)
         else:
             starts = torch.as_tensor(batch.starts, device=self.device)
@@ -109,27 +146,12 @@ class Trainer:
         starts, lengths, past   the lanes of a `Batch`, and the events before each
         steps, before           the shape: cells for events, and for those before that the loss looks at
         """
-        found = self.criterion.candidates(strips(starts, lengths, steps, before, past))
-        rows = {
-            name: (table.data if found.items is None else table.data.index_select(0, found.items))
-            for name, table in self.network.tables().items()
-        }
-        rows = {name: row.requires_grad_() for name, row in rows.items()}
-        given = rows[self.network.input_table].detach().index_select(0, found.inputs.flatten())
-        given.requires_grad_()
-        inputs = given.view(*found.inputs.shape, -1)  # (steps, lanes, width)
-        if self.ended is not None:
-            inputs = with_ends(inputs, self.ended[found.cells], self.network.boundary)
-        users = self._users(starts, lengths)
-        inputs = inputs if users is None else users.beside(inputs)
-        told = () if found.asked.shown is None else (found.asked.shown,)
-        vectors, following = self.network(inputs, states, self.random, self.precision, *told)
-        vectors = vectors.flatten(0, 1).index_select(0, found.events)  # (events, units)
-        losses = self.criterion.losses(vectors, rows, found) * found.weight
-        self._update(losses.sum() / found.weight.sum(), rows, given, found, users)
-        self.total_loss += losses.detach().sum()
-        self.total_events += found.weight.sum()
-        return [state.detach() for state in following]
+        worked = self._work(starts, lengths, past, steps, before, states)
+        weight = worked.found.weight.sum()
+        self._apply(*self._differentiated(worked.losses.sum() / weight, worked))
+        self.total_loss += worked.losses.detach().sum()
+        self.total_events += weight
+        return [state.detach() for state in worked.following]
 
     def recommender(self) -> Recommender:
         """The model as it stands."""
@@ -172,6 +194,78 @@ class Trainer:
         self.total_events.zero_()
         return loss, events
 
+    def _learn_in_shards(self, batch: Batch) -> None:
+        """Update every weight from a batch that is worked out in parts."""
+        self.random.manual_seed(shards.seed_of(self.config.seed, self.steps_done, -1))
+        drawn = self.criterion.drawn()
+        parts = [
+            self._shard(number, shard, drawn)
+            for number, shard in enumerate(shards.apart(batch, self.config.shards))
+            if shard.lengths.any()
+        ]
+        total = shards.summed(parts)
+        tables = self._tables()
+        changed = {}
+        for some in total.rows:
+            at = self._everything if some.at is None else some.at
+            for name, gradient in some.of.items():
+                changed[name] = Rows(at, tables[name].data.index_select(0, at), gradient / total.weight)
+        self._apply({name: gradient / total.weight for name, gradient in total.dense.items()}, changed)
+        self.total_loss += total.loss
+        self.total_events += total.weight
+
+    def _shard(self, number: int, shard: Batch, drawn: Tensor | None) -> Gradients:
+        """The gradients of one part of a batch; what is kept of its sessions is kept here."""
+        self.random.manual_seed(shards.seed_of(self.config.seed, self.steps_done, number))
+        states = self.network.zero_state(len(shard.starts)) if shard.first else self._kept[number]
+        starts, lengths, past = (
+            torch.as_tensor(np.ascontiguousarray(one), device=self.device)
+            for one in (shard.starts, shard.lengths, shard.past)
+        )
+        before = self.criterion.before(shard)
+        worked = self._work(starts, lengths, past, shard.steps, before, states, drawn)
+        self._kept[number] = [state.detach() for state in worked.following]
+        loss = worked.losses.sum()
+        dense, changed = self._differentiated(loss, worked)
+        items = [name for name in changed if name != USER_ROWS]
+        rows = [shards.rows_once([changed[name] for name in items], items, worked.found.items is None)]
+        if USER_ROWS in changed:
+            rows.append(shards.rows_once([changed[USER_ROWS]], [USER_ROWS]))
+        return Gradients(dense, tuple(rows), loss.detach(), worked.found.weight.sum())
+
+    def _work(
+        self,
+        starts: Tensor,
+        lengths: Tensor,
+        past: Tensor,
+        steps: int,
+        before: int,
+        states: list[Tensor],
+        drawn: Tensor | None = None,
+    ) -> _Worked:
+        """What the network says of a rectangle, and what that costs.
+
+        drawn   negatives, if they are drawn already
+        """
+        found = self.criterion.candidates(strips(starts, lengths, steps, before, past), drawn)
+        rows = {
+            name: (table.data if found.items is None else table.data.index_select(0, found.items))
+            for name, table in self.network.tables().items()
+        }
+        rows = {name: row.requires_grad_() for name, row in rows.items()}
+        given = rows[self.network.input_table].detach().index_select(0, found.inputs.flatten())
+        given.requires_grad_()
+        inputs = given.view(*found.inputs.shape, -1)  # (steps, lanes, width)
+        if self.ended is not None:
+            inputs = with_ends(inputs, self.ended[found.cells], self.network.boundary)
+        users = self._users(starts, lengths)
+        inputs = inputs if users is None else users.beside(inputs)
+        told = () if found.asked.shown is None else (found.asked.shown,)
+        vectors, following = self.network(inputs, states, self.random, self.precision, *told)
+        vectors = vectors.flatten(0, 1).index_select(0, found.events)  # (events, units)
+        losses = self.criterion.losses(vectors, rows, found) * found.weight
+        return _Worked(found, rows, given, users, losses, following)
+
     def _users(self, starts: Tensor, lengths: Tensor) -> LaneUsers | None:
         table = self.network.user_rows
         if self.user_of is None or table is None:
@@ -180,16 +274,15 @@ class Trainer:
         users.rows.requires_grad_()
         return users
 
-    def _update(
-        self,
-        loss: Tensor,
-        rows: dict[str, Tensor],
-        given: Tensor,
-        found: Candidates,
-        users: LaneUsers | None,
-    ) -> None:
-        dense, tables = self.network.dense(), self.network.tables()
-        wanted = [given, *dense.values(), *rows.values(), *([] if users is None else [users.rows])]
+    def _tables(self) -> dict[str, Tensor]:
+        """All weights of which a step reads and writes some rows."""
+        table = self.network.user_rows
+        return self.network.tables() | ({} if table is None else {USER_ROWS: table})
+
+    def _differentiated(self, loss: Tensor, worked: _Worked) -> tuple[dict[str, Tensor], dict[str, Rows]]:
+        """Gradients of dense weights, and rows of tables with theirs; good until the next rectangle."""
+        dense, rows, found, users = self.network.dense(), worked.rows, worked.found, worked.users
+        wanted = [worked.given, *dense.values(), *rows.values(), *([] if users is None else [users.rows])]
         d_given, *gradients = torch.autograd.grad(loss, wanted, allow_unused=True)
         of_users = None if users is None else gradients.pop()
         of_dense, of_rows = gradients[: len(dense)], dict(zip(rows, gradients[len(dense) :], strict=True))
@@ -197,26 +290,30 @@ class Trainer:
         if of_rows[source] is None:
             of_rows[source] = torch.zeros_like(rows[source])
         of_rows[source].index_add_(0, found.inputs.flatten(), d_given)
-        scale = self._clip(of_dense)
-        self.optimizer.tick()
-        for (name, weight), gradient in zip(dense.items(), of_dense, strict=True):
-            if gradient is not None:
-                self.optimizer.update(name, weight.data, gradient * scale, self._rate)
-        if users is not None and of_users is not None and self.network.user_rows is not None:
-            changed = users.changed(of_users)
-            self.optimizer.update_rows(USER_ROWS, self.network.user_rows.data, changed, self._rate)
-        everything = torch.arange(len(self.vocabulary), device=self.device)
-        where = everything if found.items is None else found.items
+        changed = {}
+        if users is not None and of_users is not None:
+            changed[USER_ROWS] = users.changed(of_users)
+        where = self._everything if found.items is None else found.items
         for name, gradient in of_rows.items():
             if gradient is not None:
                 whole = gradient if found.first is None else gradient[found.first]
-                changed = Rows(where, rows[name].detach(), whole)
-                self.optimizer.update_rows(name, tables[name].data, changed, self._rate)
+                changed[name] = Rows(where, rows[name].detach(), whole)
+        there = {name: one for name, one in zip(dense, of_dense, strict=True) if one is not None}
+        return there, changed
 
-    def _clip(self, gradients: Sequence[Tensor | None]) -> Tensor | float:
-        there = [gradient for gradient in gradients if gradient is not None]
-        if not self.config.clip_norm or not there:  # a network may have tables alone
+    def _apply(self, dense: dict[str, Tensor], changed: dict[str, Rows]) -> None:
+        """Update the weights by the gradients of the mean loss."""
+        scale = self._clip(list(dense.values()))
+        self.optimizer.tick()
+        weights, tables = self.network.dense(), self._tables()
+        for name, gradient in dense.items():
+            self.optimizer.update(name, weights[name].data, gradient * scale, self._rate)
+        for name, rows in changed.items():
+            self.optimizer.update_rows(name, tables[name].data, rows, self._rate)
+
+    def _clip(self, gradients: Sequence[Tensor]) -> Tensor | float:
+        if not self.config.clip_norm or not gradients:  # a network may have tables alone
             return 1.0
-        norm = torch.stack([gradient.norm() for gradient in there]).norm()
+        norm = torch.stack([gradient.norm() for gradient in gradients]).norm()
         scale: Tensor = (self.config.clip_norm / norm.clamp_min(1e-12)).clamp_max(1.0)
         return scale

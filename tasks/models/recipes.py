@@ -22,7 +22,13 @@ from tasks.settings.config import Config
 # where and how fast it is fitted, not to what
 MACHINE = ("threads", "device", "checkpoint_minutes", "minutes")
 # key → the value at which it changes nothing: recipes of before it came keep their digests
-CAME_LATER: dict[str, Any] = {"gbce_t": 0.75, "across_sessions": False, "row_decay": 0.0, "members": 1}
+CAME_LATER: dict[str, Any] = {
+    "gbce_t": 0.75,
+    "across_sessions": False,
+    "row_decay": 0.0,
+    "members": 1,
+    "shards": 1,
+}
 
 
 @dataclass(frozen=True)

@@ -95,6 +95,7 @@ def test_settings_and_training_decide_and_the_machine_does_not(make_config: Call
     assert digest({"recurrent": {"units": 5}}, epochs=3) != one
     assert digest({"recurrent": {"units": 4}}, epochs=4) != one
     assert digest({"recurrent": {"units": 4}}, epochs=3, seed=2) != one
+    assert digest({"recurrent": {"units": 4}}, epochs=3, shards=2) != one
 
 
 def test_a_recipe_keeps_its_digest_when_settings_come_that_change_nothing_by_default(
