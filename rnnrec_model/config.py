@@ -235,7 +235,24 @@ class TrainingConfig(Settings):
         1,
         1024,
     )
+    workers: int = setting(
+        1,
+        "processes that share the shards of every batch, a GPU each where there are some: at most as many as "
+        "`shards`; how many changes no bit of what is learnt; models that are not trained in steps have no "
+        "use for them",
+        1,
+        1024,
+    )
     device: Literal["auto", "cpu", "cuda"] = setting("auto", "auto: CUDA when there is one")
     checkpoint_minutes: float = setting(
         10.0, "a killed night goes on from its last checkpoint; 0 writes none", 0.0, 1e6
     )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.workers > self.shards:
+            raise ConfigError(
+                f"training.workers: expected at most training.shards ({self.shards}), which they share; got "
+                f"{self.workers}. Lower it, or set training.shards = {self.workers}: another recipe, whose "
+                "model has other bits"
+            )

@@ -4,6 +4,7 @@
     ├── ConfigError        a setting is out of its range, or two settings contradict each other
     ├── DataError          sessions, item ids or shapes that the model cannot take
     ├── TrainingError      the loss became NaN or infinite
+    ├── WorkerError        of several processes that train together one ended, is stuck, or never began
     └── SavedModelError    a folder that is not a model, or one of another version, shape or content
 
 Each message says what was expected, what came, and what to do next.
@@ -24,6 +25,10 @@ class DataError(ModelError, ValueError):
 
 class TrainingError(ModelError, ArithmeticError):
     """The loss became NaN or infinite."""
+
+
+class WorkerError(ModelError, RuntimeError):
+    """Of several processes that train together one ended, is stuck, or never began."""
 
 
 class SavedModelError(ModelError):

@@ -48,6 +48,7 @@ class Kind:
     needs      what the sessions that it is fitted to carry beside items: users, times. Of sessions that it
                scores they may not be known, and are None: of an item alone, or through MLflow
     uses       what it makes use of where they carry it, and does without elsewhere
+    steps      is it trained in steps (rnnrec_model/fitting), which `training.workers` share?
     seeded     does another seed give another model? Not of what only counts
     space      what is worth trying of its settings; nothing where there is nothing to tune
     """
@@ -56,6 +57,7 @@ class Kind:
     config: type[Settings] | str = NoSettings
     needs: tuple[Carried, ...] = ()
     uses: tuple[Carried, ...] = ()
+    steps: bool = False
     seeded: bool = True
     space: spaces.Space = field(default_factory=dict)
 
@@ -93,10 +95,24 @@ class Kind:
         size = sessions.size(vocabulary)
         own = settings.sized(size)
         training = how.training.sized(size, own.settled)
-        fitted: Fitted = self._module().fit(own, sessions, vocabulary, replace(how, training=training))
+        fitted = self._fitted(own, sessions, vocabulary, replace(how, training=training))
         of_training = training if fitted.epochs else NoSettings()
         sized = {name: getattr(one, name) for one in (own, of_training) for name in one.by_size}
         return replace(fitted, sized=sized)
+
+    def _fitted(
+        self, settings: Settings, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting
+    ) -> Fitted:
+        """Here, or by several processes, which this may be one of."""
+        if fitting.training.workers > 1 and self.steps:
+            from rnnrec_model.fitting import crew, launching
+            from rnnrec_model.fitting.job import Job
+
+            if not crew.is_launched():
+                return launching.fit(Job(self.module, settings, sessions, vocabulary, fitting), self.load)
+            crew.join(fitting.training)
+        fitted: Fitted = self._module().fit(settings, sessions, vocabulary, fitting)
+        return fitted
 
     def load(self, saved: Saved) -> Model:
         """The model that was saved. Raises ModelError, or what torch raises, when it cannot be that."""
@@ -108,9 +124,9 @@ class Kind:
 
 
 MODELS: dict[str, Kind] = {
-    "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig, space=spaces.RECURRENT),
-    "sasrec": Kind("rnnrec_model.attention.sasrec", SasrecConfig, space=spaces.ATTENTION),
-    "bert4rec": Kind("rnnrec_model.attention.bert4rec", Bert4recConfig, space=spaces.MASKED),
+    "recurrent": Kind("rnnrec_model.recurrent.model", RecurrentConfig, steps=True, space=spaces.RECURRENT),
+    "sasrec": Kind("rnnrec_model.attention.sasrec", SasrecConfig, steps=True, space=spaces.ATTENTION),
+    "bert4rec": Kind("rnnrec_model.attention.bert4rec", Bert4recConfig, steps=True, space=spaces.MASKED),
     "popularity": Kind("rnnrec_model.counting.popularity", seeded=False),
     "session_popularity": Kind("rnnrec_model.counting.session_popularity", seeded=False),
     "markov": Kind("rnnrec_model.counting.markov", seeded=False),
@@ -121,7 +137,7 @@ MODELS: dict[str, Kind] = {
         "rnnrec_model.counting.vsknn", SessionNeighboursConfig, seeded=False, space=spaces.NEIGHBOURS
     ),
     "als": Kind("rnnrec_model.factors.als", AlsConfig, uses=("users",), space=spaces.ALS),
-    "fpmc": Kind("rnnrec_model.factors.fpmc", FpmcConfig, uses=("users",), space=spaces.FPMC),
+    "fpmc": Kind("rnnrec_model.factors.fpmc", FpmcConfig, uses=("users",), steps=True, space=spaces.FPMC),
 }
 
 

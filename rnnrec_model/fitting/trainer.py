@@ -21,11 +21,13 @@ from rnnrec_model.errors import ConfigError, DataError, TrainingError
 from rnnrec_model.fitting import schedules, shards
 from rnnrec_model.fitting.batches import Batch, lanes_of, strips, training_plan
 from rnnrec_model.fitting.candidates import Candidates
+from rnnrec_model.fitting.crew import crew_of
 from rnnrec_model.fitting.criterion import Criterion
 from rnnrec_model.fitting.cuda_graphs import CudaGraphs, Recorder, ReplayedSteps
 from rnnrec_model.fitting.machine import choose_device, choose_precision
 from rnnrec_model.fitting.network import Draw, with_ends
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
+from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.fitting.shards import Gradients
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
@@ -66,6 +68,7 @@ class Trainer:
         """fixed_shapes, recorder: how steps are run; by default what suits the device."""
         config = config.sized(sessions.size(vocabulary))  # whatever the caller has not sized
         self.config, self.vocabulary, self.sessions = config, vocabulary, sessions
+        self.crew = crew_of(config)
         self.device = choose_device(config.device)
         self.precision = choose_precision(config.precision, self.device)
         self.fixed_shapes = self.device.type == "cuda" if fixed_shapes is None else fixed_shapes
@@ -198,12 +201,13 @@ class Trainer:
         """Update every weight from a batch that is worked out in parts."""
         self.random.manual_seed(shards.seed_of(self.config.seed, self.steps_done, -1))
         drawn = self.criterion.drawn()
-        parts = [
-            self._shard(number, shard, drawn)
+        there = {
+            number: shard
             for number, shard in enumerate(shards.apart(batch, self.config.shards))
             if shard.lengths.any()
-        ]
-        total = shards.summed(parts)
+        }
+        own = [self._shard(number, one, drawn) for number, one in there.items() if self.crew.has(number)]
+        total = shards.summed(self.crew.exchanged(own, list(there), self._parcels()))
         tables = self._tables()
         changed = {}
         for some in total.rows:
@@ -213,6 +217,14 @@ class Trainer:
         self._apply({name: gradient / total.weight for name, gradient in total.dense.items()}, changed)
         self.total_loss += total.loss
         self.total_events += total.weight
+
+    def _parcels(self) -> Parcels:
+        """What a shard's gradients look like, on their way to other processes."""
+        dense, tables = self.network.dense(), self.network.tables()
+        groups = [{name: tuple(table.shape) for name, table in tables.items()}]
+        if self.user_of is not None and self.network.user_rows is not None:
+            groups.append({USER_ROWS: tuple(self.network.user_rows.shape)})
+        return Parcels({name: tuple(weight.shape) for name, weight in dense.items()}, tuple(groups))
 
     def _shard(self, number: int, shard: Batch, drawn: Tensor | None) -> Gradients:
         """The gradients of one part of a batch; what is kept of its sessions is kept here."""
@@ -229,8 +241,9 @@ class Trainer:
         dense, changed = self._differentiated(loss, worked)
         items = [name for name in changed if name != USER_ROWS]
         rows = [shards.rows_once([changed[name] for name in items], items, worked.found.items is None)]
-        if USER_ROWS in changed:
-            rows.append(shards.rows_once([changed[USER_ROWS]], [USER_ROWS]))
+        if worked.users is not None:
+            learnt = [name for name in changed if name == USER_ROWS]
+            rows.append(shards.rows_once([changed[name] for name in learnt], learnt, whole=not learnt))
         return Gradients(dense, tuple(rows), loss.detach(), worked.found.weight.sum())
 
     def _work(

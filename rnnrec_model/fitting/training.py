@@ -63,18 +63,21 @@ def fit(
 def _train(
     trainer: Trainer, fitting: Fitting, validation: Sessions | None, patience: int, keeps: bool
 ) -> Fitted:
-    folder, progress = fitting.checkpoint, Progress()
+    crew, folder, progress = trainer.crew, fitting.checkpoint if trainer.crew.leads else None, Progress()
     identity = "" if folder is None else checkpoints.identity(trainer, validation, patience)
     if folder is not None:
         progress = checkpoints.restore(folder, identity, trainer) or progress
+    if fitting.checkpoint is not None:
+        progress = _shared(trainer, progress)
     last = trainer.config.epochs if fitting.stop_after is None else fitting.stop_after
     out_of_time = False
     for epoch in range(progress.epoch, last):
         report = _run_epoch(trainer, epoch, progress, folder, identity)
-        if validation is not None:
-            report = _validated(report, trainer, validation, progress, keep=patience > 0)
-        progress.history.append(report)
-        if fitting.on_epoch is not None:
+        if validation is not None and crew.leads:
+            report = _validated(report, trainer, validation)
+        report = crew.told(report)
+        _take_note(report, trainer, progress, keep=patience > 0)
+        if fitting.on_epoch is not None and crew.leads:
             fitting.on_epoch(report)
         progress.batch, progress.epoch = 0, epoch + 1
         if patience and epoch - progress.best_epoch >= patience:
@@ -133,13 +136,23 @@ def _run_epoch(
     return EpochReport(epoch + 1, loss, events, time.perf_counter() - began)
 
 
-def _validated(
-    report: EpochReport, trainer: Trainer, validation: Sessions, progress: Progress, keep: bool
-) -> EpochReport:
+def _shared(trainer: Trainer, progress: Progress) -> Progress:
+    """Where the leader's checkpoint left off, for everybody."""
+    progress, trainer.steps_done = trainer.crew.told((progress, trainer.steps_done))
+    trainer.crew.same([*trainer.state().values(), trainer.total_loss, trainer.total_events])
+    return progress
+
+
+def _validated(report: EpochReport, trainer: Trainer, validation: Sessions) -> EpochReport:
     predictions = Predictions.next_items(validation, trainer.vocabulary)
-    metrics = evaluate(trainer.recommender(), predictions, cutoffs=(20,)).metrics
-    if metrics["mrr_at_20"] > progress.best_value:
-        progress.best_value, progress.best_epoch = metrics["mrr_at_20"], report.epoch - 1
+    return replace(report, validation=evaluate(trainer.recommender(), predictions, cutoffs=(20,)).metrics)
+
+
+def _take_note(report: EpochReport, trainer: Trainer, progress: Progress, keep: bool) -> None:
+    """Of an epoch, and whether it was the best so far."""
+    progress.history.append(report)
+    value = -1.0 if report.validation is None else report.validation["mrr_at_20"]
+    if value > progress.best_value:
+        progress.best_value, progress.best_epoch = value, report.epoch - 1
         if keep:
             progress.best_state = {name: tensor.clone() for name, tensor in trainer.state().items()}
-    return replace(report, validation=metrics)

@@ -20,7 +20,7 @@ from rnnrec_model.sizing import Size
 from tasks.settings.config import Config
 
 # where and how fast it is fitted, not to what
-MACHINE = ("threads", "device", "checkpoint_minutes", "minutes")
+MACHINE = ("threads", "device", "checkpoint_minutes", "minutes", "workers")
 # key → the value at which it changes nothing: recipes of before it came keep their digests
 CAME_LATER: dict[str, Any] = {
     "gbce_t": 0.75,
@@ -97,8 +97,13 @@ def saved(cfg: Config, name: str, folder: Path) -> Recipe:
     from rnnrec_model.saving import load_recipe
 
     kind, settings, training = load_recipe(folder)
-    here = {key: getattr(cfg.training, key) for key in MACHINE}
-    return Recipe(name, kind, settings, None if training is None else replace(training, **here))
+    return Recipe(name, kind, settings, None if training is None else _here(training, cfg.training))
+
+
+def _here(training: TrainingConfig, ours: TrainingConfig) -> TrainingConfig:
+    """As a machine fits that is set up so; fewer shards than it has workers keep fewer of them busy."""
+    here = {key: getattr(ours, key) for key in MACHINE}
+    return replace(training, **here | {"workers": min(ours.workers, training.shards)})
 
 
 def sized_of(folder: Path) -> dict[str, Any]:

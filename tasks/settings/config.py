@@ -46,7 +46,7 @@ DECIDES_NOTHING: dict[str, tuple[str, ...]] = {  # section → keys that change 
     "checks": ALL,  # likewise of events
     "events": ALL,  # of the same events, which are told apart by their own digest
     "registry": ("experiment",),
-    "training": ("checkpoint_minutes", "device", "threads"),
+    "training": ("checkpoint_minutes", "device", "threads", "workers"),
     "warehouse": ALL,
 }
 

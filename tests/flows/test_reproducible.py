@@ -106,3 +106,13 @@ def test_two_nights_in_a_fresh_folder_have_the_same_tables_and_weights_in_any_su
         events_per_gb=40, shuffled=True,
     )  # fmt: skip
     assert second == first
+
+
+@pytest.mark.slow
+def test_nights_that_train_by_two_processes_have_the_tables_and_models_of_one(
+    run: Callable[..., list[dict[str, Any]]],
+) -> None:
+    shards = {"training.shards": 4, "training.epochs": 3}
+    assert run("one", {}, shards | {"training.workers": 1}) == run(
+        "two", {}, shards | {"training.workers": 2}
+    )

@@ -129,6 +129,15 @@ def test_a_saved_recipe_is_fitted_on_this_machine_as_the_configuration_says(
     assert here.digest == found.digest
 
 
+def test_a_saved_recipe_of_fewer_shards_than_there_are_workers_keeps_fewer_of_them_busy(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    saved(make_config(**SMALL), "recurrent", tmp_path)
+    here = recipes.saved(make_config(training={"shards": 4, "workers": 2}), "fresh", tmp_path)
+    assert here.training is not None
+    assert (here.training.shards, here.training.workers) == (1, 1)
+
+
 def test_what_is_asked_for_by_size_is_one_recipe_whatever_the_size_and_stays_asked_for(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:

@@ -274,6 +274,7 @@ def test_models_that_no_night_uses_are_in_no_digest(tmp_path):
         ("rules.per_category", 0, False),  # as it is by default
         ("sessions.gap_minutes", 7.0, True),
         ("training.epochs", 3, True),
+        ("training.shards", 2, True),
     ],
 )
 def test_settings_decide_what_a_night_makes_of_its_events_or_do_not(tmp_path, key, value, decides):

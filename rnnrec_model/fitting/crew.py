@@ -1,0 +1,177 @@
+"""The processes that train one network together, as one of them sees them: each has all weights.
+
+Each works out its shards of a step, gets those of the others, sums all in their order (shards.py), and
+updates its own weights by the sum: equal numbers, equal weights. What a clock, a disk or an evaluation
+decides, the leader decides, and tells.
+
+They are processes of `torch.distributed`: those that `launching.py` starts, or those of
+`torchrun --nproc-per-node 2 your_script.py`, each of which calls the same fit with the same data.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.errors import ConfigError, WorkerError
+from rnnrec_model.fitting.machine import choose_device
+from rnnrec_model.fitting.parcels import Parcels
+from rnnrec_model.fitting.shards import Gradients
+
+T = TypeVar("T")
+STEP_SECONDS = 600.0  # without word of another process in the middle of a step: it is stuck
+PATIENCE = timedelta(
+    days=7
+)  # for what only the leader does: ranking validation sessions, reading a checkpoint
+
+
+@dataclass(frozen=True)
+class Crew:
+    """One process of `size`, or all there is.
+
+    talks   the group in which the leader tells
+    """
+
+    rank: int = 0
+    size: int = 1
+    talks: Any = None
+
+    @property
+    def leads(self) -> bool:
+        """Is it the one that decides, writes and reports?"""
+        return self.rank == 0
+
+    def has(self, shard: int) -> bool:
+        """Is this shard worked out here?"""
+        return shard % self.size == self.rank
+
+    def told(self, value: T) -> T:
+        """What the leader says. Waits for it."""
+        if self.size == 1:
+            return value
+        said = [value]
+        with _together():
+            dist.broadcast_object_list(said, src=0, group=self.talks)
+        return said[0]
+
+    def same(self, tensors: Sequence[Tensor]) -> None:
+        """Everybody takes the leader's numbers."""
+        if self.size > 1:
+            with _together():
+                for tensor in tensors:
+                    dist.broadcast(tensor, src=0)
+
+    def exchanged(self, own: Sequence[Gradients], shards: Sequence[int], parcels: Parcels) -> list[Gradients]:
+        """Everybody's shards, in their order. own: those that are worked out here, of all that there are."""
+        if self.size == 1:
+            return list(own)
+        device = own[0].loss.device if own else torch.device(_device())
+        of_rank = [[shard for shard in shards if shard % self.size == rank] for rank in range(self.size)]
+        longest = max(map(len, of_rank))
+        lines = [parcels.header(part) for part in own]
+        lines += [[0] * parcels.width] * (longest - len(lines))
+        with _together():
+            headers = self._gathered(torch.tensor(lines, dtype=torch.int64, device=device))
+            told = [one[: len(of)].tolist() for one, of in zip(headers, of_rank, strict=True)]
+            body, sizes = parcels.body(own, device), [parcels.size(some) for some in told]
+            bodies = self._gathered(torch.nn.functional.pad(body, (0, max(sizes) - len(body))))
+        found = {
+            shard: part
+            for of, some, one in zip(of_rank, told, bodies, strict=True)
+            for shard, part in zip(of, parcels.opened(some, one), strict=True)
+        }
+        return [found[shard] for shard in shards]
+
+    def _gathered(self, own: Tensor) -> list[Tensor]:
+        everybodys = [torch.empty_like(own) for _ in range(self.size)]
+        dist.all_gather(everybodys, own)
+        return everybodys
+
+
+ALONE = Crew()
+
+
+def crew_of(config: TrainingConfig) -> Crew:
+    """The crew that this process is of. Raises ConfigError where it is not one of `training.workers`."""
+    if config.workers == 1:
+        return ALONE
+    size = dist.get_world_size() if dist.is_initialized() else 1
+    if size != config.workers:
+        raise ConfigError(
+            f"training.workers: expected to be one of {config.workers} processes; this is one of {size}. "
+            f"Start it with torchrun --nproc-per-node {config.workers}, or fit by the table of models "
+            "(rnnrec_model.models.find), which starts them"
+        )
+    return Crew(dist.get_rank(), size, _talks())
+
+
+def is_launched() -> bool:
+    """Is this process one of several that something else has started, such as torchrun?"""
+    return dist.is_initialized() or {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+
+
+def join(config: TrainingConfig, **how: Any) -> None:
+    """Become one of them; by default as torchrun says. Once is enough.
+
+    how   what `torch.distributed.init_process_group` takes, to say otherwise
+    """
+    if dist.is_initialized():
+        return
+    device = choose_device(config.device)
+    if device.type == "cuda":
+        _take_a_gpu(config)
+    how.setdefault("timeout", timedelta(seconds=STEP_SECONDS))
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **how)
+
+
+def leave() -> None:
+    """The opposite of `join`."""
+    _talking.clear()
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+_talking: list[Any] = []
+
+
+def _talks() -> Any:
+    """A group of sockets in which one waits long, made once by everybody at the same place."""
+    if not _talking:
+        _talking.append(dist.new_group(backend="gloo", timeout=PATIENCE))
+    return _talking[0]
+
+
+def _device() -> str:
+    return "cuda" if dist.get_backend() == "nccl" else "cpu"
+
+
+def _take_a_gpu(config: TrainingConfig) -> None:
+    number, there = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+    if number >= there:
+        raise ConfigError(
+            f"training.workers: expected at most {there}, a GPU for each; got {config.workers}. "
+            'Lower training.workers, or set training.device = "cpu"'
+        )
+    torch.cuda.set_device(number)
+
+
+@contextmanager
+def _together() -> Iterator[None]:
+    """What torch says when another process is gone, in words."""
+    try:
+        yield
+    except RuntimeError as error:  # gloo's; NCCL's is one, too
+        raise WorkerError(
+            "training: expected all processes of this training to take part; another one ended or is stuck "
+            f"({str(error).splitlines()[0]}). What it said stands before this; train again, or with fewer "
+            "training.workers, which changes no bit"
+        ) from error

@@ -1,0 +1,139 @@
+"""Starts the processes of a training, waits for them, and lets none of them outlive it.
+
+Each is an interpreter of its own (worker.py), as torchrun starts them: nothing of this process is forked or
+imported again, and its signals stay its own. They meet by a file in the job's folder, which only this user
+can open, and talk on the loopback device.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from rnnrec_model.contract import EpochReport, Fitted, Saved
+from rnnrec_model.errors import WorkerError
+from rnnrec_model.fitting.job import SAID, Job, Said, read_errors
+from rnnrec_model.scorer import Model
+
+LOOK_SECONDS = 0.05
+END_SECONDS = 5.0  # between the first that fails and the end of the others
+LAST_LINES = 5  # of what a process said, in a message
+
+Process = subprocess.Popen[bytes]
+
+
+def fit(job: Job, load: Callable[[Saved], Model]) -> Fitted:
+    """Fit by `training.workers` processes; the model is loaded here.
+
+    Raises what one of them raised, WorkerError where one ended otherwise.
+    """
+    beside = None if job.fitting.checkpoint is None else job.fitting.checkpoint.parent
+    if beside is not None:
+        beside.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix="workers-", dir=beside) as name:
+        folder = Path(name)
+        job.write(folder)
+        with _started(folder, job.fitting.training.workers, job.fitting.training.threads) as processes:
+            _wait(processes, folder, job.fitting.on_epoch)
+        saved, fitted = job.result(folder)
+        return replace(fitted, scorer=load(saved))
+
+
+@contextmanager
+def _started(folder: Path, count: int, threads: int) -> Iterator[list[Process]]:
+    """The processes, none of which is there any more afterwards."""
+    processes: list[Process] = []
+    try:
+        for rank in range(count):
+            processes.append(_process(folder, rank, count, threads))
+        yield processes
+    finally:
+        for one in processes:
+            one.kill()
+        for one in processes:
+            one.wait()
+            if one.stdin is not None:
+                one.stdin.close()
+
+
+def _process(folder: Path, rank: int, count: int, threads: int) -> Process:
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count} | (
+        {"OMP_NUM_THREADS": threads} if threads else {}
+    )
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+    environment = os.environ | {name: str(value) for name, value in told.items()}
+    environment |= {f"{of}_SOCKET_IFNAME": loopback for of in ("GLOO", "NCCL", "TP")}
+    environment["PYTHONPATH"] = os.pathsep.join(one or str(Path.cwd()) for one in sys.path)
+    environment.pop("MASTER_ADDR", None)
+    with (folder / f"worker-{rank}.log").open("wb") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "rnnrec_model.fitting.worker", str(folder)],
+            stdin=subprocess.PIPE, stdout=log, stderr=log, env=environment, process_group=0,
+        )  # fmt: skip
+
+
+def _wait(processes: Sequence[Process], folder: Path, on_epoch: Callable[[EpochReport], None] | None) -> None:
+    """Until all are done; hands on what the leader says. Raises as soon as one has failed."""
+    said, heard = Said(folder / SAID), 0
+    while True:
+        codes = [one.poll() for one in processes]
+        heard = _hand_on(said, heard, on_epoch)
+        if any(codes):
+            raise _failure(processes, folder)
+        if all(code == 0 for code in codes):
+            _hand_on(said, heard, on_epoch)
+            return
+        time.sleep(LOOK_SECONDS)
+
+
+def _hand_on(said: Said, heard: int, on_epoch: Callable[[EpochReport], None] | None) -> int:
+    for end, told in said.read(heard):
+        heard = end
+        if "epoch" not in told:
+            logging.getLogger(told["logger"]).log(told["level"], "%s", told["message"])
+        elif on_epoch is not None:
+            on_epoch(EpochReport(**told["epoch"]))
+    return heard
+
+
+def _failure(processes: Sequence[Process], folder: Path) -> BaseException:
+    """Why, once those who have lost another have said so."""
+    deadline = time.monotonic() + END_SECONDS
+    while any(one.poll() is None for one in processes) and time.monotonic() < deadline:
+        time.sleep(LOOK_SECONDS)
+    found = read_errors(folder)
+    if found and not isinstance(found[0], WorkerError):
+        return found[0]
+    killed = [(rank, one.returncode) for rank, one in enumerate(processes) if (one.returncode or 0) < 0]
+    if killed or not found:
+        rank, code = killed[0] if killed else _first_of(processes)
+        return WorkerError(
+            f"training: expected {len(processes)} workers to the end; worker {rank} {_how(code)}"
+            f"{_last_words(folder / f'worker-{rank}.log')}. Train again; it goes on from "
+            "its last checkpoint. Where memory was short: every worker holds all weights, and fewer "
+            "training.workers change no bit"
+        )
+    return found[0]
+
+
+def _first_of(processes: Sequence[Process]) -> tuple[int, int]:
+    return next((rank, one.returncode) for rank, one in enumerate(processes) if one.returncode)
+
+
+def _how(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+
+
+def _last_words(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()[-LAST_LINES:]
+    return f" and said: {' | '.join(lines)}" if lines else ""
