@@ -235,6 +235,12 @@ class TrainingConfig(Settings):
         1,
         1024,
     )
+    sums: Literal["ordered", "fast"] = setting(
+        "ordered",
+        "how workers add up their gradients; fast: each takes its share of a batch as one shard, whatever "
+        "`shards` says, and dense gradients are added up on their way, in any order: quicker, and another "
+        "number of workers gives another model",
+    )
     workers: int = setting(
         1,
         "processes that share the shards of every batch, a GPU each where there are some: at most as many as "
@@ -250,9 +256,19 @@ class TrainingConfig(Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.workers > self.shards:
+        if self.workers > self.parts:
             raise ConfigError(
                 f"training.workers: expected at most training.shards ({self.shards}), which they share; got "
                 f"{self.workers}. Lower it, or set training.shards = {self.workers}: another recipe, whose "
                 "model has other bits"
             )
+
+    @property
+    def parts(self) -> int:
+        """Shards of every batch."""
+        return self.workers if self.sums == "fast" else self.shards
+
+    @property
+    def deciding(self) -> Self:
+        """The same, as by one worker where their number changes no bit."""
+        return self if self.sums == "fast" else replace(self, workers=1)

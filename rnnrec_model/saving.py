@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +45,8 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
         "kind": saved.kind,
         "name": saved.name,
         "settings": saved.settings.as_dict(),
-        "training": None if saved.training is None else replace(saved.training, workers=1).as_dict(),
-    }  # how many workers there were is told by no bit of the model
+        "training": None if saved.training is None else saved.training.deciding.as_dict(),
+    }
     settings |= _by_size(saved)
     (folder / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
     table = pa.table({"item_id": saved.vocabulary.ids, "events": pa.array(saved.vocabulary.counts)})

@@ -12,7 +12,7 @@ import hashlib
 import json
 import logging
 import os
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,7 @@ def identity(trainer: Trainer, validation: Sessions | None = None, patience: int
     Settings as they come out on this machine (device, precision, torch), vocabulary, sessions to train
     on and to validate on, and the state that training starts from.
     """
-    training = replace(trainer.config, workers=1).as_dict()  # how many makes no difference
-    settings = trainer.network.config.as_dict(), training, patience
+    settings = trainer.network.config.as_dict(), trainer.config.deciding.as_dict(), patience
     machine = trainer.device.type, str(trainer.precision), trainer.fixed_shapes, torch.__version__
     arrays = [trainer.vocabulary.counts, trainer.sessions.items, trainer.sessions.offsets]
     arrays += [tensor.cpu().numpy() for tensor in trainer.state().values()]

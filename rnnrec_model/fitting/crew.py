@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -25,7 +25,7 @@ from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError, WorkerError
 from rnnrec_model.fitting.machine import choose_device
 from rnnrec_model.fitting.parcels import Parcels
-from rnnrec_model.fitting.shards import Gradients
+from rnnrec_model.fitting.shards import Gradients, summed
 
 T = TypeVar("T")
 STEP_SECONDS = 600.0  # without word of another process in the middle of a step: it is stuck
@@ -90,6 +90,19 @@ class Crew:
             for shard, part in zip(of, parcels.opened(some, one), strict=True)
         }
         return [found[shard] for shard in shards]
+
+    def reduced(self, own: Gradients, parcels: Parcels) -> Gradients:
+        """The sum of everybody's, one each. Of dense gradients in whatever order the backend adds them up."""
+        dense = {
+            name: own.dense.get(name, own.loss.new_zeros(shape)) for name, shape in parcels.dense.items()
+        }
+        flat = torch.cat([one.reshape(-1) for one in dense.values()]) if dense else own.loss.new_zeros(0)
+        with _together():
+            dist.all_reduce(flat)
+        total = summed(self.exchanged([replace(own, dense={})], range(self.size), parcels))
+        pieces = torch.split(flat, [one.numel() for one in dense.values()])
+        whole = {n: piece.view(parcels.dense[n]) for n, piece in zip(dense, pieces, strict=True)}
+        return replace(total, dense=whole)
 
     def _gathered(self, own: Tensor) -> list[Tensor]:
         everybodys = [torch.empty_like(own) for _ in range(self.size)]

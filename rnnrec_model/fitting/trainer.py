@@ -29,7 +29,7 @@ from rnnrec_model.fitting.network import Draw, with_ends
 from rnnrec_model.fitting.optimizers import OPTIMIZERS, Rows
 from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.recommender import Recommender
-from rnnrec_model.fitting.shards import Gradients
+from rnnrec_model.fitting.shards import Gradients, RowGradients
 from rnnrec_model.fitting.users import USER_ROWS, LaneUsers, lane_users
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -96,7 +96,7 @@ class Trainer:
         self.total_events = torch.zeros((), dtype=torch.float64, device=self.device)
         self.steps_done = 0
         self._require_lanes()
-        if recorder is None and self.device.type == "cuda" and config.shards == 1:
+        if recorder is None and self.device.type == "cuda" and config.parts == 1:
             recorder = CudaGraphs(self.device, self.random)
         self.replay = None if recorder is None else ReplayedSteps(self, recorder)
         self.steps_in_all = config.epochs * sum(1 for _ in self.epoch(0))
@@ -112,17 +112,18 @@ class Trainer:
         """Raises ConfigError for shards of which the longest rectangles leave some empty."""
         longest = self.network.window or self.config.bptt_steps
         lanes = lanes_of(longest, self.config)
-        if self.config.shards > lanes:
+        if self.config.parts > lanes:
+            name = "workers" if self.config.sums == "fast" else "shards"
             raise ConfigError(
-                f"training.shards: expected at most {lanes}, as many sessions as lie side by side where they "
+                f"training.{name}: expected at most {lanes}, as many sessions as lie side by side where they "
                 f"are longest (training.batch_events = {self.config.batch_events}, {longest} steps); got "
-                f"{self.config.shards}. Lower training.shards, or raise training.batch_events"
+                f"{self.config.parts}. Lower it, or raise training.batch_events"
             )
 
     def step(self, batch: Batch) -> None:
         """One update of the weights from one batch."""
         self._rate.fill_(schedules.rate(self.config, self.steps_done, self.steps_in_all))
-        if self.config.shards > 1:
+        if self.config.parts > 1:
             self._learn_in_shards(batch)
         elif self.replay is not None:
             self.replay.step(batch)
@@ -203,11 +204,14 @@ class Trainer:
         drawn = self.criterion.drawn()
         there = {
             number: shard
-            for number, shard in enumerate(shards.apart(batch, self.config.shards))
+            for number, shard in enumerate(shards.apart(batch, self.config.parts))
             if shard.lengths.any()
         }
         own = [self._shard(number, one, drawn) for number, one in there.items() if self.crew.has(number)]
-        total = shards.summed(self.crew.exchanged(own, list(there), self._parcels()))
+        if self.config.sums == "fast":
+            total = self.crew.reduced(own[0] if own else self._nothing(), self._parcels())
+        else:
+            total = shards.summed(self.crew.exchanged(own, list(there), self._parcels()))
         tables = self._tables()
         changed = {}
         for some in total.rows:
@@ -217,6 +221,12 @@ class Trainer:
         self._apply({name: gradient / total.weight for name, gradient in total.dense.items()}, changed)
         self.total_loss += total.loss
         self.total_events += total.weight
+
+    def _nothing(self) -> Gradients:
+        """Of a part without an event."""
+        zero = torch.zeros((), device=self.device)
+        dense = {name: torch.zeros_like(weight) for name, weight in self.network.dense().items()}
+        return Gradients(dense, tuple(RowGradients(None, {}) for _ in self._parcels().groups), zero, zero)
 
     def _parcels(self) -> Parcels:
         """What a shard's gradients look like, on their way to other processes."""

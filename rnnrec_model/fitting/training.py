@@ -63,6 +63,11 @@ def fit(
 def _train(
     trainer: Trainer, fitting: Fitting, validation: Sessions | None, patience: int, keeps: bool
 ) -> Fitted:
+    if trainer.config.sums == "fast" and trainer.crew.size > 1:
+        log.warning(
+            "training.sums = \"fast\": another number of workers than these %d, or another run of them, may "
+            "give a model of other bits", trainer.crew.size,
+        )  # fmt: skip
     crew, folder, progress = trainer.crew, fitting.checkpoint if trainer.crew.leads else None, Progress()
     identity = "" if folder is None else checkpoints.identity(trainer, validation, patience)
     if folder is not None:

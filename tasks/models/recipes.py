@@ -28,6 +28,7 @@ CAME_LATER: dict[str, Any] = {
     "row_decay": 0.0,
     "members": 1,
     "shards": 1,
+    "sums": "ordered",
 }
 
 
@@ -53,7 +54,8 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON values of all that decides what comes out of the same data."""
         training = None if self.training is None else self.training.as_dict()
-        decides = {key: value for key, value in (training or {}).items() if key not in MACHINE}
+        fast = ("workers",) if self.training is not None and self.training.sums == "fast" else ()
+        decides = {key: value for key, value in (training or {}).items() if key not in MACHINE or key in fast}
         return {
             "kind": self.kind,
             "settings": _as_before(self.settings.as_dict()),
@@ -103,7 +105,8 @@ def saved(cfg: Config, name: str, folder: Path) -> Recipe:
 def _here(training: TrainingConfig, ours: TrainingConfig) -> TrainingConfig:
     """As a machine fits that is set up so; fewer shards than it has workers keep fewer of them busy."""
     here = {key: getattr(ours, key) for key in MACHINE}
-    return replace(training, **here | {"workers": min(ours.workers, training.shards)})
+    most = ours.workers if training.sums == "fast" else training.shards
+    return replace(training, **here | {"workers": min(ours.workers, most)})
 
 
 def sized_of(folder: Path) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def _fit(
     events, items = int(sessions.lengths.sum()), len(material.vocabulary)
     return TrainedModel(
         folder, files, len(sessions), events, items, seconds, history, material.days, fitted.epochs,
-        size, fitted.sized, _out_of_time(recipe, fitted, sized, stop_after),
+        size, fitted.sized, (*_out_of_time(recipe, fitted, sized, stop_after), *_fast(sized, fitted)),
     )  # fmt: skip
 
 
@@ -212,6 +212,17 @@ def _out_of_time(recipe: Recipe, fitted: Fitted, sized: Recipe, stop_after: int 
     return (
         f"{recipe.name} was trained for {done} of {planned} epochs: the next would have ended after "
         f"training.minutes = {sized.training.minutes:g}",
+    )
+
+
+def _fast(sized: Recipe, fitted: Fitted) -> tuple[str, ...]:
+    """Where bits were given up: a sentence for the night's page."""
+    training = sized.training
+    if training is None or not fitted.epochs or training.sums != "fast" or training.workers == 1:
+        return ()
+    return (
+        f'{sized.name} was trained with training.sums = "fast" by {training.workers} workers: a night that '
+        "is run again may make another model of the same data",
     )
 
 

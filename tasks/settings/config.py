@@ -124,8 +124,13 @@ class Config(Section):
 
     def deciding_digest(self) -> str:
         """sha256 of the settings that decide what comes of the same data; any other may change in between."""
+        fast = ("workers",) if self.training.sums == "fast" else ()
         counted = {
-            name: {key: value for key, value in section.items() if key not in DECIDES_NOTHING.get(name, ())}
+            name: {
+                key: value
+                for key, value in section.items()
+                if key not in DECIDES_NOTHING.get(name, ()) or (name == "training" and key in fast)
+            }
             for name, section in self.as_dict().items()
             if DECIDES_NOTHING.get(name) != ALL
         }

@@ -28,6 +28,8 @@ from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.shards import Gradients, RowGradients
 from rnnrec_model.fitting.trainer import Trainer
 from rnnrec_model.models import find
+from rnnrec_model.ranking.evaluation import evaluate
+from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.recurrent.model import drawn
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.saving import save
@@ -299,3 +301,43 @@ def test_more_workers_than_gpus_are_refused_with_what_to_do(monkeypatch: pytest.
     config = dataclasses.replace(TRAINING, workers=2, device="auto")
     with pytest.raises(ConfigError, match=r"at most 1, a GPU for each; got 2.*training\.device = \"cpu\""):
         crew.join(config)
+
+
+def walks(seed: int, visits: int = 300) -> Sessions:
+    """Each goes through a shop of 30 shelves in strides of one, two or three, and now and then jumps."""
+    random = np.random.default_rng(seed)
+    strides = np.repeat(random.integers(1, 4, (visits, 1)), 6, axis=1)
+    jumps = random.random((visits, 6)) < 0.2
+    places = np.where(jumps, random.integers(0, 30, (visits, 6)), strides).cumsum(axis=1) % 30
+    return Sessions.of(places.tolist())
+
+
+def test_fast_sums_are_as_good_as_ordered_ones_and_say_what_they_give_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train, test = walks(0), walks(1)
+    shop = Vocabulary(pa.array(range(30)), np.bincount(train.items, minlength=30))
+    asked, found = Predictions.next_items(test, shop), {}
+    settings = RecurrentConfig(units=16, embedding_dropout=0.0, hidden_dropout=0.0)
+    for sums, workers in (("ordered", 1), ("fast", 1), ("fast", 2)):
+        config = dataclasses.replace(
+            TRAINING, sums=sums, workers=workers, shards=2, epochs=10, batch_events=64, negatives=16
+        )
+        with caplog.at_level(logging.WARNING):
+            caplog.clear()
+            model = find("recurrent").fit(settings, train, shop, Fitting(training=config)).scorer
+        assert ("may give a model of other bits" in caplog.text) == (workers > 1)
+        found[sums, workers] = evaluate(model, asked, (5,)).metrics["mrr_at_5"]
+    by_chance = np.mean([1 / rank if rank <= 5 else 0.0 for rank in range(1, 31)])
+    assert found["ordered", 1] > 4 * by_chance
+    assert found["fast", 1] == pytest.approx(found["ordered", 1], abs=0.03)
+    assert found["fast", 2] == pytest.approx(found["ordered", 1], abs=0.03)
+
+
+def test_fast_sums_change_the_rounding_alone_where_all_items_are_candidates() -> None:
+    quiet = RecurrentConfig(units=8, embedding_dropout=0.0, hidden_dropout=0.0, repeat_lags=2)
+    training = {"loss": "full_cross_entropy", "precision": "float32", "sums": "fast"}
+    one, two = (fitted(settings=quiet, workers=workers, **training) for workers in (1, 2))
+    for name, array in one.scorer.saved().arrays.items():
+        torch.testing.assert_close(two.scorer.saved().arrays[name], array, atol=1e-5, rtol=1e-4)
+    assert [report.events for report in one.history] == [report.events for report in two.history]

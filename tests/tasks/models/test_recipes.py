@@ -96,6 +96,10 @@ def test_settings_and_training_decide_and_the_machine_does_not(make_config: Call
     assert digest({"recurrent": {"units": 4}}, epochs=4) != one
     assert digest({"recurrent": {"units": 4}}, epochs=3, seed=2) != one
     assert digest({"recurrent": {"units": 4}}, epochs=3, shards=2) != one
+    two = digest({"recurrent": {"units": 4}}, epochs=3, shards=2)
+    assert digest({"recurrent": {"units": 4}}, epochs=3, shards=2, workers=2) == two
+    fast = digest({"recurrent": {"units": 4}}, epochs=3, sums="fast", workers=2)
+    assert len({fast, digest({"recurrent": {"units": 4}}, epochs=3, sums="fast", workers=3), one, two}) == 4
 
 
 def test_a_recipe_keeps_its_digest_when_settings_come_that_change_nothing_by_default(

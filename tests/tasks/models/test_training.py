@@ -66,6 +66,20 @@ def test_a_training_that_its_minutes_have_ended_is_told_on_the_page(
     assert refit.remarks == (said.replace("1 of 5", "1 of 3"),)
 
 
+def test_a_night_that_has_given_up_bits_says_so_on_its_page(
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lists = [[item % 12 for item in range(start, start + 5)] for start in range(60)]
+    settings = {"epochs": 1, "negatives": 4, "device": "cpu", "sums": "fast", "workers": 2}
+    cfg = make_config(models={"recurrent": {"units": 8}}, training=settings)
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists}))
+    trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "work", None)
+    assert trained.remarks == (
+        'recurrent was trained with training.sums = "fast" by 2 workers: a night that is run again may make '
+        "another model of the same data",
+    )
+
+
 def test_a_refit_has_the_sizes_of_the_first_fit_though_its_own_data_are_a_step_larger(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -284,6 +284,20 @@ def test_settings_decide_what_a_night_makes_of_its_events_or_do_not(tmp_path, ke
     ) == decides
 
 
+def test_how_many_workers_decides_where_their_sums_are_fast(tmp_path):
+    path = written(tmp_path, "")
+    digests = {
+        sums: {
+            load_config(
+                path, {"training.sums": sums, "training.shards": 3, "training.workers": workers}
+            ).deciding_digest()
+            for workers in (1, 2, 3)
+        }
+        for sums in ("ordered", "fast")
+    }
+    assert {sums: len(found) for sums, found in digests.items()} == {"ordered": 1, "fast": 3}
+
+
 def test_every_setting_decides_that_is_not_named_as_deciding_nothing():
     known = Config().as_dict()
     named = {(section, key) for section, keys in DECIDES_NOTHING.items() for key in keys or known[section]}
