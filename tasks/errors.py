@@ -73,6 +73,13 @@ class WarehouseError(PipelineError):
     remedy = "check the disk and permissions of the warehouse"
 
 
+class StoreError(PipelineError):
+    """The object store in which the tables lie does not answer, or says no."""
+
+    exit_code = 14
+    remedy = "bring the object store back, or correct warehouse.root and AWS_*; then run the night again"
+
+
 class AuditError(PipelineError):
     """The staged tables break a rule: nothing was published."""
 

@@ -40,7 +40,7 @@ def status(
         from flows.terminal.showing import status_table
 
         console = Console()
-        console.print(f"{cfg.root}", highlight=False, markup=False)
+        console.print(f"{cfg.address}", highlight=False, markup=False)
         console.print(status_table(found))
         if lines := state.accounted(found):
             console.print(lines, highlight=False, markup=False)

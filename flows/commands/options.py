@@ -72,14 +72,17 @@ def with_tables(config: Path) -> Config:
 
     Raises ConfigurationError where its days were cut in another zone, WarehouseError where there is none.
     """
+    from pyarrow.fs import FileType
+
     from tasks.raw import settled
     from tasks.store.root import make_root
     from tasks.store.store import Store
 
     cfg = configured(config)
-    if not (cfg.root / "tables").is_dir():
-        raise WarehouseError(f"{cfg.root}: expected a warehouse; it has no tables; check warehouse.root")
-    settled.compare(cfg, Store.of(cfg), {})
+    store = Store.of(cfg)
+    if not store.listed(store.at("tables"), FileType.Directory):
+        raise WarehouseError(f"{cfg.address}: expected a warehouse; it has no tables; check warehouse.root")
+    settled.compare(cfg, store, {})
     make_root(cfg)
     return cfg
 
@@ -98,7 +101,7 @@ def with_nights(config: Path) -> Config:
     cfg = configured(config)
     if not wholeness.read(Store.of(cfg)).rows:
         raise WarehouseError(
-            f"{cfg.root}: expected published nights; there are none; check warehouse.root, or run a night"
+            f"{cfg.address}: expected published nights; there are none; check warehouse.root, or run a night"
         )
     settled.compare(cfg, Store.of(cfg), {})
     make_root(cfg)

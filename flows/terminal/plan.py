@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
-from pathlib import Path
 
 from rich.box import SIMPLE_HEAD
 from rich.console import RenderableType
@@ -18,6 +17,8 @@ from tasks.raw import counting, log_files, preview
 from tasks.raw.preview import Preview, Seen
 from tasks.settings import nights
 from tasks.settings.config import Config
+from tasks.store.root import probe_objects
+from tasks.store.store import Store
 
 
 def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iterator[RenderableType]:
@@ -27,7 +28,7 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
     Raises what the night itself would: for its day, the logs, their columns, the warehouse's folder.
     """
     day = None if night is None and any_night else nights.resolve(cfg, night)
-    _check_writable(cfg.root)
+    _check_writable(cfg)
     seen = preview.look(cfg, day)
     yield _facts(cfg, day, seen)
     if seen.all.days:
@@ -63,7 +64,9 @@ def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
     if seen.all.days:
         table.add_row("events from", f"{_moment(seen.all.first)} to {_moment(seen.all.last)} UTC")
     table.add_row("days are", f"local days of {cfg.events.timezone}")
-    table.add_row("publishes to", str(cfg.root))
+    table.add_row("publishes to", cfg.address)
+    if cfg.warehouse.is_in_objects:
+        table.add_row("", f"which answers and can be written; models and what readers open: {cfg.root}")
     table.add_row("configuration", cfg.digest())
     return table
 
@@ -110,11 +113,17 @@ def _moment(when: datetime | None) -> str:
     return when.isoformat(sep=" ", timespec="seconds") if when else "-"
 
 
-def _check_writable(root: Path) -> None:
-    """Raises WarehouseError where the folder could not be made or written; tries nothing."""
+def _check_writable(cfg: Config) -> None:
+    """Raises WarehouseError where the folder could not be made or written; tries nothing.
+
+    An object store is tried with an object that goes again. Raises StoreError.
+    """
+    root = cfg.root
     nearest = next(path for path in (root, *root.parents) if path.exists())
     if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
         raise WarehouseError(
             f"warehouse {root}: expected a folder that can be written; {nearest} cannot. "
             "Fix its permissions or change warehouse.root."
         )
+    if cfg.warehouse.is_in_objects:
+        probe_objects(Store.of(cfg))

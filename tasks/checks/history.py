@@ -79,4 +79,5 @@ def _rows(store: Store, name: str, days: list[date]) -> list[dict[str, Any]]:
     files = delta.files(store, name, None, days)
     if not files:
         return []
-    return list(parquet.read([store.open(file) for file in files]).to_pylist())
+    with store.asked(files[0]):
+        return list(parquet.read([store.open(file) for file in files]).to_pylist())

@@ -278,7 +278,7 @@ def _unknown(store: Store, users: Collection[str]) -> tuple[str, ...]:
         for name in USERS:
             version = delta.version(store, name)
             for file in [] if version is None or not len(left) else delta.files(store, name, version):
-                with store.open(file) as stream:
+                with store.opened(file) as stream:
                     there = pq.read_table(stream, columns=["user_id"])["user_id"].unique().cast(pa.string())
                 left = left.filter(pc.invert(pc.is_in(left, there)))
     except (pa.ArrowException, OSError):

@@ -14,7 +14,7 @@ import logging
 import shutil
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -26,13 +26,15 @@ from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.publishing.wholeness import DATABASE
 from tasks.settings.config import Config
 from tasks.store import delta, duck, durable
-from tasks.store.store import Store
+from tasks.store.pins import Pin
+from tasks.store.store import COPIES, Store
 
 log = logging.getLogger(__name__)
 
 REFRESH_TRIES = 20
 BESIDE = (f".{DATABASE}", ".latest")  # what the names of what is made beside begin with
 UNFINISHED = "published/.*"
+COPY_SECONDS = 48 * 3600.0
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ def _have_latest(store: Store, shown: Publication) -> bool:
     """Does `latest` lead to this publication's files?"""
     folder = folder_of(store, shown)
     return (store.local / "latest").resolve() == folder.resolve() and all(
-        _is_linked(store, folder / f"{name}.parquet", files[0]) for name, files in shown.files(store).items()
+        _is_linked(store, folder / f"{name}.parquet", pin) for name, pin in shown.tables.items()
     )
 
 
@@ -145,6 +147,7 @@ def _show(cfg: Config, store: Store, published: Publications) -> None:
         durable.replace(database, store.local / DATABASE)
         if shown is not None:
             durable.replace(link, store.local / "latest")
+        _remove_copies(store, _views_name(store, published, history), COPY_SECONDS)
     finally:
         for path in (database, database.with_name(f"{database.name}.wal"), link):
             path.unlink(missing_ok=True)
@@ -224,7 +227,28 @@ def mend_folders(store: Store, published: Publications) -> list[Path]:
             _mend_files(store, by_folder[folder], folder)
         else:
             shutil.rmtree(folder)
+    live = Publications(published.version, tuple(by_folder.values()))
+    _remove_copies(store, {store.here(file) for file in live.pinned(store)}, 0.0)
     return [one for one in there if one not in by_folder]
+
+
+def _remove_copies(store: Store, named: Collection[Path], seconds: float) -> int:
+    """Copies of files of an object store that no view names, and whoever opened an older one had a while."""
+    limit, folder = time.time() - seconds, store.local / COPIES
+    gone = [one for one in folder.rglob("*") if one.is_file() and one not in named]
+    gone = [one for one in gone if one.stat().st_mtime < limit]
+    for one in gone:
+        one.unlink(missing_ok=True)
+    return len(gone)
+
+
+def _views_name(store: Store, published: Publications, history: Sequence[Publication]) -> set[Path]:
+    """The copies that serve.duckdb needs."""
+    shown = published.shown
+    of_nights = [*history, *([] if shown is None else [shown])]
+    files = {file for one in of_nights for found in one.files(store).values() for file in found}
+    read = ((shown and shown.reads) or {}).get("items", {}).values()
+    return {store.here(file) for file in [*files, *(store.at(file) for pin in read for file in pin.files)]}
 
 
 def unfinished(store: Store) -> dict[Path, str]:
@@ -239,14 +263,15 @@ def folder_of(store: Store, shown: Publication) -> Path:
     return store.local / "published" / f"{shown.night}-{shown.attempt}"
 
 
-def _is_linked(store: Store, link: Path, file: str) -> bool:
+def _is_linked(store: Store, link: Path, pin: Pin) -> bool:
     """The very file under another name, or a copy that has its bytes."""
+    file = store.at(pin.files[0])
     if not link.is_file() or link.stat().st_size != store.facts(file).size:
         return False
     if store.on_disk and link.samefile(file):
         return True
     with link.open("rb") as copy:
-        return hashlib.file_digest(copy, "sha256").hexdigest() == store.digest([file])
+        return hashlib.file_digest(copy, "sha256").hexdigest() == pin.digest
 
 
 def _link_files(store: Store, shown: Publication, folder: Path) -> None:
@@ -267,11 +292,11 @@ def _link_files(store: Store, shown: Publication, folder: Path) -> None:
 
 def _mend_files(store: Store, shown: Publication, folder: Path) -> None:
     """What was lost or cut short in the folder is linked anew, each file in one step; mostly nothing is."""
-    for name, (file, *_) in shown.files(store).items():
+    for name, pin in shown.tables.items():
         link, new = folder / f"{name}.parquet", folder.parent / f".{name}-{uuid.uuid4().hex}"
-        if not _is_linked(store, link, file):
+        if not _is_linked(store, link, pin):
             try:
-                store.link(file, new)
+                store.link(store.at(pin.files[0]), new)
                 durable.replace(new, link)
             finally:
                 new.unlink(missing_ok=True)

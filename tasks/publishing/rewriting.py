@@ -61,7 +61,7 @@ class Rewriting:
 
 def holds(store: Store, name: str, file: str, who: Forgotten) -> int:
     """Rows of a file that are of users who were forgotten, or hold their ids."""
-    with _readable(name, file), store.open(file) as stream:
+    with _readable(name, file), store.opened(file) as stream:
         source = pq.ParquetFile(stream)
         if name in USERS:
             users = source.read(columns=["user_id"])["user_id"]
@@ -160,13 +160,13 @@ def _restaged(work: Rewriting, name: str, day: date, files: Sequence[str]) -> St
 
 def _rows_without(work: Rewriting, name: str, files: Sequence[str]) -> pa.RecordBatchReader:
     """Rows of files in their order, with the columns that the table has by now."""
-    with work.store.open(files[0]) as stream:
+    with work.store.opened(files[0]) as stream:
         own = pq.read_schema(stream)
     schema = _schema(name, own)
 
     def batches() -> Iterator[pa.RecordBatch]:
         for file in files:
-            with work.store.open(file) as stream:
+            with work.store.opened(file) as stream:
                 source = pq.ParquetFile(stream)
                 users = source.read(columns=["user_id"])["user_id"] if name in USERS else None
                 gone = None if users is None else work.who.among(users)

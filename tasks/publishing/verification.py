@@ -200,7 +200,8 @@ def _other_views(look: _Look, one: Publication) -> str:
     with wholeness.copied(database) as copy, duck.reading(database), duck.reader(present=copy) as con:
         told = dict(con.sql("select view_name, sql from duckdb_views() where not internal").fetchall())
     for table, files in one.files(look.store).items():
-        if any(file.replace("'", "''") not in told.get(table, "") for file in files):
+        paths = [str(look.store.here(file)).replace("'", "''") for file in files]
+        if any(path not in told.get(table, "") for path in paths):
             return f"{database}: its view {table} does not name the published files; run `rnnrec refresh`"
     return ""
 

@@ -1,9 +1,11 @@
 """What serve.duckdb holds: the publications, views over published files, and views that answer questions.
 
 A view over files has every column of today's table, null where a file of before lacks one, and no rows where
-nothing was published. The views that answer are sql/view_<name>.sql over these. Every table, view and column
-carries a comment, in the words of `meanings.py`. Nothing is copied but the publications: what a view costs
-is paid by whoever asks, and one that groups by night reads no more nights than a condition on `night` leaves.
+nothing was published. Where tables lie in an object store, which DuckDB alone cannot read, they are over
+copies on this disk, and the two that may be large say where their files are instead. The views that answer
+are sql/view_<name>.sql over these. Every table, view and column carries a comment, in the words of
+`meanings.py`. The database itself has no rows but the publications: what a view costs is paid by whoever
+asks, and one that groups by night reads no more nights than a condition on `night` leaves.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ ONE_FILE = "hive_partitioning = false"
 BY_DAY = "hive_partitioning = true, hive_types = {{'{column}': date}}"  # a day is found by its path alone
 GREW = ("evaluations", "events")  # its files of before have fewer columns
 PINNED = ("events", "sessions", "items")  # what the shown night has read
+TOO_LARGE = ("events", "sessions")  # to be copied from an object store
 VIEWS = {  # that answer questions, each after those it reads → version of its columns
     "coverage": 1,
     "nights": 3,
@@ -59,11 +62,15 @@ def build(
     past = [one.files(store) for one in history]
     latest = None if published.shown is None else published.shown.files(store)
     for name in tables.OUTPUTS:
-        _view(con, f"{name}_history", name, [file for files in past for file in files.get(name, ())], ids)
+        every = [file for files in past for file in files.get(name, ())]
+        _view(con, f"{name}_history", name, _here(store, every), ids)
         if latest is not None:
-            _view(con, name, name, latest.get(name, []), ids)
+            _view(con, name, name, _here(store, latest.get(name, [])), ids)
     for name in PINNED:
-        _view(con, name, name, _read_by(store, published.shown, name), ids)
+        if name in TOO_LARGE and not store.on_disk:
+            _view_of_none(con, store, name, ids)
+        else:
+            _view(con, name, name, _here(store, _read_by(store, published.shown, name)), ids)
     for name in VIEWS:
         if published.shown is not None or name not in OF_THE_SHOWN:
             con.execute(f"create view {name} as {sql.load(f'view_{name}')}")
@@ -84,7 +91,7 @@ def rows(published: Publications, history: Sequence[Publication]) -> dict[str, i
 
 def _keep_publications(con: duck.Connection, cfg: Config, store: Store, published: Publications) -> None:
     """The publications, and of the shown one what its row does not say."""
-    files = delta.files(store, TABLE, published.version)
+    files = _here(store, delta.files(store, TABLE, published.version))
     con.execute(f"create table {TABLE} as {_select(con, TABLE, files, {}, ANY_COLUMNS)} order by sequence")
     con.execute("create table shown (sequence bigint, data_until timestamp, metric varchar)")
     if shown := published.shown:
@@ -101,6 +108,22 @@ def _view(
     if name in GREW and len(files) > 1:
         options += f", {UNION}"
     con.execute(f"create view {view} as {_select(con, name, files, ids, options)}")
+
+
+def _view_of_none(con: duck.Connection, store: Store, name: str, ids: dict[tables.Column, str]) -> None:
+    """The table's columns, and whoever asks for a row is told where they are."""
+    where = f"{name}: its files lie in {store.address}; docs/runbook.md shows how to read them"
+    why = f"error({_text(where)})"
+    columns = tables.TABLES[name].columns.items()
+    chosen = [f"cast({why} as {_type(kind, ids)}) as {column}" for column, kind in columns]
+    con.execute(
+        f"create view {name} as select {', '.join(chosen)} from range(1) where cast({why} as boolean)"
+    )
+
+
+def _here(store: Store, files: Sequence[str]) -> list[str]:
+    """Where DuckDB alone reads them."""
+    return [str(store.fetched(file)) for file in files]
 
 
 def _select(
@@ -134,7 +157,7 @@ def _id_types(con: duck.Connection, store: Store, history: Sequence[Publication]
     """Which types the warehouse's ids have."""
     if not history:
         return {tables.USER: "varchar", tables.ITEM: "varchar"}
-    [file] = history[-1].files(store)["user_recommendations"]
+    [file] = _here(store, history[-1].files(store)["user_recommendations"])
     user, item = con.sql(f"select user_id, item_id from {_parquet([file], ONE_FILE)}").types
     return {tables.USER: str(user), tables.ITEM: str(item)}
 

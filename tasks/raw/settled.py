@@ -7,10 +7,8 @@ that file takes the zone of the next night.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 
 import pyarrow as pa
 
@@ -18,7 +16,7 @@ from tasks.errors import ConfigurationError, WarehouseError
 from tasks.raw.sources import IdType, Source
 from tasks.settings import zones
 from tasks.settings.config import Config
-from tasks.store import delta, durable
+from tasks.store import delta
 from tasks.store.store import Store
 
 SEEN = datetime(1990, 1, 1), datetime(2100, 1, 1)  # zones that agree over this time are two names of one
@@ -30,8 +28,8 @@ def settle(cfg: Config, store: Store, id_types: Mapping[str, IdType]) -> dict[st
     Returns column → the type that its ids have in the tables. Raises as `compare` does.
     """
     compare(cfg, store, id_types)
-    if not _zone_file(store).exists():
-        _write(_zone_file(store), cfg.events.timezone)
+    if not store.has(_zone_file(store)):
+        store.replace(_zone_file(store), f"{cfg.events.timezone}\n".encode())
     schema = delta.schema(store, "events")
     if schema is None:
         return dict(id_types)
@@ -58,8 +56,8 @@ def check_text(store: Store, id_types: Mapping[str, IdType]) -> None:
             _check_id(store, column, kind)
 
 
-def _zone_file(store: Store) -> Path:
-    return store.local / "timezone"
+def _zone_file(store: Store) -> str:
+    return store.at("timezone")
 
 
 def _check_id(store: Store, column: str, kind: IdType) -> None:
@@ -67,7 +65,7 @@ def _check_id(store: Store, column: str, kind: IdType) -> None:
     was = kind.sql if schema is None else _sql_type(schema.field(column).type)
     if was != kind.sql and kind.text_in is not None:
         raise WarehouseError(
-            f"{column}: expected {was}, as the events in {store.local} have it; {_came(kind.text_in)}, or "
+            f"{column}: expected {was}, as the events in {store.address} have it; {_came(kind.text_in)}, or "
             "begin a new warehouse.root and backfill it, with sources as they will stay"
         )
 
@@ -90,13 +88,13 @@ def _sql_type(kind: pa.DataType) -> str:
 
 def _check_zone(store: Store, zone: str) -> None:
     file = _zone_file(store)
-    if not file.exists():
+    if not store.has(file):
         return
-    was = file.read_text(encoding="utf-8").strip()
+    was = store.read(file).decode("utf-8").strip()
     if was != zone and not _agree(was, zone):
         raise ConfigurationError(
-            f"events.timezone: expected {was!r}, in which the days of {store.local} were cut; got {zone!r}; "
-            "set it back, or begin a new warehouse.root and backfill it"
+            f"events.timezone: expected {was!r}, in which the days of {store.address} were cut; got "
+            f"{zone!r}; set it back, or begin a new warehouse.root and backfill it"
         )
 
 
@@ -105,11 +103,3 @@ def _agree(one: str, other: str) -> bool:
         return zones.stretches(one, *SEEN) == zones.stretches(other, *SEEN)
     except ValueError:
         return False
-
-
-def _write(file: Path, text: str) -> None:
-    durable.make_folder(file.parent)
-    new = file.with_name(f".timezone-{uuid.uuid4().hex}")
-    with durable.writing(file.parent):
-        new.write_text(f"{text}\n", encoding="utf-8")
-    durable.replace(new, file)

@@ -73,8 +73,14 @@ class Config(Section):
 
     @property
     def root(self) -> Path:
-        """Absolute folder of the warehouse."""
-        return (self.base / self.warehouse.root).resolve()
+        """Absolute folder of the warehouse; where its tables are in an object store, of all the rest."""
+        kept = self.warehouse.local if self.warehouse.is_in_objects else self.warehouse.root
+        return (self.base / kept).resolve()
+
+    @property
+    def address(self) -> str:
+        """Where the tables lie: the warehouse's folder, or s3://bucket/prefix."""
+        return self.warehouse.root if self.warehouse.is_in_objects else str(self.root)
 
     @property
     def sources(self) -> tuple[str, ...]:

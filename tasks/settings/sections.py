@@ -28,6 +28,7 @@ from tasks.settings import addresses, zones
 DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
 VARIABLE = "name of a variable"
 OBJECTS = r"s3://[a-z0-9][a-z0-9.-]*/[^/].*"  # nobody's name or secret in it
+WAREHOUSE = r"s3://[a-z0-9][a-z0-9.-]*(/[\w.=-]+)+"  # likewise; names that nobody escapes
 DIRECTIVES = frozenset("YymbBdjaAHIpMSfz%")  # of strptime; not zones by name, whose rules are many
 
 
@@ -631,7 +632,15 @@ class WarehouseConfig(Section):
     """Where tables live, and what DuckDB may take."""
 
     root: str = setting(
-        "warehouse", "folder of all tables, models and serve.duckdb; made when it is not there"
+        "warehouse",
+        "folder of all tables, models and serve.duckdb, made when it is not there; or a place for the tables "
+        "in an object store, as in `s3://bucket/prefix`",
+    )
+    local: str = setting(
+        "warehouse",
+        "of a root in an object store: folder on this machine's disk for models, scratch, locks, and what "
+        "readers open; else not used",
+        min_length=1,
     )
     access: Literal["private", "group", "all"] = setting(
         "private",
@@ -649,6 +658,23 @@ class WarehouseConfig(Section):
     threads: int = setting(
         0, "DuckDB's threads; 0: all cores; the tables are the same with any number", ge=0, le=1024
     )
+
+    @model_validator(mode="after")
+    def _place(self) -> WarehouseConfig:
+        # of the whole section, whose error does not show what came
+        if "://" in self.root and not re.fullmatch(WAREHOUSE, self.root):
+            raise ValueError(
+                "root: expected a folder, or a bucket and a prefix as in s3://bucket/prefix, without a slash "
+                f"at its end; {addresses.came(('warehouse', 'root'), self.root)}"
+            )
+        if "://" in self.local:
+            raise ValueError("local: expected a folder on this machine's disk; got an address")
+        return self
+
+    @property
+    def is_in_objects(self) -> bool:
+        """Do the tables lie in an object store?"""
+        return "://" in self.root
 
 
 class RegistryConfig(Section):

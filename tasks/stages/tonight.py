@@ -99,7 +99,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
             registry.reach(cfg)
             healing.heal(cfg, store)
             forgetting.finish(cfg, store, attempt)
-            log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.root)
+            log.info("night %s, configuration %s, warehouse %s", day, cfg.digest()[:12], cfg.address)
             with workplace(cfg, day, attempt) as work, crowning.given_back(cfg, store, work):
                 yield Tonight(cfg, store, day, run_id, attempt, started_at, work, Diary())
 

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,7 +23,7 @@ import pyarrow as pa
 
 from tasks.errors import SourceError, WarehouseError
 from tasks.settings.config import Config
-from tasks.store import parquet, scratch, sql, tables
+from tasks.store import objects, parquet, scratch, sql, tables
 from tasks.store.store import File, Store
 
 Connection = duckdb.DuckDBPyConnection
@@ -216,7 +216,8 @@ def of_table(name: str, files: Sequence[File], cure: str) -> Iterator[None]:
     """What DuckDB says about files of a table that it cannot read, as a WarehouseError naming the table."""
     gone = [path for path in map(Path, files) if path.is_absolute() and not path.exists()]
     try:
-        yield
+        with objects.asked(f"table {name}"):
+            yield
     except duckdb.OutOfMemoryException:
         raise
     except duckdb.Error as error:
@@ -464,7 +465,8 @@ def scratch_folder(cfg: Config) -> Iterator[Path]:
 @contextmanager
 def _speaking(cfg: Config) -> Iterator[None]:
     try:
-        yield
+        with objects.asked(cfg.address) if cfg.warehouse.is_in_objects else nullcontext():
+            yield
     except duckdb.OutOfMemoryException as error:
         raise WarehouseError(
             f"{cfg.root}: expected warehouse.memory_gb = {cfg.warehouse.memory_gb} and {_spilt(cfg)} to do; "

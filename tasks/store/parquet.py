@@ -68,15 +68,16 @@ def read(files: Sequence[str | Path | pa.NativeFile], columns: Sequence[str] | N
 def dataset(store: Store, files: Sequence[File], columns: pa.Schema = NO_COLUMNS) -> ds.Dataset:
     """Files of one table as one dataset; a column that some files lack is null there, as are further ones."""
     paths = [store.below(file) for file in files]
-    parts = [ds.dataset(path, format="parquet", filesystem=store.files) for path in paths]
-    every = pa.unify_schemas([*(part.schema for part in parts), columns])
-    return ds.dataset(paths, schema=every, format="parquet", filesystem=store.files)
+    with store.asked(files[0]):
+        parts = [ds.dataset(path, format="parquet", filesystem=store.files) for path in paths]
+        every = pa.unify_schemas([*(part.schema for part in parts), columns])
+        return ds.dataset(paths, schema=every, format="parquet", filesystem=store.files)
 
 
 def rows_in(store: Store, file: File) -> int:
     """Rows of a file, as its footer says. Raises WarehouseError when it cannot be read."""
     try:
-        with store.open(file) as stream:
+        with store.opened(file) as stream:
             return int(pq.read_metadata(stream).num_rows)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last: of a name
         raise WarehouseError(f"{file}; it is no readable Parquet file: {error}") from error

@@ -1,4 +1,4 @@
-"""The warehouse's folder: who may read it, and the proof that it can be written before any work begins."""
+"""The warehouse's place: who may read it, and the proof that it can be written before any work begins."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.errors import WarehouseError
 from tasks.settings.config import Config
+from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -19,7 +20,7 @@ PREFECT = "prefect"  # its home: nobody but its server reads it
 def make_root(cfg: Config) -> None:
     """Make the folder and write into it; all that this process writes from now on is as `access` says.
 
-    Raises WarehouseError.
+    Where the tables lie in an object store, it is written to as well. Raises WarehouseError, StoreError.
     """
     probe = cfg.root / "work" / f".writable-{uuid.uuid4().hex}"
     os.umask(0o777 & ~FOLDER_MODES[cfg.warehouse.access])
@@ -33,6 +34,19 @@ def make_root(cfg: Config) -> None:
             f"warehouse {cfg.root}: expected a folder that can be written; {error.strerror}. "
             "Fix its permissions or change warehouse.root."
         ) from None
+    if cfg.warehouse.is_in_objects:
+        probe_objects(Store.of(cfg))
+
+
+def probe_objects(store: Store) -> None:
+    """Write, read and remove an object. Raises StoreError."""
+    probe = store.at(f".writable-{uuid.uuid4().hex}")
+    with store.create(probe) as file:
+        file.write(b"x")
+    try:
+        store.read(probe)
+    finally:
+        store.remove(probe)
 
 
 def set_access(cfg: Config, folder: Path) -> None:

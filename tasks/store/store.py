@@ -3,8 +3,8 @@
 A store is made once, where a night or a command begins, and handed on. A file is named by its address, as
 DuckDB and delta-rs open it themselves; everybody else opens it here, through pyarrow's file systems, which
 know local folders and object stores alike. What this adds to them is what a local disk needs beyond: a new
-file never takes the place of an old one, and counts only once it and its folder were fsynced.
-Left out: another place than a local folder; docs/decisions/0012 says what one would have to give.
+file never takes the place of an old one, and counts only once it and its folder were fsynced. In an object
+store (`objects.py`) a name counts once its upload has ended.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TypeAlias
@@ -22,10 +23,11 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tasks.settings.config import Config
-from tasks.store import durable
+from tasks.store import durable, objects
 
 File: TypeAlias = str | Path  # an address
 BLOCK = 1 << 20
+COPIES = "copies"  # on this disk, of files that lie elsewhere and that DuckDB alone is to read
 
 
 @dataclass(frozen=True)
@@ -45,8 +47,12 @@ class Store:
 
     @classmethod
     def of(cls, cfg: Config) -> Store:
-        """The store that `warehouse.root` names."""
-        return cls.in_folder(cfg.root)
+        """The store that `warehouse.root` names. Raises ConfigurationError."""
+        if not cfg.warehouse.is_in_objects:
+            return cls.in_folder(cfg.root)
+        endpoint = objects.endpoint()
+        files = objects.files(cfg.address, endpoint)
+        return cls(cfg.root, cfg.address, files, objects.options(endpoint))
 
     @classmethod
     def in_folder(cls, folder: Path) -> Store:
@@ -59,6 +65,27 @@ class Store:
         seen = self.files
         return isinstance(seen, fs.SubTreeFileSystem) and isinstance(seen.base_fs, fs.LocalFileSystem)
 
+    @property
+    def has_folders(self) -> bool:
+        """Has a folder to be made before a file is? Object stores know names alone."""
+        seen = self.files
+        return not (isinstance(seen, fs.SubTreeFileSystem) and isinstance(seen.base_fs, fs.S3FileSystem))
+
+    @contextmanager
+    def asked(self, file: File | None = None) -> Iterator[None]:
+        """What an object store says that does not answer, or says no, as a StoreError."""
+        if self.on_disk:
+            yield
+        else:
+            with objects.asked(self.address if file is None else file):
+                yield
+
+    @contextmanager
+    def written(self, file: File) -> Iterator[None]:
+        """The same of what is written, and of a disk that is full, or not ours, a WarehouseError."""
+        with durable.writing(file) if self.on_disk else objects.asked(file):
+            yield
+
     def at(self, *parts: str) -> str:
         """The address of a path below the root."""
         return "/".join((self.address, *parts))
@@ -70,12 +97,21 @@ class Store:
         return path
 
     def open(self, file: File) -> pa.NativeFile:
-        """To read at any place. Raises FileNotFoundError, or another OSError."""
-        return self.files.open_input_file(self.below(file))
+        """To read at any place; also a copy on this disk. Raises FileNotFoundError, StoreError, OSError."""
+        if not self.on_disk and Path(file).is_relative_to(self.local):
+            return pa.OSFile(str(file))
+        with self.asked(file):
+            return self.files.open_input_file(self.below(file))
+
+    @contextmanager
+    def opened(self, file: File) -> Iterator[pa.NativeFile]:
+        """The same for a `with`, in which a store that goes away is known for one. Raises as `open`."""
+        with self.asked(file), self.open(file) as stream:
+            yield stream
 
     def read(self, file: File) -> bytes:
         """The whole of a small file."""
-        with self.open(file) as stream:
+        with self.opened(file) as stream:
             return bytes(stream.read())
 
     @contextmanager
@@ -91,9 +127,31 @@ class Store:
         elif self.facts(file).type != fs.FileType.NotFound:
             raise FileExistsError(file)
         else:
-            self.files.create_dir(self.below(file).rpartition("/")[0])
-            with self.files.open_output_stream(self.below(file)) as stream:
+            with self.asked(file), self._put(self.below(file)) as stream:
                 yield stream
+
+    @contextmanager
+    def _put(self, path: str) -> Iterator[IO[bytes]]:
+        if self.has_folders and "/" in path:
+            self.files.create_dir(path.rpartition("/")[0])
+        try:
+            with self.files.open_output_stream(path, compression=None) as stream:
+                yield stream
+        except BaseException:
+            with suppress(OSError):  # an upload that was closed counts, however it came to that
+                self.files.delete_file(path)
+            raise
+
+    def replace(self, file: str, content: bytes) -> None:
+        """Let this be the whole of a small file, whether it is there or not; nobody sees half of it."""
+        if self.on_disk:
+            new = Path(file).with_name(f".{Path(file).name}-{uuid.uuid4().hex}")
+            with self.written(file), durable.created(new) as stream:
+                stream.write(content)
+            durable.replace(new, Path(file))
+        else:
+            with self.asked(file), self._put(self.below(file)) as stream:
+                stream.write(content)
 
     def sync(self, *paths: str) -> None:
         """Let what others wrote survive a power cut: files and folders. Object stores do so by themselves."""
@@ -103,7 +161,8 @@ class Store:
 
     def facts(self, file: File) -> fs.FileInfo:
         """Kind, size and time of last change; of the kind NotFound where there is none."""
-        return self.files.get_file_info(self.below(file))
+        with self.asked(file):
+            return self.files.get_file_info(self.below(file))
 
     def has(self, file: File) -> bool:
         """Is there such a file?"""
@@ -119,10 +178,11 @@ class Store:
     def listed(self, folder: str, kind: fs.FileType = fs.FileType.File) -> dict[str, fs.FileInfo]:
         """Address → facts of the files, or of the folders, in a folder; sorted, none where there is none."""
         select = fs.FileSelector(self.below(folder), allow_not_found=True)
-        try:
-            facts = self.files.get_file_info(select)
-        except FileNotFoundError:  # it was not there when pyarrow listed it, and was when it asked why
-            facts = self.files.get_file_info(select)
+        with self.asked(folder):
+            try:
+                facts = self.files.get_file_info(select)
+            except FileNotFoundError:  # it was not there when pyarrow listed it, and was when it asked why
+                facts = self.files.get_file_info(select)
         found = [one for one in facts if one.type == kind]
         return {self.at(one.path): one for one in sorted(found, key=lambda one: one.path)}
 
@@ -134,30 +194,42 @@ class Store:
 
     def remove(self, file: File) -> None:
         """Remove a file, if it is there."""
-        try:
+        with self.asked(file), suppress(FileNotFoundError):
             self.files.delete_file(self.below(file))
-        except FileNotFoundError:
-            return
+
+    def here(self, file: File) -> Path:
+        """Where a program that knows no object store reads the file: itself, or its copy on this disk."""
+        return Path(file) if self.on_disk else self.local / COPIES / self.below(file)
+
+    def fetched(self, file: File) -> Path:
+        """The same, after the file was copied where it is not there yet. Raises FileNotFoundError."""
+        here = self.here(file)
+        if not self.on_disk and not here.is_file():
+            new = self.local / "published" / f".{here.parts[-2]}-{uuid.uuid4().hex}"
+            try:
+                with self.opened(file) as source, durable.created(new) as copy:
+                    shutil.copyfileobj(source, copy, BLOCK)
+                durable.make_folder(here.parent)
+                durable.replace(new, here)
+            finally:
+                new.unlink(missing_ok=True)
+        return here
 
     def link(self, file: File, name: Path) -> None:
         """The file under another name on this machine's disk, where that name stays good whatever happens to
         the table's folder: a hard link without a byte copied, or a copy where there can be none."""
-        if not self.on_disk:
-            with self.open(file) as source, name.open("xb") as copy:
-                shutil.copyfileobj(source, copy)
-        else:
-            try:
-                os.link(file, name)
-                return
-            except OSError:  # a file system without hard links
-                shutil.copyfile(file, name)
-        durable.sync(name)
+        here = self.fetched(file)
+        try:
+            os.link(here, name)
+        except OSError:  # a file system without hard links
+            shutil.copyfile(here, name)
+            durable.sync(name)
 
     def digest(self, files: Iterable[File]) -> str:
         """sha256 over the bytes of the files, in their order."""
         total = hashlib.sha256()
         for file in files:
-            with self.open(file) as stream:
+            with self.opened(file) as stream:
                 while block := stream.read(BLOCK):
                     total.update(block)
         return total.hexdigest()

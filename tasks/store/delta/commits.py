@@ -13,7 +13,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.transaction import AddAction
 
 from tasks.errors import FencedError, WarehouseError
-from tasks.store import durable, parquet, tables
+from tasks.store import parquet, tables
 from tasks.store.delta import fences, logs, partitions, reading, staging
 from tasks.store.delta.staging import Staged
 from tasks.store.store import Store
@@ -311,7 +311,7 @@ def _transact(
         ],
     )
     try:
-        with durable.writing(logs.log_folder(store, name)):
+        with store.written(logs.log_folder(store, name)):
             table.create_write_transaction(
                 [*files],
                 "append" if replaced is None else "overwrite",
@@ -321,8 +321,15 @@ def _transact(
                 commit_properties=properties,
             )
     except CommitFailedError:
-        return None
-    return _sync_log(store, name, table.version(), token)
+        return None if store.on_disk else _ours(store, name, table.version(), token)
+    version = _ours(store, name, table.version(), token)
+    if version is None:
+        raise WarehouseError(
+            f"table {name}: expected our commit in {logs.log_folder(store, name)}; it is not there; "
+            "run the night again"
+        )
+    store.sync(logs.entry(store, name, version), logs.log_folder(store, name))  # the library does not
+    return version
 
 
 def _add_action(store: Store, staged: Staged, file: str) -> AddAction:
@@ -347,22 +354,24 @@ def _same_file(table: DeltaTable, day: date | None = None) -> AddAction:
     raise AssertionError("only a table that has files is fenced without a change")
 
 
-def _sync_log(store: Store, name: str, before: int, token: Mapping[str, object]) -> int:
-    """fsync the new log entries (the library does not); returns the version that carries our token."""
-    for version in range(before + 1, logs.existing(store, name).version() + 1):
-        entry = logs.entry(store, name, version)
+def _ours(store: Store, name: str, before: int, token: Mapping[str, object]) -> int | None:
+    """The version after this one that carries our token, if one does.
+
+    Also where the library met another writer: it may have been itself, where an object store had taken the
+    entry and its answer was lost on the way.
+    """
+    for entry in logs.entries(store, name):
+        version = int(entry.rpartition("/")[2].removesuffix(".json"))
+        if version <= before:
+            continue
         infos = [action["commitInfo"] for action in logs.actions(store, entry) if "commitInfo" in action]
         if any(all(info.get(key) == value for key, value in token.items()) for info in infos):
-            store.sync(entry, logs.log_folder(store, name))
             return version
-    raise WarehouseError(
-        f"table {name}: expected our commit in {logs.log_folder(store, name)}; it is not there; "
-        "run the night again"
-    )
+    return None
 
 
 def _opened_or_created(store: Store, staged: Staged) -> DeltaTable:
-    with store.open(staged.files[0]) as file:
+    with store.opened(staged.files[0]) as file:
         schema = tables.schema_for(staged.table, parquet.schema(file))
     table = logs.opened(store, staged.table) or _create(store, staged.table, schema)
     staging.check_types(staged.table, logs.arrow_schema(table), schema)
@@ -376,7 +385,7 @@ def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema)
     if not len(missing):
         return table
     try:
-        with durable.writing(logs.log_folder(store, name)):
+        with store.written(logs.log_folder(store, name)):
             table.alter.add_columns(Schema.from_arrow(missing).fields)
     except DeltaError:
         if not set(missing.names) <= set(logs.arrow_schema(logs.existing(store, name)).names):
@@ -388,7 +397,7 @@ def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema)
 def _create(store: Store, name: str, schema: pa.Schema) -> DeltaTable:
     folder, column = logs.folder(store, name), tables.table(name).partition
     try:
-        with durable.writing(folder):
+        with store.written(folder):
             DeltaTable.create(
                 folder,
                 schema,

@@ -33,14 +33,14 @@ def check(table: DeltaTable, fence: str, ours: int) -> None:
 
 def check_fence(store: Store, name: str, fence: str, ours: int) -> None:
     """Raises FencedError when this number or a higher one was committed under the fence's name."""
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     if table is not None:
         check(table, fence, ours)
 
 
 def writer(store: Store, name: str, partition: Mapping[str, date]) -> int:
     """The highest run number that has written this partition; 0 for none."""
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     if table is None:
         return 0
     return number(table, partitions.path(name, partition))
@@ -48,7 +48,7 @@ def writer(store: Store, name: str, partition: Mapping[str, date]) -> int:
 
 def highest(store: Store, name: str, fence: str) -> int:
     """The highest number that was committed under the fence's name in a table by now; 0 for none."""
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     return 0 if table is None else number(table, fence)
 
 
@@ -69,7 +69,7 @@ def _newest_writer(table: DeltaTable, fence: str) -> str:
 
 def marks(store: Store, name: str, attempts: Iterable[int]) -> dict[int, int]:
     """Run number → the number by which it has marked its commit to a table; none for runs that have not."""
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     if table is None:
         return {}
     found = {attempt: table.transaction_version(mark_of(name, attempt)) for attempt in attempts}

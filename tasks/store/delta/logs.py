@@ -5,6 +5,7 @@ The library takes a torn entry for a commit of less, or of nothing; here it is n
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -21,6 +22,7 @@ DENIED = "Permission denied"
 MEND = "nothing is damaged: give it back to the user who runs the nights, or see warehouse.access"
 RESTORE = "readers keep what they have; restore it from a backup (docs/runbook.md, damaged files)"
 NOTED_ENTRIES = 20
+LOOKED_AT, ENTRIES_KEPT = 64, 2_000  # of an object store, where each look is a request and none changes
 DROPS = "drops_days"  # in an entry of ours that adds no file
 
 
@@ -45,8 +47,8 @@ def entries(store: Store, name: str) -> list[str]:
 
 
 def exists(store: Store, name: str) -> bool:
-    """Is there a table yet?"""
-    return bool(DeltaTable.is_deltatable(folder(store, name), dict(store.options)))
+    """Is there a table yet? Looked at here: the library keeps all threads waiting for an object store."""
+    return any(_is_of_a_log(file.rpartition("/")[2]) for file in store.names(log_folder(store, name)))
 
 
 def opened(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
@@ -55,15 +57,33 @@ def opened(store: Store, name: str, version: int | None = None) -> DeltaTable | 
     return existing(store, name, version) if exists(store, name) else None
 
 
+def seen(store: Store, name: str, version: int | None = None) -> DeltaTable | None:
+    """As `opened`, to be looked at and never committed with: of an object store a version is read once."""
+    if store.on_disk:
+        return opened(store, name, version)
+    tables.table(name)
+    log = store.listed(log_folder(store, name))
+    there = [file for file in log if _is_entry(file.rpartition("/")[2])]
+    if not there:
+        return opened(store, name, version)
+    newest = log[there[-1]]
+    number = int(newest.base_name.removesuffix(".json"))
+    return _looked_at(store, name, number if version is None else version, newest.size, newest.mtime_ns)
+
+
+@functools.lru_cache(maxsize=LOOKED_AT)
+def _looked_at(store: Store, name: str, version: int, _size: int, _changed: int) -> DeltaTable:
+    return existing(store, name, version)
+
+
 def existing(store: Store, name: str, version: int | None = None) -> DeltaTable:
     """The table as its log has it. Raises WarehouseError that names the entries which cannot be read."""
     there = entries(store, name)
-    first = entry(store, name, _first_in_use(store, name, version))
-    empty = [one for one in there if one >= first and not store.size(one)]  # to ask each costs a call
-    for one in [*empty, *there[-1:]]:
+    for one in _to_be_looked_at(store, name, version, there):
         actions(store, one)
     try:
-        return DeltaTable(folder(store, name), version=version, storage_options=dict(store.options))
+        with store.asked(log_folder(store, name)):
+            return DeltaTable(folder(store, name), version=version, storage_options=dict(store.options))
     except (DeltaError, OSError, ValueError) as error:
         unreadable = [one for one in there if _is_torn(store, one)]
         raise _torn(name, unreadable or [log_folder(store, name)], str(error)) from error
@@ -71,6 +91,15 @@ def existing(store: Store, name: str, version: int | None = None) -> DeltaTable:
 
 def actions(store: Store, entry: str) -> list[dict[str, dict[str, Any]]]:
     """What a log entry says. Raises WarehouseError for one that was torn."""
+    return _read(store, entry) if store.on_disk else _read_once(store, entry)
+
+
+@functools.lru_cache(maxsize=ENTRIES_KEPT)
+def _read_once(store: Store, entry: str) -> list[dict[str, dict[str, Any]]]:
+    return _read(store, entry)
+
+
+def _read(store: Store, entry: str) -> list[dict[str, dict[str, Any]]]:
     name = entry.split("/")[-3]
     try:
         text = store.read(entry).decode("utf-8")
@@ -101,6 +130,18 @@ def arrow_schema(table: DeltaTable) -> pa.Schema:
     return pa.schema(table.schema().to_arrow())
 
 
+def _to_be_looked_at(store: Store, name: str, version: int | None, there: Sequence[str]) -> list[str]:
+    """Entries that may be torn: empty ones, and the newest on a disk; an object is there as a whole."""
+    if not store.on_disk:
+        sizes = store.listed(log_folder(store, name))
+        there = [one for one in there if one not in sizes or not sizes[one].size]
+    if not there:
+        return []
+    first = entry(store, name, _first_in_use(store, name, version))
+    empty = [one for one in there if one >= first and not store.size(one)]  # to ask each costs a call
+    return [*empty, *there[-1:]] if store.on_disk else empty
+
+
 def _first_in_use(store: Store, name: str, version: int | None) -> int:
     """The first entry that a look at this version reads: the newest checkpoint's, unless that is newer."""
     try:
@@ -109,6 +150,10 @@ def _first_in_use(store: Store, name: str, version: int | None) -> int:
     except (OSError, ValueError, KeyError, TypeError):
         return 0
     return checkpoint if version is None or version >= checkpoint else 0
+
+
+def _is_of_a_log(name: str) -> bool:
+    return _is_entry(name) or (".checkpoint" in name and name.endswith(".parquet"))
 
 
 def _is_entry(name: str) -> bool:

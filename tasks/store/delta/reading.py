@@ -35,7 +35,7 @@ def files(
     store: Store, name: str, version: int | None = None, partitions: Sequence[date] | None = None
 ) -> list[str]:
     """Addresses of a version's files (default: the newest), of these days only; [] for no such table."""
-    table = logs.opened(store, name, version)
+    table = logs.seen(store, name, version)
     return [] if table is None else files_of(store, name, table, partitions)
 
 
@@ -49,13 +49,13 @@ def files_by_day(store: Store, name: str, version: int | None = None) -> dict[da
 
 def version(store: Store, name: str) -> int | None:
     """The newest version of a table; None when there is no table yet."""
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     return None if table is None else int(table.version())
 
 
 def schema(store: Store, name: str) -> pa.Schema | None:
     """The columns of a table with the types its first rows gave them; None when there is no table yet."""
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     return None if table is None else logs.arrow_schema(table)
 
 
@@ -77,7 +77,7 @@ def parts(store: Store, name: str, version: int | None = None) -> list[Part]:
 def _read_once(store: Store, file: str, _size: int | None, _changed: int | None) -> Part:
     """Committed files stay as they are: who looks at a small table again and again reads each once."""
     parquet.rows_in(store, file)
-    with store.open(file) as stream:
+    with store.opened(file) as stream:
         return Part(file, parquet.read([stream]))
 
 

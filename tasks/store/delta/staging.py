@@ -81,7 +81,7 @@ def check_types(name: str, present: pa.Schema, wanted: pa.Schema) -> None:
 def _schema(store: Store, name: str, given: pa.Schema) -> pa.Schema:
     """What the rows are written as: the table's schema, or the one these first rows decide."""
     wanted = tables.schema_for(name, given)
-    table = logs.opened(store, name)
+    table = logs.seen(store, name)
     if table is not None:
         check_types(name, logs.arrow_schema(table), wanted)
     return wanted

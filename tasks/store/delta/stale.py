@@ -106,7 +106,7 @@ def _ever_named(store: Store, name: str) -> set[str]:
     for file in log_files:
         if ".checkpoint" in file and file.endswith(".parquet"):
             parquet.rows_in(store, file)
-            with store.open(file) as stream:
+            with store.opened(file) as stream:
                 rows = pq.ParquetFile(stream).read(columns=["add.path", "remove.path"]).to_pylist()
             actions = [action for row in rows for action in row.values() if action and action["path"]]
             named |= _addresses(store, name, (action["path"] for action in actions))
