@@ -134,6 +134,25 @@ def test_duckdb_alone_reads_all_but_two_views_which_say_where_their_files_are(
                 assert theirs.sql(count).fetchall() == ours.sql(count).fetchall(), name
 
 
+def test_the_runbook_shows_how_to_read_what_duckdb_alone_does_not(nights: tuple[Config, Config]) -> None:
+    here, cfg = nights
+    page = (Path(__file__).parents[3] / "docs" / "runbook.md").read_text(encoding="utf-8")
+    program = (
+        page.partition("## Tables in an object store")[2].partition("```python\n")[2].partition("```")[0]
+    )
+    for there, ours in {
+        "bucket/prefix/": cfg.warehouse.root.removeprefix("s3://") + "/",
+        "warehouse/serve.duckdb": str(cfg.root / "serve.duckdb"),
+        "con.sql(": "found = con.sql(",
+    }.items():
+        assert there in program
+        program = program.replace(there, ours)
+    told: dict[str, Any] = {}
+    exec(program, told)
+    with told["con"], duckdb.connect(str(here.root / "serve.duckdb"), read_only=True) as con:
+        assert told["found"].fetchall() == con.sql("select count(*) from events").fetchall() == [(48,)]
+
+
 def test_copies_go_some_time_after_no_view_names_them(there: Served, tmp_path: Path) -> None:
     cfg = there.config(tmp_path)
     store, copies = Store.of(cfg), tmp_path / "warehouse" / "copies"
