@@ -104,7 +104,10 @@ class Kind:
         self, settings: Settings, sessions: Sessions, vocabulary: Vocabulary, fitting: Fitting
     ) -> Fitted:
         """Here, or by several processes, which this may be one of."""
-        if fitting.training.workers > 1 and self.steps:
+        if fitting.training.workers > 1 and not self.steps:
+            one = replace(fitting.training, workers=1).told(fitting.training.by_size)
+            fitting = replace(fitting, training=one)
+        if fitting.training.workers > 1:
             from rnnrec_model.fitting import crew, launching
             from rnnrec_model.fitting.job import Job
 

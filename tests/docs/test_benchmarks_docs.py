@@ -436,6 +436,13 @@ def test_sasrec_beside_the_gru_is_what_the_raw_results_say() -> None:
         assert number(row["SASRec over GRU"]) == said(one["sasrec_over_gru"], 2)
 
 
+def test_a_step_in_shards_is_what_the_raw_results_say() -> None:
+    for row, one in zip(rows_with("time over one shard"), RESULTS["shards"]["results"], strict=True):
+        assert (number(row["batch events"]), int(row["shards"])) == (one["batch"], one["shards"])
+        assert number(row["events a processor second"]) == one["events_per_processor_second"]
+        assert number(row["time over one shard"]) == said(one["time_over_one_shard"], 2)
+
+
 def test_sessions_are_what_the_raw_results_say() -> None:
     for row, one in zip(rows_with("DuckDB may have"), RESULTS["sessions"]["results"], strict=True):
         told = (row["what"], row["events"], row["DuckDB may have"], row["cut by"])

@@ -27,7 +27,7 @@ from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.shards import Gradients, RowGradients
 from rnnrec_model.fitting.trainer import Trainer
-from rnnrec_model.models import find
+from rnnrec_model.models import Kind, find
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.recurrent.model import drawn
@@ -255,6 +255,15 @@ def test_models_that_are_not_trained_in_steps_start_no_process(
 ) -> None:
     fitted("markov", find("markov").settings(), workers=2)
     assert processes == []
+
+
+def test_a_network_of_a_kind_that_does_not_say_it_is_trained_in_steps_is_trained_by_one_process(
+    processes: list[subprocess.Popen[bytes]],
+) -> None:
+    how = Fitting(training=dataclasses.replace(TRAINING, workers=2))
+    found = Kind("rnnrec_model.recurrent.model", RecurrentConfig).fit(SMALL, SESSIONS, ITEMS, how)
+    assert processes == []
+    assert same(found, fitted())
 
 
 @pytest.mark.parametrize("whole", [False, True])
