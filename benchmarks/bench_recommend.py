@@ -38,6 +38,7 @@ from rnnrec_model.ranking.score_blocks import MAX_BLOCK_ROWS, block_rows
 from rnnrec_model.recurrent.network import Network
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.vocabulary import Vocabulary
+from tasks.engine.engines import Local
 from tasks.models import scoring
 from tasks.sessions import cutting
 from tasks.settings.config import Config
@@ -63,12 +64,12 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         asking = _asking(Path(folder), arguments)
-        before = _product_seconds(asking.scorer, arguments)
+        before = _product_seconds(asking.model.scorer, arguments)
         memory = peak_memory_bytes()
         profile = cProfile.Profile(time.process_time)
         taken = _seconds(lambda: profile.runcall(_stage, asking))
         grown = peak_memory_bytes()
-        product = min(before, _product_seconds(asking.scorer, arguments))
+        product = min(before, _product_seconds(asking.model.scorer, arguments))
     stages = _by_stage(profile)
     return {
         "sizes": vars(arguments),
@@ -91,7 +92,8 @@ def _asking(folder: Path, arguments: argparse.Namespace) -> scoring.Asking:
     store = Store.in_folder(folder / "warehouse")
     reads = Reads(Days(store, "events", {}), Days(store, "sessions", {}), derived=folder)
     answering = Answering(popular.select(["item_id", "score"]), arguments.k, 200, LeftOut("last_item"))
-    return scoring.Asking(Config(), NIGHT, reads, _scorer(ids, arguments.units), answering, 1)
+    model = scoring.Loaded(folder, _scorer(ids, arguments.units))
+    return scoring.Asking(Config(), NIGHT, reads, model, answering, 1, Local(Config()))
 
 
 def _write_sessions(folder: Path, ids: pa.Array, users: int) -> None:

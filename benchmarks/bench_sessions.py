@@ -27,6 +27,7 @@ from pathlib import Path
 
 from tasks.sessions import cutting
 from tasks.settings.config import Config
+from tasks.settings.days import clock
 from tasks.store import duck, parquet, scratch
 from tasks.store.spools import Spool
 
@@ -92,7 +93,9 @@ def ours_as_at_night(folder: Path, memory_gb: float, threads: int) -> dict[str, 
     with duck.connect(cfg) as con, scratch.made(folder, "spool-") as place:
         con.read_parquet([str(file) for file in files(folder)]).create_view("events_to_cut")
         spool = Spool(cfg, place / "sessions", key="session_day")
-        for _ in cutting.cut_in_passes(con, cfg, DAYS):
+        ahead, everybody = clock(cfg, DAYS), cutting.EVERY_BUCKET
+        for users in cutting._passes(con, cfg, everybody):
+            cutting._cut_pass(con, cfg, ahead, cutting._range(everybody, *users), adds=False)
             spool.put(duck.batches(duck.query(con, "sessions", first_day=DAYS[0], min_length=1)))
             found.update(told(con))
         for day in DAYS:

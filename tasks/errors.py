@@ -128,6 +128,13 @@ class CheckError(PipelineError):
     rung = "carried_forward"
 
 
+class EngineError(PipelineError):
+    """The cluster of [engine] cannot be had, differs from this machine, or gave a piece of work up."""
+
+    exit_code = 15
+    remedy = "mend what the message names of the cluster, or run the night with --set engine.kind=local"
+
+
 def exit_code(error: BaseException) -> int:
     """What the command line ends with: its class's, or a WarehouseError's where the disk said no."""
     if isinstance(error, PipelineError):

@@ -37,6 +37,8 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
     else:
         yield "\nNo raw file is there: what the night learns from was taken in before."
     yield from _remarks(cfg, seen)
+    if any_night and cfg.engine.kind == "spark":
+        yield _engine(cfg)
     if day is None and seen.all.days:
         first, last = min(seen.all.days) + timedelta(days=1), max(seen.all.days)
         yield f"Nights from {first} to {last} can be run, as far as heads and tails of the files show."
@@ -107,6 +109,14 @@ def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
     if seen.gaps:
         days = ", ".join(map(str, seen.gaps))
         yield f"No event was seen of {days}: the night would learn from the other days of its window."
+
+
+def _engine(cfg: Config) -> str:
+    """What is seen of the cluster. Raises EngineError where it could not do the work."""
+    from tasks.engine import hosts, spark
+
+    with spark.started(cfg) as engine:
+        return f"{cfg.engine.master}: {hosts.told(engine.hosts)}."
 
 
 def _moment(when: datetime | None) -> str:

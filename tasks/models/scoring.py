@@ -8,10 +8,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
+from tasks.engine.engines import Engine, Local
+from tasks.engine.laying import Laid, Place
 from tasks.errors import EmptyNightError, SourceError
 from tasks.models.training import model_failures
 from tasks.models.verdicts import Verdict, evaluation_rows
@@ -43,16 +45,66 @@ class Scored:
 class Asking:
     """Who is asked for tonight's lists, and how it answers.
 
+    engine    who answers
     removed   rule → rows of the lists so far that it took: the one thing that grows
     """
 
     cfg: Config
     night: date
     reads: Reads
-    scorer: Scorer
+    model: Loaded
     answering: Answering
     model_version: int
+    engine: Engine
     removed: Counter[str] = field(default_factory=Counter)
+
+
+class Loaded:
+    """A model of a folder. Who is handed it elsewhere loads it from there."""
+
+    def __init__(self, folder: Path, scorer: Scorer) -> None:
+        self.folder, self.scorer = folder, scorer
+
+    @classmethod
+    def of(cls, folder: Path) -> Loaded:
+        """Raises SavedModelError."""
+        from rnnrec_model.saving import load
+
+        return cls(folder, load(folder))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Loaded.of, (self.folder,)
+
+
+@dataclass(frozen=True)
+class _Who:
+    """Who answers all chunks of lists, and how; `over` as in `answer`."""
+
+    model: Loaded
+    answering: Answering
+    over: bool
+
+
+@dataclass(frozen=True)
+class _Chunk:
+    """Lists that are answered at once.
+
+    who     laid for all chunks
+    asked   laid for this one
+    place   where the answers are laid
+    """
+
+    who: Laid
+    asked: Laid
+    place: Place
+
+
+@dataclass(frozen=True)
+class _Answered:
+    """Rows, laid; rule → how many it took."""
+
+    rows: Laid
+    removed: Mapping[str, int]
 
 
 def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
@@ -94,15 +146,25 @@ def _require_some(rules: Rules, reads: Reads) -> None:
 
 
 def stage_tables(
-    cfg: Config, night: date, reads: Reads, run_id: str, model: Path, model_version: int, verdict: Verdict
+    cfg: Config,
+    night: date,
+    reads: Reads,
+    run_id: str,
+    model: Path,
+    model_version: int,
+    verdict: Verdict,
+    engine: Engine | None = None,
 ) -> Scored:
-    """Stage tonight's tables of the model in a folder, and the verdict; returns what was written where."""
+    """Stage tonight's tables of the model in a folder, and the verdict; returns what was written where.
+
+    engine   who scores; this process where there is none
+    """
     from rnnrec_model.ranking.answers import load_answering
-    from rnnrec_model.saving import load
 
     with model_failures("scoring tonight's users"):
         answering = _tonights(cfg, reads, load_answering(model))
-        asking = Asking(cfg, night, reads, load(model), answering, model_version)
+        hands = engine or Local(cfg)
+        asking = Asking(cfg, night, reads, Loaded.of(model), answering, model_version, hands)
         tables: dict[str, pa.Table | pa.RecordBatchReader] = {
             "user_recommendations": _user_rows(asking),
             "item_recommendations": _item_rows(asking),
@@ -157,18 +219,14 @@ def _answers(
 
     over   are these sessions over?
     """
-    from rnnrec_model.earlier import Earlier
-    from rnnrec_model.ranking.answers import answer
-
-    for start in range(0, asked.num_rows, CHUNK):
-        part = asked.slice(start, CHUNK)
-        carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
-        known = {name: part[column] for name, column in carried.items() if column in part.column_names}
-        if "earlier" in part.column_names:
-            known["earlier"] = Earlier.of(part["earlier"], part["earlier_times"])
-        answers = answer(asking.scorer, asking.answering, part["items"], over=over, **known)
-        asking.removed.update(answers.removed)
-        rows = answers.rows
+    engine = asking.engine
+    who = engine.place.share(_Who(asking.model, asking.answering, over))
+    parts = [asked.slice(start, CHUNK) for start in range(0, asked.num_rows, CHUNK)]
+    chunks = (_Chunk(who, engine.place.lay(part), engine.place) for part in parts)
+    done = 0
+    for part, answered in zip(parts, engine.map(_answer_chunk, chunks), strict=True):
+        asking.removed.update(answered.removed)
+        rows = answered.rows.value()
         count = rows.num_rows
         table = pa.table(
             {
@@ -182,7 +240,22 @@ def _answers(
             }
         )
         yield from table.combine_chunks().to_batches()
-        log.debug("%s: %d of %d scored", key, min(start + CHUNK, asked.num_rows), asked.num_rows)
+        done += part.num_rows
+        log.debug("%s: %d of %d scored", key, done, asked.num_rows)
+
+
+def _answer_chunk(chunk: _Chunk) -> _Answered:
+    """A kernel: the rows of some lists."""
+    from rnnrec_model.earlier import Earlier
+    from rnnrec_model.ranking.answers import answer
+
+    who, part = chunk.who.value(), chunk.asked.value()
+    carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
+    known = {name: part[column] for name, column in carried.items() if column in part.column_names}
+    if "earlier" in part.column_names:
+        known["earlier"] = Earlier.of(part["earlier"], part["earlier_times"])
+    answers = answer(who.model.scorer, who.answering, part["items"], over=who.over, **known)
+    return _Answered(chunk.place.lay(answers.rows), answers.removed)
 
 
 def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:

@@ -8,15 +8,18 @@ others by now than their sessions were cut from are cut anew after that (`mend`)
 
 Cutting is the heaviest query of a night, and is done once, a range of users after the other, so that neither
 events nor sessions of more than one range are held. What was found is put aside and written day by day; what
-later stages need beside it is worked out on the way, and kept in the attempt's own folder (`DERIVED`).
+later stages need beside it is worked out on the way, and kept in the attempt's own folder (`DERIVED`). Ranges
+and days are pieces of work of their own, which an `Engine` runs: here, or on the machines of a cluster.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -25,14 +28,15 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from tasks.engine.engines import Engine, Local
 from tasks.errors import FencedError, WarehouseError
 from tasks.sessions import limits, origins, stretches
 from tasks.sessions.stretches import Rules
 from tasks.settings.config import Config
 from tasks.settings.days import clock, minutes_before, start, window
 from tasks.settings.words import some
-from tasks.store import delta, duck, parquet, pins
-from tasks.store.spools import Spool
+from tasks.store import delta, duck, parquet, pins, spools
+from tasks.store.spools import Aside, Spool
 from tasks.store.store import Store
 
 BUCKETS = 64  # of users: whoever works on some of them, together they make the same bytes
@@ -82,31 +86,39 @@ class Sessionized:
 
 
 def sessionize(
-    cfg: Config, night: date, run_id: str, attempt: int, events: pins.Days, work: Path
+    cfg: Config,
+    night: date,
+    run_id: str,
+    attempt: int,
+    events: pins.Days,
+    work: Path,
+    engine: Engine | None = None,
 ) -> Sessionized:
     """Write the sessions that start in the window, each day's partition as a whole.
 
     attempt   the run's own number, taken once when it began
     events    of lead-in and window, as this run has ingested them
     work      the attempt's own folder
+    engine    who cuts; this process where there is none
     Raises EmptyNightError when the window has no events, FencedError when a newer run was here.
     """
-    days, run = window(cfg, night), _Run(cfg, events.store, run_id, attempt)
-    with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
-        spools = _spools(cfg, folder)
+    days, run = window(cfg, night), _Run(cfg, events.store, run_id, attempt, engine or Local(cfg))
+    with duck.scratch_folder(cfg) as folder:
         tally, lost, users = Counter[str](), Counter[str](), Counter[str]()
-        duck.view_files(con, events.store, "events_to_cut", events.files(), "events")
-        for _ in cut_in_passes(con, cfg, list(events.pins)):
-            tally.update(_tally(con, cfg, days[0]))
-            lost.update(_lost(con, cfg, days[0]))
-            users.update(_returning(con, days))
-            _put_aside(con, cfg, night, spools)
-        pinned = _write_days(run, spools[SESSIONS], days, _files(events))
-        _derive(con, cfg, night, events, work, spools)
-        if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
-            duck.view_files(con, events.store, "window_sessions", pinned.files())
-            rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
-            lost.update(limits.left_out(cfg, rows))
+        found = []
+        for one in run.engine.map(_cut_all, _pieces(run, folder, events.files(), list(events.pins), days)):
+            tally.update(one.tally)
+            lost.update(one.lost)
+            users.update(one.users)
+            found.append(one.aside)
+        aside = {name: [one[name] for one in found] for name in found[0]}
+        pinned = _write_days(run, aside[SESSIONS], days, _files(events))
+        with duck.connect(cfg) as con:
+            _derive(con, cfg, night, events, work, aside)
+            if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
+                duck.view_files(con, events.store, "window_sessions", pinned.files())
+                rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
+                lost.update(limits.left_out(cfg, rows))
     remarks = _never_back(cfg, night, work, **users)
     return Sessionized(
         **tally,
@@ -121,26 +133,110 @@ def sessionize(
 
 @dataclass(frozen=True)
 class _Run:
-    """Who writes, by which settings, and where."""
+    """Who writes, by which settings, where, and who does the work."""
 
     cfg: Config
     store: Store
     run_id: str
     attempt: int
+    engine: Engine
 
 
-def rebuild(cfg: Config, store: Store, run_id: str, attempt: int, history: origins.Files) -> None:
+@dataclass(frozen=True)
+class _Piece:
+    """A range of users: what a kernel cuts at once.
+
+    cfg      the memory and threads that it may have are in it
+    events   addresses of files, which are of these days
+    window   the days of which sessions are asked for
+    users    first and end, as `_passes` tells them
+    folder   where it puts aside what it finds
+    """
+
+    cfg: Config
+    store: Store
+    events: Sequence[str]
+    days: Sequence[date]
+    window: Sequence[date]
+    users: tuple[Any, Any]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What was found of a range of users: counts, and by table what was put aside."""
+
+    tally: Mapping[str, int]
+    lost: Mapping[str, int]
+    users: Mapping[str, int]
+    aside: Mapping[str, Aside]
+
+
+def _pieces(
+    run: _Run, folder: Path, events: Sequence[str], days: Sequence[date], wanted: Sequence[date]
+) -> Iterator[_Piece]:
+    """The ranges of all users, in their order; those who have no id are in the last one."""
+    cfg = run.engine.cfg
+    with duck.connect(run.cfg) as con:
+        duck.view_files(con, run.store, "events_to_cut", events, "events")
+        ranges = list(_passes(con, cfg, EVERY_BUCKET, run.engine.pieces))
+    for users in ranges:
+        yield _Piece(cfg, run.store, events, days, wanted, users, folder)
+
+
+@contextmanager
+def _cut_piece(piece: _Piece) -> Iterator[duck.Connection]:
+    """A connection that has the sessions of a range of users as `found`."""
+    with duck.connect(piece.cfg) as con:
+        duck.view_files(con, piece.store, "events_to_cut", piece.events, "events")
+        told = clock(piece.cfg, piece.days)
+        _cut_pass(con, piece.cfg, told, _range(EVERY_BUCKET, *piece.users), adds=False)
+        yield con
+
+
+def _cut_all(piece: _Piece) -> _Found:
+    """A kernel: all that a night wants to know of a range of users."""
+    with _cut_piece(piece) as con:
+        return _Found(
+            tally=_tally(con, piece.cfg, piece.window[0]),
+            lost=_lost(con, piece.cfg, piece.window[0]),
+            users=_returning(con, piece.window),
+            aside=_put_aside(con, piece),
+        )
+
+
+def _cut_sessions(piece: _Piece) -> Aside:
+    """A kernel: the sessions of a range of users alone."""
+    with _cut_piece(piece) as con:
+        return _spool(piece, SESSIONS, _sessions(con, piece.cfg, piece.window[0]))
+
+
+def rebuild(
+    cfg: Config,
+    store: Store,
+    run_id: str,
+    attempt: int,
+    history: origins.Files,
+    engine: Engine | None = None,
+) -> None:
     """Write the sessions of all days anew, as many days at a time as a night does.
 
     history   day → addresses of files, of all events that nights have wanted
+    engine    who cuts; this process where there is none
     Raises FencedError when a newer run was here.
     """
     days = origins.to_be_cut(cfg, delta.files_by_day(store, SESSIONS), history)
-    _cut_days(_Run(cfg, store, run_id, attempt), days, history)
+    _cut_days(_Run(cfg, store, run_id, attempt, engine or Local(cfg)), days, history)
 
 
 def mend(
-    cfg: Config, store: Store, night: date, run_id: str, attempt: int, history: origins.Files
+    cfg: Config,
+    store: Store,
+    night: date,
+    run_id: str,
+    attempt: int,
+    history: origins.Files,
+    engine: Engine | None = None,
 ) -> tuple[str, ...]:
     """Cut anew what was cut from other events than there are, once the night's own sessions are written.
 
@@ -149,10 +245,12 @@ def mend(
     next night tries it again. Returns what is said of it.
 
     history   day → addresses of files, of all events that nights have wanted
+    engine    who cuts; this process where there is none
     """
     days = origins.stale(cfg, store, history)
     try:
-        failed = _cut_what_can_be(_Run(cfg, store, run_id, attempt), days, history)
+        run = _Run(cfg, store, run_id, attempt, engine or Local(cfg))
+        failed = _cut_what_can_be(run, days, history)
     except FencedError as fenced:
         log.info("sessions of %s are left to a newer run: %s", some([str(day) for day in days]), fenced)
         return ()
@@ -182,41 +280,42 @@ def _cut_what_can_be(run: _Run, days: Sequence[date], history: origins.Files) ->
 
 
 def _cut_days(run: _Run, days: Sequence[date], history: origins.Files) -> None:
-    cfg, store, step = run.cfg, run.store, run.cfg.sessions.window_days
+    cfg, step = run.cfg, run.cfg.sessions.window_days
     for first in range(0, len(days), step):
         part = days[first : first + step]
         near = {day: history[day] for day in origins.around(cfg, part) if day in history}
         log.info("sessions of %s are cut anew: %d of %d days", part[-1], first + len(part), len(days))
-        with duck.connect(cfg) as con, duck.scratch_folder(cfg) as folder:
-            spool = _spools(cfg, folder)[SESSIONS]
-            duck.view_files(con, store, "events_to_cut", sorted(itertools.chain(*near.values())), "events")
-            for _ in cut_in_passes(con, cfg, list(near)):
-                spool.put(_sessions(con, cfg, part[0]))
-            _write_days(run, spool, part, history, again=True)
+        with duck.scratch_folder(cfg) as folder:
+            files = sorted(itertools.chain(*near.values()))
+            aside = list(run.engine.map(_cut_sessions, _pieces(run, folder, files, list(near), part)))
+            _write_days(run, aside, part, history, again=True)
 
 
 def _files(events: pins.Days) -> origins.Files:
     return {day: [events.store.at(file) for file in pin.files] for day, pin in events.pins.items()}
 
 
-def _spools(cfg: Config, folder: Path) -> dict[str, Spool]:
-    """Table → what the passes make of it: sessions are made user by user and written day by day."""
-    return {
-        SESSIONS: Spool(cfg, folder / SESSIONS, key="session_day"),
-        **{name: Spool(cfg, folder / name) for name in (REMOVED_SPANS, ACTIVE_USERS, EARLIER_SESSIONS)},
-    }
+def _spool(piece: _Piece, table: str, rows: pa.RecordBatchReader) -> Aside:
+    """Put rows aside; what an attempt has left that died over it has another name."""
+    key = "session_day" if table == SESSIONS else None
+    spool = Spool(piece.cfg, piece.folder / f"{table}-{uuid.uuid4().hex}", key)
+    spool.put(rows)
+    return spool.close()
 
 
-def _put_aside(con: duck.Connection, cfg: Config, night: date, spools: Mapping[str, Spool]) -> None:
+def _put_aside(con: duck.Connection, piece: _Piece) -> dict[str, Aside]:
     """What later stages need of the sessions that are `found` now."""
-    first_day = window(cfg, night)[0]
-    spools[SESSIONS].put(_sessions(con, cfg, first_day))
+    cfg, night, first_day = piece.cfg, piece.window[-1], piece.window[0]
+    aside = {SESSIONS: _spool(piece, SESSIONS, _sessions(con, cfg, first_day))}
     if cfg.sessions.outliers.any:
-        spools[REMOVED_SPANS].put(duck.batches(duck.query(con, REMOVED_SPANS)))
+        rows = duck.batches(duck.query(con, REMOVED_SPANS))
+        aside[REMOVED_SPANS] = _spool(piece, REMOVED_SPANS, rows)
     users = duck.arrow(duck.query(con, ACTIVE_USERS, since=active_since(cfg, night)))
-    spools[ACTIVE_USERS].put(users.to_reader())
+    aside[ACTIVE_USERS] = _spool(piece, ACTIVE_USERS, users.to_reader())
     if cfg.recommendations.context == "window":
-        spools[EARLIER_SESSIONS].put(duck.batches(earlier(con, users, first_day)))
+        rows = duck.batches(earlier(con, users, first_day))
+        aside[EARLIER_SESSIONS] = _spool(piece, EARLIER_SESSIONS, rows)
+    return aside
 
 
 def _sessions(con: duck.Connection, cfg: Config, first_day: date) -> pa.RecordBatchReader:
@@ -243,18 +342,32 @@ def _returning(con: duck.Connection, days: Sequence[date]) -> dict[str, int]:
 
 
 def _write_days(
-    run: _Run, spool: Spool, days: Sequence[date], events: origins.Files, *, again: bool = False
+    run: _Run, aside: Sequence[Aside], days: Sequence[date], events: origins.Files, *, again: bool = False
 ) -> pins.Days:
     """Each day's partition as a whole, and of which events it was cut."""
-    staged = {
-        day: delta.stage(run.store, SESSIONS, spool.read(day), {"session_day": day}, run.run_id)
-        for day in days
-    }
+    jobs = (_Day(run.store, day, aside, run.run_id) for day in days)
+    staged = dict(zip(days, run.engine.map(_stage_day, jobs), strict=True))
 
     def notes(files: origins.Files) -> dict[str, str]:
         return origins.note(run.cfg, run.store, events, files)
 
     return pins.commit_days(run.store, staged, run.attempt, run.run_id, notes=notes, again=again)
+
+
+@dataclass(frozen=True)
+class _Day:
+    """A day whose sessions a kernel writes, from what was put aside."""
+
+    store: Store
+    day: date
+    aside: Sequence[Aside]
+    run_id: str
+
+
+def _stage_day(one: _Day) -> delta.Staged:
+    """A kernel: a day's file, which no log names yet."""
+    rows = spools.joined(one.aside, one.day)
+    return delta.stage(one.store, SESSIONS, rows, {"session_day": one.day}, one.run_id)
 
 
 def find(con: duck.Connection, cfg: Config, events: pins.Days) -> None:
@@ -271,17 +384,6 @@ def cut(con: duck.Connection, cfg: Config, days: Sequence[date], buckets: range 
     told = clock(cfg, days)
     for number, users in enumerate(_passes(con, cfg, buckets)):
         _cut_pass(con, cfg, told, _range(buckets, *users), adds=number > 0)
-
-
-def cut_in_passes(con: duck.Connection, cfg: Config, days: Sequence[date]) -> Iterator[None]:
-    """As `cut`, a range of users after the other: in each step `found` has the sessions of some users only.
-
-    The users of a step come after those of the steps before, and nobody's sessions stand in the last one.
-    """
-    told = clock(cfg, days)
-    for users in _passes(con, cfg, EVERY_BUCKET):
-        _cut_pass(con, cfg, told, _range(EVERY_BUCKET, *users), adds=False)
-        yield
 
 
 def _cut_pass(
@@ -339,13 +441,16 @@ def _ordered(con: duck.Connection, cfg: Config) -> duck.Relation:
     return duck.query(con, "ordered_events", sessions_given=bool(cfg.events.columns.session_id))
 
 
-def _passes(con: duck.Connection, cfg: Config, buckets: range) -> Iterator[tuple[Any, Any]]:
+def _passes(
+    con: duck.Connection, cfg: Config, buckets: range, at_least: int = 1
+) -> Iterator[tuple[Any, Any]]:
     """Ranges of users, first and end, whose events are ordered within memory; None where there is no bound.
 
+    at_least   so many, where there are as many users
     The files of a day are in order of users, so that a pass reads little more than what it asks for.
     """
     events = duck.count(con, "events_to_cut") * len(buckets) // BUCKETS
-    passes = 1 + int(events / (EVENTS_PER_GB * cfg.warehouse.memory_gb))
+    passes = max(at_least, 1 + int(events / (EVENTS_PER_GB * cfg.warehouse.memory_gb)))
     bounds = duck.query(con, "pass_beginnings", passes=passes).fetchall() if passes > 1 else []
     return itertools.pairwise([None, *(user for (user,) in bounds), None])
 
@@ -367,13 +472,13 @@ def _derive(
     night: date,
     events: pins.Days,
     work: Path,
-    spools: Mapping[str, Spool],
+    aside: Mapping[str, Sequence[Aside]],
 ) -> None:
     """Keep what `splitting` hands out of this cut; a rerun of the night is another attempt with its own."""
     work.mkdir(parents=True, exist_ok=True)
     for name in (REMOVED_SPANS, ACTIVE_USERS, EARLIER_SESSIONS):
-        if spools[name]:
-            _write(work, name, spools[name].read())
+        if name in aside:
+            _write(work, name, spools.joined(aside[name]))
     view_events(con, cfg, events, window(cfg, night), work)
     _write(work, POPULAR_ITEMS, duck.batches(duck.query(con, POPULAR_ITEMS)))
 

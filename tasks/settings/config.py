@@ -25,6 +25,7 @@ from tasks.settings.sections import (
     AlertsConfig,
     AuditsConfig,
     ChecksConfig,
+    EngineConfig,
     EvaluationConfig,
     EventsConfig,
     GateConfig,
@@ -44,6 +45,7 @@ DECIDES_NOTHING: dict[str, tuple[str, ...]] = {  # section → keys that change 
     "alerts": ALL,
     "audits": ALL,  # which refuse tables, and make no others
     "checks": ALL,  # likewise of events
+    "engine": ALL,
     "events": ALL,  # of the same events, which are told apart by their own digest
     "registry": ("experiment",),
     "training": ("checkpoint_minutes", "device", "threads", "workers"),
@@ -66,6 +68,7 @@ class Config(Section):
     rules: RulesConfig = RulesConfig()
     audits: AuditsConfig = AuditsConfig()
     warehouse: WarehouseConfig = WarehouseConfig()
+    engine: EngineConfig = EngineConfig()
     registry: RegistryConfig = RegistryConfig()
     alerts: AlertsConfig = AlertsConfig()
     base: Path = Field(default=Path(), exclude=True)

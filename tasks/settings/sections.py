@@ -677,6 +677,39 @@ class WarehouseConfig(Section):
         return "://" in self.root
 
 
+class EngineConfig(Section):
+    """Who cuts sessions and scores: this machine, or a Spark cluster; the tables are the same."""
+
+    kind: Literal["local", "spark"] = setting(
+        "local", "this process; or the executors of `master`, with the extra `spark` and a JDK 17"
+    )
+    master: str = setting(
+        "", "the cluster, as Spark names it: `spark://host:7077`, `yarn`, `k8s://https://host:443`"
+    )
+    executors: int = setting(2, "how many it is asked for", ge=1, le=10_000)
+    cores: int = setting(1, "of each executor; as many pieces of work it does at once", ge=1, le=256)
+    memory_gb: float = setting(
+        4.0,
+        "of each executor, as the cluster counts it: Java takes half a GB, and of its pieces' share DuckDB "
+        "takes half, in place of `warehouse.memory_gb`",
+        ge=1,
+        le=4096,
+    )
+    buckets: int = setting(
+        16,
+        "ranges of users that are cut each for itself; more where memory asks for it. About four for each "
+        "core keep all of them busy",
+        ge=1,
+        le=100_000,
+    )
+
+    @model_validator(mode="after")
+    def _has_a_master(self) -> EngineConfig:
+        if self.kind == "spark" and not self.master:
+            refuse(["master: expected the cluster's address beside kind = spark, as in spark://host:7077"])
+        return self
+
+
 class RegistryConfig(Section):
     """Where MLflow lives."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
+from tasks.engine.engines import engine_of
 from tasks.errors import WarehouseError
 from tasks.raw import counting, forgotten, ingestion, merging, quarantine, settled, sources
 from tasks.raw.arrivals import Why
@@ -90,7 +91,8 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
     with begin(config, ingestion.newest_night(store).isoformat(), overrides) as tonight:
         before = {name: delta.files_by_day(store, name) for name in TABLES}
         found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
-        cutting.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, found.history)
+        with engine_of(tonight.cfg) as engine:
+            cutting.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, found.history, engine)
         changed = {
             name: sorted(
                 day

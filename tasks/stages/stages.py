@@ -14,6 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.checks import checking
 from tasks.checks.checking import Checked
 from tasks.checks.measuring import Lines
+from tasks.engine.engines import engine_of
 from tasks.errors import FencedError, ModelFailure
 from tasks.models import choosing, decay, judging, noise, recipes, registry, scoring, training
 from tasks.models.choosing import Chosen, Registered
@@ -42,8 +43,9 @@ def ingest(tonight: Tonight) -> ingestion.Ingested:
 @stage("sessionize")
 def sessionize(tonight: Tonight, ingested: ingestion.Ingested) -> cutting.Sessionized:
     cfg, night, run = tonight.cfg, tonight.night, (tonight.run_id, tonight.attempt)
-    made = cutting.sessionize(cfg, night, *run, ingested.events, tonight.work)
-    mended = cutting.mend(cfg, tonight.store, night, *run, ingested.history)
+    with engine_of(cfg) as engine:
+        made = cutting.sessionize(cfg, night, *run, ingested.events, tonight.work, engine)
+        mended = cutting.mend(cfg, tonight.store, night, *run, ingested.history, engine)
     return replace(made, remarks=(*mended, *made.remarks))
 
 
@@ -168,15 +170,17 @@ def _register(
 
 @stage("recommend")
 def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen) -> scoring.Scored:
-    return scoring.stage_tables(
-        tonight.cfg,
-        tonight.night,
-        reads,
-        tonight.run_id,
-        chosen.folder,
-        chosen.version.number,
-        chosen.verdict,
-    )
+    with engine_of(tonight.cfg) as engine:
+        return scoring.stage_tables(
+            tonight.cfg,
+            tonight.night,
+            reads,
+            tonight.run_id,
+            chosen.folder,
+            chosen.version.number,
+            chosen.verdict,
+            engine,
+        )
 
 
 @stage("realize")

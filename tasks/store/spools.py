@@ -1,14 +1,16 @@
 """Rows put aside on disk as they are made, and read again by their key: who makes them goes through users,
 who writes them through days, and neither holds them all.
 
-One file of compressed Arrow batches, each of one key, in a scratch folder that goes with its owner.
+One file of compressed Arrow batches, each of one key, in a scratch folder that goes with its owner. Several
+may be filled, by whoever sees the folder, and are read as one.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,29 @@ from tasks.errors import WarehouseError
 from tasks.settings.config import Config
 
 OPTIONS = pa.ipc.IpcWriteOptions(compression="lz4")
+
+
+@dataclass(frozen=True)
+class Aside:
+    """Rows that were put aside: whoever sees the file can read them.
+
+    places   key → its batches in the file
+    """
+
+    file: Path
+    places: Mapping[Any, Sequence[int]]
+
+    def read(self, key: Any = None) -> pa.RecordBatchReader:
+        """The rows of a key, in the order in which they were put in."""
+        file = pa.ipc.open_file(pa.OSFile(str(self.file)))
+        batches = (file.get_batch(place) for place in self.places.get(key, []))
+        return pa.RecordBatchReader.from_batches(file.schema, batches)
+
+
+def joined(parts: Sequence[Aside], key: Any = None) -> pa.RecordBatchReader:
+    """The rows of a key of all parts, in their order; one is open at a time."""
+    batches = (batch for part in parts for batch in part.read(key))
+    return pa.RecordBatchReader.from_batches(parts[0].read(key).schema, batches)
 
 
 class Spool:
@@ -70,17 +95,19 @@ class Spool:
                 f"{self._file.parent}: expected room on the disk for what is put aside; {error}; free some"
             ) from error
 
-    def read(self, key: Any = None) -> pa.RecordBatchReader:
-        """The rows of a key, in the order in which they were put in; nothing can be put in any more."""
+    def close(self) -> Aside:
+        """What was put in; nothing can be put in any more."""
         assert self._writer is not None, "expected rows, or their schema at least"
         if self._sink is not None:
             with self._speaking():
                 self._writer.close()
                 self._sink.close()
             self._sink = None
-        file = pa.ipc.open_file(pa.OSFile(str(self._file)))
-        batches = (file.get_batch(place) for place in self._places.get(key, []))
-        return pa.RecordBatchReader.from_batches(file.schema, batches)
+        return Aside(self._file, dict(self._places))
+
+    def read(self, key: Any = None) -> pa.RecordBatchReader:
+        """The rows of a key, in the order in which they were put in; nothing can be put in any more."""
+        return self.close().read(key)
 
 
 def _parts(batch: pa.RecordBatch, key: str | None) -> Iterator[tuple[Any, pa.RecordBatch]]:

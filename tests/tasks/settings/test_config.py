@@ -35,7 +35,7 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[training]\nepoch = 3", r"training\.epoch: unknown key; expected one of batch_events, .*epochs"),
         (
             "[trainign]\nepochs = 3",
-            r"trainign: unknown key; expected one of alerts, audits, checks, evaluation, events",
+            r"trainign: unknown key; expected one of alerts, audits, checks, engine, evaluation, events",
         ),
         ("[training]\nepochs = '3'", r"training\.epochs: expected auto, or a number .*; got '3'"),
         ("[training]\nepochs = 0", r"training\.epochs: expected auto, or a number from 1 to 10000; got 0"),

@@ -1,0 +1,81 @@
+"""What a machine works with, and whether executors work with the same: their tables could differ else."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from tasks.errors import EngineError
+
+PACKAGES = ("duckdb", "torch", "pyarrow", "numpy", "deltalake")
+
+
+@dataclass(frozen=True, order=True)
+class Host:
+    """A Python somewhere.
+
+    versions   of it and its packages, and of our own code
+    writes     can it write into the folder that it was asked about, and read what is there?
+    """
+
+    name: str
+    versions: tuple[tuple[str, str], ...]
+    writes: bool
+
+
+def here(folder: Path) -> Host:
+    """This Python, wherever it is: a kernel."""
+    versions = {"python": platform.python_version(), "rnnrec": _code()}
+    versions |= {name: _version(name) for name in PACKAGES}
+    writes = (folder / "lock").exists() and os.access(folder, os.W_OK)
+    return Host(socket.gethostname(), tuple(versions.items()), writes)
+
+
+def check(seen: Iterable[Host], driver: Host) -> None:
+    """Raises EngineError where executors differ from the driver, or do not see its folder."""
+    for one in seen:
+        if not one.writes:
+            raise EngineError(
+                f"engine: expected executors that see and may write the warehouse; {one.name} does not; "
+                "mount the same folder under the same path on every machine, for the same user"
+            )
+        expected = dict(driver.versions)
+        for name, came in one.versions:
+            if came != expected[name]:
+                raise EngineError(
+                    f"engine: expected {name} {expected[name]} on executors, as on this machine; {one.name} "
+                    f"has {came}; install the same environment there, or name it in PYSPARK_PYTHON"
+                )
+
+
+def told(seen: Iterable[Host]) -> str:
+    """Where executors are, and the versions that all of them have."""
+    every = list(seen)
+    names = sorted({one.name for one in every})
+    versions = ", ".join(f"{name} {number}" for name, number in every[0].versions)
+    return f"executors on {', '.join(names)}, which see the warehouse; {versions}"
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "none"
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """The beginning of a sha256 over our own code."""
+    top, digest = Path(__file__).parents[2], hashlib.sha256()
+    for package in ("rnnrec_model", "tasks"):
+        for file in sorted((top / package).rglob("*")):
+            if file.suffix in (".py", ".sql"):
+                digest.update(f"{file.relative_to(top)}\n".encode() + file.read_bytes())
+    return digest.hexdigest()[:12]

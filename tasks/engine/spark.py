@@ -1,0 +1,277 @@
+"""A Spark cluster as the engine: it hands jobs to its executors' Python, and begins anew what it loses.
+
+Spark sees neither events nor rows: a job is a small pickled description, a kernel is the same DuckDB or torch
+code as here, and what it makes lies in files of the warehouse's folder, which all machines see. The executors
+are asked for when a stage begins and given back when it ends, so that training holds none of them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rnnrec_model.errors import ModelError
+from tasks.engine import hosts
+from tasks.engine.engines import Job, Made
+from tasks.engine.hosts import Host
+from tasks.engine.laying import Folder
+from tasks.errors import EngineError, PipelineError
+from tasks.settings.config import Config
+from tasks.store import duck
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import SparkSession
+
+JAVA_GB = 0.5  # of an executor: it holds descriptions of jobs
+DUCKDB_SHARE = 0.5  # of a piece's memory; the rest is Python's, Arrow's and torch's
+OLDEST_JAVA = 17
+CONNECT_SECONDS, EXECUTORS_SECONDS = 10, 120
+LONGEST_SAID = 600  # characters of what Spark says
+
+log = logging.getLogger(__name__)
+ONE_AT_A_TIME = threading.Lock()  # a process has one SparkContext
+
+
+@dataclass(frozen=True)
+class Spark:
+    """Executors that are there, and that work with what this machine works with.
+
+    hosts   what is seen of them
+    """
+
+    cfg: Config
+    pieces: int
+    place: Folder
+    session: SparkSession
+    hosts: tuple[Host, ...]
+
+    def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> Iterator[Made]:
+        """All of them at once, as many as there are cores; a job that is lost is begun anew, three times."""
+        return iter(_map(self.session, kernel.__name__.strip("_"), [(kernel, job) for job in jobs]))
+
+
+@contextmanager
+def started(cfg: Config) -> Iterator[Spark]:
+    """A session with executors that agree with this machine.
+
+    Raises EngineError where there is no pyspark, no Java, no master or no executor, or where they differ.
+    """
+    _require(cfg)
+    with ONE_AT_A_TIME, duck.scratch_folder(cfg) as folder, _session(cfg) as session:
+        place = Folder(folder)
+        seen = look(session, cfg, folder)
+        hosts.check(seen, hosts.here(folder))
+        log.info("engine: %s", hosts.told(seen))
+        yield Spark(_within(cfg), cfg.engine.buckets, place, session, seen)
+
+
+def look(session: SparkSession, cfg: Config, folder: Path) -> tuple[Host, ...]:
+    """What is seen of the executors."""
+    probes = 4 * cfg.engine.executors * cfg.engine.cores
+    found = _map(session, "look", [(hosts.here, folder)] * probes, spread_seconds=0.1)
+    return tuple(sorted(set(found)))
+
+
+def _within(cfg: Config) -> Config:
+    """The settings by which one piece works."""
+    of_a_piece = (cfg.engine.memory_gb - JAVA_GB) / cfg.engine.cores
+    bounds = {"memory_gb": max(0.2, DUCKDB_SHARE * of_a_piece), "threads": 1}
+    return cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update=bounds)})
+
+
+def _require(cfg: Config) -> None:
+    """Raises EngineError for all that can be told before Spark is started."""
+    try:
+        import pyspark
+    except ImportError:
+        raise EngineError(
+            "engine.kind: expected pyspark, which the extra `spark` brings; it is not there; "
+            "pip install 'rnnrec[spark]', or set engine.kind to local"
+        ) from None
+    os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    _require_java()
+    _require_master(cfg.engine.master)
+
+
+def _require_java() -> None:
+    home = os.environ.get("JAVA_HOME")
+    java = f"{home}/bin/java" if home else shutil.which("java")
+    said = ""
+    if java and Path(java).exists():
+        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    if version is None or int(version[1]) < OLDEST_JAVA:
+        got = (
+            f"Java {version[1]}" if version else f"none in JAVA_HOME = {home}" if home else "none on the PATH"
+        )
+        raise EngineError(
+            f"engine.kind: expected a Java {OLDEST_JAVA} or newer, which Spark runs on; got {got}; "
+            "apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
+        )
+
+
+def _require_master(master: str) -> None:
+    """Spark itself asks a master that is not there for a minute, and then says something else."""
+    if not master.startswith("spark://"):
+        return
+    heard, said = [], ""
+    for address in master.removeprefix("spark://").split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            with socket.create_connection((host, int(port)), CONNECT_SECONDS):
+                heard.append(address)
+        except (OSError, ValueError) as error:
+            said = str(error)
+    if not heard:
+        raise EngineError(
+            f"engine.master: expected a Spark master at {master}; {said}; start it, or correct the address"
+        )
+
+
+@contextmanager
+def _session(cfg: Config) -> Iterator[SparkSession]:
+    try:
+        session = _asked(cfg)
+    except Exception as error:
+        raise EngineError(
+            f"engine.master: expected a cluster at {cfg.engine.master}; {_said(error)}; correct the "
+            "address, or look into the master's log"
+        ) from error
+    try:
+        session.sparkContext.setLogLevel("OFF")  # what matters comes back as an error, or is in Spark's UI
+        _wait_for_executors(session, cfg)
+        log.info("engine: Spark's UI is at %s", session.sparkContext.uiWebUrl or "no address")
+        yield session
+    finally:
+        session.stop()
+
+
+def _asked(cfg: Config) -> SparkSession:
+    with _without_pandas():
+        from pyspark.sql import SparkSession
+
+        builder = SparkSession.builder.master(cfg.engine.master).appName("rnnrec")
+        for key, value in _settings(cfg).items():
+            builder = builder.config(key, value)
+        return builder.getOrCreate()
+
+
+@contextmanager
+def _without_pandas() -> Iterator[None]:
+    """pyspark warns of versions of pandas, which nothing here uses."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        yield
+
+
+def _settings(cfg: Config) -> Mapping[str, str]:
+    """What else there is to say to Spark, its own spark-defaults.conf says."""
+    engine = cfg.engine
+    return {
+        "spark.executor.instances": str(engine.executors),
+        "spark.executor.cores": str(engine.cores),
+        "spark.cores.max": str(engine.executors * engine.cores),
+        "spark.executor.memory": f"{int(1024 * JAVA_GB)}m",
+        "spark.executor.memoryOverhead": f"{int(1024 * (engine.memory_gb - JAVA_GB))}m",
+        "spark.speculation": "false",  # a piece that is begun twice costs twice
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
+        "spark.sql.execution.arrow.useLargeVarTypes": "true",
+    }
+
+
+def _wait_for_executors(session: SparkSession, cfg: Config) -> None:
+    """A cluster without a free core would let the first job wait for ever."""
+    if cfg.engine.master.startswith("local") and not cfg.engine.master.startswith("local-cluster"):
+        return
+    tracker = session.sparkContext._jsc.sc().statusTracker()
+    deadline = time.monotonic() + EXECUTORS_SECONDS
+    while len(tracker.getExecutorInfos()) < 2:  # the first one is the driver
+        if time.monotonic() > deadline:
+            raise EngineError(
+                f"engine.executors: expected {cfg.engine.executors} of {cfg.engine.cores} cores and "
+                f"{cfg.engine.memory_gb:g} GB from {cfg.engine.master}; got none in {EXECUTORS_SECONDS} "
+                "seconds; has the cluster free cores and memory? ask for less, or try later"
+            )
+        time.sleep(0.2)
+
+
+def _map(
+    session: SparkSession, name: str, work: list[tuple[Any, Any]], spread_seconds: float = 0
+) -> list[Any]:
+    """What each kernel has made of its job, in their order.
+
+    spread_seconds   so long each waits, that others get some too
+    """
+    if not work:
+        return []
+    jobs = [pickle.dumps(one) for one in work]
+    session.sparkContext.setJobDescription(f"rnnrec {name}: {len(jobs)} pieces")
+    frame = session.range(0, len(jobs), 1, len(jobs))
+    try:
+        with _without_pandas():
+            rows = frame.mapInArrow(_runner(jobs, spread_seconds), "place long, made binary").collect()
+    except Exception as error:
+        raise EngineError(
+            f"engine: expected executors that finish {name}; {_said(error)}; look at the failed stage in "
+            "Spark's UI, give executors more memory or machines more disk, and run the night again"
+        ) from error
+    made = {row.place: pickle.loads(row.made) for row in rows}
+    for place in range(len(jobs)):
+        if isinstance(made[place], BaseException):
+            raise made[place]
+    return [made[place] for place in range(len(jobs))]
+
+
+def _runner(jobs: list[bytes], spread_seconds: float) -> Callable[..., Iterator[pa.RecordBatch]]:
+    """What an executor's Python does with the places of jobs."""
+
+    def run(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in batches:
+            for place in batch.column(0).to_pylist():
+                time.sleep(spread_seconds)
+                yield _done(place, jobs[place])
+
+    return run
+
+
+def _done(place: int, job: bytes) -> pa.RecordBatch:
+    """What a kernel has made; also what it refuses, which would be refused again."""
+    import pyarrow as pa
+
+    kernel, given = pickle.loads(job)
+    try:
+        made = kernel(given)
+    except (PipelineError, ModelError) as refused:
+        made = refused.with_traceback(None)
+    columns = {
+        "place": pa.array([place], pa.int64()),
+        "made": pa.array([pickle.dumps(made)], pa.large_binary()),
+    }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _said(error: BaseException) -> str:
+    """What Spark says, its last line of Python first, without the stacks."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    told = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Failure)\b", line)]
+    unknown = next((line for line in lines if "No module named" in line), "")
+    if unknown:
+        return f"executors lack a module: {unknown}: install the same environment on every machine"
+    return (told or lines or [type(error).__name__])[-1][:LONGEST_SAID]

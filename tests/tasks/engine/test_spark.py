@@ -1,0 +1,240 @@
+"""Spark as the engine: what is refused before it starts, and the bytes of one machine by a real cluster."""
+
+from __future__ import annotations
+
+import operator
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from engine_nights import NIGHT, RICH, Mortal, night, refuses, shop, with_peak
+
+from tasks.engine import hosts, spark
+from tasks.engine.engines import Engine, Local, engine_of
+from tasks.engine.hosts import Host
+from tasks.errors import EngineError, NightError
+from tasks.raw import ingestion
+from tasks.sessions import cutting
+from tasks.settings.config import Config
+from tasks.store import delta
+from tasks.store.store import Store
+
+BEGINNING = 1_767_312_000  # 2026-01-02
+MASTER = "local-cluster[2,1,2048]"
+SPARK = {"kind": "spark", "master": MASTER, "memory_gb": 2.0, "buckets": 5}
+MakeConfig = Callable[..., Config]
+
+
+def refusal(cfg: Config) -> str:
+    with pytest.raises(EngineError) as refused, engine_of(cfg):
+        pass
+    return str(refused.value)
+
+
+@pytest.fixture
+def with_pyspark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As if it were installed."""
+    pyspark = ModuleType("pyspark")
+    pyspark.__file__ = str(tmp_path / "__init__.py")
+    monkeypatch.setitem(sys.modules, "pyspark", pyspark)
+    for name in "SPARK_HOME", "PYSPARK_PYTHON":
+        monkeypatch.setenv(name, str(tmp_path))
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+
+
+def java(folder: Path, version: str) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin" / "java").write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    (folder / "bin" / "java").chmod(0o755)
+
+
+def test_without_pyspark_the_extra_is_named(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyspark", None)
+    assert "pip install 'rnnrec[spark]'" in refusal(make_config(engine=SPARK))
+
+
+@pytest.mark.usefixtures("with_pyspark")
+def test_without_java_it_says_how_to_get_one(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "expected a Java 17 or newer, which Spark runs on; got none on the PATH" in refusal(
+        make_config(engine=SPARK)
+    )
+
+
+@pytest.mark.usefixtures("with_pyspark")
+def test_a_java_that_is_too_old_is_named(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java(tmp_path, "11.0.2")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert "expected a Java 17 or newer, which Spark runs on; got Java 11" in refusal(
+        make_config(engine=SPARK)
+    )
+
+
+@pytest.mark.usefixtures("with_pyspark")
+def test_a_master_that_is_not_there_is_named(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java(tmp_path, "17.0.9")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        master = f"spark://127.0.0.1:{taken.getsockname()[1]}"
+        said = refusal(make_config(engine=SPARK | {"master": master}))
+    assert said.startswith(f"engine.master: expected a Spark master at {master}; ")
+
+
+def test_executors_that_differ_or_do_not_see_the_folder_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    here = hosts.here(tmp_path)
+    hosts.check([here, replace(here, name="other")], here)
+    others = tuple((name, "9.9" if name == "duckdb" else value) for name, value in here.versions)
+    with pytest.raises(EngineError, match=r"expected duckdb .* on executors, .*; far has 9\.9"):
+        hosts.check([here, Host("far", others, writes=True)], here)
+    elsewhere = replace(hosts.here(tmp_path / "not mounted"), name="far")
+    with pytest.raises(EngineError, match=r"executors that see and may write the warehouse; far does not"):
+        hosts.check([here, elsewhere], here)
+
+
+def test_what_a_kernel_refuses_comes_back_as_what_it_is() -> None:
+    import pickle
+
+    def done(kernel: Any, job: Any) -> Any:
+        return pickle.loads(spark._done(3, pickle.dumps((kernel, job))).column("made")[0].as_py())
+
+    assert done(operator.neg, 1) == -1
+    refused = done(refuses, "a night")
+    assert (type(refused), str(refused)) == (NightError, "a night")
+
+
+def test_a_piece_has_its_share_of_an_executor(make_config: MakeConfig) -> None:
+    cfg = make_config(engine=SPARK | {"memory_gb": 8.5, "cores": 4})
+    within = spark._within(cfg).warehouse
+    assert (within.memory_gb, within.threads) == (1.0, 1)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[spark.Spark]:
+    if find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: pip install 'rnnrec[spark]'")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")
+    before = dict(os.environ)
+    helpers = str(Path(__file__).parents[1])
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [helpers, before.get("PYTHONPATH")]))
+    cfg = Config(engine=SPARK, base=tmp_path_factory.mktemp("cluster"))  # type: ignore[arg-type]
+    with engine_of(cfg) as engine:
+        assert isinstance(engine, spark.Spark)
+        yield engine
+    os.environ.clear()
+    os.environ.update(before)
+
+
+def on(cluster: spark.Spark) -> Callable[[Config], spark.Spark]:
+    def engine(cfg: Config) -> spark.Spark:
+        asked = cfg.model_copy(update={"engine": cluster.cfg.engine})
+        return replace(cluster, cfg=spark._within(asked))
+
+    return engine
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sections", [{}, RICH], ids=["defaults", "all there is"])
+def test_a_night_on_a_cluster_has_the_bytes_of_one_machine(
+    sections: dict[str, Any], make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
+) -> None:
+    cfg = shop(make_config, **sections)
+    assert night(cfg, tmp_path / "there", on(cluster)) == night(cfg, tmp_path / "here", Local)
+
+
+@dataclass(frozen=True)
+class Dying:
+    """A cluster on which a piece of every stage dies once."""
+
+    engine: spark.Spark
+    flags: Path
+    whole: bool
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        flag = self.flags / f"{kernel.__name__}-{len(list(self.flags.iterdir()))}"
+        return self.engine.map(Mortal(kernel, flag, self.whole), jobs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True], ids=["its Python", "its Java"])
+def test_an_executor_that_is_killed_in_every_stage_changes_no_byte(
+    whole: bool, make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
+) -> None:
+    cfg, flags = shop(make_config), tmp_path / "flags"
+    flags.mkdir()
+
+    def dying(cfg: Config) -> Engine:
+        return Dying(on(cluster)(cfg), flags, whole)  # type: ignore[return-value]
+
+    assert night(cfg, tmp_path / "there", dying) == night(cfg, tmp_path / "here", Local)
+    assert len(list(flags.iterdir())) == 4  # cut_all, stage_day, and lists of users and of items
+
+
+@pytest.mark.slow
+def test_a_piece_that_cannot_be_done_ends_the_stage_and_the_cluster_goes_on(cluster: spark.Spark) -> None:
+    with pytest.raises(EngineError, match=r"expected executors that finish neg; TypeError: bad operand"):
+        cluster.map(operator.neg, ["no number"])
+    with pytest.raises(NightError, match="a night"):
+        cluster.map(refuses, ["a night"])
+    assert list(cluster.map(operator.neg, range(5))) == [0, -1, -2, -3, -4]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A cluster whose pieces tell how much they held."""
+
+    engine: spark.Spark
+    peaks: list[float]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        made = list(self.engine.map(with_peak, [(kernel, job) for job in jobs]))
+        self.peaks.extend(peak for _, peak in made)
+        return iter([one for one, _ in made])
+
+
+@pytest.mark.slow
+def test_a_user_of_three_million_events_is_cut_within_an_executor_of_2_gb(
+    make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
+) -> None:
+    cfg = make_config(events={"sources": ["logs/*.parquet"]}, sessions={"max_length": 100_000})
+    (tmp_path / "logs").mkdir()
+    count = 3_000_000
+    seconds = pa.array(range(count)).to_numpy() // 18 + BEGINNING
+    users = ["hot" if n % 100 else f"u{n // 100 % 977}" for n in range(count)]
+    table = {"user_id": users, "item_id": [f"i{n % 9973}" for n in range(count)], "timestamp": seconds}
+    pq.write_table(pa.table(table), tmp_path / "logs" / "a.parquet")
+    made, peaks = {}, []
+    for folder in "there", "here":
+        one = cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": folder})})
+        store = Store.of(one)
+        attempt = delta.next_attempt(store, NIGHT)
+        events = ingestion.ingest(one, store, NIGHT, "run", attempt).events
+        engine: Any = Measured(on(cluster)(one), peaks) if folder == "there" else Local(one)
+        cut = cutting.sessionize(one, NIGHT, "run", attempt, events, one.root / "work" / "n", engine)
+        made[folder] = {day: pin.digest for day, pin in cut.pinned.pins.items()}
+    assert made["there"] == made["here"]
+    assert max(peaks) < 1.5, "what an executor of 2 GB has beside Java"

@@ -1,0 +1,116 @@
+"""A small shop's night with whoever runs its pieces: sessions, lists, and what is said of them."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from rnnrec_model.config import NoSettings
+from rnnrec_model.models import MODELS
+from rnnrec_model.saving import save
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
+from tasks.engine.engines import Engine
+from tasks.errors import NightError
+from tasks.models import scoring
+from tasks.raw import ingestion
+from tasks.sessions import cutting, splitting
+from tasks.settings.config import Config
+from tasks.store import delta, pins
+from tasks.store.store import Store
+
+NIGHT = date(2026, 1, 3)
+RICH = {
+    "sessions": {
+        "min_length": 1,
+        "outliers": {"events_per_session": 12, "events_per_day": 30},
+        "sessions_per_user": 2,
+    },
+    "recommendations": {"context": "window", "exclude": "window", "k": 5},
+}
+
+
+def shop(make: Callable[..., Config], **sections: Any) -> Config:
+    cfg = make(events={"sources": ["logs/*.csv"]}, **sections)
+    (cfg.base / "logs").mkdir(exist_ok=True)
+    lines = ["user_id,item_id,timestamp"]
+    for n in range(900):
+        day = NIGHT - timedelta(days=n % 3)
+        lines.append(f"u{n * n % 37:02d},i{n * 7 % 211},{day}T{n % 24:02d}:{n % 60:02d}:00Z")
+    (cfg.base / "logs" / "a.csv").write_text("\n".join(lines) + "\n")
+    return cfg
+
+
+def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict[str, Any]:
+    """Digests and counts of a night's sessions and lists in a warehouse of its own."""
+    cfg = cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": folder.name})})
+    store = Store.of(cfg)
+    attempt = delta.next_attempt(store, NIGHT)
+    found = ingestion.ingest(cfg, store, NIGHT, "run", attempt)
+    work = cfg.root / "work" / "night"
+    cut = cutting.sessionize(cfg, NIGHT, "run", attempt, found.events, work, engine(cfg))
+    reads = pins.Reads(found.events, cut.pinned, cut.derived)
+    derived = {file.name: file.read_bytes() for file in work.iterdir()}
+    model = fitted(cfg, reads, work)
+    staged = scoring.stage_tables(cfg, NIGHT, reads, "run", model, 1, object(), engine(cfg))  # type: ignore[arg-type]
+    return {
+        "counts": cut.counts,
+        "sessions": {day: (pin.rows, pin.digest) for day, pin in cut.pinned.pins.items()},
+        "derived": derived,
+        "lists": {one.table: (one.rows, one.digest) for one in staged.staged},
+    }
+
+
+def fitted(cfg: Config, reads: pins.Reads, work: Path) -> Path:
+    lists = splitting.all_sessions(cfg, reads)["items"].combine_chunks()
+    vocabulary = Vocabulary.build(lists.flatten())
+    (work / "model").mkdir()
+    markov = MODELS["markov"].fit(NoSettings(), Sessions.from_arrow(lists, vocabulary), vocabulary)
+    save(markov.scorer, work / "model")
+    scoring.save_answering(cfg, reads, work / "model")
+    return work / "model"
+
+
+@dataclass(frozen=True)
+class Mortal:
+    """A kernel that dies once, after its work and before it has said so.
+
+    flag   a file that tells that it has died
+    whole  does the executor die, its Java and all? Else its Python alone
+    """
+
+    kernel: Callable[[Any], Any]
+    flag: Path
+    whole: bool
+
+    @property
+    def __name__(self) -> str:
+        return self.kernel.__name__
+
+    def __call__(self, job: Any) -> Any:
+        made = self.kernel(job)
+        try:
+            self.flag.touch(exist_ok=False)
+        except FileExistsError:
+            return made
+        daemon = os.getppid()
+        java = int(Path(f"/proc/{daemon}/stat").read_text().rpartition(")")[2].split()[1])
+        os.kill(java if self.whole else os.getpid(), signal.SIGKILL)
+        return made
+
+
+def with_peak(given: tuple[Callable[[Any], Any], Any]) -> tuple[Any, float]:
+    """A kernel: what another one makes, and the GB that this process has held at most."""
+    kernel, job = given
+    return kernel(job), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def refuses(what: str) -> None:
+    """A kernel that will never do it."""
+    raise NightError(what)
