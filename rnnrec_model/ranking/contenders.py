@@ -5,12 +5,15 @@ each other model, taken one by one, is too narrow. So the intervals of all pairs
 all-pairs comparisons; the critical value from a bootstrap over users, drawn for all models at once, as the
 maximum of studentized differences, Westfall & Young 1993):
 
-    i - j  within  (mean of i - mean of j) ± √((q · se(i, j))² + w(i)² + w(j)²)
+    i - j  within  (mean of i - mean of j) ± q · √(se(i, j)² + s(i)² + s(j)²)
 
-q is the 95 % point, over draws, of the largest over pairs of |drawn difference - difference| / se. w(i) is
-what another seed may make of model i (95 % of fits): users' chance and a seed's have nothing to do with each
-other, so their squares add up; one fit each shows nothing of it, so it has to be told. Where all intervals
-hold, what follows from two of them holds too: i - k is at least the least of i - j and of j - k together.
+s(i) is the standard error that another seed makes in the mean of model i: one fit each shows nothing of it,
+so what it moves in 95 of 100 fits has to be told. Users' chance and a seed's have nothing to do with each
+other, so their squares add up. Each draw is one of users and, for every model, of a seed; q is the 95 %
+point, over draws, of the largest over pairs of |drawn difference - difference| / its standard error: so of
+nine fits that seeds alone tell apart, seeds alone decide how far the outermost two may lie apart. Where all
+intervals hold, what follows from two of them holds too: i - k is at least the least of i - j and of j - k
+together.
 
 A model can be the best where nobody is surely ahead of it. The truly best one is then in the set in 95 of
 100 worlds at least, whoever is ahead and whichever pair is looked at; and no two of the set are shown to
@@ -22,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import permutations
+from statistics import NormalDist
 
 import numpy as np
 
@@ -86,8 +90,8 @@ def bounds(
     ]
     means = np.array([one.sum() / counts.sum() for one in sums])
     drawn = _drawn_means(sums, counts, resamples, generator)  # (draws, models)
-    wide = np.array([(seeds or {}).get(name, 0.0) for name in names])
-    low = _low(means, drawn, wide, level)
+    moved = np.array([(seeds or {}).get(name, 0.0) for name in names]) / NormalDist().inv_cdf(0.975)
+    low = _low(means, drawn, moved, level, generator)
     pairs = permutations(range(len(names)), 2)
     return Bounds(names, {(names[i], names[j]): (float(low[i, j]), float(-low[j, i])) for i, j in pairs})
 
@@ -111,19 +115,24 @@ def _drawn_means(
     return found
 
 
-def _low(means: Values, drawn: Values, wide: Values, level: float) -> Values:
-    """(models, models) the least that the first is ahead of the second."""
+def _low(
+    means: Values, drawn: Values, moved: Values, level: float, generator: np.random.Generator
+) -> Values:
+    """(models, models) the least that the first is ahead of the second.
+
+    moved    (models,) standard error that a seed makes
+    """
     ahead = means[:, None] - means
+    seeded = drawn + moved * generator.standard_normal(drawn.shape)
     errors = np.zeros_like(ahead)
     worst = np.zeros(len(drawn))
     for ours, theirs in permutations(range(len(means)), 2):
-        off = drawn[:, ours] - drawn[:, theirs]
-        errors[ours, theirs] = off.std()
+        of_users = (drawn[:, ours] - drawn[:, theirs]).std()
+        errors[ours, theirs] = (of_users**2 + moved[ours] ** 2 + moved[theirs] ** 2) ** 0.5
         if errors[ours, theirs] > 0:
-            worst = np.maximum(worst, np.abs(off - ahead[ours, theirs]) / errors[ours, theirs])
-    spread = (np.quantile(worst, level) * errors) ** 2 + wide[:, None] ** 2 + wide**2
-    np.fill_diagonal(spread, 0.0)
-    low: Values = ahead - np.sqrt(spread)
+            off = np.abs(seeded[:, ours] - seeded[:, theirs] - ahead[ours, theirs])
+            worst = np.maximum(worst, off / errors[ours, theirs])
+    low: Values = ahead - np.quantile(worst, level) * errors
     for by in range(len(means)):  # what follows from two of them
         low = np.maximum(low, low[:, [by]] + low[[by], :])
     return low

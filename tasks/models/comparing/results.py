@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,6 +82,7 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
         "budget": {**asdict(plan.question.budget), "told": plan.question.budget.told},
         "tunable": plan.tunable,
         "models": found,
+        "between": {metric: pairs(one) for metric, one in at_once.items()},
         "failures": dict(failures),
         "curves": {axis: _curve(plan, part, ranked, axis) for axis in plan.question.curves},
         "enough_users": at_once[plan.question.metric] is not None,
@@ -153,6 +155,15 @@ def _bounds(ranked: Ranked, metric: str, seeds: Mapping[str, Seed]) -> Bounds | 
         return None
     one_fit = {name: seed.floor / 2**0.5 for name, seed in seeds.items()}
     return bounds(ranked.ranks, metric, ranked.clusters, seeds=one_fit, level=LEVEL)
+
+
+def pairs(all_at_once: Bounds | None) -> list[dict[str, Any]]:
+    """Each pair once, with the interval of its difference that holds with those of all others; nothing where
+    there are too few users."""
+    if all_at_once is None:
+        return []
+    each = [(pair, *all_at_once.between[pair]) for pair in combinations(all_at_once.names, 2)]
+    return [{"ours": ours, "theirs": theirs, "low": low, "high": high} for (ours, theirs), low, high in each]
 
 
 def _compared(

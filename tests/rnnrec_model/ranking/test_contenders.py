@@ -116,6 +116,38 @@ def test_a_few_users_with_most_of_the_predictions_say_as_much_as_few_users() -> 
     assert effective(heavy) == pytest.approx(120**2 / (90**2 + 30))
 
 
+def test_of_nine_that_only_seeds_tell_apart_none_is_told_from_another_in_95_of_100_worlds() -> None:
+    """Nine equally good recipes, asked of many users: what tells their fits apart is the seed, four times as
+    much as the users do. Were the seeds heeded for each pair alone, half of all worlds would tell some apart.
+    """
+    seed = 0.1  # standard deviation of a fit's mean
+    told, missed = [], []
+    for world in range(150):
+        rng = np.random.default_rng(world)
+        fits = np.clip(rng.normal(0.5, seed, 9), 0, 1)
+        found = {f"m{n}": np.where(rng.random(400) < one, 1, MISS) for n, one in enumerate(fits)}
+        wide = dict.fromkeys(found, 1.96 * seed)
+        may_be = bounds(found, METRIC, np.arange(400), seeds=wide, resamples=500, seed=world).contenders
+        told.append(len(may_be) < 9)
+        missed.append("m0" not in may_be)
+    assert 0.01 <= np.mean(told) <= 0.08
+    assert np.mean(missed) <= 0.05
+
+
+def test_where_users_tell_nothing_apart_the_seeds_of_all_pairs_are_heeded() -> None:
+    """Three of which two are a quarter of a seed's error further apart than a pair alone may be: 1.96 · √2
+    of it. Of three, chance brings as much in more than one of 20 worlds (Tukey: 2.34 · √2)."""
+    every = np.arange(1000)
+    wide = dict.fromkeys(("a", "b", "c"), 1.96 * 0.01)
+    found = {"a": ranks(*(every < 530)), "b": ranks(*(every < 515)), "c": ranks(*(every < 500))}
+    alike = np.zeros(1000, int)  # one cluster: no chance of users
+    low, high = bounds(found, METRIC, alike, seeds=wide).between["a", "c"]
+    assert (high - low) / 2 == pytest.approx(2.34 * 2**0.5 * 0.01, rel=0.03)
+    assert bounds(found, METRIC, alike, seeds=wide).contenders == ["a", "b", "c"]
+    alone = bounds({name: found[name] for name in ("a", "c")}, METRIC, alike, seeds=wide)
+    assert alone.contenders == ["a"]
+
+
 @pytest.mark.slow
 def test_the_truly_best_of_nine_is_in_the_set_in_95_of_100_worlds() -> None:
     """Nine equally good models: the hardest case, since any of them may be ahead, and the first is the best

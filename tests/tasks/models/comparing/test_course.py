@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date, datetime
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,17 @@ def test_the_best_model_is_found_and_the_sentence_says_so(made: Compared) -> Non
     assert made.found["sentence"].startswith("On these 6 days the Markov chain is the best") or (
         made.found["sentence"].startswith("On these 6 days the Markov chain finds")
     )
+
+
+def test_the_intervals_of_all_pairs_are_kept_and_tell_who_can_be_the_best(made: Compared) -> None:
+    names = list(made.found["models"])
+    for metric, kept in made.found["between"].items():
+        assert [(one["ours"], one["theirs"]) for one in kept] == list(combinations(names, 2))
+        behind = {one["theirs"] for one in kept if one["low"] > 0}
+        behind |= {one["ours"] for one in kept if one["high"] < 0}
+        for name, model in made.found["models"].items():
+            assert model["metrics"][metric]["can_be_best"] == (name not in behind)
+    assert set(made.found["between"]) == set(made.found["models"]["markov"]["metrics"])
 
 
 def test_an_interval_against_the_best_is_what_a_slow_bootstrap_finds(made: Compared) -> None:
