@@ -63,8 +63,11 @@ def step(name: str) -> Rule:
 
 
 def loss(size: Size, settled: Mapping[str, Any]) -> str:
-    """All items where they are no more than would be drawn: that is exact, and takes about as long."""
-    return "full_cross_entropy" if size.items <= settled["negatives"] else "cross_entropy"
+    """All items where they are no more than the candidates would be, those drawn and a batch's own: that is
+    exact, and takes about as long."""
+    own = settled["batch_events"]
+    most = settled["negatives"] + (step("batch_events")(size, settled) if own == AUTO else own)
+    return "full_cross_entropy" if size.items <= most else "cross_entropy"
 
 
 def threads(_: Size, settled: Mapping[str, Any]) -> int:

@@ -7,7 +7,7 @@
                    past session, whose items weigh one each
     3. neighbours  the k most like; equal ones by recency
     4. score       sum of likeness * (1 + idf_weight * idf of the item) / n, when the last item that both
-                   share is the nth from the end of this session
+                   share is the nth from the end of this session; idf is log(sessions / those with the item)
 
 Left out: the other decays of the paper's code, times and dwell times, and re-use of the session's own items.
 Weights are whole tenths until the cosine, so that sums are exact in whatever order they are made.
@@ -25,7 +25,7 @@ from torch import Tensor
 
 from rnnrec_model import ragged
 from rnnrec_model.contract import Fitted, Fitting, Saved
-from rnnrec_model.counting.counts import counted, require_lists
+from rnnrec_model.counting.counts import require_lists
 from rnnrec_model.counting.settings import SessionNeighboursConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
@@ -194,8 +194,8 @@ def fit(settings: SessionNeighboursConfig, sessions: Sessions, vocabulary: Vocab
     items_of = _lists(keys // items, keys % items, len(sessions))
     by_item = np.argsort(keys % items, kind="stable")
     sessions_of = _newest(_lists((keys % items)[by_item], (keys // items)[by_item], items), settings.sample)
-    events = np.maximum(counted(sessions, items), 1)
-    weight = 1.0 + settings.idf_weight * np.log(max(1, len(sessions)) / events)
+    holding = np.maximum(np.bincount(keys % items, minlength=items), 1)
+    weight = 1.0 + settings.idf_weight * np.log(max(1, len(sessions)) / holding)
     return Fitted(SessionNeighbours(settings, vocabulary, sessions_of, items_of, weight))
 
 

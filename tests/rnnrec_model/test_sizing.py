@@ -81,7 +81,7 @@ def test_only_settings_with_a_rule_may_be_auto() -> None:
     [  # units, dropout of embedding and state, scale, loss, negatives, events a batch, rate, schedule, epochs
         (120, 50, (100, 0.35, 0.2, 12.0, "full_cross_entropy", 4096, 512, 0.006, "linear", 14)),
         (100_000, 13_000, (100, 0.35, 0.2, 12.0, "cross_entropy", 4096, 512, 0.006, "late", 10)),
-        (100_000, 4_096, (100, 0.35, 0.2, 12.0, "full_cross_entropy", 4096, 512, 0.006, "late", 10)),
+        (100_000, 4_608, (100, 0.35, 0.2, 12.0, "full_cross_entropy", 4096, 512, 0.006, "late", 10)),
         (400_000, 20_000, (160, 0.2, 0.1, 14.0, "cross_entropy", 2048, 1024, 0.008, "linear", 10)),
         (1_000_000, 30_000, (160, 0.1, 0.1, 16.0, "cross_entropy", 2048, 1024, 0.008, "linear", 10)),
         (2_500_000, 60_000, (160, 0.1, 0.1, 16.0, "cross_entropy", 2048, 1024, 0.008, "linear", 8)),
@@ -97,9 +97,23 @@ def test_the_settings_of_a_size(events: int, items: int, expected: tuple[object,
     assert (fitted.threads, fitted.warmup, fitted.clip_norm) == (1, 0.0, 5.0)
 
 
-def test_whoever_draws_few_negatives_scores_all_items_of_fewer_only() -> None:
-    losses = [TrainingConfig(negatives=100).sized(Size(900, 90, items)).loss for items in (100, 101)]
+def test_whoever_draws_few_negatives_scores_all_items_of_fewer_candidates_only() -> None:
+    losses = [
+        TrainingConfig(negatives=100, batch_events=50).sized(Size(900, 90, items)).loss
+        for items in (150, 151)
+    ]
     assert losses == ["full_cross_entropy", "cross_entropy"]
+
+
+def test_a_shop_of_three_thousand_items_has_the_exact_loss_before_and_after_its_200_000th_event() -> None:
+    """Half as many are drawn from there on, beside the items of batches twice as large: 3,072 together."""
+    losses = {
+        (events, items): TrainingConfig().sized(Size(events, events // 5, items)).loss
+        for events in (199_999, 200_000, 2_999_999)
+        for items in (3_000, 3_072, 3_073)
+    }
+    sampled = {key for key, loss in losses.items() if loss == "cross_entropy"}
+    assert sampled == {(200_000, 3_073), (2_999_999, 3_073)}
 
 
 def test_wide_layers_have_two_threads() -> None:
