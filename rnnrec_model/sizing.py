@@ -63,10 +63,15 @@ def step(name: str) -> Rule:
 
 
 def loss(size: Size, settled: Mapping[str, Any]) -> str:
-    """All items where they are no more than the candidates would be, those drawn and a batch's own: that is
-    exact, and takes about as long."""
-    own = settled["batch_events"]
-    most = settled["negatives"] + (step("batch_events")(size, settled) if own == AUTO else own)
+    """All items where they are no more than the candidates would be: that is exact, and takes about as long.
+
+    Candidates are the table's negatives and a batch's own items. Whoever writes another number of negatives
+    asks for draws from all catalogues that are larger.
+    """
+    most = settled["negatives"]
+    if most == step("negatives")(size, settled):
+        own = settled["batch_events"]
+        most += step("batch_events")(size, settled) if own == AUTO else own
     return "full_cross_entropy" if size.items <= most else "cross_entropy"
 
 

@@ -380,6 +380,29 @@ def test_models_side_by_side_are_what_the_raw_results_say() -> None:
     )
 
 
+def test_leads_at_once_are_what_the_raw_results_say() -> None:
+    called = BASELINES | {"GRU": "recurrent", "SASRec": "sasrec", "BERT4Rec": "bert4rec"}
+    for row in rows_with("ahead by, at once"):
+        between = RESULTS[row["raw"].strip("`")]["results"]["between"]
+        ours, theirs = (called[name] for name in row["ahead by, at once"].split(" - "))
+        for head in ("Recall@20", "MRR@20", "NDCG@20"):
+            kept = {(one["ours"], one["theirs"]): (one["low"], one["high"]) for one in between[_metric(head)]}
+            kept |= {(b, a): (-high, -low) for (a, b), (low, high) in kept.items()}
+            told = [float(one) for one in row[f"by {head}"].split(" to ")]
+            assert told == [said(one, 4) for one in kept[ours, theirs]], row
+
+
+def _metric(head: str) -> str:
+    return head.lower().replace("@", "_at_")
+
+
+def test_whoever_is_called_untuned_beside_others_had_no_settings_of_its_own() -> None:
+    """A comparison whose kinds were given numbers by hand tells of these numbers."""
+    for row in rows_with("can be the best"):
+        command = RESULTS[row["raw"].strip("`")]["circumstances"]["command"]
+        assert "untuned" not in row["model"] or "--set " not in command, row
+
+
 def test_lines_over_the_share_of_the_data_are_what_the_raw_results_say() -> None:
     called = BASELINES | {"GRU": "recurrent", "SASRec": "sasrec"}
     for axis in ("users", "history"):

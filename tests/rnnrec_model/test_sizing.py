@@ -97,11 +97,13 @@ def test_the_settings_of_a_size(events: int, items: int, expected: tuple[object,
     assert (fitted.threads, fitted.warmup, fitted.clip_norm) == (1, 0.0, 5.0)
 
 
-def test_whoever_draws_few_negatives_scores_all_items_of_fewer_candidates_only() -> None:
-    losses = [
-        TrainingConfig(negatives=100, batch_events=50).sized(Size(900, 90, items)).loss
-        for items in (150, 151)
-    ]
+def test_whoever_writes_few_negatives_scores_all_items_of_fewer_only() -> None:
+    losses = [TrainingConfig(negatives=100).sized(Size(900, 90, items)).loss for items in (100, 101)]
+    assert losses == ["full_cross_entropy", "cross_entropy"]
+
+
+def test_a_batch_of_a_written_size_counts_for_what_it_holds() -> None:
+    losses = [TrainingConfig(batch_events=64).sized(Size(900, 90, items)).loss for items in (4_160, 4_161)]
     assert losses == ["full_cross_entropy", "cross_entropy"]
 
 
