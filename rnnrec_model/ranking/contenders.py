@@ -115,9 +115,7 @@ def _drawn_means(
     return found
 
 
-def _low(
-    means: Values, drawn: Values, moved: Values, level: float, generator: np.random.Generator
-) -> Values:
+def _low(means: Values, drawn: Values, moved: Values, level: float, generator: np.random.Generator) -> Values:
     """(models, models) the least that the first is ahead of the second.
 
     moved    (models,) standard error that a seed makes
