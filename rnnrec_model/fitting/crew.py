@@ -10,6 +10,7 @@ They are processes of `torch.distributed`: those that `launching.py` starts, or 
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -36,14 +37,10 @@ PATIENCE = timedelta(
 
 @dataclass(frozen=True)
 class Crew:
-    """One process of `size`, or all there is.
-
-    talks   the group in which the leader tells
-    """
+    """One process of `size`, or all there is."""
 
     rank: int = 0
     size: int = 1
-    talks: Any = None
 
     @property
     def leads(self) -> bool:
@@ -60,7 +57,7 @@ class Crew:
             return value
         said = [value]
         with _together():
-            dist.broadcast_object_list(said, src=0, group=self.talks)
+            dist.broadcast_object_list(said, src=0, group=_talks())
         return said[0]
 
     def same(self, tensors: Sequence[Tensor]) -> None:
@@ -124,7 +121,8 @@ def crew_of(config: TrainingConfig) -> Crew:
             f"Start it with torchrun --nproc-per-node {config.workers}, or fit by the table of models "
             "(rnnrec_model.models.find), which starts them"
         )
-    return Crew(dist.get_rank(), size, _talks())
+    _talks()
+    return Crew(dist.get_rank(), size)
 
 
 def is_launched() -> bool:
@@ -144,6 +142,7 @@ def join(config: TrainingConfig, **how: Any) -> None:
         _take_a_gpu(config)
     how.setdefault("timeout", timedelta(seconds=STEP_SECONDS))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **how)
+    atexit.register(leave)  # threads of a group that is left to the interpreter's end may abort it
 
 
 def leave() -> None:

@@ -236,7 +236,8 @@ def test_under_torchrun_a_fit_is_one_of_its_processes(tmp_path: Path) -> None:
     arrays = fitted().scorer.saved().arrays
     expected = torch.cat([arrays[name].detach().flatten() for name in sorted(arrays)]).numpy().tobytes()
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    subprocess.run([*launch, str(script), str(tmp_path)], capture_output=True, timeout=120, check=True)
+    ran = subprocess.run([*launch, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120)
+    assert ran.returncode == 0, ran.stderr
     assert [(tmp_path / rank).read_bytes() == expected for rank in ("0", "1")] == [True, True]
 
 
