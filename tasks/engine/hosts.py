@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tasks.errors import EngineError
 
-PACKAGES = ("duckdb", "torch", "pyarrow", "numpy", "deltalake")
+PACKAGES = ("duckdb", "torch", "pyarrow", "numpy", "deltalake", "tzdata")
 
 
 @dataclass(frozen=True, order=True)
@@ -63,6 +63,7 @@ def told(seen: Iterable[Host]) -> str:
     return f"executors on {', '.join(names)}, which see the warehouse; {versions}"
 
 
+@lru_cache
 def _version(name: str) -> str:
     try:
         return version(name)

@@ -12,6 +12,7 @@ import os
 import pickle
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,7 @@ from tasks.engine.hosts import Host
 from tasks.engine.laying import Folder
 from tasks.errors import EngineError, PipelineError
 from tasks.settings.config import Config
-from tasks.store import duck
+from tasks.store import duck, root
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -48,10 +50,29 @@ ONE_AT_A_TIME = threading.Lock()  # a process has one SparkContext
 
 
 @dataclass(frozen=True)
-class Spark:
-    """Executors that are there, and that work with what this machine works with.
+class Terms:
+    """What an executor has to be before a piece runs on it, also one that came late or in a dead one's place.
 
-    hosts   what is seen of them
+    driver   this machine
+    folder   that it has to see
+    umask    of what it writes, as `warehouse.access` says
+    """
+
+    driver: Host
+    folder: Path
+    umask: int
+
+    def hold(self) -> None:
+        """On an executor. Raises EngineError where it is another."""
+        hosts.check([hosts.here(self.folder)], self.driver)
+        os.umask(self.umask)
+
+
+@dataclass(frozen=True)
+class Spark:
+    """Executors that work with what this machine works with.
+
+    hosts   what was seen of those that came first
     """
 
     cfg: Config
@@ -59,10 +80,18 @@ class Spark:
     place: Folder
     session: SparkSession
     hosts: tuple[Host, ...]
+    terms: Terms
 
     def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> Iterator[Made]:
         """All of them at once, as many as there are cores; a job that is lost is begun anew, three times."""
-        return iter(_map(self.session, kernel.__name__.strip("_"), [(kernel, job) for job in jobs]))
+        held = partial(_held, self.terms, kernel)
+        return iter(_map(self.session, kernel.__name__.strip("_"), [(held, job) for job in jobs]))
+
+
+def _held(terms: Terms, kernel: Callable[[Job], Made], job: Job) -> Made:
+    """A kernel: another one, where the terms hold."""
+    terms.hold()
+    return kernel(job)
 
 
 @contextmanager
@@ -75,9 +104,10 @@ def started(cfg: Config) -> Iterator[Spark]:
     with ONE_AT_A_TIME, duck.scratch_folder(cfg) as folder, _session(cfg) as session:
         place = Folder(folder)
         seen = look(session, cfg, folder)
-        hosts.check(seen, hosts.here(folder))
+        terms = Terms(hosts.here(folder), folder, 0o777 & ~root.FOLDER_MODES[cfg.warehouse.access])
+        hosts.check(seen, terms.driver)
         log.info("engine: %s", hosts.told(seen))
-        yield Spark(_within(cfg), cfg.engine.buckets, place, session, seen)
+        yield Spark(_within(cfg), cfg.engine.buckets, place, session, seen, terms)
 
 
 def look(session: SparkSession, cfg: Config, folder: Path) -> tuple[Host, ...]:
@@ -163,13 +193,24 @@ def _session(cfg: Config) -> Iterator[SparkSession]:
 
 
 def _asked(cfg: Config) -> SparkSession:
-    with _without_pandas():
+    with _without_pandas(), _own_signals():
         from pyspark.sql import SparkSession
 
         builder = SparkSession.builder.master(cfg.engine.master).appName("rnnrec")
         for key, value in _settings(cfg).items():
             builder = builder.config(key, value)
         return builder.getOrCreate()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Spark's handler of SIGINT would raise wherever the run is, and stays when Spark is gone."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

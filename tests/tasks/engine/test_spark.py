@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import operator
 import os
+import pickle
 import shutil
+import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
@@ -110,14 +113,50 @@ def test_executors_that_differ_or_do_not_see_the_folder_are_refused(tmp_path: Pa
 
 
 def test_what_a_kernel_refuses_comes_back_as_what_it_is() -> None:
-    import pickle
-
     def done(kernel: Any, job: Any) -> Any:
         return pickle.loads(spark._done(3, pickle.dumps((kernel, job))).column("made")[0].as_py())
 
     assert done(operator.neg, 1) == -1
     refused = done(refuses, "a night")
     assert (type(refused), str(refused)) == (NightError, "a night")
+
+
+def as_found(terms: spark.Terms) -> Any:
+    """What comes of a piece on this machine."""
+    job = pickle.dumps((partial(spark._held, terms, operator.neg), 1))
+    return pickle.loads(spark._done(0, job).column("made")[0].as_py())
+
+
+@pytest.mark.parametrize("what", ["tzdata", "duckdb", "rnnrec"])
+def test_an_executor_that_came_late_and_differs_does_no_piece(tmp_path: Path, what: str) -> None:
+    (tmp_path / "lock").touch()
+    here = hosts.here(tmp_path)
+    before = os.umask(0o022)
+    try:
+        assert as_found(spark.Terms(here, tmp_path, 0o022)) == -1
+        others = tuple((name, "9.9" if name == what else value) for name, value in here.versions)
+        refused = as_found(spark.Terms(replace(here, versions=others), tmp_path, 0o022))
+    finally:
+        os.umask(before)
+    assert isinstance(refused, EngineError)
+    assert f"expected {what} 9.9 on executors" in str(refused)
+
+
+def test_what_a_piece_writes_is_as_open_as_the_driver_says(tmp_path: Path) -> None:
+    (tmp_path / "lock").touch()
+    before = os.umask(0)
+    try:
+        as_found(spark.Terms(hosts.here(tmp_path), tmp_path, 0o077))
+        (tmp_path / "made").touch()
+    finally:
+        os.umask(before)
+    assert (tmp_path / "made").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("cluster")
+def test_spark_leaves_sigint_to_who_had_it() -> None:
+    assert getattr(signal.getsignal(signal.SIGINT), "__module__", "") != "pyspark.core.context"
 
 
 def test_a_piece_has_its_share_of_an_executor(make_config: MakeConfig) -> None:
