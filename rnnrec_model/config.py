@@ -146,7 +146,7 @@ class TrainingConfig(Settings):
     loss: LossName = auto(
         sizing.loss,
         "cross_entropy samples its candidates and corrects for it (logQ); full_ scores all items; auto: all "
-        "where these are no more than `negatives`",
+        "where these are no more than `negatives`, and `batch_events` besides where `negatives` is auto",
     )
     negative_alpha: float = setting(
         0.5,
@@ -196,6 +196,14 @@ class TrainingConfig(Settings):
         "direction counts (`normalize`), shorter rows turn faster: for trainings of few steps",
         0.0,
         1e3,
+    )
+    trend: float = setting(
+        0.5,
+        "both cross-entropies: part of the change of items' popularity, from all sessions to the last ones, "
+        "that is added to their scores where it would have foretold what came next; 0 for sequences that are "
+        "asked about at a time of their own, such as leave-one-out",
+        0.0,
+        1.0,
     )
     clip_norm: float = setting(5.0, "largest gradient norm of the dense weights; 0 does not clip", 0.0, 1e6)
     precision: Literal["auto", "float32", "bfloat16"] = setting(

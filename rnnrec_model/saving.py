@@ -31,6 +31,7 @@ from rnnrec_model.vocabulary import Vocabulary
 FORMAT = 2  # 1 knew recurrent models only
 BY_SIZE = "by_size"  # which settings were `auto`; models that were saved before have none
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.parquet"
+UNSAID = {"trend": 0.0}  # what training was before it was a setting
 BEFORE = {"repeat_lags": 0}  # what recurrent models had that were saved before the setting was there
 
 
@@ -143,7 +144,7 @@ def _recipe(path: Path, told: dict[str, Any]) -> tuple[str, Settings, TrainingCo
         settings = models.find(told["kind"]).settings(**told["settings"]).told(by_size["settings"])
         training = None
         if told["training"] is not None:
-            training = TrainingConfig(**told["training"]).told(by_size["training"])
+            training = TrainingConfig(**(UNSAID | told["training"])).told(by_size["training"])
     except (ModelError, TypeError, KeyError) as error:
         raise SavedModelError(f"{path}: expected the settings of a model; {error}") from None
     return told["kind"], settings, training

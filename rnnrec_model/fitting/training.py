@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import EpochReport, Fitted, Fitting
 from rnnrec_model.fitting import checkpoint as checkpoints
 from rnnrec_model.fitting.checkpoint import Progress
 from rnnrec_model.fitting.machine import cpu_threads
-from rnnrec_model.fitting.network import Draw
+from rnnrec_model.fitting.network import BIAS, Draw
 from rnnrec_model.fitting.trainer import Trainer
+from rnnrec_model.fitting.trend import trend
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
 from rnnrec_model.sessions import Sessions
@@ -26,6 +29,7 @@ from rnnrec_model.vocabulary import Vocabulary
 log = logging.getLogger(__name__)
 
 VALIDATION_SHARE = 0.05
+OF_SHARES = ("cross_entropy", "full_cross_entropy")  # losses that teach logarithms of items' shares
 LOOK_STEPS = 1000  # between two looks at the loss, each of which waits for the device
 
 
@@ -54,10 +58,11 @@ def fit(
     patience = config.patience if fitting.stop_after is None else 0
     if patience and validation is None:
         sessions, validation = _newest_apart(sessions)
-    sessions = sessions.across() if across else sessions
     with cpu_threads(config.threads):
-        trainer = Trainer(sessions, vocabulary, draw, config)
-        return _train(trainer, fitting, validation, patience, keeps)
+        trainer = Trainer(sessions.across() if across else sessions, vocabulary, draw, config)
+        fitted = _train(trainer, fitting, validation, patience, keeps)
+    _follow_the_times(trainer, sessions)
+    return fitted
 
 
 def _train(
@@ -100,6 +105,16 @@ def _train(
         trainer.load_state(progress.best_state)
     epochs = progress.best_epoch + 1 if progress.best_state else len(progress.history)
     return Fitted(trainer.recommender(), tuple(progress.history), epochs, out_of_time=out_of_time)
+
+
+def _follow_the_times(trainer: Trainer, sessions: Sessions) -> None:
+    """Add to the items' biases what they have come to lately, where scores are logarithms of shares."""
+    bias, config = trainer.network.tables().get(BIAS), trainer.config
+    if bias is None or config.loss not in OF_SHARES:
+        return
+    added = trend(sessions.items, len(trainer.vocabulary), config.trend)
+    with torch.no_grad():
+        bias += torch.as_tensor(added, dtype=bias.dtype, device=bias.device)[:, None]
 
 
 def _end(trainer: Trainer, folder: Path, identity: str, kept: Progress | None) -> None:

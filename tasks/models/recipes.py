@@ -29,6 +29,7 @@ CAME_LATER: dict[str, Any] = {
     "members": 1,
     "shards": 1,
     "sums": "ordered",
+    "trend": 0.0,
 }
 
 

@@ -66,7 +66,7 @@ def test_it_says_what_went_and_what_is_held_until_when() -> None:
 
 def test_what_it_says_breaks_at_blanks_in_80_columns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "rnnrec.toml").write_text("")
-    (tmp_path / "warehouse/tables").mkdir(parents=True)
+    (tmp_path / "warehouse/tables/events").mkdir(parents=True)
     done = Forgot(1, held=(6, 7_000), until=datetime(2026, 1, 3, 4), unknown=("nobody",))
     monkeypatch.setattr(forgetting, "forget", lambda *_, **__: done)
     given = ["forget", "--user", "nobody", "--config", str(tmp_path / "rnnrec.toml")]

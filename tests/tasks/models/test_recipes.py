@@ -44,6 +44,7 @@ AS_NUMBERS: dict[str, Any] = {
         "learning_rate": 0.006,
         "schedule": "linear",
         "warmup": 0.0,
+        "trend": 0.0,
         "row_decay": 0.0,
         "clip_norm": 0.0,
     },
