@@ -281,7 +281,7 @@ def _check(cfg: Config, question: Question) -> None:
         raise ConfigurationError(f"--curve: expected some of {', '.join(SAMPLES)}; got {', '.join(unknown)}")
     wrong = [one for one in question.shares if not 0 < one <= 1]
     if wrong:
-        raise ConfigurationError(f"--shares: expected shares above 0, 1 at most; got {wrong[0]:g}")
+        raise ConfigurationError(f"--shares: expected percents above 0, 100 at most; got {100 * wrong[0]:g}")
     if question.budget.trials < 1:
         raise ConfigurationError(f"--trials: expected 1 or more; got {question.budget.trials}")
     try:

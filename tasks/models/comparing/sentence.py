@@ -76,7 +76,7 @@ def told(
     others = by_others or {}
     if len(can_be) > 1:
         return _sentence(where, _undecided(rows, can_be, metric, between, others))
-    cheaper = [row for row in rows if row.seconds < best.seconds]
+    cheaper = [row for row in rows if row.seconds < best.seconds and _bill(row) != _bill(best)]
     other = max(
         cheaper or [row for row in rows if row is not best], key=lambda row: (row.value, -row.seconds)
     )
@@ -103,16 +103,14 @@ def _won(metric: str, best: Row, other: Row, lead: tuple[float, float], costs_mo
             f"{called(other.name)}, {theirs}. {shown}, and {_price(best, other)}"
         )
     return (
-        f"{called(best.name)} is the best, and the cheapest: it {_verb(metric)} {ours}{_unit(metric)}; the "
-        f"next, {called(other.name)}, {theirs}. {shown}"
+        f"{called(best.name)} is the best, and none is cheaper: it {_verb(metric)} {ours}{_unit(metric)}; "
+        f"the next, {called(other.name)}, {theirs}. {shown}"
     )
 
 
 def _price(best: Row, cheaper: Row) -> str:
-    ours, theirs = _bill(best), _bill(cheaper)
-    if ours == theirs:
-        return f"each costs {ours} a night"
-    return f"costs {ours} a night instead of {theirs if best.on_gpu != cheaper.on_gpu else _seconds(cheaper)}"
+    theirs = _bill(cheaper) if best.on_gpu != cheaper.on_gpu else _seconds(cheaper)
+    return f"costs {_bill(best)} a night instead of {theirs}"
 
 
 def _elsewhere(taken: Row, by_others: Mapping[str, Collection[str]]) -> str:

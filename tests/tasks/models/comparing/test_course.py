@@ -234,7 +234,7 @@ def test_what_cannot_be_fitted_is_listed_with_its_reason(
     [
         ({"models": ("markof",)}, "markof"),
         ({"curves": ("days",)}, "--curve: expected some of users, history"),
-        ({"shares": (0.1, 2.0)}, "--shares"),
+        ({"shares": (0.1, 2.0)}, "--shares: expected percents above 0, 100 at most; got 200"),
         ({"metric": "recall"}, "--metric"),
         ({"budget": Budget(0)}, "--trials"),
     ],
