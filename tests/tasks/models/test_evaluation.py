@@ -54,6 +54,15 @@ def test_both_ways_to_hide_what_was_seen_are_told(make_config: Callable[..., Con
     assert found["recall_at_1_hiding_all"] == 1.0
 
 
+def test_sequences_that_are_asked_at_a_time_of_their_own_follow_no_times(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    path = sequences(tmp_path / "all.parquet", [["a", "b", "c"], ["b", "c", "a"]])
+    found = evaluate_files(make_config(), Question(path, path, ("popularity",), "leave-one-out"))
+    assert make_config().training.trend == 0.5
+    assert found["config"]["training"]["trend"] == 0.0
+
+
 def test_a_model_that_knows_users_is_told_them_where_sequences_are_users(
     make_config: Callable[..., Config], tmp_path: Path
 ) -> None:
