@@ -690,8 +690,9 @@ class EngineConfig(Section):
     cores: int = setting(1, "of each executor; as many pieces of work it does at once", ge=1, le=256)
     memory_gb: float = setting(
         4.0,
-        "of each executor, as the cluster counts it: Java takes half a GB, and of its pieces' share DuckDB "
-        "takes half, in place of `warehouse.memory_gb`",
+        "of each executor, as YARN and Kubernetes count it: Java takes half a GB, which is all that a "
+        "standalone master counts, and of its pieces' share DuckDB takes half, in place of "
+        "`warehouse.memory_gb`",
         ge=1,
         le=4096,
     )
