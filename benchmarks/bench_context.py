@@ -54,8 +54,12 @@ MODELS: dict[str, tuple[str, dict[str, Any]]] = {
     "sasrec across": ("sasrec", {"across_sessions": True}),
     "vsknn": ("vsknn", {}),
     "popularity": ("popularity", {}),
+    "popularity of 24 hours": ("recent_popularity", {"hours": 24.0}),
+    "popularity of 6 hours": ("recent_popularity", {"hours": 6.0}),
 }
-AGAINST = {"across": "sessions", "strangers": "sessions", "sasrec across": "sasrec"}  # beside themselves
+AGAINST = {"across": "sessions", "strangers": "sessions", "sasrec across": "sasrec"} | {
+    f"popularity of {hours} hours": "popularity" for hours in (24, 6)
+}  # beside themselves
 CONTEXTS = ("last_session", "window")
 LEFT_OUT = LeftOut("last_item")
 Numbers = np.ndarray[Any, Any]
@@ -107,7 +111,9 @@ def measured(table: pa.Table, night: date, options: argparse.Namespace) -> dict[
     visits = _visits(past, following)
     lists = past["items"].combine_chunks()
     vocabulary = Vocabulary.build(lists.flatten())
-    sessions = Sessions.from_arrow(lists, vocabulary, min_length=2, users=past["user_id"])
+    sessions = Sessions.from_arrow(
+        lists, vocabulary, min_length=2, users=past["user_id"], times=past["times"]
+    )
     frame = _frame(past, following, vocabulary)
     found: dict[str, Numbers] = {
         "users": np.array([one["user"] for one in visits]),

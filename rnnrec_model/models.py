@@ -22,7 +22,11 @@ from rnnrec_model import spaces
 from rnnrec_model.attention.settings import Bert4recConfig, SasrecConfig
 from rnnrec_model.config import NoSettings, Settings
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Saved
-from rnnrec_model.counting.settings import SequentialRulesConfig, SessionNeighboursConfig
+from rnnrec_model.counting.settings import (
+    RecentPopularityConfig,
+    SequentialRulesConfig,
+    SessionNeighboursConfig,
+)
 from rnnrec_model.errors import ConfigError, DataError
 from rnnrec_model.factors.settings import AlsConfig, FpmcConfig
 from rnnrec_model.recurrent.settings import RecurrentConfig
@@ -131,6 +135,13 @@ MODELS: dict[str, Kind] = {
     "sasrec": Kind("rnnrec_model.attention.sasrec", SasrecConfig, steps=True, space=spaces.ATTENTION),
     "bert4rec": Kind("rnnrec_model.attention.bert4rec", Bert4recConfig, steps=True, space=spaces.MASKED),
     "popularity": Kind("rnnrec_model.counting.popularity", seeded=False),
+    "recent_popularity": Kind(
+        "rnnrec_model.counting.recent_popularity",
+        RecentPopularityConfig,
+        uses=("times",),
+        seeded=False,
+        space=spaces.RECENT,
+    ),
     "session_popularity": Kind("rnnrec_model.counting.session_popularity", seeded=False),
     "markov": Kind("rnnrec_model.counting.markov", seeded=False),
     "sequential_rules": Kind(

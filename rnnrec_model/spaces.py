@@ -62,6 +62,7 @@ NEIGHBOURS: Space = {
     "sample": (500, 1000, 2500, 5000),
     "idf_weight": (0.0, 1.0, 5.0, 10.0),
 }
+RECENT: Space = {"hours": (1.0, 3.0, 6.0, 12.0, 24.0, 48.0)}
 RULES: Space = {"steps": (1, 2, 3, 5, 10)}
 
 

@@ -8,6 +8,15 @@ from rnnrec_model.config import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecentPopularityConfig(Settings):
+    """Recent popularity: the most frequent items of the last hours."""
+
+    hours: float = setting(
+        24.0, "events count that came in so many hours before the newest one", 0.01, 10_000.0
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class SequentialRulesConfig(Settings):
     """Sequential rules: what followed within a few steps."""
 

@@ -179,6 +179,7 @@ def test_the_readme_names_every_cell_loss_and_baseline() -> None:
         "als": "matrix factorization",
         "fpmc": "FPMC",
         "session_popularity": "popularity",
+        "recent_popularity": "popularity",
         "popularity": "popularity",
         "recurrent": "RNN",
     }

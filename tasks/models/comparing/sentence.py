@@ -25,6 +25,7 @@ NAMES = {
     "sasrec": "SASRec",
     "bert4rec": "BERT4Rec",
     "popularity": "popularity",
+    "recent_popularity": "popularity of the last hours",
     "session_popularity": "session popularity",
     "markov": "the Markov chain",
     "sequential_rules": "sequential rules",

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rnnrec_model.config import Settings
-from rnnrec_model.counting.settings import SessionNeighboursConfig
+from rnnrec_model.counting.settings import RecentPopularityConfig, SessionNeighboursConfig
 from rnnrec_model.models import MODELS
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
@@ -249,3 +249,30 @@ def test_baselines_reach_their_known_numbers(name: str, recall_at_20: float, mrr
     assert evaluation.predictions == 5596
     assert evaluation.metrics["recall_at_20"] == pytest.approx(recall_at_20, abs=0.001)
     assert evaluation.metrics["mrr_at_20"] == pytest.approx(mrr_at_20, abs=0.001)
+
+
+HOUR = 3_600_000_000
+times = st.lists(st.integers(0, 60 * HOUR), min_size=1, max_size=40)
+
+
+@settings(max_examples=60, deadline=None)
+@given(when=times, hours=st.sampled_from([0.5, 1.0, 24.0]), data=st.data())
+def test_recent_popularity_ranks_by_the_last_hours_then_by_all(
+    when: list[int], hours: float, data: st.DataObject
+) -> None:
+    items = data.draw(st.lists(st.integers(0, 7), min_size=len(when), max_size=len(when)))
+    log = Sessions.of([[item] for item in items], times=[[moment] for moment in when])
+    late = [item for item, moment in zip(items, when, strict=True) if max(when) - moment < hours * HOUR]
+    expected = [(late.count(item), items.count(item)) for item in range(8)]
+    scores = fitted(
+        "recent_popularity", log, vocabulary_of(log), RecentPopularityConfig(hours=hours)
+    ).score_last(Sessions.of([[0]]))[0]
+    for one in range(8):
+        for other in range(8):
+            assert (scores[one] > scores[other]) == (expected[one] > expected[other])
+
+
+def test_recent_popularity_without_times_is_popularity() -> None:
+    log = Sessions.of(LOG)
+    scores = fitted("recent_popularity", log, vocabulary_of(log, 4)).score_last(Sessions.of([[D]]))[0]
+    assert scores.tolist() == [3, 2, 1, 0]

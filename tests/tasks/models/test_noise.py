@@ -123,5 +123,12 @@ def test_what_is_not_fitted_from_a_seed_has_no_noise(config: Config) -> None:
 def test_a_recipe_that_takes_no_seed_has_a_floor_of_0_that_nobody_has_to_measure(config: Config) -> None:
     store = Store.of(config)
     floors = {kind: noise.floor_of(store, recipes.configured(config, kind), "mrr_at_20") for kind in MODELS}
-    counting = {"popularity", "session_popularity", "markov", "sequential_rules", "vsknn"}
+    counting = {
+        "popularity",
+        "recent_popularity",
+        "session_popularity",
+        "markov",
+        "sequential_rules",
+        "vsknn",
+    }
     assert floors == {kind: 0.0 if kind in counting else None for kind in MODELS}
