@@ -29,25 +29,25 @@ Rule = Callable[[Size, Mapping[str, Any]], Any]
 """From the size, and the settings that are settled by then, to a setting."""
 
 Row = tuple[int | float | str, ...]
-FROM_EVENTS = (0, 50_000, 200_000, 800_000, 1_500_000, 3_000_000, 12_000_000)
+FROM_EVENTS = (0, 50_000, 200_000, 800_000, 1_500_000, 3_000_000, 5_000_000, 8_000_000)
 STEPS: dict[str, Row] = {
-    "units": (100, 100, 160, 160, 160, 160, 160),
-    "embedding_dropout": (0.35, 0.35, 0.2, 0.1, 0.1, 0.1, 0.1),
-    "hidden_dropout": (0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1),
-    "dropout": (0.5, 0.5, 0.35, 0.2, 0.2, 0.2, 0.2),
-    "scale": (12.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0),
-    "negatives": (4096, 4096, 2048, 2048, 2048, 2048, 2048),
-    "batch_events": (512, 512, 1024, 1024, 1024, 1024, 2048),
-    "learning_rate": (0.006, 0.006, 0.008, 0.008, 0.008, 0.008, 0.01),
-    "schedule": ("linear", "late", "linear", "linear", "linear", "linear", "linear"),
-    "warmup": (0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0),
-    "epochs": (14, 10, 10, 10, 8, 5, 3),
+    "units": (100, 100, 160, 160, 160, 160, 160, 160),
+    "embedding_dropout": (0.35, 0.35, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1),
+    "hidden_dropout": (0.2, 0.2, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1),
+    "dropout": (0.5, 0.5, 0.35, 0.2, 0.2, 0.2, 0.2, 0.2),
+    "scale": (12.0, 12.0, 14.0, 16.0, 16.0, 16.0, 16.0, 16.0),
+    "negatives": (4096, 4096, 2048, 2048, 2048, 2048, 2048, 2048),
+    "batch_events": (512, 512, 1024, 1024, 1024, 1024, 1024, 1024),
+    "learning_rate": (0.006, 0.006, 0.008, 0.008, 0.008, 0.008, 0.008, 0.008),
+    "schedule": ("linear", "late", "linear", "linear", "linear", "linear", "linear", "linear"),
+    "warmup": (0.0,) * 8,
+    "epochs": (14, 10, 10, 10, 8, 6, 4, 3),  # a step costs at most a third of the events that are shown
 }
 OF_KIND: dict[str, dict[str, Row]] = {
     "bert4rec": {  # it learns from a share of the places
-        "epochs": (42, 28, 28, 28, 20, 14, 8),
-        "schedule": ("late",) * 7,
-        "warmup": (0.1,) * 7,
+        "epochs": (42, 28, 28, 28, 20, 16, 11, 8),
+        "schedule": ("late",) * 8,
+        "warmup": (0.1,) * 8,
     },
 }
 

@@ -50,6 +50,16 @@ def test_rows_of_a_kind_are_of_a_kind_that_there_is_and_of_settings_that_every_k
         assert rows.keys() <= sizing.STEPS.keys()
 
 
+@pytest.mark.parametrize("kind", [RecurrentConfig, Bert4recConfig])
+@pytest.mark.parametrize("step", sizing.FROM_EVENTS[1:])
+def test_a_shop_that_grows_by_an_event_is_shown_two_thirds_of_its_events_at_least(
+    kind: type[RecurrentConfig | Bert4recConfig], step: int
+) -> None:
+    sizes = [Size(events, events // 5, 50_000) for events in (step - 1, step)]
+    before, after = (TrainingConfig().sized(one, kind().sized(one).settled).epochs for one in sizes)
+    assert after >= before * 0.66
+
+
 def test_a_step_begins_with_its_first_event(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sizing, "FROM_EVENTS", (0, 1_000))
     monkeypatch.setitem(sizing.STEPS, "units", (8, 16))
@@ -85,7 +95,7 @@ def test_only_settings_with_a_rule_may_be_auto() -> None:
         (400_000, 20_000, (160, 0.2, 0.1, 14.0, "cross_entropy", 2048, 1024, 0.008, "linear", 10)),
         (1_000_000, 30_000, (160, 0.1, 0.1, 16.0, "cross_entropy", 2048, 1024, 0.008, "linear", 10)),
         (2_500_000, 60_000, (160, 0.1, 0.1, 16.0, "cross_entropy", 2048, 1024, 0.008, "linear", 8)),
-        (50_000_000, 400_000, (160, 0.1, 0.1, 16.0, "cross_entropy", 2048, 2048, 0.01, "linear", 3)),
+        (50_000_000, 400_000, (160, 0.1, 0.1, 16.0, "cross_entropy", 2048, 1024, 0.008, "linear", 3)),
     ],
 )
 def test_the_settings_of_a_size(events: int, items: int, expected: tuple[object, ...]) -> None:
