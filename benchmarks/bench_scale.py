@@ -200,6 +200,14 @@ def fitted(nights: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
     return found
 
 
+def _kept(result: Path | None) -> dict[Size, dict[str, Any]]:
+    """Nights of an earlier result, by their size."""
+    if result is None:
+        return {}
+    told = json.loads(result.read_text())
+    return {_size(one): one for role in ("fit", "check") for one in told[role]}
+
+
 def _size(told: Mapping[str, Any]) -> Size:
     return Size(told["events"], told["users"], told["items"])
 
@@ -220,6 +228,7 @@ def main() -> None:
     parser.add_argument("--fit", nargs="+", default=FIT, metavar="EVENTS,USERS,ITEMS")
     parser.add_argument("--check", nargs="*", default=CHECK, metavar="EVENTS,USERS,ITEMS")
     parser.add_argument("--name", default="scale")
+    parser.add_argument("--kept", type=Path, help="a result, whose nights are not run again")
     parser.add_argument("--folder", type=Path, help="run the night of this folder only, and print JSON")
     asked = parser.parse_args()
     if asked.folder:
@@ -227,9 +236,10 @@ def main() -> None:
         return
     nights: dict[str, list[dict[str, Any]]] = {"fit": [], "check": []}
     model: dict[str, dict[str, float]] = {}
+    kept = _kept(asked.kept)
     for role, sizes in (("fit", asked.fit), ("check", asked.check)):
         for text in sizes:
-            nights[role].append(measured(text))
+            nights[role].append(kept.get(Size.of(text)) or measured(text))
             told = {name: one["processor"] for name, one in nights[role][-1]["stages"].items()}
             print(role, text, f"{sum(told.values()):.1f} s", told, flush=True)
         model = model or fitted(nights["fit"])

@@ -56,8 +56,11 @@ def overrides(settings: Sequence[str] | None) -> dict[str, Any]:
 
 
 def listed(names: str) -> tuple[str, ...]:
-    """Names with commas between them."""
-    return tuple(name.strip() for name in names.split(",") if name.strip())
+    """Names with commas between them. Raises ConfigurationError where one is missing."""
+    found = tuple(name.strip() for name in names.split(",")) if names.strip() else ()
+    if "" in found:
+        raise ConfigurationError(f"expected names with commas between them; got {names!r}")
+    return found
 
 
 def configured(config: Path, changes: dict[str, Any] | None = None) -> Config:
