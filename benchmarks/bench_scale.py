@@ -204,7 +204,7 @@ def _kept(result: Path | None) -> dict[Size, dict[str, Any]]:
     """Nights of an earlier result, by their size."""
     if result is None:
         return {}
-    told = json.loads(result.read_text())
+    told = json.loads(result.read_text())["results"]
     return {_size(one): one for role in ("fit", "check") for one in told[role]}
 
 
