@@ -37,6 +37,12 @@ def evaluate(
     mask_last: Annotated[
         int, typer.Option(min=0, help="leave-one-out: hide the items of so many newest events; see below.")
     ] = 200,
+    ranks: Annotated[
+        Path | None, typer.Option(help="Write the rank of every prediction here, as Parquet.")
+    ] = None,
+    beside: Annotated[
+        Path | None, typer.Option(help="Ranks of an earlier evaluation: tell differences with intervals.")
+    ] = None,
 ) -> None:
     """Train on session files and rank others, by the protocols of the literature.
 
@@ -48,7 +54,7 @@ def evaluate(
     Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
     test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
     """
-    from flows.terminal.showing import evaluation_table
+    from flows.terminal.showing import beside_line, evaluation_table
     from tasks.models.evaluation import Question, evaluate_files
     from tasks.settings.config import load_config
 
@@ -64,9 +70,14 @@ def evaluate(
         options.listed(train_split),
         options.listed(test_split),
         mask_last,
+        ranks,
+        beside,
     )
     found = evaluate_files(cfg, question)
-    Console().print(evaluation_table(found))
+    console = Console()
+    console.print(evaluation_table(found))
+    for one in found.get("beside", ()):
+        console.print(beside_line(one), highlight=False)
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=2) + "\n")

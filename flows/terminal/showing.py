@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE_HEAD
@@ -40,6 +40,14 @@ def evaluation_table(found: dict[str, Any]) -> Table:
         table.add_row(key.replace("_", " "), *(form.format(one[key]) for one in models.values()))
     table.caption = f"{found['items']:,} items; peak memory {found['peak_memory_gb']:.2f} GB"
     return table
+
+
+def beside_line(one: Mapping[str, Any]) -> str:
+    """A model beside one of an earlier evaluation."""
+    return (
+        f"{one['model']} - {one['beside']} of before, {one['metric']}: {one['difference']:+.4f} "
+        f"({one['low']:+.4f} to {one['high']:+.4f})"
+    )
 
 
 def status_table(nights: Sequence[Night]) -> Table:

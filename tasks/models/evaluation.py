@@ -16,7 +16,7 @@ import pyarrow as pa
 from pyarrow import compute, parquet
 
 from tasks.errors import ConfigurationError
-from tasks.models import recipes
+from tasks.models import rank_files, recipes
 from tasks.models.material import Material, needs
 from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
@@ -24,10 +24,12 @@ from tasks.settings.config import Config
 
 if TYPE_CHECKING:
     from rnnrec_model.contract import EpochReport
+    from rnnrec_model.ranking.evaluation import Evaluation
     from rnnrec_model.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
+TOLD = ("recall", "mrr")  # beside an earlier evaluation
 MASK_LAST = 200  # newest events that leave the ranking where numbers of long sequences were published
 
 
@@ -36,6 +38,8 @@ class Question:
     """What is asked: which rows of which files, which models, which protocol.
 
     mask_last   with leave-one-out: the items of so many newest events of a history leave the ranking
+    ranks       a file for the rank of each prediction by each model
+    beside      such a file of an earlier evaluation, to be paired with
     """
 
     train: Path
@@ -46,6 +50,11 @@ class Question:
     train_split: tuple[str, ...] = ("train",)
     test_split: tuple[str, ...] = ()
     mask_last: int = MASK_LAST
+    ranks: Path | None = None
+    beside: Path | None = None
+
+
+Measured = tuple[dict[str, Any], "Evaluation"]
 
 
 def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
@@ -54,13 +63,20 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     if measure is _last_item:  # each sequence is asked about at a time of its own, not after the last of all
         cfg = cfg.model_copy(update={"training": replace(cfg.training, trend=0.0)})
     chosen = {name: cfg.model(name) for name in question.models}
+    theirs = {} if question.beside is None else rank_files.read(question.beside)
     train, test = _read(question)
     material = Material(train, frozenset() if _users(train) is None else frozenset({"users"}))
     with model_failures("evaluating"):
-        models = {
+        found = {
             name: _measure_one(cfg, name, material, test, partial(measure, question))
             for name in question.models
         }
+        asked = {name: evaluation for name, (_, evaluation) in found.items()}
+        pairs = rank_files.beside(
+            asked, theirs, [f"{name}_at_{max(cfg.evaluation.cutoffs)}" for name in TOLD]
+        )
+    if question.ranks is not None:
+        rank_files.write(question.ranks, asked)
     return {
         "train": question.train.name,
         "test": question.test.name,
@@ -68,7 +84,8 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
         "train_sessions": len(train),
         "train_events": len(compute.list_flatten(train["items"])),
         "items": len(material.vocabulary),
-        "models": models,
+        "models": {name: told for name, (told, _) in found.items()},
+        **({"beside": pairs} if pairs else {}),
         "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 3),
         "seed": cfg.training.seed,
         "config": {
@@ -113,37 +130,38 @@ def _measure_one(
     name: str,
     material: Material,
     test: pa.Table,
-    measure: Callable[[Config, Scorer, pa.Table], dict[str, Any]],
-) -> dict[str, Any]:
+    measure: Callable[[Config, Scorer, pa.Table], Measured],
+) -> Measured:
     recipe, vocabulary = recipes.configured(cfg, name), material.vocabulary
     sessions = material.sessions(needs(recipe) & material.carrying)
     started = time.perf_counter()
     fitted = fit(cfg, recipe, sessions, vocabulary, on_epoch=_say_epoch)
     training = time.perf_counter() - started
-    found = measure(cfg, fitted.scorer, test)
+    found, evaluation = measure(cfg, fitted.scorer, test)
     if fitted.sized:
         log.info("%s: settings for %d events: %s", name, len(sessions.items), recipes.in_words(fitted.sized))
     log.info("%s: trained in %.1f s, ranked in %.1f s", name, training, found["evaluation_seconds"])
     events = max(1, len(fitted.history)) * len(sessions.items)
     speed = events / max(training, 1e-9)
-    return {"training_seconds": training, "events_per_second": speed, "sized": dict(fitted.sized), **found}
+    told = {"training_seconds": training, "events_per_second": speed, "sized": dict(fitted.sized), **found}
+    return told, evaluation
 
 
 def _say_epoch(report: EpochReport) -> None:
     log.info("epoch %d: loss %.4f, %.0f events/s", report.epoch, report.loss, report.events_per_second)
 
 
-def _every_next_item(_: Question, cfg: Config, scorer: Scorer, test: pa.Table) -> dict[str, Any]:
+def _every_next_item(_: Question, cfg: Config, scorer: Scorer, test: pa.Table) -> Measured:
     from rnnrec_model.ranking.evaluation import evaluate
     from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.sessions import Sessions
 
     sessions = Sessions.from_arrow(test["items"], scorer.vocabulary, min_length=2, users=_users(test))
     found = evaluate(scorer, Predictions.next_items(sessions, scorer.vocabulary), cfg.evaluation.cutoffs)
-    return _result(found.metrics, found.predictions, found.seconds)
+    return _result(found.metrics, found.predictions, found.seconds), found
 
 
-def _last_item(question: Question, cfg: Config, scorer: Scorer, test: pa.Table) -> dict[str, Any]:
+def _last_item(question: Question, cfg: Config, scorer: Scorer, test: pa.Table) -> Measured:
     """Rank only the last item of each sequence; what came before it is the input and leaves the ranking.
 
     Each sequence of two items or more counts: what the model does not know is a miss, never another target.
@@ -157,18 +175,19 @@ def _last_item(question: Question, cfg: Config, scorer: Scorer, test: pa.Table) 
     histories = Sessions.from_arrow(before["items"], scorer.vocabulary, min_length=0, users=_users(before))
     targets = scorer.vocabulary.encode(last)
     metrics: dict[str, float] = {}
-    for suffix, hidden in {"": question.mask_last, "_hiding_all": None}.items():
+    for suffix, hidden in {"_hiding_all": None, "": question.mask_last}.items():
         asked = Predictions.last_items(histories, targets, scorer.vocabulary, hidden)
         found = evaluate(scorer, asked, cfg.evaluation.cutoffs)
-        metrics |= {name + suffix: value for name, value in found.metrics.items()}
-    return _result(metrics, found.predictions, found.seconds) | {
+        metrics = {name + suffix: value for name, value in found.metrics.items()} | metrics
+    told = _result(metrics, found.predictions, found.seconds) | {
         "mask_last": question.mask_last,
         "unknown_targets": int((targets == UNKNOWN).sum()),
         "unknown_histories": int((histories.lengths == 0).sum()),
     }
+    return told, found
 
 
-PROTOCOLS: dict[str, Callable[[Question, Config, Scorer, pa.Table], dict[str, Any]]] = {
+PROTOCOLS: dict[str, Callable[[Question, Config, Scorer, pa.Table], Measured]] = {
     "sessions": _every_next_item,
     "leave-one-out": _last_item,
 }

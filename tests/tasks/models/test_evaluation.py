@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
+from tasks.errors import ConfigurationError, PipelineError
 from tasks.models.evaluation import Question, evaluate_files
 from tasks.settings.config import Config
 
@@ -101,6 +103,47 @@ def ranks_by_loop(lists: list[list[str]], mask_last: int) -> list[int]:
         left = [item for item in events if item == last or item not in newest]
         ranks.append(sum(events[item] >= events[last] for item in left))
     return ranks
+
+
+def test_another_day_is_paired_with_the_ranks_that_were_kept(
+    make_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    draw = random.Random(3)
+    lists = [[item := draw.choice("abcdef"), item.upper()] for _ in range(40)]  # after a comes A
+    path, kept = sequences(tmp_path / "some.parquet", lists), tmp_path / "kept" / "ranks.parquet"
+    cfg = make_config(evaluation={"cutoffs": [1, 3]})
+    asked = Question(path, path, ("popularity",), protocol="leave-one-out")
+    assert "beside" not in evaluate_files(cfg, replace(asked, ranks=kept))
+    (recall, mrr) = evaluate_files(cfg, replace(asked, models=("markov",), beside=kept))["beside"]
+    before = parquet.read_table(kept)["popularity"].to_numpy()
+    assert (recall["model"], recall["beside"], recall["metric"]) == ("markov", "popularity", "recall_at_3")
+    assert (recall["ours"], recall["theirs"]) == (1.0, pytest.approx((before <= 3).mean()))
+    assert mrr["difference"] == pytest.approx(1 - (1 / before)[before <= 3].sum() / 40)
+    assert 0 < recall["low"] < recall["difference"] < recall["high"]
+
+
+@pytest.mark.parametrize("there", [False, True])
+def test_ranks_of_something_else_are_refused(
+    make_config: Callable[..., Config], tmp_path: Path, there: bool
+) -> None:
+    path, kept = sequences(tmp_path / "some.parquet", [["a", "b"]] * 40), tmp_path / "ranks.parquet"
+    if there:
+        parquet.write_table(pa.table({"item_id": ["a"]}), kept)
+    question = Question(path, path, ("markov",), protocol="leave-one-out", beside=kept)
+    with pytest.raises(ConfigurationError, match="--beside: expected ranks that --ranks has written; got"):
+        evaluate_files(make_config(), question)
+
+
+def test_ranks_of_other_sequences_are_refused(make_config: Callable[..., Config], tmp_path: Path) -> None:
+    kept, cfg = tmp_path / "ranks.parquet", make_config()
+    for name, count in {"some": 40, "more": 41}.items():
+        path = sequences(tmp_path / f"{name}.parquet", [["a", "b"]] * count)
+        question = Question(path, path, ("markov",), "leave-one-out", ranks=kept)
+        beside = kept if name == "more" else None
+        if name == "some":
+            evaluate_files(cfg, question)
+    with pytest.raises(PipelineError, match="expected two evaluations on one frame"):
+        evaluate_files(cfg, replace(question, beside=beside))
 
 
 @pytest.mark.data
