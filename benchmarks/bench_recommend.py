@@ -37,9 +37,11 @@ from rnnrec_model.ranking.left_out import LeftOut
 from rnnrec_model.ranking.score_blocks import MAX_BLOCK_ROWS, block_rows
 from rnnrec_model.recurrent.network import Network
 from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.sizing import Size
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.engine.engines import Local
 from tasks.models import scoring
+from tasks.models.chunks import Loaded
 from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -48,7 +50,8 @@ from tasks.store.store import Store
 
 NIGHT = date(2024, 5, 1)
 STAGES = {  # what a night does, and the function that does it
-    "reading the sessions": ("parquet.py", "read"),
+    "reading the sessions": ("chunks.py", "read"),
+    "keeping answers": ("chunks.py", "keep"),
     "encoding items": ("session_tables.py", "from_arrow"),
     "network": ("recommender.py", "represent_last"),
     "product": ("score_blocks.py", "_multiply"),
@@ -92,7 +95,7 @@ def _asking(folder: Path, arguments: argparse.Namespace) -> scoring.Asking:
     store = Store.in_folder(folder / "warehouse")
     reads = Reads(Days(store, "events", {}), Days(store, "sessions", {}), derived=folder)
     answering = Answering(popular.select(["item_id", "score"]), arguments.k, 200, LeftOut("last_item"))
-    model = scoring.Loaded(folder, _scorer(ids, arguments.units))
+    model = Loaded(folder, _scorer(ids, arguments.units))
     return scoring.Asking(Config(), NIGHT, reads, model, answering, 1, Local(Config()))
 
 
@@ -109,14 +112,18 @@ def _write_sessions(folder: Path, ids: pa.Array, users: int) -> None:
             "times": pa.ListArray.from_arrays(places, times),
         }
     )
-    pq.write_table(table, folder / f"{cutting.ACTIVE_USERS}.parquet")
+    pq.write_table(table, folder / f"{cutting.ACTIVE_USERS}.parquet", row_group_size=cutting.LISTS)
 
 
 def _scorer(ids: pa.Array, units: int) -> Recommender:
-    network = Network(len(ids), RecurrentConfig(units=units), torch.Generator().manual_seed(1))
+    size = Size(events=1_000_000, sessions=300_000, items=len(ids))  # what is not told is as for so many
+    settings = RecurrentConfig(units=units).sized(size)
+    network = Network(len(ids), settings, torch.Generator().manual_seed(1))
     for rows in network.tables().values():
         torch.nn.init.normal_(rows, std=0.1, generator=torch.Generator().manual_seed(2))
-    return Recommender(network, Vocabulary(ids, np.ones(len(ids), dtype=np.int64)), TrainingConfig())
+    return Recommender(
+        network, Vocabulary(ids, np.ones(len(ids), dtype=np.int64)), TrainingConfig().sized(size)
+    )
 
 
 def _stage(asking: scoring.Asking) -> delta.Staged:

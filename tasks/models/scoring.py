@@ -8,16 +8,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
 
 from tasks.engine.engines import Engine, Local
-from tasks.engine.laying import Laid, Place
 from tasks.errors import EmptyNightError, SourceError
-from tasks.models.training import model_failures
+from tasks.models.chunks import Asked, Chunk, Kept, Loaded, Who, answer_chunk
+from tasks.models.training import CHECKPOINT, model_failures
 from tasks.models.verdicts import Verdict, evaluation_rows
-from tasks.sessions import splitting
+from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
 from tasks.store import delta, parquet
 from tasks.store.pins import Reads
@@ -26,11 +27,10 @@ if TYPE_CHECKING:
     from rnnrec_model.ranking.answers import Answering
     from rnnrec_model.ranking.left_out import LeftOut
     from rnnrec_model.ranking.rules import Rules
-    from rnnrec_model.scorer import Scorer
 
 log = logging.getLogger(__name__)
 
-CHUNK = 16_384  # lists scored at once: a multiple of the model library's padded chunk
+SEEN_ITEMS, ASKED_ITEMS = "seen_items", "asked_items"  # beside what sessionize derived
 
 
 @dataclass(frozen=True)
@@ -57,54 +57,6 @@ class Asking:
     model_version: int
     engine: Engine
     removed: Counter[str] = field(default_factory=Counter)
-
-
-class Loaded:
-    """A model of a folder. Who is handed it elsewhere loads it from there."""
-
-    def __init__(self, folder: Path, scorer: Scorer) -> None:
-        self.folder, self.scorer = folder, scorer
-
-    @classmethod
-    def of(cls, folder: Path) -> Loaded:
-        """Raises SavedModelError."""
-        from rnnrec_model.saving import load
-
-        return cls(folder, load(folder))
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Loaded.of, (self.folder,)
-
-
-@dataclass(frozen=True)
-class _Who:
-    """Who answers all chunks of lists, and how; `over` as in `answer`."""
-
-    model: Loaded
-    answering: Answering
-    over: bool
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Lists that are answered at once.
-
-    who     laid for all chunks
-    asked   laid for this one
-    place   where the answers are laid
-    """
-
-    who: Laid
-    asked: Laid
-    place: Place
-
-
-@dataclass(frozen=True)
-class _Answered:
-    """Rows, laid; rule → how many it took."""
-
-    rows: Laid
-    removed: Mapping[str, int]
 
 
 def save_answering(cfg: Config, reads: Reads, folder: Path) -> dict[str, str]:
@@ -184,78 +136,64 @@ def _tonights(cfg: Config, reads: Reads, saved: Answering) -> Answering:
 
 def _user_rows(asking: Asking) -> pa.RecordBatchReader:
     cfg, night, reads = asking.cfg, asking.night, asking.reads
-    users = splitting.active_users(reads).combine_chunks()
-    if users.num_rows == 0:
+    users = splitting.derived(reads, cutting.ACTIVE_USERS)
+    count = sum(parquet.groups(users))
+    if count == 0:
         raise EmptyNightError(
             f"night {night}: expected users active in {cfg.recommendations.active_days} days; found none. "
             "Raise recommendations.active_days, or check the sources."
         )
-    log.debug("%d active users to score", users.num_rows)
+    log.debug("%d active users to score", count)
+    seen = earlier = None
     if asking.answering.left_out.exclude == "window":
-        seen = splitting.seen_items(cfg, night, reads)
-        assert seen["user_id"].equals(users["user_id"]), "the same users in the same order"
-        users = users.append_column("seen", seen["items"])
+        seen = splitting.derived(reads, SEEN_ITEMS)
+        splitting.put_seen_items(cfg, night, reads, seen)
     if cfg.recommendations.context == "window":
-        earlier = splitting.earlier_of_active(reads)
-        users = users.append_column("earlier", earlier["items"])
-        users = users.append_column("earlier_times", earlier["times"])
-    return _reader(_answers(asking, users, "user_id", "item_id", over=True))
+        earlier = splitting.derived(reads, cutting.EARLIER_SESSIONS)
+    return _reader(_answers(asking, Asked(users, "user_id", seen, earlier), "item_id", over=True))
 
 
 def _item_rows(asking: Asking) -> pa.RecordBatchReader:
     """What follows each item of the window, taken alone; an item is never its own recommendation."""
     ids = splitting.popular_items(asking.reads)["item_id"].combine_chunks().sort()
-    offsets = pa.array(range(len(ids) + 1), pa.int32())
+    offsets = pa.array(np.arange(len(ids) + 1), pa.int32())
     items = pa.table({"item_id": ids, "items": pa.ListArray.from_arrays(offsets, ids)})
+    file = splitting.derived(asking.reads, ASKED_ITEMS)
+    with file.open("wb") as sink:
+        parquet.write(sink, items, items.schema, group=cutting.LISTS)
     left_out = replace(asking.answering.left_out, exclude="last_item")
     itself = replace(asking, answering=replace(asking.answering, left_out=left_out))
-    return _reader(_answers(itself, items, "item_id", "next_item_id"))
+    return _reader(_answers(itself, Asked(file, "item_id"), "next_item_id"))
 
 
-def _answers(
-    asking: Asking, asked: pa.Table, key: str, value: str, over: bool = False
-) -> Iterator[pa.RecordBatch]:
+def _answers(asking: Asking, asked: Asked, value: str, over: bool = False) -> Iterator[pa.RecordBatch]:
     """Batches of rows in the order of the asked lists, then by rank; counts what rules took.
 
     over   are these sessions over?
     """
-    engine = asking.engine
-    who = engine.place.share(_Who(asking.model, asking.answering, over))
-    parts = [asked.slice(start, CHUNK) for start in range(0, asked.num_rows, CHUNK)]
-    chunks = (_Chunk(who, engine.place.lay(part), engine.place) for part in parts)
+    engine, key, groups = asking.engine, asked.key, parquet.groups(asked.lists)
+    who = Who(asking.model, asking.answering, over)
+    shared, digest = engine.place.share(who), who.digest()
+    kept = Kept(splitting.folder(asking.reads) / f"scored{CHECKPOINT}")
+    chunks = (Chunk(shared, digest, asked, place, kept) for place in range(len(groups)))
     done = 0
-    for part, answered in zip(parts, engine.map(_answer_chunk, chunks), strict=True):
+    for lists, answered in zip(groups, engine.map(answer_chunk, chunks), strict=True):
         asking.removed.update(answered.removed)
         rows = answered.rows.value()
-        count = rows.num_rows
         table = pa.table(
             {
-                key: part[key].take(rows["row"]),
+                key: rows["asked"],
                 "rank": rows["rank"],
                 value: rows["item_id"],
                 "score": rows["score"],
                 "source": rows["source"],
-                "model_version": pa.repeat(pa.scalar(asking.model_version, pa.int32()), count),
-                "night": pa.repeat(pa.scalar(asking.night, pa.date32()), count),
+                "model_version": pa.repeat(pa.scalar(asking.model_version, pa.int32()), rows.num_rows),
+                "night": pa.repeat(pa.scalar(asking.night, pa.date32()), rows.num_rows),
             }
         )
         yield from table.combine_chunks().to_batches()
-        done += part.num_rows
-        log.debug("%s: %d of %d scored", key, done, asked.num_rows)
-
-
-def _answer_chunk(chunk: _Chunk) -> _Answered:
-    """A kernel: the rows of some lists."""
-    from rnnrec_model.earlier import Earlier
-    from rnnrec_model.ranking.answers import answer
-
-    who, part = chunk.who.value(), chunk.asked.value()
-    carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
-    known = {name: part[column] for name, column in carried.items() if column in part.column_names}
-    if "earlier" in part.column_names:
-        known["earlier"] = Earlier.of(part["earlier"], part["earlier_times"])
-    answers = answer(who.model.scorer, who.answering, part["items"], over=who.over, **known)
-    return _Answered(chunk.place.lay(answers.rows), answers.removed)
+        done += lists
+        log.debug("%s: %d of %d scored", key, done, sum(groups))
 
 
 def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:

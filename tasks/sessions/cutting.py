@@ -47,6 +47,8 @@ SESSIONS = "sessions"
 DERIVED = ACTIVE_USERS, POPULAR_ITEMS = "active_users", "popular_items"
 FEW_USERS, HARDLY_ANY = 100, 0.2  # fewer tell nothing; a smaller share that comes back is worth a word
 EARLIER_SESSIONS = "earlier_sessions"  # derived where lists are asked from all of the window
+OF_USERS = ACTIVE_USERS, EARLIER_SESSIONS
+LISTS = 16_384  # of users answered at once, a row group: a multiple of the model library's padded chunk
 REMOVED_SPANS = "removed_spans"  # derived where there are rules about outliers
 NO_DAYS = pa.schema(
     [
@@ -499,7 +501,7 @@ def _never_back(cfg: Config, night: date, work: Path, came: int, again: int) -> 
 
 def _write(work: Path, name: str, rows: pa.RecordBatchReader) -> None:
     with (work / f"{name}.parquet").open("wb") as file:
-        parquet.write(file, rows, rows.schema)
+        parquet.write(file, rows, rows.schema, group=LISTS if name in OF_USERS else parquet.ROW_GROUP)
 
 
 def ask_about(con: duck.Connection, sessions: pa.Table) -> None:

@@ -11,6 +11,7 @@ the files that the run has pinned, not what the tables hold by now.
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -58,11 +59,15 @@ def active_users(reads: pins.Reads) -> pa.Table:
     return _derived(reads, cutting.ACTIVE_USERS)
 
 
-def seen_items(cfg: Config, night: date, reads: pins.Reads) -> pa.Table:
-    """(user_id, items): the window's distinct items of the same users, in the same order, as active_users."""
-    with duck.connect(cfg) as con:
+def put_seen_items(cfg: Config, night: date, reads: pins.Reads, file: Path) -> None:
+    """(user_id, items): the window's distinct items of the same users, in the same order, as active_users.
+
+    Into a file of as many row groups, since together they may be more than fits.
+    """
+    with duck.connect(cfg) as con, file.open("wb") as sink:
         cutting.view_events(con, cfg, reads.events, window(cfg, night), reads.derived)
-        return duck.arrow(duck.query(con, "seen_items", since=cutting.active_since(cfg, night)))
+        rows = duck.batches(duck.query(con, "seen_items", since=cutting.active_since(cfg, night)))
+        parquet.write(sink, rows, rows.schema, group=cutting.LISTS)
 
 
 def seen_before(cfg: Config, night: date, reads: pins.Reads, sessions: pa.Table) -> pa.Array:
@@ -102,9 +107,19 @@ def popular_items(reads: pins.Reads) -> pa.Table:
     return _derived(reads, cutting.POPULAR_ITEMS)
 
 
-def _derived(reads: pins.Reads, name: str) -> pa.Table:
+def derived(reads: pins.Reads, name: str) -> Path:
+    """A file of what the run's sessionize worked out, or that lies beside it."""
+    return folder(reads) / f"{name}.parquet"
+
+
+def folder(reads: pins.Reads) -> Path:
+    """The attempt's own, which goes when its night is over."""
     assert reads.derived is not None, "only a run's own reads hold what its sessionize worked out"
-    return parquet.read([reads.derived / f"{name}.parquet"])
+    return reads.derived
+
+
+def _derived(reads: pins.Reads, name: str) -> pa.Table:
+    return parquet.read([derived(reads, name)])
 
 
 def _sessions(cfg: Config, reads: pins.Reads, query: str, /, **params: Any) -> pa.Table:

@@ -27,9 +27,11 @@ def write(
     schema: pa.Schema,
     checksums: bool = False,
     metadata: Mapping[str, str] | None = None,
+    group: int = ROW_GROUP,
 ) -> int:
     """Write all rows under exactly this schema; returns how many.
 
+    group       rows of a row group, but for the last
     checksums   of every page, which `read` compares
     metadata    what the footer says besides
     Raises pa.ArrowInvalid for rows that do not fit it.
@@ -44,9 +46,9 @@ def write(
         data_page_version="1.0",
         write_page_checksum=checksums,
     ) as writer:
-        for group in _groups(rows):
-            writer.write_table(group.cast(schema).combine_chunks(), row_group_size=ROW_GROUP)
-            count += group.num_rows
+        for part in _groups(rows, group):
+            writer.write_table(part.cast(schema).combine_chunks(), row_group_size=group)
+            count += part.num_rows
         writer.add_key_value_metadata(dict(metadata or {}))
     return count
 
@@ -63,6 +65,18 @@ def read(files: Sequence[str | Path | pa.NativeFile], columns: Sequence[str] | N
     """
     parts = [pq.ParquetFile(file, page_checksum_verification=True).read(columns=columns) for file in files]
     return pa.concat_tables(parts, promote_options="default")
+
+
+def groups(file: Path) -> Sequence[int]:
+    """Rows of each row group of a file, as its footer says."""
+    told = pq.read_metadata(file)
+    return [told.row_group(place).num_rows for place in range(told.num_row_groups)]
+
+
+def read_group(file: Path, place: int) -> pa.Table:
+    """The rows of one row group."""
+    with pq.ParquetFile(file) as one:
+        return one.read_row_group(place)
 
 
 def dataset(store: Store, files: Sequence[File], columns: pa.Schema = NO_COLUMNS) -> ds.Dataset:
@@ -83,14 +97,14 @@ def rows_in(store: Store, file: File) -> int:
         raise WarehouseError(f"{file}; it is no readable Parquet file: {error}") from error
 
 
-def _groups(rows: pa.Table | pa.RecordBatchReader) -> Iterator[pa.Table]:
-    """Tables of exactly ROW_GROUP rows; the last may be shorter."""
+def _groups(rows: pa.Table | pa.RecordBatchReader, size: int) -> Iterator[pa.Table]:
+    """Tables of exactly so many rows; the last may be shorter."""
     batches = rows.to_batches() if isinstance(rows, pa.Table) else rows
     waiting: list[pa.RecordBatch] = []
     count = 0
     for batch in batches:
-        while count + batch.num_rows >= ROW_GROUP:
-            need = ROW_GROUP - count
+        while count + batch.num_rows >= size:
+            need = size - count
             yield pa.Table.from_batches([*waiting, batch.slice(0, need)])
             batch, waiting, count = batch.slice(need), [], 0
         if batch.num_rows:

@@ -18,7 +18,7 @@ from engine_nights import NIGHT, RICH, night, shop
 from tasks.engine.engines import Engine, Local
 from tasks.engine.laying import Folder, Memory
 from tasks.errors import WarehouseError
-from tasks.models import scoring
+from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.store import delta
 from tasks.store.store import Store
@@ -55,7 +55,7 @@ def test_a_night_whose_pieces_run_twice_in_other_processes_has_the_same_bytes(
     processes: Callable[..., Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(scoring, "CHUNK", 16)
+    monkeypatch.setattr(cutting, "LISTS", 16)
     cfg = shop(make_config, **sections)
     (tmp_path / "laid").mkdir()
 

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+from seen import seen_items
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.models import MODELS
@@ -231,7 +232,7 @@ def answered(night: Night, tmp_path: Path, earlier: bool = False) -> dict[Any, l
     asked = pd.DataFrame(
         {
             "items": users["items"].to_pylist(),
-            "seen": splitting.seen_items(night.cfg, NIGHT, night.reads)["items"].to_pylist(),
+            "seen": seen_items(night.cfg, NIGHT, night.reads)["items"].to_pylist(),
         }
     )
     if earlier:

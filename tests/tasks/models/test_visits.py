@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from past_events import with_later_columns
+from seen import seen_items
 
 from tasks.models import judging, visits
 from tasks.models.visits import Before
@@ -98,7 +99,7 @@ def test_first_items_are_asked_after_what_the_night_before_had_asked_lists_from(
         for row, items, seen in zip(
             users.to_pylist(),
             had["items"].to_pylist(),
-            splitting.seen_items(*eve)["items"].to_pylist(),
+            seen_items(*eve)["items"].to_pylist(),
             strict=True,
         )
     }

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from seen import seen_items
 
 from tasks.errors import SourceError
 from tasks.raw import ingestion, sources
@@ -218,7 +219,7 @@ def test_a_visit_of_nobody_is_a_session_to_learn_from_and_makes_nobody_active(
         ("u", "s1", ["d"]), (None, "s1", ["a", "b"]), (None, "s2", ["c"]), (None, "s3", ["e"]),
     ]  # fmt: skip
     assert splitting.active_users(reads)["user_id"].to_pylist() == ["u"]
-    assert splitting.seen_items(cfg, NIGHT, reads).to_pylist() == [{"user_id": "u", "items": ["d"]}]
+    assert seen_items(cfg, NIGHT, reads).to_pylist() == [{"user_id": "u", "items": ["d"]}]
     assert splitting.popular_items(reads)["item_id"].to_pylist() == ["a", "b", "c", "d", "e"]
 
 

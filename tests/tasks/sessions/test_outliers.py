@@ -14,6 +14,7 @@ import slow_sessions
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from past_events import with_later_columns
+from seen import seen_items
 from slow_sessions import Event
 
 from tasks.sessions import cutting, splitting
@@ -93,9 +94,9 @@ def test_what_no_visitor_does_is_counted_and_nothing_is_as_if_it_had_not_been(
     assert sorted(lists(splitting.all_sessions(cfg, reads))) == [("ann", "abc"), ("ann", "bc"), ("bob", "ab")]
     assert lists(splitting.active_users(reads)) == [("ann", "bc"), ("bob", "ab")]
     assert splitting.popular_items(reads)["item_id"].to_pylist() == ["b", "a", "c"]
-    assert lists(splitting.seen_items(cfg, NIGHT, reads)) == [("ann", "abc"), ("bob", "ab")]
+    assert lists(seen_items(cfg, NIGHT, reads)) == [("ann", "abc"), ("bob", "ab")]
     look = dataclasses.replace(reads, derived=None)
-    assert lists(splitting.seen_items(cfg, NIGHT, look)) == [("ann", "abc"), ("bob", "ab")]
+    assert lists(seen_items(cfg, NIGHT, look)) == [("ann", "abc"), ("bob", "ab")]
     assert reads.events.pins[NIGHT].rows == 4 + len(bot)  # nothing is lost
 
 

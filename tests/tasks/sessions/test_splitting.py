@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pytest
 from past_events import with_later_columns
+from seen import seen_items
 
 from tasks.errors import EmptyNightError
 from tasks.sessions import cutting, splitting
@@ -175,7 +176,7 @@ def test_what_comes_before_the_window_is_neither_active_nor_seen_nor_popular(wee
         Store.of(cfg), "events", _events(lead), {"event_day": date(2026, 1, 3)}, "more", 2
     )
     sessionize(cfg, 2)
-    told = [splitting.active_users(of_the_run(cfg)), splitting.seen_items(*asked(cfg))]
+    told = [splitting.active_users(of_the_run(cfg)), seen_items(*asked(cfg))]
     assert [[user for user, _ in lists(table)] for table in told] == [["ann", "cat", "dan", "eve"]] * 2
     assert "z" not in splitting.popular_items(of_the_run(cfg))["item_id"].to_pylist()
     assert "fay" not in splitting.all_sessions(*asked_all(cfg))["user_id"].to_pylist()
@@ -190,7 +191,7 @@ def test_what_a_run_has_worked_out_stays_whatever_others_write_since(week: Any) 
 
 def test_seen_items_have_the_rows_of_the_active_users(week: Any) -> None:
     cfg = week(recommendations={"active_days": 2})
-    seen = splitting.seen_items(*asked(cfg))
+    seen = seen_items(*asked(cfg))
     assert lists(seen) == [("ann", "abcd"), ("cat", "abce"), ("dan", "ac"), ("eve", "abef")]
     assert seen["user_id"].equals(splitting.active_users(of_the_run(cfg))["user_id"])
 
