@@ -48,6 +48,11 @@ class Ensemble:
         """The items that all of them know."""
         return self.members[0].vocabulary
 
+    def to(self, device: str) -> None:
+        """Score there from now on."""
+        for one in self.members:
+            one.to(device)
+
     @property
     def item_matrix(self) -> Tensor:
         """(items, members * units): the members' rows one behind the other, each by its share."""

@@ -46,6 +46,10 @@ class Recommender:
         """Where the weights are."""
         return self.network.tables()[ROWS].device
 
+    def to(self, device: str) -> None:
+        """Score there from now on."""
+        self.network.to(torch.device(device))
+
     @property
     @torch.no_grad()
     def item_matrix(self) -> Tensor:

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnrec_model.errors import ModelError
-from tasks.engine import hosts
+from tasks.engine import devices, hosts
 from tasks.engine.engines import Job, Made
 from tasks.engine.hosts import Host
 from tasks.engine.laying import Folder
@@ -91,7 +91,16 @@ class Spark:
 def _held(terms: Terms, kernel: Callable[[Job], Made], job: Job) -> Made:
     """A kernel: another one, where the terms hold."""
     terms.hold()
+    devices.take(_gpus())
     return kernel(job)
+
+
+def _gpus() -> list[str]:
+    """Of this task, as it was given them; none where this is no task."""
+    tasks = sys.modules.get("pyspark.taskcontext")
+    context = None if tasks is None else tasks.TaskContext.get()
+    given = {} if context is None else context.resources()
+    return given["gpu"].addresses if "gpu" in given else []
 
 
 @contextmanager
@@ -135,6 +144,8 @@ def _require(cfg: Config) -> None:
         ) from None
     os.environ.setdefault("SPARK_HOME", str(Path(pyspark.__file__).parent))
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    if cfg.engine.gpus:
+        devices.require_cuda()
     _require_java()
     _require_master(cfg.engine.master)
 
@@ -234,6 +245,18 @@ def _settings(cfg: Config) -> Mapping[str, str]:
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "1",
         "spark.sql.execution.arrow.useLargeVarTypes": "true",
+        **_gpu_settings(engine.gpus, engine.cores),
+    }
+
+
+def _gpu_settings(gpus: int, cores: int) -> Mapping[str, str]:
+    """Each piece has a GPU; where there are fewer than cores, as few pieces as can be share one."""
+    if not gpus:
+        return {}
+    sharing = -(-cores // gpus)
+    return {
+        "spark.executor.resource.gpu.amount": str(gpus),
+        "spark.task.resource.gpu.amount": "1" if sharing == 1 else f"0.{10**6 // sharing:06}",
     }
 
 

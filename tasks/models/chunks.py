@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from rnnrec_model.digests import digests
-from tasks.engine import hosts
+from tasks.engine import devices, hosts
 from tasks.engine.laying import Filed, Laid
 from tasks.store import parquet
 
@@ -43,6 +43,12 @@ class Loaded:
         from rnnrec_model.saving import load
 
         return cls(folder, load(folder))
+
+    def on(self, device: str) -> Scorer:
+        """It, where it is to score; models without weights have no use for a GPU."""
+        if hasattr(self.scorer, "to"):
+            self.scorer.to(device)
+        return self.scorer
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Loaded.of, (self.folder,)
@@ -156,11 +162,12 @@ def answer_chunk(chunk: Chunk) -> Answered:
 
 
 def _name(who: str, asked: pa.Table) -> str:
-    """The beginning of a digest over who is asked what."""
+    """The beginning of a digest over who is asked what, and whether on a GPU, which rounds otherwise."""
     said = pa.BufferOutputStream()
     with pa.ipc.new_stream(said, asked.schema) as writer:
         writer.write_table(asked)
-    return hashlib.sha256(who.encode() + said.getvalue()).hexdigest()[:32]
+    device = devices.own().partition(":")[0]
+    return hashlib.sha256(f"{who} {device}".encode() + said.getvalue()).hexdigest()[:32]
 
 
 def _answer(who: Who, key: str, asked: pa.Table) -> tuple[pa.Table, Mapping[str, int]]:
@@ -171,7 +178,7 @@ def _answer(who: Who, key: str, asked: pa.Table) -> tuple[pa.Table, Mapping[str,
     known = {name: asked[column] for name, column in carried.items() if column in asked.column_names}
     if "earlier" in asked.column_names:
         known["earlier"] = Earlier.of(asked["earlier"], asked["earlier_times"])
-    answers = answer(who.model.scorer, who.answering, asked["items"], over=who.over, **known)
+    answers = answer(who.model.on(devices.own()), who.answering, asked["items"], over=who.over, **known)
     rows = answers.rows
     named = {"asked": asked[key].take(rows["row"])}
     named |= {name: rows[name] for name in ("rank", "item_id", "score", "source")}

@@ -703,6 +703,24 @@ class EngineConfig(Section):
         ge=1,
         le=100_000,
     )
+    gpus: int = setting(
+        0,
+        "of each executor, at most as many as `cores`: a piece of work has one, or shares one where there "
+        "are more cores, and scores on it; Spark has to know them by a discovery script. 0: processors score",
+        ge=0,
+        le=64,
+    )
+
+    @model_validator(mode="after")
+    def _has_a_core_for_each_gpu(self) -> EngineConfig:
+        if self.gpus > self.cores:
+            refuse(
+                [
+                    f"gpus: expected at most engine.cores ({self.cores}), as a piece of work uses one; got "
+                    f"{self.gpus}; raise cores, or lower gpus"
+                ]
+            )
+        return self
 
     @model_validator(mode="after")
     def _has_a_master(self) -> EngineConfig:

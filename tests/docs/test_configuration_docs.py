@@ -23,6 +23,7 @@ TOGETHER = {
     "sessions.min_length": {"sessions.max_length": 100_000},
     "recommendations.active_days": {"sessions.window_days": 3660},
     "training.workers": {"training.shards": 1024},
+    "engine.gpus": {"engine.cores": 64},
     "rules.per_category": {"items.source": "items.csv", "items.category": "kind"},
 }
 

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import os
 import resource
+import shutil
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from rnnrec_model.config import NoSettings
 from rnnrec_model.models import MODELS
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
+from tasks.engine import devices
 from tasks.engine.engines import Engine
 from tasks.errors import NightError
 from tasks.models import scoring
@@ -26,6 +32,8 @@ from tasks.store import delta, pins
 from tasks.store.store import Store
 
 NIGHT = date(2026, 1, 3)
+MASTER = "local-cluster[2,1,2048]"
+SPARK = {"kind": "spark", "master": MASTER, "memory_gb": 2.0, "buckets": 5}
 RICH = {
     "sessions": {
         "min_length": 1,
@@ -114,3 +122,17 @@ def with_peak(given: tuple[Callable[[Any], Any], Any]) -> tuple[Any, float]:
 def refuses(what: str) -> None:
     """A kernel that will never do it."""
     raise NightError(what)
+
+
+def device_of(seconds: float) -> tuple[str, float, float]:
+    """A kernel: what it may compute with, and from when to when it does."""
+    began = time.time()
+    time.sleep(seconds)
+    return devices.own(), began, time.time()
+
+
+def require_spark() -> None:
+    if find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: pip install 'rnnrec[spark]'")
+    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
+        pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")

@@ -5,14 +5,12 @@ from __future__ import annotations
 import operator
 import os
 import pickle
-import shutil
 import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,9 +18,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from engine_nights import NIGHT, RICH, Mortal, night, refuses, shop, with_peak
+from engine_nights import NIGHT, RICH, SPARK, Mortal, night, refuses, require_spark, shop, with_peak
 
-from tasks.engine import hosts, spark
+from tasks.engine import devices, hosts, spark
 from tasks.engine.engines import Engine, Local, engine_of
 from tasks.engine.hosts import Host
 from tasks.errors import EngineError, NightError
@@ -33,8 +31,6 @@ from tasks.store import delta
 from tasks.store.store import Store
 
 BEGINNING = 1_767_312_000  # 2026-01-02
-MASTER = "local-cluster[2,1,2048]"
-SPARK = {"kind": "spark", "master": MASTER, "memory_gb": 2.0, "buckets": 5}
 MakeConfig = Callable[..., Config]
 
 
@@ -165,12 +161,44 @@ def test_a_piece_has_its_share_of_an_executor(make_config: MakeConfig) -> None:
     assert (within.memory_gb, within.threads) == (1.0, 1)
 
 
+def gpu_settings(gpus: int, cores: int) -> tuple[str | None, str | None]:
+    told = spark._gpu_settings(gpus, cores)
+    return told.get("spark.executor.resource.gpu.amount"), told.get("spark.task.resource.gpu.amount")
+
+
+def test_a_piece_has_a_gpu_or_shares_one_with_as_few_as_can_be() -> None:
+    assert gpu_settings(0, 4) == (None, None)
+    assert gpu_settings(2, 2) == ("2", "1")
+    assert gpu_settings(2, 3) == ("2", "0.500000")
+    assert gpu_settings(1, 6) == (
+        "1",
+        "0.166666",
+    )  # a sixth, or a little less: Spark takes whole parts of a GPU
+
+
+def test_gpus_without_a_torch_that_knows_them_are_refused(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.version.cuda", None)
+    with pytest.raises(EngineError, match=r"expected a torch that is built for CUDA.*engine\.gpus to 0"):
+        devices.require_cuda()
+    with pytest.raises(ValueError, match=r"gpus: expected at most engine\.cores \(1\).*got 2"):
+        make_config(engine=SPARK | {"gpus": 2})
+
+
+def test_a_piece_computes_with_what_its_task_was_given() -> None:
+    assert devices.own() == "cpu"
+    devices.take(["3", "4"])
+    assert devices.own() == "cuda:3"
+    with pytest.raises(EngineError, match=r"expected a discovery script that tells numbers.*says 'GPU-8f'"):
+        devices.take(["GPU-8f"])
+    devices.take([])
+    assert devices.own() == "cpu"
+
+
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[spark.Spark]:
-    if find_spec("pyspark") is None:
-        pytest.skip("pyspark is not installed: pip install 'rnnrec[spark]'")
-    if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
-        pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")
+    require_spark()
     before = dict(os.environ)
     helpers = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [helpers, before.get("PYTHONPATH")]))
