@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
@@ -30,6 +31,7 @@ from rnnrec_model.vocabulary import Indices, Vocabulary
 
 ITEMS, OFFSETS = "items.npy", "offsets.npy"
 EVENTS_AT_ONCE = 1_000_000
+ONE_ARRAY_BYTES = 2**31 - 1  # of text
 
 Marks = NDArray[np.bool_]
 
@@ -115,11 +117,10 @@ class Sessions:
         times   a list column, as long in each row as the items: timestamps, or microseconds since 1970
         Raises DataError when they are not.
         """
-        column = _whole(item_lists)
-        lengths = column.value_lengths().fill_null(0).to_numpy(zero_copy_only=False)
+        lengths = _lengths(item_lists)
         offsets = ragged.offsets(lengths).astype(np.int64)
-        indices = vocabulary.encode(column.flatten())
-        moments = None if times is None else _microseconds(_whole(times), column)
+        indices = vocabulary.encode(pc.list_flatten(item_lists))
+        moments = None if times is None else _microseconds(times, lengths)
         sessions = Sessions(indices, offsets, None if users is None else _whole(users), moments)
         known = sessions.known()
         enough = known.lengths >= min_length
@@ -290,15 +291,26 @@ def _flat(lists: list[list[int]]) -> Indices:
     return np.array([value for one in lists for value in one], dtype=np.int64)
 
 
+def _lengths(lists: pa.Array | pa.ChunkedArray) -> Indices:
+    """(rows,) of each list; 0 of none at all."""
+    lengths = pc.fill_null(pc.list_value_length(lists), 0).to_numpy(zero_copy_only=False)
+    return np.asarray(lengths, dtype=np.int64)
+
+
 def _whole(column: pa.Array | pa.ChunkedArray) -> pa.Array:
-    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    """One array; of text of more than 2 GiB, which a plain one cannot hold, a large one."""
+    if not isinstance(column, pa.ChunkedArray):
+        return column
+    if pa.types.is_string(column.type) and column.nbytes > ONE_ARRAY_BYTES:
+        column = column.cast(pa.large_string())
+    return column.combine_chunks()
 
 
-def _microseconds(times: pa.Array, items: pa.Array) -> Indices:
-    """(events,) of a list column that is as long in each row as the items."""
-    if not times.value_lengths().fill_null(0).equals(items.value_lengths().fill_null(0)):
+def _microseconds(times: pa.Array | pa.ChunkedArray, lengths: Indices) -> Indices:
+    """(events,) of a list column that has lists of these lengths."""
+    if not np.array_equal(_lengths(times), lengths):
         raise DataError("times: expected one for every item of every session")
-    flat = times.flatten()
+    flat = pc.list_flatten(times)
     if flat.null_count or not (pa.types.is_timestamp(flat.type) or pa.types.is_int64(flat.type)):
         raise DataError(f"times: expected timestamps or microseconds, no nulls; got {flat.type}")
     unit = pa.timestamp("us", getattr(flat.type, "tz", None))

@@ -53,10 +53,11 @@ class Vocabulary:
         return self.ids.take(pa.array(np.asarray(indices, dtype=np.int64)))
 
 
-def _plain(item_ids: pa.Array | pa.ChunkedArray) -> pa.Array:
-    flat = item_ids.combine_chunks() if isinstance(item_ids, pa.ChunkedArray) else item_ids
+def _plain(item_ids: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedArray:
+    """Of one of two types; in chunks where they came so: text of more than 2 GiB fits no single array."""
+    flat = item_ids
     if pa.types.is_dictionary(flat.type):
-        flat = flat.dictionary_decode()
+        flat = flat.cast(flat.type.value_type)
     if pa.types.is_integer(flat.type):
         flat = flat.cast(pa.int64())
     elif pa.types.is_large_string(flat.type) or pa.types.is_string_view(flat.type):

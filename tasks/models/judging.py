@@ -149,8 +149,8 @@ def next_items(train: pa.Table, rows: pa.Table, more: Sequence[pa.Array] = ()) -
     from rnnrec_model.vocabulary import Vocabulary
 
     before = Vocabulary.build(_flat(train))
-    every = [_flat(train), _flat(rows), *(column.flatten().cast(before.ids.type) for column in more)]
-    all_of_them = Vocabulary.build(pa.concat_arrays(every))
+    others = (column.flatten().cast(before.ids.type) for column in more)
+    all_of_them = Vocabulary.build(pa.chunked_array([*_flat(train).chunks, *_flat(rows).chunks, *others]))
     counts = np.append(before.counts, 0)[before.encode(all_of_them.ids)]
     vocabulary = Vocabulary(all_of_them.ids, counts)
     carried = {name: rows[column] for name, column in COLUMNS.items() if column in rows.column_names}
@@ -158,8 +158,8 @@ def next_items(train: pa.Table, rows: pa.Table, more: Sequence[pa.Array] = ()) -
     return Predictions.next_items(sessions, vocabulary)
 
 
-def _flat(rows: pa.Table) -> pa.Array:
-    return rows["items"].combine_chunks().flatten()
+def _flat(rows: pa.Table) -> pa.ChunkedArray:
+    return pc.list_flatten(rows["items"])
 
 
 def _measure(cfg: Config, name: str, folder: Path, frame: Frame) -> Measured:

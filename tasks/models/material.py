@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tasks.models.recipes import Recipe
 
@@ -37,7 +38,7 @@ class Material:
         """Every item of the rows, with its events."""
         from rnnrec_model.vocabulary import Vocabulary
 
-        return Vocabulary.build(self.rows["items"].combine_chunks().flatten())
+        return Vocabulary.build(pc.list_flatten(self.rows["items"]))
 
     @cached_property
     def size(self) -> Size:

@@ -6,12 +6,14 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rnnrec_model import sessions as sessions_module
 from rnnrec_model.errors import DataError
 from rnnrec_model.ranking.evaluation import evaluate
 from rnnrec_model.ranking.predictions import Predictions
@@ -267,3 +269,37 @@ def test_what_was_before_stands_before_with_its_ends() -> None:
     assert after.users.to_pylist() == ["u", "v"]
     with pytest.raises(DataError, match="expected what was before each session, 2; got 1"):
         after.after(Sessions.of([[1]]))
+
+
+def test_lists_in_chunks_are_read_as_one_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    lists, whose = [["b", "a"], None, ["a"], [], ["c", "a", "b"]], ["u", "v", "u", None, "w"]
+    times = [[1, 2], None, [3], [], [4, 5, 6]]
+    whole = [pa.array(lists), pa.array(whose), pa.array(times)]
+    parts = [pa.chunked_array([one[:2], one[2:4], one[4:]]) for one in whole]
+    vocabulary = Vocabulary.build(pc.list_flatten(parts[0]))
+    assert vocabulary.ids.to_pylist() == ["a", "b", "c"]
+    assert vocabulary.counts.tolist() == [3, 2, 1]
+    one = Sessions.from_arrow(whole[0], vocabulary, users=whole[1], times=whole[2])
+    monkeypatch.setattr(sessions_module, "ONE_ARRAY_BYTES", 3)
+    other = Sessions.from_arrow(parts[0], vocabulary, users=parts[1], times=parts[2])
+    for found in (one, other):
+        assert found.items.tolist() == [1, 0, 0, 2, 0, 1]
+        assert found.offsets.tolist() == [0, 2, 3, 6]
+        assert found.times.tolist() == [1, 2, 3, 4, 5, 6]
+        assert found.users.to_pylist() == ["u", "u", "w"]
+    assert other.users.type == pa.large_string()
+
+
+@pytest.mark.slow
+def test_items_of_more_than_2_gib_of_text_are_learnt_from() -> None:
+    """60M events of 36 characters, which one plain array of text cannot hold; here fewer and longer."""
+    names = pa.array([f"{i:04d}" + "x" * 996 for i in range(50)])
+    chunk = pa.ListArray.from_arrays(
+        pa.array(np.arange(0, 300_001, 3, dtype=np.int32)), names.take(pa.array(np.arange(300_000) % 50))
+    )
+    lists = pa.chunked_array([chunk] * 8)
+    vocabulary = Vocabulary.build(pc.list_flatten(lists))
+    assert vocabulary.counts.tolist() == [48_000] * 50
+    sessions = Sessions.from_arrow(lists, vocabulary, min_length=2)
+    assert len(sessions) == 800_000
+    assert sessions.items[-3:].tolist() == [47, 48, 49]

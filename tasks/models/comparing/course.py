@@ -15,6 +15,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
+
 from rnnrec_model import models
 from rnnrec_model.digests import digests
 from tasks.errors import ConfigurationError, ModelFailure
@@ -223,7 +225,7 @@ def told(part: Part) -> dict[str, Any]:
     users = part.frame.histories.users
     return {
         "training_sessions": len(part.rows),
-        "training_events": len(part.rows["items"].combine_chunks().flatten()),
+        "training_events": len(pc.list_flatten(part.rows["items"])),
         "items": len(part.frame.vocabulary),
         "predictions": len(part.frame),
         "sessions": len(part.frame.histories),

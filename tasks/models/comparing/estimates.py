@@ -10,6 +10,8 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+import pyarrow.compute as pc
+
 from tasks.errors import ModelFailure
 from tasks.models import training
 from tasks.models.comparing import tuning
@@ -83,4 +85,4 @@ def _once(recipe: Recipe) -> Recipe:
 
 
 def _events(part: Part) -> int:
-    return len(part.rows["items"].combine_chunks().flatten())
+    return len(pc.list_flatten(part.rows["items"]))

@@ -136,14 +136,10 @@ def test_ranks_of_something_else_are_refused(
 
 def test_ranks_of_other_sequences_are_refused(make_config: Callable[..., Config], tmp_path: Path) -> None:
     kept, cfg = tmp_path / "ranks.parquet", make_config()
-    for name, count in {"some": 40, "more": 41}.items():
-        path = sequences(tmp_path / f"{name}.parquet", [["a", "b"]] * count)
-        question = Question(path, path, ("markov",), "leave-one-out", ranks=kept)
-        beside = kept if name == "more" else None
-        if name == "some":
-            evaluate_files(cfg, question)
+    some, more = (sequences(tmp_path / f"{n}.parquet", [["a", "b"]] * n) for n in (40, 41))
+    evaluate_files(cfg, Question(some, some, ("markov",), "leave-one-out", ranks=kept))
     with pytest.raises(PipelineError, match="expected two evaluations on one frame"):
-        evaluate_files(cfg, replace(question, beside=beside))
+        evaluate_files(cfg, Question(more, more, ("markov",), "leave-one-out", beside=kept))
 
 
 @pytest.mark.data
