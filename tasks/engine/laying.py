@@ -97,18 +97,19 @@ class Folder:
 
     def lay(self, rows: pa.Table) -> Filed:
         """Into a file of their own."""
-        file = self._new()
+        file = self.new()
         with pa.OSFile(str(file), "wb") as sink, pa.ipc.new_file(sink, rows.schema) as writer:
             writer.write_table(rows)
         return Filed(file, rows.num_rows, _digest(file))
 
     def share(self, what: Any) -> Shared:
         """Into a file of its own."""
-        file = self._new()
+        file = self.new()
         file.write_bytes(pickle.dumps(what))
         return Shared(file, _digest(file))
 
-    def _new(self) -> Path:
+    def new(self) -> Path:
+        """A file that is not there yet, of a name that nobody else has."""
         return self.folder / f"laid-{uuid.uuid4().hex}"
 
 

@@ -16,11 +16,12 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,7 @@ class Terms:
         """On an executor. Raises EngineError where it is another."""
         hosts.check([hosts.here(self.folder)], self.driver)
         os.umask(self.umask)
+        duck.spill_into(_own_disk())
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Spark:
         """All of them at once, as many as there are cores; a job that is lost is begun anew, three times."""
         held = partial(_held, self.terms, kernel)
         return iter(_map(self.session, kernel.__name__.strip("_"), [(held, job) for job in jobs]))
+
+
+def _own_disk() -> Path:
+    """Where Spark itself spills on an executor: it goes with the executor, however that ends."""
+    return Path(os.environ.get("SPARK_LOCAL_DIRS", tempfile.gettempdir()).split(",")[0])
 
 
 def _held(terms: Terms, kernel: Callable[[Job], Made], job: Job) -> Made:
@@ -110,13 +117,27 @@ def started(cfg: Config) -> Iterator[Spark]:
     Raises EngineError where there is no pyspark, no Java, no master or no executor, or where they differ.
     """
     _require(cfg)
-    with ONE_AT_A_TIME, duck.scratch_folder(cfg) as folder, _session(cfg) as session:
+    with ONE_AT_A_TIME, _folder(cfg) as folder, _session(cfg) as session:
         place = Folder(folder)
         seen = look(session, cfg, folder)
         terms = Terms(hosts.here(folder), folder, 0o777 & ~root.FOLDER_MODES[cfg.warehouse.access])
         hosts.check(seen, terms.driver)
         log.info("engine: %s", hosts.told(seen))
         yield Spark(_within(cfg), cfg.engine.buckets, place, session, seen, terms)
+
+
+@contextmanager
+def _folder(cfg: Config) -> Iterator[Path]:
+    """A folder of the warehouse for this `with`; where there is no warehouse yet, there is none after it."""
+    work = cfg.root / "work"
+    made = [one for one in (work, *work.parents) if not one.exists()]
+    try:
+        with duck.scratch_folder(cfg) as folder:
+            yield folder
+    finally:
+        with suppress(OSError):  # somebody has begun one meanwhile
+            for one in made:
+                one.rmdir()
 
 
 def look(session: SparkSession, cfg: Config, folder: Path) -> tuple[Host, ...]:

@@ -107,6 +107,12 @@ class Reading:
         if self.fault:
             raise SourceError(self.fault)
 
+    def within(self, cfg: Config) -> Reading:
+        """The same with what a query may have of memory where it is asked by these settings."""
+        if self.source.asked is None:
+            return self
+        return replace(self, source=replace(self.source, asked=replace(self.source.asked, cfg=cfg)))
+
     def opened(self, days: Collection[date]) -> Reading:
         """The same with all lines of these days."""
         return replace(self, take={**self.take, **dict.fromkeys(days)}, kept=self.kept.difference(days))

@@ -16,29 +16,39 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from tasks.engine.engines import Engine, Local
 from tasks.errors import EmptyNightError, FencedError, SourceError, WarehouseError
-from tasks.raw import accounting, counting, forgotten, items, manifest, merging, quarantine, settled, sources
+from tasks.raw import (
+    accounting,
+    benches,
+    counting,
+    forgotten,
+    items,
+    manifest,
+    merging,
+    quarantine,
+    settled,
+    sources,
+)
 from tasks.raw.accounting import Account
 from tasks.raw.arrivals import Arrivals, Reading
+from tasks.raw.benches import Bench, Told
 from tasks.raw.forgotten import Forgotten
 from tasks.raw.manifest import Known
 from tasks.raw.merging import File, Look
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
-from tasks.settings.days import clock, lead_in, local_day, window
+from tasks.settings.days import lead_in, local_day, window
 from tasks.settings.words import some
 from tasks.store import delta, duck, pins
 from tasks.store.store import Store
 
 TRIES = 8  # looks at the table, each after another run has written the same days meanwhile
-EARLIEST = datetime(1990, 1, 1)  # a time outside of these is a wrong unit or a broken clock, not an event
-LATEST = datetime(2100, 1, 1)
-EVER = (EARLIEST.date(), LATEST.date())
 LONGEST_ID = 1024  # characters; a longer id is a broken field, and would stand in every table
 TOP_REASONS = 5
 DOUBTFUL_LINES = 100  # a share of fewer lines says little of a file
@@ -168,10 +178,13 @@ class _Tally:
         ]
 
 
-def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) -> Ingested:
+def ingest(
+    cfg: Config, store: Store, night: date, run_id: str, attempt: int, engine: Engine | None = None
+) -> Ingested:
     """Read what is new, write the days that it touches, and the night's rejects.
 
     attempt   the run's own number, taken once when it began: a newer run's events are never overwritten
+    engine    who reads files and writes days; this process where there is none
 
     Raises SourceError when a source is missing, unreadable, lacks a column, has lines but not one that is
     usable, when a row of a list beside the logs cannot be taken, or when too many lines are refused (all of
@@ -179,10 +192,10 @@ def ingest(cfg: Config, store: Store, night: date, run_id: str, attempt: int) ->
     another zone or other types of ids; EmptyNightError when the night's own day has no event; FencedError
     when a newer run was here.
     """
-    return _tried(cfg, store, night, _written_days(cfg, night), run_id, attempt)
+    return _tried(cfg, store, night, _written_days(cfg, night), run_id, attempt, engine)
 
 
-def rebuild(cfg: Config, store: Store, run_id: str, attempt: int) -> Ingested:
+def rebuild(cfg: Config, store: Store, run_id: str, attempt: int, engine: Engine | None = None) -> Ingested:
     """Read all that was taken in once more, and make every day anew from what files there are.
 
     What came from files that are gone stays. Lines that were too late are taken where they are not for the
@@ -190,7 +203,7 @@ def rebuild(cfg: Config, store: Store, run_id: str, attempt: int) -> Ingested:
     had told: it may have been rotated. `events` of what is returned are all days that a night has wanted.
     Raises as `ingest` does, and WarehouseError where nothing was taken in yet.
     """
-    return _tried(cfg, store, newest_night(store), [], run_id, attempt)
+    return _tried(cfg, store, newest_night(store), [], run_id, attempt, engine)
 
 
 def newest_night(store: Store) -> date:
@@ -204,12 +217,19 @@ def newest_night(store: Store) -> date:
 
 
 def _tried(
-    cfg: Config, store: Store, night: date, wanted: Sequence[date], run_id: str, attempt: int
+    cfg: Config,
+    store: Store,
+    night: date,
+    wanted: Sequence[date],
+    run_id: str,
+    attempt: int,
+    engine: Engine | None,
 ) -> Ingested:
     """Until no other run has written the same days meanwhile."""
     for tries in range(1, TRIES + 1):
         try:
-            return _ingest(cfg, store, night, wanted, merging.Run(run_id, attempt, tries))
+            run = merging.Run(run_id, attempt, tries)
+            return _ingest(cfg, store, night, wanted, run, engine or Local(cfg))
         except delta.Moved as moved:
             log.info("%s; looked at once more", moved)
     raise FencedError(
@@ -218,7 +238,9 @@ def _tried(
     )
 
 
-def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run: merging.Run) -> Ingested:
+def _ingest(
+    cfg: Config, store: Store, night: date, wanted: Sequence[date], run: merging.Run, engine: Engine
+) -> Ingested:
     who = forgotten.read(store)
     look = merging.look(cfg, store, night, wanted, run, who)
     tally = _Tally()
@@ -230,15 +252,13 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
     found = quarantine.heads(cfg, store, every, same, tally.aside)
     counting.check(cfg, found)
     types = settled.settle(cfg, store, sources.id_types(found, cfg.events.columns))
+    ids = {name: kind.sql for name, kind in types.items()}
     with duck.connect(cfg) as con:
-        _create_tables(con, types)
-        con.register("forgotten", pa.table({"digest": pa.array(sorted(who.digests), pa.string())}))
-        con.register("clock", clock(cfg, EVER))
-        known = items.read(con, cfg, types["item_id"].sql)
-        for reading in look.arrivals.readings:
-            if reading.source in found:
-                with quarantine.around(cfg, reading.source, tally.aside):
-                    tally.files[reading.source.name] = _read(con, cfg, reading, who)
+        bench = benches.of(con, engine, ids, who)
+        known = items.read(con, cfg, ids["item_id"])
+        bench = _read_all(
+            con, bench, engine, [one for one in look.arrivals.readings if one.source in found], tally
+        )
         _leave_out(con, tally)
         look = look.without(tally.aside)
         if not look.anew:
@@ -248,20 +268,66 @@ def _ingest(cfg: Config, store: Store, night: date, wanted: Sequence[date], run:
         tally.others = [one for one in look.apart.values() if one.taken(look.wanted)]
         _check_rejects(con, cfg, tally)
         if not look.anew:
-            _check_night(con, look, tally)
-        written = _write_events(con, look, tally, who)
+            _check_night(look, tally)
+        written = _write_events(look, tally, who, bench, engine)
         _check_nobody_forgotten(look, who)
         return written if known is None or look.anew else _write_items(look, known, written)
 
 
-def _create_tables(con: duck.Connection, types: dict[str, sources.IdType]) -> None:
-    con.execute(
-        f"create temp table candidates (source_file varchar, line bigint, user_id {types['user_id'].sql}, "
-        f"item_id {types['item_id'].sql}, event_time timestamp, session_id varchar, tie_break varchar, "
-        "event_type varchar, mark varchar, weight double, event_day date)"
-    )
-    con.execute("create temp table forgotten_users (user_id varchar)")
-    con.execute("create temp table refused (source_file varchar, line bigint, reason varchar, raw varchar)")
+@dataclass(frozen=True)
+class _Log:
+    """A raw log that a kernel reads.
+
+    cfg      the memory and threads that it may have are in it
+    bench    where it puts the lines
+    """
+
+    cfg: Config
+    reading: Reading
+    bench: Bench
+
+
+@dataclass(frozen=True)
+class _Read:
+    """What came of a log.
+
+    file   None where it was put aside
+    why    it was
+    told   what it told, where that was put aside for others
+    """
+
+    file: File | None
+    why: str = ""
+    told: Told | None = None
+
+
+def _read_all(
+    con: duck.Connection, bench: Bench, engine: Engine, readings: Sequence[Reading], tally: _Tally
+) -> Bench:
+    """Read these files; returns the bench with what they told."""
+    logs = (_Log(engine.cfg, one.within(engine.cfg), bench) for one in readings)
+    told = []
+    for reading, read in zip(readings, engine.map(_read_log, logs), strict=True):
+        name = reading.source.name
+        if read.file is None:
+            tally.aside[name] = read.why
+            continue
+        tally.files[name] = read.file
+        if read.told is not None:
+            told.append(read.told)
+            benches.bring(con, "refused", read.told.refused.read())
+    return bench.having(told)
+
+
+def _read_log(one: _Log) -> _Read:
+    """A kernel: a file's lines, sorted; or why it is put aside, where bad files are."""
+    source, aside = one.reading.source, dict[str, str]()
+    with one.bench.reading(source) as con:
+        with quarantine.around(one.cfg, source, aside):
+            file = _read(con, one.cfg, one.reading, one.bench.who.value())
+        if aside:
+            return _Read(None, aside[source.name])
+        return _Read(file, told=one.bench.put_aside(con))
 
 
 def _read(con: duck.Connection, cfg: Config, reading: Reading, who: Forgotten) -> File:
@@ -338,8 +404,8 @@ def typing_of(cfg: Config) -> dict[str, Any]:
         "format": cfg.events.timestamp_format,
         "sessions_given": bool(cfg.events.columns.session_id),
         "types_given": bool(cfg.events.types),
-        "earliest": EARLIEST,
-        "latest": LATEST,
+        "earliest": benches.EARLIEST,
+        "latest": benches.LATEST,
         "longest_id": LONGEST_ID,
     }
 
@@ -368,8 +434,8 @@ def _write_rejects(con: duck.Connection, look: Look, who: Forgotten) -> None:
     delta.commit_days(look.store, [staged], *run, made_from=made_from, again=again)
 
 
-def _write_events(con: duck.Connection, look: Look, tally: _Tally, who: Forgotten) -> Ingested:
-    merged = merging.merge(con, look, tally.files, who)
+def _write_events(look: Look, tally: _Tally, who: Forgotten, bench: Bench, engine: Engine) -> Ingested:
+    merged = merging.merge(look, tally.files, who, bench, engine)
     accounts = {name: one.account for name, one in merged.files.items()}
     others = {one.name: one.raw for one in tally.others}
     return Ingested(
@@ -464,11 +530,11 @@ def cure(cfg: Config, reason: str) -> str:
     return f"; {CURES[reason]}" if reason in CURES and not is_given else ""
 
 
-def _check_night(con: duck.Connection, look: Look, tally: _Tally) -> None:
+def _check_night(look: Look, tally: _Tally) -> None:
     cfg, night = look.cfg, look.night
     if night in look.base.pins and look.base.pins[night].rows:
         return
-    if duck.row(duck.query(con, "night_candidates", night=night))[0]:
+    if any(file.parts["accepted", night] for file in tally.files.values()):
         return
     times = [moment for file in tally.files.values() for moment in (file.first, file.last) if moment]
     days = [local_day(cfg, moment) for moment in times]

@@ -8,17 +8,19 @@ and `merge` raises `delta.Moved` with nothing written.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 
 import pyarrow as pa
 
+from tasks.engine.engines import Engine
 from tasks.errors import FencedError
 from tasks.raw import accounting, arrivals, forgotten, manifest, sources
 from tasks.raw.accounting import Account
 from tasks.raw.arrivals import Arrivals, Reading
+from tasks.raw.benches import Bench
 from tasks.raw.forgotten import Forgotten
 from tasks.raw.manifest import Day, Known
 from tasks.raw.sources import Source
@@ -203,19 +205,17 @@ def history(store: Store) -> dict[date, list[str]]:
     return {day: there[day] for day in there.keys() - manifest.early(known)}
 
 
-def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgotten) -> Merged:
-    """Write the days that are touched by the files that were read, whose events are in `candidates`.
+def merge(look: Look, read: Mapping[str, File], who: Forgotten, bench: Bench, engine: Engine) -> Merged:
+    """Write the days that are touched by the files that were read, whose events lie at the bench.
 
     Raises SourceError for a file whose parts do not add up, FencedError when a newer run was here, and
     delta.Moved.
     """
     days = _touched(look, read)
-    beside = _bring_standing(con, look, read, days, who)
-    staged = {}
-    for day in days:
-        rows = duck.batches(duck.query(con, "events", day=day))
-        staged[day] = delta.stage(look.store, TABLE, rows, {"event_day": day}, look.run.id)
-    kept = _kept_by_file(con, look, staged)
+    found = list(engine.map(_write_days, _pieces(look, read, days, bench)))
+    staged = {day: one for piece in found for day, one in piece.staged.items()}
+    beside = {key: events for piece in found for key, events in piece.beside.items()}
+    kept = {key: events for piece in found for key, events in piece.kept.items()}
     files = {name: _as_known(look, file, kept, days, beside, who) for name, file in read.items()}
     accounting.check({name: one.account for name, one in files.items()})
     written = _commit(look, staged, [*files.values(), *_others(look, kept, days)])
@@ -234,6 +234,58 @@ def merge(con: duck.Connection, look: Look, read: Mapping[str, File], who: Forgo
     )
 
 
+@dataclass(frozen=True)
+class _Piece:
+    """Days that a kernel writes.
+
+    standing  files of the table of which events stay
+    taken     (file, day) of which none stays but what a changed file told, and nobody tells any more
+    changed   names of these files
+    """
+
+    store: Store
+    run_id: str
+    days: Sequence[date]
+    bench: Bench
+    standing: Sequence[str]
+    taken: Sequence[tuple[str, date]]
+    changed: frozenset[str]
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What a kernel has written.
+
+    staged   day → its file, which no log names yet
+    beside   (file, day) → events of a changed file that stay though no line tells them
+    kept     (file, day) → events that are kept under its name
+    """
+
+    staged: Mapping[date, delta.Staged]
+    beside: Counts
+    kept: Counts
+
+
+def _pieces(look: Look, read: Mapping[str, File], days: Sequence[date], bench: Bench) -> Iterator[_Piece]:
+    named = {name for name, file in read.items() if look.aside and file.reading.why == "changed"}
+    for some, own in bench.shared_out(days):
+        standing = [file for day in some if day not in look.lost for file in look.there.get(day, ())]
+        taken = [(name, day) for name, file in read.items() for day in some if day in file.reading.take]
+        yield _Piece(look.store, look.run.id, some, own, standing, taken, frozenset(named))
+
+
+def _write_days(piece: _Piece) -> _Written:
+    """A kernel: the files of some days, made of what they have already and of what was read."""
+    with piece.bench.writing(piece.days) as con:
+        beside = _bring_standing(con, piece)
+        staged = {}
+        for day in piece.days:
+            rows = duck.batches(duck.query(con, "events", day=day))
+            staged[day] = delta.stage(piece.store, TABLE, rows, {"event_day": day}, piece.run_id)
+        duck.view_files(con, piece.store, "written", [file for one in staged.values() for file in one.files])
+        return _Written(staged, beside, _by_file(con))
+
+
 def _touched(look: Look, read: Mapping[str, File]) -> list[date]:
     """Days to which a file gives events, or had given some, those lost, those wanted and not there."""
     days = {day for day in look.wanted if day not in look.base.pins} | look.lost
@@ -247,44 +299,34 @@ def _touched(look: Look, read: Mapping[str, File]) -> list[date]:
     return sorted(days)
 
 
-def _bring_standing(
-    con: duck.Connection, look: Look, read: Mapping[str, File], days: Sequence[date], who: Forgotten
-) -> Counts:
+def _bring_standing(con: duck.Connection, piece: _Piece) -> Counts:
     """Put what the days have already beside what was read, but for what was read anew, and the forgotten.
 
     Returns (file, day) → events of a changed file that stay though no line tells them: a file that was put
     aside may, as where logs are rotated.
     """
-    files = [file for day in days if day not in look.lost for file in look.there.get(day, ())]
-    if not files:
+    if not piece.standing:
         return {}
-    taken = [(name, day) for name, file in read.items() for day in file.reading.take]
-    con.register("taken", _by_file(taken))
-    duck.view_files(con, look.store, "standing", files, TABLE)
-    forgotten.note(con, "standing", who)
+    con.register("taken", _as_table(piece.taken))
+    duck.view_files(con, piece.store, "standing", piece.standing, TABLE)
+    forgotten.note(con, "standing", piece.bench.who.value())
     duck.append(con, "candidates", "standing_events")
-    changed = {name for name, file in read.items() if look.aside and file.reading.why == "changed"}
-    if not changed:
+    if not piece.changed:
         return {}
-    con.register("beside", _by_file([(name, day) for name, day in taken if name in changed]))
+    con.register("beside", _as_table([(name, day) for name, day in piece.taken if name in piece.changed]))
     duck.keep(con, "vanishing", "vanishing_events")
     con.execute("insert into candidates select * from vanishing")
     con.table("vanishing").create_view("written", replace=True)
-    return {(name, day): events for name, day, events in duck.query(con, "events_by_file").fetchall()}
+    return _by_file(con)
 
 
-def _by_file(some: Sequence[tuple[str, date]]) -> pa.Table:
+def _as_table(some: Sequence[tuple[str, date]]) -> pa.Table:
     names, days = [name for name, _ in some], [day for _, day in some]
     return pa.table({"source_file": pa.array(names, pa.string()), "event_day": pa.array(days, pa.date32())})
 
 
-def _kept_by_file(
-    con: duck.Connection, look: Look, staged: Mapping[date, delta.Staged]
-) -> dict[tuple[str, date], int]:
-    """(file, day) → events that are kept under its name, counted where they were written."""
-    if not staged:
-        return {}
-    duck.view_files(con, look.store, "written", [file for one in staged.values() for file in one.files])
+def _by_file(con: duck.Connection) -> dict[tuple[str, date], int]:
+    """(file, day) → events that are `written` under its name."""
     return {(name, day): events for name, day, events in duck.query(con, "events_by_file").fetchall()}
 
 

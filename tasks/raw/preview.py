@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ConfigurationError, EmptyNightError, SourceError
-from tasks.raw import counting, ingestion, items, manifest, quarantine, samples, settled, sources
+from tasks.raw import benches, counting, ingestion, items, manifest, quarantine, samples, settled, sources
 from tasks.raw.sources import Source
 from tasks.settings.config import Config
 from tasks.settings.days import clock, window
@@ -28,7 +28,6 @@ from tasks.store import duck
 from tasks.store.store import Store
 
 EXAMPLES = 3
-EVER = (ingestion.EARLIEST.date(), ingestion.LATEST.date())
 MISSPELT = (
     0.9  # about one letter: `sid` and `site_id` are no `user_id` and `item_id`, and taking them is costly
 )
@@ -194,7 +193,7 @@ def _read(
     names = [name for name in cfg.events.columns.model_dump().values() if name]
     names += counting.condition(cfg).columns
     with tempfile.TemporaryDirectory() as folder, duck.reader() as con:
-        con.register("clock", clock(cfg, EVER))
+        con.register("clock", clock(cfg, benches.EVER))
         for source in found:
             with quarantine.around(cfg, source, aside):
                 read = samples.copy(source, Path(folder), names) if sampled else source

@@ -29,6 +29,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.engine.engines import Engine, Local
+from tasks.engine.laying import Laid, Place
 from tasks.errors import FencedError, WarehouseError
 from tasks.sessions import limits, origins, stretches
 from tasks.sessions.stretches import Rules
@@ -116,7 +117,7 @@ def sessionize(
         aside = {name: [one[name] for one in found] for name in found[0]}
         pinned = _write_days(run, aside[SESSIONS], days, _files(events))
         with duck.connect(cfg) as con:
-            _derive(con, cfg, night, events, work, aside)
+            _derive(con, run, night, events, work, aside)
             if cfg.sessions.sessions_per_user or cfg.sessions.sessions_per_item:
                 duck.view_files(con, events.store, "window_sessions", pinned.files())
                 rows = duck.arrow(duck.query(con, "all_sessions", with_times=False))
@@ -470,7 +471,7 @@ def _range(buckets: range, first_user: Any = None, end_user: Any = None) -> dict
 
 def _derive(
     con: duck.Connection,
-    cfg: Config,
+    run: _Run,
     night: date,
     events: pins.Days,
     work: Path,
@@ -481,8 +482,34 @@ def _derive(
     for name in (REMOVED_SPANS, ACTIVE_USERS, EARLIER_SESSIONS):
         if name in aside:
             _write(work, name, spools.joined(aside[name]))
-    view_events(con, cfg, events, window(cfg, night), work)
+    con.register("counted_items", _counted(run, events, window(run.cfg, night), work))
     _write(work, POPULAR_ITEMS, duck.batches(duck.query(con, POPULAR_ITEMS)))
+
+
+@dataclass(frozen=True)
+class _Counting:
+    """Days of which a kernel counts the events of each item, without those of no visitor."""
+
+    cfg: Config
+    events: pins.Days
+    days: Sequence[date]
+    work: Path
+    place: Place
+
+
+def _counted(run: _Run, events: pins.Days, days: Sequence[date], work: Path) -> pa.Table:
+    """(item_id, score), once for each item of every piece."""
+    filled = [day for day in days if day in events.pins and events.pins[day].files]
+    pieces = [[day] for day in filled] if run.engine.pieces > 1 and filled else [days]
+    jobs = (_Counting(run.engine.cfg, events, piece, work, run.engine.place) for piece in pieces)
+    return pa.concat_tables(one.value() for one in run.engine.map(_count_items, jobs))
+
+
+def _count_items(one: _Counting) -> Laid:
+    """A kernel: the items of some days."""
+    with duck.connect(one.cfg) as con:
+        view_events(con, one.cfg, one.events, one.days, one.work)
+        return one.place.lay(duck.arrow(duck.query(con, "counted_items")))
 
 
 def _never_back(cfg: Config, night: date, work: Path, came: int, again: int) -> tuple[str, ...]:

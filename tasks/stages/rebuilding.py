@@ -90,8 +90,8 @@ def rebuild(config: str, overrides: Mapping[str, Any] | None) -> Rebuilt:
     store = Store.of(load_config(config, overrides))
     with begin(config, ingestion.newest_night(store).isoformat(), overrides) as tonight:
         before = {name: delta.files_by_day(store, name) for name in TABLES}
-        found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt)
         with engine_of(tonight.cfg) as engine:
+            found = ingestion.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, engine)
             cutting.rebuild(tonight.cfg, store, tonight.run_id, tonight.attempt, found.history, engine)
         changed = {
             name: sorted(

@@ -37,7 +37,9 @@ log = logging.getLogger(__name__)
 
 @stage("ingest")
 def ingest(tonight: Tonight) -> ingestion.Ingested:
-    return ingestion.ingest(tonight.cfg, tonight.store, tonight.night, tonight.run_id, tonight.attempt)
+    run = tonight.run_id, tonight.attempt
+    with engine_of(tonight.cfg) as engine:
+        return ingestion.ingest(tonight.cfg, tonight.store, tonight.night, *run, engine)
 
 
 @stage("sessionize")

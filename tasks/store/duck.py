@@ -2,7 +2,8 @@
 
 A connection sees the warehouse, the files it was opened for, and nothing else: no other folder, no network,
 no extension, and no query can change that. What does not fit into memory spills into a scratch folder of its
-own under the warehouse, which goes when the connection closes; a lock in it tells that its owner is alive.
+own under the warehouse, which goes when the connection closes; a lock in it tells that its owner is alive. An
+executor of a cluster, which sees the warehouse over a network, spills into its own disk (`spill_into`).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +59,7 @@ class Statement(NamedTuple):
     parameters: frozenset[str]
 
 
+OWN_DISK: list[Path] = []  # at most one
 BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 
 
@@ -78,7 +80,7 @@ def connect(
     sees       addresses of folders that may be read, such as a store's
     Raises WarehouseError when a file cannot be written or read, or memory and disk do not suffice.
     """
-    with _speaking(cfg), scratch_folder(cfg) as spill:
+    with _speaking(cfg), _own_disk() or scratch_folder(cfg) as spill:
         con = _opened(writable, present)
         try:
             folders: list[File] = [cfg.root, *([writable.parent] if writable else []), *sees]
@@ -104,8 +106,8 @@ def reader(*reads: Path, present: Path | None = None) -> Iterator[Connection]:
 @contextmanager
 def spilling(cfg: Config) -> Iterator[Path]:
     """A folder for what does not fit into memory: of the warehouse; of the machine while there is none."""
-    if (cfg.root / "work").is_dir():
-        with scratch_folder(cfg) as folder:
+    if OWN_DISK or (cfg.root / "work").is_dir():
+        with _own_disk() or scratch_folder(cfg) as folder:
             yield folder
         return
     with scratch.made(Path(tempfile.gettempdir()), SCRATCH) as folder:
@@ -445,6 +447,15 @@ def _confine(con: Connection, folders: Sequence[File], reads: Sequence[Path]) ->
     con.execute("set allowed_paths = $paths", {"paths": [str(path) for path in reads]})
     con.execute("set enable_external_access = false")
     con.execute("set lock_configuration = true")
+
+
+def spill_into(folder: Path) -> None:
+    """From now on, all connections of this process spill there, and not into the warehouse."""
+    OWN_DISK[:] = [folder]
+
+
+def _own_disk() -> AbstractContextManager[Path] | None:
+    return scratch.made(OWN_DISK[0], SCRATCH) if OWN_DISK else None
 
 
 @contextmanager

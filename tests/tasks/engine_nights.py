@@ -1,7 +1,8 @@
-"""A small shop's night with whoever runs its pieces: sessions, lists, and what is said of them."""
+"""A small shop's night with whoever runs its pieces: events, sessions, lists, and what is said of them."""
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
@@ -25,7 +26,7 @@ from tasks.engine import devices
 from tasks.engine.engines import Engine
 from tasks.errors import NightError
 from tasks.models import scoring
-from tasks.raw import ingestion
+from tasks.raw import forgotten, ingestion
 from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
 from tasks.store import delta, pins
@@ -45,7 +46,9 @@ RICH = {
 
 
 def shop(make: Callable[..., Config], **sections: Any) -> Config:
-    cfg = make(events={"sources": ["logs/*.csv"]}, **sections)
+    cfg = make(
+        **{"events": {"sources": ["logs/*"], "on_bad_file": "quarantine", "max_reject_share": 0.1}} | sections
+    )
     (cfg.base / "logs").mkdir(exist_ok=True)
     lines = ["user_id,item_id,timestamp"]
     for n in range(900):
@@ -55,12 +58,41 @@ def shop(make: Callable[..., Config], **sections: Any) -> Config:
     return cfg
 
 
+def first_logs(folder: Path) -> None:
+    """What lies beside a.csv on the first night: one log will change, one has a line that is refused."""
+    rows = [
+        {
+            "user_id": f"w{n % 5}",
+            "item_id": f"i{n}",
+            "timestamp": f"{NIGHT - timedelta(days=1 + n % 2)} 10:00",
+        }
+        for n in range(40)
+    ]
+    text = "\n".join(json.dumps(row) for row in rows)
+    (folder / "b.ndjson").write_text(f"{text}\nno line\n")
+    (folder / "c.csv").unlink(missing_ok=True)
+
+
+def second_logs(folder: Path) -> None:
+    """b.ndjson tells other things, and c.csv cannot be read."""
+    text = "\n".join((folder / "b.ndjson").read_text().splitlines()[7:])
+    (folder / "b.ndjson").write_text(f"{text}\n".replace('"w1"', '"w9"'))
+    (folder / "c.csv").write_text("user,item\nu,i\n")
+
+
 def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict[str, Any]:
-    """Digests and counts of a night's sessions and lists in a warehouse of its own."""
+    """Digests and counts of a night's events, sessions and lists in a warehouse of its own, where a night
+    was before, and somebody was forgotten."""
     cfg = cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": folder.name})})
     store = Store.of(cfg)
+    logs = cfg.base / "logs"
+    first_logs(logs)
+    before = NIGHT - timedelta(days=1)
+    ingestion.ingest(cfg, store, before, "before", delta.next_attempt(store, before), engine(cfg))
+    forgotten.add(store, ["u07"], "forget")
+    second_logs(logs)
     attempt = delta.next_attempt(store, NIGHT)
-    found = ingestion.ingest(cfg, store, NIGHT, "run", attempt)
+    found = ingestion.ingest(cfg, store, NIGHT, "run", attempt, engine(cfg))
     work = cfg.root / "work" / "night"
     cut = cutting.sessionize(cfg, NIGHT, "run", attempt, found.events, work, engine(cfg))
     reads = pins.Reads(found.events, cut.pinned, cut.derived)
@@ -68,7 +100,10 @@ def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict
     model = fitted(cfg, reads, work)
     staged = scoring.stage_tables(cfg, NIGHT, reads, "run", model, 1, object(), engine(cfg))  # type: ignore[arg-type]
     return {
-        "counts": cut.counts,
+        "counts": {**found.counts, **cut.counts, "beside": found.beside, "aside": found.aside},
+        "remarks": (found.remarks, cut.remarks),
+        "events": {day: (pin.rows, pin.digest) for day, pin in found.events.pins.items()},
+        "rejects": store.digest(delta.files(store, "rejects")),
         "sessions": {day: (pin.rows, pin.digest) for day, pin in cut.pinned.pins.items()},
         "derived": derived,
         "lists": {one.table: (one.rows, one.digest) for one in staged.staged},

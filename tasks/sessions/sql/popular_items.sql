@@ -1,13 +1,13 @@
 -- Every item of the window, those with the most events first, each event by its weight; ties by item id.
--- Weights are added as decimals, whose sum is the same in any order.
+-- Decimals are added, whose sum is the same in any order.
 -- grain: rank
--- reads: window_events
+-- reads: counted_items, of each piece of the window
 -- parameters: none
 with counted as (
     select
         item_id,
-        cast(sum(cast(coalesce(weight, 1) as decimal(18, 6))) as double) as score
-    from window_events
+        cast(sum(score) as double) as score
+    from counted_items
     group by item_id
 )
 

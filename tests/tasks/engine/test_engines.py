@@ -62,7 +62,9 @@ def test_a_night_whose_pieces_run_twice_in_other_processes_has_the_same_bytes(
     def elsewhere(cfg: Config) -> Engine:
         return Elsewhere(cfg, Folder(tmp_path / "laid"), processes)
 
-    assert night(cfg, tmp_path / "there", elsewhere) == night(cfg, tmp_path / "here", Local)
+    here = night(cfg, tmp_path / "here", Local)
+    assert night(cfg, tmp_path / "there", elsewhere) == here
+    assert all(here["counts"].get(name) for name in ("beside", "aside", "forgotten", "files_changed")), here
 
 
 def test_what_a_dead_attempt_has_left_of_a_day_is_never_committed(

@@ -27,7 +27,7 @@ from tasks.errors import EngineError, NightError
 from tasks.raw import ingestion
 from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.store import delta
+from tasks.store import delta, duck
 from tasks.store.store import Store
 
 BEGINNING = 1_767_312_000  # 2026-01-02
@@ -38,6 +38,12 @@ def refusal(cfg: Config) -> str:
     with pytest.raises(EngineError) as refused, engine_of(cfg):
         pass
     return str(refused.value)
+
+
+@pytest.fixture(autouse=True)
+def _no_executor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This process is none, whatever it has done as if it were."""
+    monkeypatch.setattr(duck, "OWN_DISK", [])
 
 
 @pytest.fixture
@@ -136,6 +142,31 @@ def test_an_executor_that_came_late_and_differs_does_no_piece(tmp_path: Path, wh
         os.umask(before)
     assert isinstance(refused, EngineError)
     assert f"expected {what} 9.9 on executors" in str(refused)
+
+
+def test_a_look_at_the_cluster_leaves_nothing_where_there_is_no_warehouse_yet(config: Config) -> None:
+    with spark._folder(config) as folder:
+        assert folder.is_relative_to(config.root / "work")
+    assert not config.root.exists()
+    (config.root / "work").mkdir(parents=True)
+    with spark._folder(config):
+        pass
+    assert list(config.root.iterdir()) == [config.root / "work"]
+
+
+def test_an_executor_spills_into_its_own_disk(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "local"
+    monkeypatch.setenv("SPARK_LOCAL_DIRS", f"{own},/elsewhere")
+    (tmp_path / "lock").touch()
+    terms = spark.Terms(hosts.here(tmp_path), tmp_path, os.umask(0o022))
+    terms.hold()
+    with duck.connect(config) as con:
+        (spill,) = own.iterdir()
+        assert con.sql("select current_setting('temp_directory')").fetchall() == [(str(spill),)]
+    assert list(own.iterdir()) == []
+    assert not config.root.exists()
 
 
 def test_what_a_piece_writes_is_as_open_as_the_driver_says(tmp_path: Path) -> None:
