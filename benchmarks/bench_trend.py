@@ -1,6 +1,7 @@
 """What following the times buys (`training.trend`): one fit, asked with parts of the drift.
 
     python benchmarks/bench_trend.py --folder DATA                     results/trend.json
+    python benchmarks/bench_trend.py --counted --name trend_counted    what counts find that are told as much
     python benchmarks/bench_trend.py --data rsc15_64 --seeds 1 2 3 --kinds recurrent sasrec --name try
 
 Data and what is asked are those of bench_defaults.py; *the day after* is what a night's lists are for;
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
 import torch
 from bench_defaults import DATA, LISTS, Data, _of_the_day_after, _rows, asked
@@ -22,6 +24,7 @@ from measuring import write
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting
+from rnnrec_model.counting.popularity import Popularity
 from rnnrec_model.fitting.trend import trend
 from rnnrec_model.models import find
 from rnnrec_model.ranking.evaluation import evaluate
@@ -74,6 +77,31 @@ def measure(name: str, folder: Path, kind: str, seed: int) -> Iterator[dict[str,
         }
 
 
+def counted(name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """What counts alone find, that are told as much: no network."""
+    data = rsc15_test(folder) if name == "rsc15_64_test" else DATA[name](folder)
+    vocabulary = Vocabulary.build(pc.list_flatten(data.train["items"]))
+    sessions = Sessions.from_arrow(data.train["items"], vocabulary, min_length=2)
+    every = np.bincount(sessions.items, minlength=len(vocabulary)).astype(float)
+    shares = np.log(np.maximum(every, 0.5))
+    last = {part: sessions.items[-round(part * len(sessions.items)) :] for part in (0.02, 0.05)}
+    scores = {
+        "popularity": every,
+        "popularity and all of its trend": shares + trend(sessions.items, len(every), 1.0),
+    }
+    scores |= {
+        f"popularity of the last {part:.0%} of the events": np.bincount(items, minlength=len(every))
+        + every / (every.max() + 1)
+        for part, items in last.items()
+    }
+    for kind, values in scores.items():
+        scorer = Popularity(vocabulary, torch.tensor(values).float())
+        found = evaluate(scorer, asked(data, vocabulary), cutoffs=(20,))
+        later = {} if data.later is None else _of_the_day_after(scorer, data.later, vocabulary)
+        values_at_20 = {key: round(found.metrics[key], 5) for key in ("recall_at_20", "mrr_at_20")}
+        yield {"data": name, "kind": kind, "events": len(sessions.items), **values_at_20, **later}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -83,9 +111,15 @@ def main() -> None:
     parser.add_argument("--kinds", nargs="+", default=["recurrent"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1])
     parser.add_argument("--name", default="trend")
+    parser.add_argument("--counted", action="store_true", help="no network: what counts find alone")
     options = parser.parse_args()
-    found = []
+    found: list[dict[str, Any]] = []
     for name in options.data:
+        if options.counted:
+            found += counted(name, options.folder)
+            print(*found[-4:], sep="\n", flush=True)
+            write(options.name, found)
+            continue
         for kind in options.kinds:
             for seed in options.seeds:
                 for row in measure(name, options.folder, kind, seed):

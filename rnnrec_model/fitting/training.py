@@ -56,12 +56,13 @@ def fit(
     """
     config, validation = fitting.training.sized(sessions.size(vocabulary)), fitting.validation
     patience = config.patience if fitting.stop_after is None else 0
+    every = sessions
     if patience and validation is None:
         sessions, validation = _newest_apart(sessions)
     with cpu_threads(config.threads):
         trainer = Trainer(sessions.across() if across else sessions, vocabulary, draw, config)
         fitted = _train(trainer, fitting, validation, patience, keeps)
-    _follow_the_times(trainer, sessions)
+    _follow_the_times(trainer, every)  # those that served to validate are the newest
     return fitted
 
 

@@ -15,6 +15,7 @@ from rnnrec_model.contract import Fitting
 from rnnrec_model.fitting import trend as trends
 from rnnrec_model.fitting.trend import LIVES, Past, trend
 from rnnrec_model.models import find
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 
@@ -131,3 +132,18 @@ def test_a_model_that_was_saved_before_there_was_a_trend_was_fitted_without_one(
     del told["training"]["trend"]
     (tmp_path / saving.CONFIG).write_text(json.dumps(told))
     assert saving.load_recipe(tmp_path)[2].trend == 0.0
+
+
+def test_the_newest_sessions_tell_of_the_times_where_they_served_to_validate():
+    """An item that only the last twentieth has is raised, whoever keeps that apart to stop by."""
+    items = np.where(np.arange(4_000) >= 3_850, 20, np.resize(drifting(), 4_000))
+    sessions = Sessions.of(items.reshape(-1, 4).tolist())
+    vocabulary = Vocabulary(pa.array(range(21)), np.bincount(items, minlength=21))
+    biases = []
+    for part in (0.0, 1.0):
+        how = TrainingConfig(epochs=1, patience=1, trend=part, device="cpu", loss="full_cross_entropy")
+        fitted = find("recurrent").fit(RecurrentConfig(units=4), sessions, vocabulary, Fitting(training=how))
+        biases.append(fitted.scorer.network.tables()["item_bias"].detach().numpy()[:, 0])
+    added = biases[1] - biases[0]
+    assert added == pytest.approx(trend(sessions.items, 21, 1.0), abs=1e-5)
+    assert added[20] > 0
