@@ -9,10 +9,11 @@ anything to import.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import DataError
@@ -41,6 +42,21 @@ class EpochReport:
         return self.events / max(self.seconds, 1e-9)
 
 
+class Worker(Protocol):
+    """A process that trains with others, wherever it is."""
+
+    @property
+    def returncode(self) -> int | None:
+        """How it ended; below zero by which signal."""
+
+    def poll(self) -> int | None:
+        """The same, if it has ended by now."""
+
+
+Hands = Callable[[Path, int, int], AbstractContextManager[Sequence[Worker]]]
+"""From a job's folder (fitting/job.py), how many workers, and threads of each, to these at work."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
     """What a fit may use beside the sessions; a kind passes over what it has no use for.
@@ -50,6 +66,7 @@ class Fitting:
     on_epoch     hears of every pass over the data
     stop_after   end after so many passes, and look for no best one: what an earlier fit found (Fitted.epochs)
     validation   sessions to rank after every pass
+    hands        who runs `training.workers`; none: this machine
     """
 
     training: TrainingConfig = field(default_factory=TrainingConfig)
@@ -57,6 +74,7 @@ class Fitting:
     on_epoch: Callable[[EpochReport], None] | None = None
     stop_after: int | None = None
     validation: Sessions | None = None
+    hands: Hands | None = None
 
 
 @dataclass(frozen=True)

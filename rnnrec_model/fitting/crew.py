@@ -21,6 +21,8 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError, WorkerError
@@ -29,6 +31,7 @@ from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.shards import Gradients, summed
 
 T = TypeVar("T")
+BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 STEP_SECONDS = 600.0  # without word of another process in the middle of a step: it is stuck
 PATIENCE = timedelta(
     days=7
@@ -130,19 +133,37 @@ def is_launched() -> bool:
     return dist.is_initialized() or {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
-def join(config: TrainingConfig, **how: Any) -> None:
+def join(config: TrainingConfig, init_method: str = "env://", rank: int = -1, world_size: int = -1) -> None:
     """Become one of them; by default as torchrun says. Once is enough.
 
-    how   what `torch.distributed.init_process_group` takes, to say otherwise
+    By NCCL where all compute on GPUs, by gloo where none does. Raises ConfigError where some do.
+    init_method, rank, world_size   as `torch.distributed.init_process_group` takes them, to say otherwise
     """
     if dist.is_initialized():
         return
     device = choose_device(config.device)
     if device.type == "cuda":
         _take_a_gpu(config)
-    how.setdefault("timeout", timedelta(seconds=STEP_SECONDS))
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", **how)
+    patience = timedelta(seconds=STEP_SECONDS)
+    store, rank, world_size = next(rendezvous(init_method, rank, world_size, timeout=patience))
+    store.set_timeout(patience)
+    with _together():
+        _agree(store, device.type, rank, world_size)
+    backend, of_group = BACKENDS[device.type], PrefixStore("group", store)
+    dist.init_process_group(backend, store=of_group, rank=rank, world_size=world_size, timeout=patience)
     atexit.register(leave)  # threads of a group that is left to the interpreter's end may abort it
+
+
+def _agree(store: Store, device: str, rank: int, size: int) -> None:
+    """Say what this one computes on, and hear it of all: groups of two backends would wait for each other."""
+    store.set(f"device-{rank}", device)
+    found = [store.get(f"device-{one}").decode() for one in range(size)]
+    if len(set(found)) > 1:
+        told = ", ".join(f"{kind} on {found.count(kind)}" for kind in sorted(set(found)))
+        raise ConfigError(
+            f"training.device: expected the same kind of device for all {size} workers; got {told}. Give "
+            'each a GPU, or set training.device = "cpu"'
+        )
 
 
 def leave() -> None:

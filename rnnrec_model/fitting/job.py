@@ -151,7 +151,12 @@ def write_result(folder: Path, fitted: Fitted) -> None:
 def write_error(folder: Path, rank: int, error: BaseException) -> None:
     """Why a process gives up."""
     told = {"type": type(error).__name__, "message": str(error)}
-    (folder / f"error-{rank}.json").write_text(json.dumps(told), encoding="utf-8")
+    error_of(folder, rank).write_text(json.dumps(told), encoding="utf-8")
+
+
+def error_of(folder: Path, rank: int) -> Path:
+    """Where that is said."""
+    return folder / f"error-{rank}.json"
 
 
 def read_errors(folder: Path) -> list[BaseException]:

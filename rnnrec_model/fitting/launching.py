@@ -2,7 +2,7 @@
 
 Each is an interpreter of its own (worker.py), as torchrun starts them: nothing of this process is forked or
 imported again, and its signals stay its own. They meet by a file in the job's folder, which only this user
-can open, and talk on the loopback device.
+can open, and talk on the loopback device. `Fitting.hands` may start them elsewhere.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from rnnrec_model.contract import EpochReport, Fitted, Saved
+from rnnrec_model.contract import EpochReport, Fitted, Saved, Worker
 from rnnrec_model.errors import WorkerError
 from rnnrec_model.fitting.job import SAID, Job, Said, read_errors
 from rnnrec_model.scorer import Model
@@ -28,6 +28,7 @@ from rnnrec_model.scorer import Model
 LOOK_SECONDS = 0.05
 END_SECONDS = 5.0  # between the first that fails and the end of the others
 LAST_LINES = 5  # of what a process said, in a message
+MEETING = "RNNREC_MEETING"  # in a worker's environment: the file by which they meet
 
 Process = subprocess.Popen[bytes]
 
@@ -43,20 +44,28 @@ def fit(job: Job, load: Callable[[Saved], Model]) -> Fitted:
     with TemporaryDirectory(prefix="workers-", dir=beside) as name:
         folder = Path(name)
         job.write(folder)
-        with _started(folder, job.fitting.training.workers, job.fitting.training.threads) as processes:
+        hands, training = job.fitting.hands or _here, job.fitting.training
+        with hands(folder, training.workers, training.threads) as processes:
             _wait(processes, folder, job.fitting.on_epoch)
         saved, fitted = job.result(folder)
         return replace(fitted, scorer=load(saved))
 
 
 @contextmanager
-def _started(folder: Path, count: int, threads: int) -> Iterator[list[Process]]:
-    """The processes, none of which is there any more afterwards."""
+def _here(folder: Path, count: int, threads: int) -> Iterator[list[Process]]:
+    """The processes on this machine, none of which is there any more afterwards."""
     processes: list[Process] = []
-    try:
+    with ended(processes):
         for rank in range(count):
             processes.append(_process(folder, rank, count, threads))
         yield processes
+
+
+@contextmanager
+def ended(processes: Sequence[Process]) -> Iterator[None]:
+    """Whatever ends the `with` ends these."""
+    try:
+        yield
     finally:
         for one in processes:
             one.kill()
@@ -67,12 +76,18 @@ def _started(folder: Path, count: int, threads: int) -> Iterator[list[Process]]:
 
 
 def _process(folder: Path, rank: int, count: int, threads: int) -> Process:
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count} | (
-        {"OMP_NUM_THREADS": threads} if threads else {}
-    )
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
-    environment = os.environ | {name: str(value) for name, value in told.items()}
-    environment |= {f"{of}_SOCKET_IFNAME": loopback for of in ("GLOO", "NCCL", "TP")}
+    told = {f"{of}_SOCKET_IFNAME": loopback for of in ("GLOO", "NCCL", "TP")}
+    return started(folder, rank, count, threads, told | {"LOCAL_RANK": str(rank)})
+
+
+def started(folder: Path, rank: int, count: int, threads: int, told: Mapping[str, str]) -> Process:
+    """A worker on this machine.
+
+    told   of its environment: what else it is to know
+    """
+    environment = os.environ | {"RANK": str(rank), "WORLD_SIZE": str(count)} | dict(told)
+    environment |= {"OMP_NUM_THREADS": str(threads)} if threads else {}
     environment["PYTHONPATH"] = os.pathsep.join(one or str(Path.cwd()) for one in sys.path)
     environment.pop("MASTER_ADDR", None)
     with (folder / f"worker-{rank}.log").open("wb") as log:
@@ -82,7 +97,7 @@ def _process(folder: Path, rank: int, count: int, threads: int) -> Process:
         )  # fmt: skip
 
 
-def _wait(processes: Sequence[Process], folder: Path, on_epoch: Callable[[EpochReport], None] | None) -> None:
+def _wait(processes: Sequence[Worker], folder: Path, on_epoch: Callable[[EpochReport], None] | None) -> None:
     """Until all are done; hands on what the leader says. Raises as soon as one has failed."""
     said, heard = Said(folder / SAID), 0
     while True:
@@ -106,7 +121,7 @@ def _hand_on(said: Said, heard: int, on_epoch: Callable[[EpochReport], None] | N
     return heard
 
 
-def _failure(processes: Sequence[Process], folder: Path) -> BaseException:
+def _failure(processes: Sequence[Worker], folder: Path) -> BaseException:
     """Why, once those who have lost another have said so."""
     deadline = time.monotonic() + END_SECONDS
     while any(one.poll() is None for one in processes) and time.monotonic() < deadline:
@@ -114,7 +129,8 @@ def _failure(processes: Sequence[Process], folder: Path) -> BaseException:
     found = read_errors(folder)
     if found and not isinstance(found[0], WorkerError):
         return found[0]
-    killed = [(rank, one.returncode) for rank, one in enumerate(processes) if (one.returncode or 0) < 0]
+    codes = [one.returncode or 0 for one in processes]
+    killed = [(rank, code) for rank, code in enumerate(codes) if code < 0]
     if killed or not found:
         rank, code = killed[0] if killed else _first_of(processes)
         return WorkerError(
@@ -126,7 +142,7 @@ def _failure(processes: Sequence[Process], folder: Path) -> BaseException:
     return found[0]
 
 
-def _first_of(processes: Sequence[Process]) -> tuple[int, int]:
+def _first_of(processes: Sequence[Worker]) -> tuple[int, int]:
     return next((rank, one.returncode) for rank, one in enumerate(processes) if one.returncode)
 
 

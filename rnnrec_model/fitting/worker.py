@@ -22,6 +22,7 @@ import torch
 from rnnrec_model.errors import WorkerError
 from rnnrec_model.fitting import crew
 from rnnrec_model.fitting.job import SAID, Job, Said, write_error, write_result
+from rnnrec_model.fitting.launching import MEETING
 
 LOST = 3  # exit code of one that has lost the others: not the first to fail
 
@@ -48,8 +49,9 @@ def main(folder: Path) -> int:
     try:
         job = Job.read(folder)
         torch.set_num_threads(job.fitting.training.threads or torch.get_num_threads())
-        where = {"init_method": f"file://{folder.absolute()}/meeting"} if alone else {}
-        crew.join(job.fitting.training, rank=rank, world_size=size, **where)
+        meeting = os.environ.get(MEETING, "meeting")
+        where = f"file://{folder.absolute()}/{meeting}" if alone else "env://"
+        crew.join(job.fitting.training, where, rank, size)
         fitted = job.fit()
         if rank == 0:
             write_result(folder, fitted)

@@ -89,6 +89,12 @@ class Spark:
         held = partial(_held, self.terms, kernel)
         return iter(_map(self.session, kernel.__name__.strip("_"), [(held, job) for job in jobs]))
 
+    def together(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> list[Made]:
+        """All of them at the same time; where an executor is lost, all are begun anew."""
+        held = partial(_held_by_all, self.terms, kernel)
+        work = [(held, job) for job in jobs]
+        return _map(self.session, kernel.__name__.strip("_"), work, barrier=True)
+
 
 def _own_disk() -> Path:
     """Where Spark itself spills on an executor: it goes with the executor, however that ends."""
@@ -99,6 +105,21 @@ def _held(terms: Terms, kernel: Callable[[Job], Made], job: Job) -> Made:
     """A kernel: another one, where the terms hold."""
     terms.hold()
     devices.take(_gpus())
+    return kernel(job)
+
+
+def _held_by_all(terms: Terms, kernel: Callable[[Job], Made], job: Job) -> Made:
+    """The same, of pieces that run together: where one is refused, the others would wait for it for ever."""
+    from pyspark import BarrierTaskContext
+
+    said = ""
+    try:
+        terms.hold()
+        devices.take(_gpus())
+    except EngineError as refused:
+        said = str(refused)
+    for refusal in filter(None, BarrierTaskContext.get().allGather(said)):
+        raise EngineError(refusal)
     return kernel(job)
 
 
@@ -298,11 +319,16 @@ def _wait_for_executors(session: SparkSession, cfg: Config) -> None:
 
 
 def _map(
-    session: SparkSession, name: str, work: list[tuple[Any, Any]], spread_seconds: float = 0
+    session: SparkSession,
+    name: str,
+    work: list[tuple[Any, Any]],
+    spread_seconds: float = 0,
+    barrier: bool = False,
 ) -> list[Any]:
     """What each kernel has made of its job, in their order.
 
     spread_seconds   so long each waits, that others get some too
+    barrier          do all of them run at the same time?
     """
     if not work:
         return []
@@ -311,7 +337,8 @@ def _map(
     frame = session.range(0, len(jobs), 1, len(jobs))
     try:
         with _without_pandas():
-            rows = frame.mapInArrow(_runner(jobs, spread_seconds), "place long, made binary").collect()
+            runner, columns = _runner(jobs, spread_seconds), "place long, made binary"
+            rows = frame.mapInArrow(runner, columns, barrier=barrier).collect()
     except Exception as error:
         raise EngineError(
             f"engine: expected executors that finish {name}; {_said(error)}; look at the failed stage in "

@@ -24,7 +24,7 @@ from tasks.settings.config import Config, shows_never_learnt
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
-    from rnnrec_model.contract import EpochReport, Fitted
+    from rnnrec_model.contract import EpochReport, Fitted, Hands
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.sizing import Size
     from rnnrec_model.vocabulary import Vocabulary
@@ -86,10 +86,13 @@ class Trained:
         return _fitted_as(self.recipes, name)
 
 
-def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | None) -> Trained:
+def train(
+    cfg: Config, night: date, reads: Reads, work: Path, champion: Path | None, hands: Hands | None = None
+) -> Trained:
     """Fit every contestant on the sessions that start before the night's day, each into a folder of its own.
 
     champion   folder of the published weights, whose recipe is fitted anew; None on a first night
+    hands      who runs `training.workers`; this machine where there is none
     Raises EmptyNightError without any session, ModelFailure on a first night on which none can be fitted.
     """
     known = contestants(cfg, champion)
@@ -103,7 +106,7 @@ def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | N
     for recipe in wanted:
         stopping.look(f"training {recipe.name}, night {night}")
         try:
-            models[recipe.name] = _fit(cfg, recipe, material, work / f"model-{recipe.name}")
+            models[recipe.name] = _fit(cfg, recipe, material, work / f"model-{recipe.name}", hands=hands)
         except ModelFailure as failure:
             log.error("%s", failure)
             failures[recipe.name] = failure
@@ -113,17 +116,26 @@ def train(cfg: Config, night: date, reads: Reads, work: Path, champion: Path | N
 
 
 def refit(
-    cfg: Config, night: date, reads: Reads, work: Path, recipe: Recipe, before: TrainedModel
+    cfg: Config,
+    night: date,
+    reads: Reads,
+    work: Path,
+    recipe: Recipe,
+    before: TrainedModel,
+    hands: Hands | None = None,
 ) -> TrainedModel:
     """Fit a recipe on all sessions of the window: what is published.
 
     before   tonight's fit of it without the holdout, which decided for how many epochs, and the sizes
+    hands    as in `train`
     """
     needed = needs(recipe)
     rows = splitting.all_sessions(cfg, reads, "times" in needed)
     material = Material(rows, needed, "all days, holdout included")
     _require(cfg, night, material)
-    return _fit(cfg, recipe, material, work / "refit", stop_after=before.epochs, size=before.size)
+    return _fit(
+        cfg, recipe, material, work / "refit", stop_after=before.epochs, size=before.size, hands=hands
+    )
 
 
 def contestants(cfg: Config, champion: Path | None) -> dict[str, Recipe]:
@@ -175,6 +187,7 @@ def _fit(
     folder: Path,
     stop_after: int | None = None,
     size: Size | None = None,
+    hands: Hands | None = None,
 ) -> TrainedModel:
     from rnnrec_model.saving import save
 
@@ -186,7 +199,7 @@ def _fit(
         fitted = fit(
             cfg, sized, sessions, material.vocabulary,
             checkpoint=folder.with_name(f"{name}{CHECKPOINT}"), on_epoch=_progress(name, sized),
-            stop_after=stop_after,
+            stop_after=stop_after, hands=hands,
         )  # fmt: skip
         files = save(fitted.scorer, _fresh_folder(folder))
     history = tuple(

@@ -271,6 +271,8 @@ def _unfit(cfg: Config, bad: Collection[str]) -> list[str]:
         wrong += _never_learnt(cfg)
     if not {"items", "rules"} & set(bad):
         wrong += _without_categories(cfg)
+    if not {"engine", "training"} & set(bad):
+        wrong += _more_than_can_run_at_once(cfg)
     return wrong
 
 
@@ -291,6 +293,17 @@ def _without_categories(cfg: Config) -> list[str]:
     return [
         "rules.per_category: expected items.category to name a column of items.source; got none; set both, "
         "or leave rules.per_category at 0"
+    ]
+
+
+def _more_than_can_run_at_once(cfg: Config) -> list[str]:
+    engine, workers = cfg.engine, cfg.training.workers
+    if engine.kind == "local" or not engine.trains or workers <= engine.at_once:
+        return []
+    what = "gpus" if engine.gpus else "cores"
+    return [
+        f"training.workers: expected at most engine.executors x engine.{what} = {engine.at_once} with "
+        f"engine.trains, as all of them run at the same time; got {workers}; lower it, or ask for more"
     ]
 
 

@@ -711,6 +711,17 @@ class EngineConfig(Section):
         le=64,
     )
 
+    trains: bool = setting(
+        False,
+        "do executors run `training.workers` too, as tasks that need a core each at the same time? Else this "
+        "machine does. What is learnt is the same",
+    )
+
+    @property
+    def at_once(self) -> int:
+        """Workers that can have a core each, and a GPU each where there are some."""
+        return self.executors * (self.gpus or self.cores)
+
     @model_validator(mode="after")
     def _has_a_core_for_each_gpu(self) -> EngineConfig:
         if self.gpus > self.cores:

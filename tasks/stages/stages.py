@@ -15,6 +15,7 @@ from tasks.checks import checking
 from tasks.checks.checking import Checked
 from tasks.checks.measuring import Lines
 from tasks.engine.engines import engine_of
+from tasks.engine.hands import hands_of
 from tasks.errors import FencedError, ModelFailure
 from tasks.models import choosing, decay, judging, noise, recipes, registry, scoring, training
 from tasks.models.choosing import Chosen, Registered
@@ -70,7 +71,8 @@ def fetch(tonight: Tonight) -> Registered | None:
 def train(tonight: Tonight, reads: pins.Reads, champion: Registered | None) -> Trained:
     served = None if champion is None else champion.folder
     cfg = withdrawn.without(tonight.cfg, _not_asked(tonight, reads, champion))
-    return training.train(cfg, tonight.night, reads, tonight.work, served)
+    with hands_of(cfg) as hands:
+        return training.train(cfg, tonight.night, reads, tonight.work, served, hands)
 
 
 @stage("judge")
@@ -127,7 +129,8 @@ def refit(
 
 @stage("refit")
 def _refit(tonight: Tonight, reads: pins.Reads, recipe: Recipe, before: TrainedModel) -> TrainedModel:
-    return training.refit(tonight.cfg, tonight.night, reads, tonight.work, recipe, before)
+    with hands_of(tonight.cfg) as hands:
+        return training.refit(tonight.cfg, tonight.night, reads, tonight.work, recipe, before, hands)
 
 
 def register(

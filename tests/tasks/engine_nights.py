@@ -24,7 +24,7 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.engine import devices
 from tasks.engine.engines import Engine
-from tasks.errors import NightError
+from tasks.errors import EngineError, NightError
 from tasks.models import scoring
 from tasks.raw import forgotten, ingestion
 from tasks.sessions import cutting, splitting
@@ -171,3 +171,19 @@ def require_spark() -> None:
         pytest.skip("pyspark is not installed: pip install 'rnnrec[spark]'")
     if not (shutil.which("java") or os.environ.get("JAVA_HOME")):
         pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")
+
+
+def refused_on_one(part: Any) -> None:
+    """A kernel that is never begun."""
+    raise AssertionError(part)
+
+
+@dataclass(frozen=True)
+class OneDiffers:
+    """Terms that one of the executors does not meet."""
+
+    def hold(self) -> None:
+        from pyspark import BarrierTaskContext
+
+        if BarrierTaskContext.get().partitionId() == 1:
+            raise EngineError("far has 9.9")

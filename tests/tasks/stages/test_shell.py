@@ -66,7 +66,7 @@ def test_what_is_chosen_is_refitted_for_as_many_epochs_as_it_took_before(
 ) -> None:
     fresh = replace(KEPT, state="fresh", chosen="fresh")
     assert stages.refit(tonight(config, tmp_path), READS, TRAINED, fresh) == (MODEL, fresh)
-    assert refits == [(config, NIGHT, READS, tmp_path, RECIPE, MODEL)]
+    assert refits == [(config, NIGHT, READS, tmp_path, RECIPE, MODEL, None)]
 
 
 def test_a_refit_that_fails_keeps_the_published_weights_where_there_are_any(
