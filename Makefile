@@ -11,7 +11,7 @@ PIP := $(BIN)/python -m pip
 PINNED := $(PIP) install --quiet --constraint constraints.txt $(PIP_ARGS)
 SIDE_BY_SIDE := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 4 --dist loadfile
 
-.PHONY: venv demo test slow lint server serve wheel clean
+.PHONY: venv spark demo test slow lint server serve wheel clean
 
 venv: $(STAMP)
 
@@ -22,6 +22,9 @@ $(STAMP): constraints.txt pyproject.toml
 	$(PINNED) --no-build-isolation --editable '.[dev]'
 	$(PIP) check
 	touch $(STAMP)
+
+spark: venv # pyspark, for [engine] kind = "spark" and its slow tests; a Java 17 is the system's
+	$(PINNED) '$(shell sed -n 's/^spark = \["\([^"]*\)"\].*/\1/p' pyproject.toml)'
 
 demo: venv
 	$(BIN)/rnnrec demo

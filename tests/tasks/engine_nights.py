@@ -17,8 +17,9 @@ from typing import Any
 
 import pytest
 
-from rnnrec_model.config import NoSettings
-from rnnrec_model.models import MODELS
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.models import MODELS, Fitting
+from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
@@ -114,8 +115,10 @@ def fitted(cfg: Config, reads: pins.Reads, work: Path) -> Path:
     lists = splitting.all_sessions(cfg, reads)["items"].combine_chunks()
     vocabulary = Vocabulary.build(lists.flatten())
     (work / "model").mkdir()
-    markov = MODELS["markov"].fit(NoSettings(), Sessions.from_arrow(lists, vocabulary), vocabulary)
-    save(markov.scorer, work / "model")
+    how = Fitting(training=TrainingConfig(epochs=1, device="cpu", negatives=4))
+    sessions = Sessions.from_arrow(lists, vocabulary)
+    network = MODELS["recurrent"].fit(RecurrentConfig(units=8), sessions, vocabulary, how)
+    save(network.scorer, work / "model")
     scoring.save_answering(cfg, reads, work / "model")
     return work / "model"
 

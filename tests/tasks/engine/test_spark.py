@@ -250,15 +250,6 @@ def on(cluster: spark.Spark) -> Callable[[Config], spark.Spark]:
     return engine
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("sections", [{}, RICH], ids=["defaults", "all there is"])
-def test_a_night_on_a_cluster_has_the_bytes_of_one_machine(
-    sections: dict[str, Any], make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
-) -> None:
-    cfg = shop(make_config, **sections)
-    assert night(cfg, tmp_path / "there", on(cluster)) == night(cfg, tmp_path / "here", Local)
-
-
 @dataclass(frozen=True)
 class Dying:
     """A cluster on which a piece of every stage dies once."""
@@ -276,11 +267,11 @@ class Dying:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("whole", [False, True], ids=["its Python", "its Java"])
+@pytest.mark.parametrize(("whole", "sections"), [(False, RICH), (True, {})], ids=["its Python", "its Java"])
 def test_an_executor_that_is_killed_in_every_stage_changes_no_byte(
-    whole: bool, make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
+    whole: bool, sections: dict[str, Any], make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
 ) -> None:
-    cfg, flags = shop(make_config), tmp_path / "flags"
+    cfg, flags = shop(make_config, **sections), tmp_path / "flags"
     flags.mkdir()
 
     def dying(cfg: Config) -> Engine:
