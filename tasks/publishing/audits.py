@@ -8,13 +8,15 @@ code that made the recommendations, and from the publication before (`comparison
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from tasks.checks import rules
-from tasks.checks.rules import Rule, Severity
+from tasks.checks.rules import Finding, Rule, Severity
+from tasks.engine.engines import Engine, Local
 from tasks.errors import AuditError, SourceError
 from tasks.publishing import comparison, withheld
 from tasks.publishing.comparison import NOT_COMPARED, Compared
@@ -29,6 +31,9 @@ from tasks.store.store import Store
 log = logging.getLogger(__name__)
 
 PREFIX = "audit_"
+BIG = {"audited_recommendations", "user_recommendations"}  # a row for each place of each list
+LISTS = BIG | {"popular_items"}  # views of the staged tables
+OF_LISTS = LISTS | {"active_visitors", "excluded_items", "known_items"}  # with what they are held against
 BESIDE = ("measures", "size_before")  # what a rule reads that compares with the publication before
 
 
@@ -39,10 +44,17 @@ class Check(Rule):
     of_kept_weights   its severity where the tables were made by weights of before: what these do not know is
                       no fault of tonight's training, and what is shown in their place would be older still
     compares          does it hold tonight's tables against the publication before?
+    reads             views that it reads
     """
 
     of_kept_weights: Severity
     compares: bool
+    reads: frozenset[str]
+
+    @property
+    def is_of_lists(self) -> bool:
+        """Does it hold each list by itself against facts? All rows of the staged tables are read for it."""
+        return bool(self.reads & BIG) and self.reads <= OF_LISTS
 
 
 @dataclass(frozen=True)
@@ -56,23 +68,33 @@ class Audited:
 
 
 def audit(
-    cfg: Config, night: date, staged: Sequence[Staged], reads: Reads, weights_kept: bool = False
+    cfg: Config,
+    night: date,
+    staged: Sequence[Staged],
+    reads: Reads,
+    weights_kept: bool = False,
+    engine: Engine | None = None,
 ) -> Audited:
     """Run every check against what this run has read.
 
     weights_kept   were the tables made by the weights that were published before?
+    engine         who asks the rules of lists, each by itself; this process, in one look, where there is none
     Raises AuditError that lists each broken rule, how many rows break it, and some.
     """
-    asked = checks()
+    asked, hands = checks(), engine or Local(cfg)
+    values = cfg.audits.model_dump() | {
+        "k": cfg.recommendations.k,
+        "per_category": cfg.rules.per_category,
+        "stock_given": bool(cfg.rules.in_stock),
+    }
+    apart = [rule for rule in asked if rule.is_of_lists] if hands.pieces > 1 else []
+    pieces = (_Piece(hands.cfg, night, staged, reads, rule, values) for rule in apart)
+    findings = dict(zip(apart, hands.map(_ask, pieces), strict=True))
     with duck.connect(cfg) as con:
         compared, all_days_read = _prepare(con, cfg, night, staged, reads)
-        values = cfg.audits.model_dump() | {
-            "k": cfg.recommendations.k,
-            "per_category": cfg.rules.per_category,
-            "stock_given": bool(cfg.rules.in_stock),
-            "all_days_read": all_days_read,
-        }
-        found = {rule: _finding(con, rule, values, compared) for rule in asked}
+        values |= {"all_days_read": all_days_read}
+        findings |= {rule: rules.ask(con, rule, values) for rule in asked if rule not in findings}
+    found = {rule: _told(rule, findings[rule], compared) for rule in asked}
     broken = {rule: said for rule, said in found.items() if said}
     refused = [f"  {said}" for rule, said in broken.items() if _refuses(rule, weights_kept)]
     told = {rule: said for rule, said in broken.items() if not _refuses(rule, weights_kept)}
@@ -105,22 +127,53 @@ def _check(rule: Rule) -> Check:
     said = sql.header(rule.query)
     of_kept_weights = rules.severity(said, rule.query, "severity of kept weights")
     compares = any(what in said["reads"] for what in BESIDE)
-    return Check(**vars(rule), of_kept_weights=of_kept_weights, compares=compares)
+    views = frozenset(re.findall(r"[a-z_]+", said["reads"].partition("(")[0]))
+    return Check(**vars(rule), of_kept_weights=of_kept_weights, compares=compares, reads=views)
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A rule that a kernel asks; `values` of all parameters that rules may name."""
+
+    cfg: Config
+    night: date
+    staged: Sequence[Staged]
+    reads: Reads
+    rule: Check
+    values: Mapping[str, Any]
+
+
+def _ask(piece: _Piece) -> Finding:
+    """A kernel: what one rule finds, with no more before DuckDB than it reads."""
+    with duck.connect(piece.cfg) as con:
+        _view_staged(con, piece.staged, piece.reads)
+        if not piece.rule.reads <= LISTS:
+            _gather_facts(con, piece.cfg, piece.night, piece.reads)
+        return rules.ask(con, piece.rule, piece.values)
 
 
 def _prepare(
     con: duck.Connection, cfg: Config, night: date, staged: Sequence[Staged], reads: Reads
 ) -> tuple[Compared, bool]:
     """The views that checks read; False when an item may be unknown only because an old day is lost."""
+    _view_staged(con, staged, reads)
+    _gather_facts(con, cfg, night, reads)
+    compared = comparison.compare(con, cfg, night, staged, reads)
+    return compared, _gather_catalogue(con, cfg, night, reads)
+
+
+def _view_staged(con: duck.Connection, staged: Sequence[Staged], reads: Reads) -> None:
     for one in staged:
         duck.view_files(con, reads.store, one.table, one.files)
+    duck.view(con, "audited_recommendations", "audited_recommendations")
+
+
+def _gather_facts(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> None:
+    """Who was active, and what each list may not hold."""
     days = window(cfg, night)[-cfg.recommendations.active_days :]
     cutting.view_events(con, cfg, reads.events, days, reads.derived)
     duck.keep(con, "active_visitors", "active_visitors")
     withheld.gather(con, cfg, night, reads)
-    compared = comparison.compare(con, cfg, night, staged, reads)
-    duck.view(con, "audited_recommendations", "audited_recommendations")
-    return compared, _gather_catalogue(con, cfg, night, reads)
 
 
 def _gather_catalogue(con: duck.Connection, cfg: Config, night: date, reads: Reads) -> bool:
@@ -164,8 +217,7 @@ def _unknown(con: duck.Connection) -> int:
     return duck.keep(con, "unknown", f"{PREFIX}unknown_items", all_days_read=True)
 
 
-def _finding(con: duck.Connection, check: Check, values: Mapping[str, Any], compared: Compared) -> str:
-    """The broken rule in words, or an empty text; `values` of all parameters that rules may name."""
-    found = rules.ask(con, check, values)
+def _told(check: Check, found: Finding, compared: Compared) -> str:
+    """The broken rule in words, or an empty text."""
     beside = f"compared with night {compared.before}; " if check.compares and compared.before else ""
     return found.said(beside) if found.rows else ""

@@ -200,7 +200,8 @@ def audit(
 ) -> Audited:
     """Of the staged tables; what the checks have said of the data stands first among the warnings."""
     kept = not chosen.verdict.crowned
-    found = audits.audit(tonight.cfg, tonight.night, staged, reads, weights_kept=kept)
+    with engine_of(tonight.cfg) as engine:
+        found = audits.audit(tonight.cfg, tonight.night, staged, reads, kept, engine)
     return replace(found, warnings=(*checked.warnings, *found.warnings))
 
 

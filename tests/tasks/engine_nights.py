@@ -27,6 +27,7 @@ from tasks.engine import devices
 from tasks.engine.engines import Engine
 from tasks.errors import EngineError, NightError
 from tasks.models import scoring
+from tasks.publishing import audits
 from tasks.raw import forgotten, ingestion
 from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
@@ -100,7 +101,9 @@ def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict
     derived = {file.name: file.read_bytes() for file in work.iterdir()}
     model = fitted(cfg, reads, work)
     staged = scoring.stage_tables(cfg, NIGHT, reads, "run", model, 1, object(), engine(cfg))  # type: ignore[arg-type]
+    audited = audits.audit(cfg, NIGHT, staged.staged, reads, engine=engine(cfg))
     return {
+        "audited": audited,
         "counts": {**found.counts, **cut.counts, "beside": found.beside, "aside": found.aside},
         "remarks": (found.remarks, cut.remarks),
         "events": {day: (pin.rows, pin.digest) for day, pin in found.events.pins.items()},

@@ -31,7 +31,9 @@ from tasks.store import delta, duck
 from tasks.store.store import Store
 
 BEGINNING = 1_767_312_000  # 2026-01-02
-STAGES = {"_read_log", "_write_days", "_cut_all", "_stage_day", "_count_items", "answer_chunk"}
+STAGES = {
+    *("_read_log", "_write_days", "_cut_all", "_stage_day", "_count_items", "answer_chunk", "_ask"),
+}
 MakeConfig = Callable[..., Config]
 
 

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from past_events import with_later_columns
 
+from tasks.engine.engines import Local
 from tasks.errors import AuditError
 from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, comparison, pages, publications, publishing
@@ -662,3 +663,18 @@ def test_an_item_that_a_day_before_the_lost_one_knows_is_known(cfg: Config, capl
     Path(delta.files(Store.of(cfg), "events", partitions=[date(2025, 6, 1)])[0]).unlink()
     audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, item_id="i8"))
     assert "pass unchecked" not in caplog.text
+
+
+def test_rules_that_are_asked_each_by_itself_say_the_same(cfg: Config) -> None:
+    rows = changed(without(driver.output_rows(4), "user_recommendations", 2), "popular_items", 1, rank=1)
+    staged, read = driver.stage_all(cfg, FRIDAY, rows, "run1"), reads(cfg, FRIDAY)
+    said = []
+    for engine in Local(cfg), Local(cfg, pieces=4):
+        with pytest.raises(AuditError) as caught:
+            audits.audit(cfg, FRIDAY, staged, read, engine=engine)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+    assert "row_counts" in said[0]
+    assert {"row_counts", "missing_users", "excluded_items", "order"} <= {
+        rule.name for rule in audits.checks() if rule.is_of_lists
+    }
