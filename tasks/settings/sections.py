@@ -678,7 +678,7 @@ class WarehouseConfig(Section):
 
 
 class EngineConfig(Section):
-    """Who cuts sessions and scores: this machine, or a Spark cluster; the tables are the same."""
+    """Who runs the pieces of a night: this machine, or a Spark cluster; the tables are the same."""
 
     kind: Literal["local", "spark"] = setting(
         "local", "this process; or the executors of `master`, with the extra `spark` and a JDK 17"
