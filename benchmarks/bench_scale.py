@@ -6,20 +6,23 @@
 A size is events in millions, users in millions and items in thousands. Every night runs in a process of its
 own, with everything it does (an ephemeral server, a registry, a first publication); its logs were generated
 onto disk as Parquet. The network is of one size, whatever the data, and passes once over them: what depends
-on the size by the defaults is said in docs/scale.md. Processor seconds of a stage are fitted, none below
-zero, to what it is paid by (`PAID_BY`); the sizes of --check are foretold and take no part in the fit.
+on the size by the defaults is said in docs/scale.md. Processor seconds of stages, peaks of training, and the
+size of the warehouse, are fitted, none below zero, to what they are paid by (`PAID_BY`); the sizes of --check
+are foretold and take no part in the fit.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
+import math
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -34,8 +37,15 @@ from scipy.optimize import nnls
 FIRST = date(2026, 3, 2)
 DAYS = 3
 SESSION = 3.0  # events in the mean
-FIT = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,30", "3,.3,100", "10,1,10")
-CHECK = ("20,2,20",)
+FIT = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,30", "3,.3,100", "1,.1,100", "10,1,10")
+CHECK = ("20,2,20", "10,.2,60")
+AHEAD = ("1000,20,300", "1000,100,1000", "10000,100,1000")
+SHOWN = ("ingest", "sessionize", "train", "refit", "judge", "recommend", "audit")
+DISK = "disk, MB"
+PEAKS = {
+    stage: f"peak of {stage}, MB" for stage in ("train", "refit")
+}  # all others keep to memory_gb, or end
+BYTES = (DISK, *PEAKS.values())
 SETTINGS = f"""\
 [events]
 sources = ["logs/*.parquet"]
@@ -64,11 +74,21 @@ memory_gb = 1.0
 
 @dataclass(frozen=True)
 class Size:
-    """Of a window: events, users who come in it, items they meet."""
+    """Of a window: events, users who might come in it, items they might meet."""
 
     events: int
     users: int
     items: int
+
+    @property
+    def came(self) -> float:
+        """Users who came: each session is anybody's."""
+        return self.users * (1 - math.exp(-self.events / SESSION / self.users))
+
+    @property
+    def said(self) -> str:
+        """As in a table."""
+        return f"{self.events / 1e6:,g}M events, {self.users / 1e6:g}M users, {self.items / 1e3:,g}k items"
 
     @classmethod
     def of(cls, text: str) -> Size:
@@ -79,14 +99,13 @@ class Size:
 TERMS: dict[str, Callable[[Size], float]] = {
     "a night": lambda _: 1.0,
     "a million events": lambda size: size.events / 1e6,
-    "a million users": lambda size: size.users / 1e6,
+    "a million users": lambda size: size.came / 1e6,
     "a million items": lambda size: size.items / 1e6,
-    "a billion pairs of user and item": lambda size: size.users * size.items / 1e9,
-    "a billion pairs of event and item": lambda size: size.events * size.items / 1e9,
+    "a billion pairs of user and item": lambda size: size.came * size.items / 1e9,
 }
 ALL = ("a night", "a million events", "a million users", "a million items")
-PAID_BY: dict[str, tuple[str, ...]] = {  # stage → terms; of all others ALL
-    "judge": (*ALL, "a billion pairs of event and item"),
+PAID_BY: dict[str, tuple[str, ...]] = {  # terms; of all others ALL
+    "judge": ("a night", "a million events", "a million items"),  # it asks so many sessions
     "recommend": (*ALL, "a billion pairs of user and item"),
 }
 
@@ -188,15 +207,25 @@ def measured(text: str) -> dict[str, Any]:
     return asdict(size) | json.loads(said.splitlines()[-1])
 
 
+def took(night: Mapping[str, Any]) -> dict[str, float]:
+    """What is fitted: of each stage its processor seconds and its peak, of the night its disk."""
+    stages = night["stages"]
+    spent = {name: max(one["processor"], 0.01) for name, one in stages.items()}
+    peaks = {said: stages[name]["peak_mb"] for name, said in PEAKS.items()}
+    return spent | {DISK: night["warehouse_mb"]} | peaks
+
+
 def fitted(nights: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Stage → processor seconds of each of its terms; by least squares, each size alike by share."""
+    """Stage, disk and memory → the cost of each of its terms; by least squares, each size alike by share."""
     found = {}
-    for stage in nights[0]["stages"]:
-        terms = PAID_BY.get(stage, ALL)
-        took = np.array([max(one["stages"][stage]["processor"], 0.01) for one in nights])
+    for name in took(nights[0]):
+        terms = PAID_BY.get(name, ALL)
+        costs = np.array([took(one)[name] for one in nights])
         rows = np.array([[TERMS[term](_size(one)) for term in terms] for one in nights])
-        costs, _ = nnls(rows / took[:, None], np.ones(len(took)))
-        found[stage] = {term: round(float(cost), 4) for term, cost in zip(terms, costs, strict=True)}
+        if np.linalg.matrix_rank(rows / rows.max(0)) < len(terms):
+            raise SystemExit(f"--fit: expected sizes that tell apart {', '.join(terms)}; got {len(nights)}")
+        slopes, _ = nnls(rows / costs[:, None], np.ones(len(costs)))
+        found[name] = {term: round(float(slope), 4) for term, slope in zip(terms, slopes, strict=True)}
     return found
 
 
@@ -213,11 +242,74 @@ def _size(told: Mapping[str, Any]) -> Size:
 
 
 def foretold(model: Mapping[str, Mapping[str, float]], size: Size) -> dict[str, float]:
-    """Stage → processor seconds that the model expects."""
+    """Stage → processor seconds, and megabytes, that the model expects."""
     return {
-        stage: round(sum(cost * TERMS[term](size) for term, cost in costs.items()), 2)
-        for stage, costs in model.items()
+        name: round(sum(cost * TERMS[term](size) for term, cost in costs.items()), 2)
+        for name, costs in model.items()
     }
+
+
+def seconds(costs: Mapping[str, float]) -> float:
+    """Of all stages."""
+    return sum(cost for name, cost in costs.items() if name not in BYTES)
+
+
+def peak(costs: Mapping[str, float]) -> tuple[float, str]:
+    """Megabytes, and the stage that has them."""
+    return max((costs[said], name) for name, said in PEAKS.items())
+
+
+def tables(results: Mapping[str, Any]) -> list[str]:
+    """Those of docs/scale.md: what a night costs, how well that foretold, and what it foretells."""
+    return [_costs(results["model"]), _checked(results), _ahead(results)]
+
+
+def _costs(model: Mapping[str, Mapping[str, float]]) -> str:
+    names = [name for name, costs in model.items() if max(costs.values()) >= 1 or name in PAID_BY]
+    lines = [["what", *TERMS]]
+    lines += [[name, *(_short(model[name].get(term, 0.0)) for term in TERMS)] for name in names]
+    return _table(lines)
+
+
+def _checked(results: Mapping[str, Any]) -> str:
+    lines = [["size", "", "processor seconds", *SHOWN, DISK, "peak, MB"]]
+    for one, expected in zip(results["check"], results["foretold"], strict=True):
+        for what, costs in (("foretold", expected), ("took", took(one))):
+            each = [_short(costs[name]) for name in (*SHOWN, DISK)]
+            lines.append([_size(one).said, what, _short(seconds(costs)), *each, _of(*peak(costs))])
+    return _table(lines)
+
+
+def _ahead(results: Mapping[str, Any]) -> str:
+    lines = [["size", "processor hours", *SHOWN, "disk, GB", "peak, GB"]]
+    for size in map(Size.of, AHEAD):
+        costs = foretold(results["model"], size)
+        others = [seconds(foretold(one, size)) / 3600 for one in without_one(results["fit"])]
+        hours = f"{_short(seconds(costs) / 3600)} ({_short(min(others))} to {_short(max(others))})"
+        most, stage = peak(costs)
+        each = [_short(costs[name] / 3600) for name in SHOWN]
+        lines.append([size.said, hours, *each, _short(costs[DISK] / 1000), _of(most / 1000, stage)])
+    return _table(lines)
+
+
+def without_one(nights: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, dict[str, float]]]:
+    """Models that one night each took no part in, where the others still tell all terms apart."""
+    for place in range(len(nights)):
+        with contextlib.suppress(SystemExit):
+            yield fitted([one for at, one in enumerate(nights) if at != place])
+
+
+def _of(most: float, stage: str) -> str:
+    return f"{_short(most)} ({stage})"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _table(lines: Sequence[Sequence[str]]) -> str:
+    head, *rows = (f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join([head, "|" + "---|" * len(lines[0]), *rows])
 
 
 def main() -> None:
@@ -229,10 +321,14 @@ def main() -> None:
     parser.add_argument("--check", nargs="*", default=CHECK, metavar="EVENTS,USERS,ITEMS")
     parser.add_argument("--name", default="scale")
     parser.add_argument("--kept", type=Path, help="a result, whose nights are not run again")
+    parser.add_argument("--page", type=Path, help="a result, whose tables are printed; nothing is run")
     parser.add_argument("--folder", type=Path, help="run the night of this folder only, and print JSON")
     asked = parser.parse_args()
     if asked.folder:
         print(json.dumps(night(asked.folder)))
+        return
+    if asked.page:
+        print("\n\n".join(tables(json.loads(asked.page.read_text())["results"])))
         return
     nights: dict[str, list[dict[str, Any]]] = {"fit": [], "check": []}
     model: dict[str, dict[str, float]] = {}
@@ -240,12 +336,12 @@ def main() -> None:
     for role, sizes in (("fit", asked.fit), ("check", asked.check)):
         for text in sizes:
             nights[role].append(kept.get(Size.of(text)) or measured(text))
-            told = {name: one["processor"] for name, one in nights[role][-1]["stages"].items()}
-            print(role, text, f"{sum(told.values()):.1f} s", told, flush=True)
+            told = took(nights[role][-1])
+            print(role, text, f"{seconds(told):.1f} s", told, flush=True)
         model = model or fitted(nights["fit"])
     expected = [foretold(model, _size(one)) for one in nights["check"]]
     for one in expected:
-        print("foretold", f"{sum(one.values()):.1f} s", one)
+        print("foretold", f"{seconds(one):.1f} s", one)
     print(write(asked.name, nights | {"model": model, "foretold": expected}))
 
 
