@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,22 @@ echo '{"name": "gpu", "addresses": ["0", "1"]}'
 """
 
 
+def end_java() -> None:
+    """Spark's Java stays when a session ends, and reads spark-defaults.conf when it begins."""
+    from pyspark import SparkContext
+
+    if SparkContext._gateway is not None:
+        SparkContext._gateway.shutdown()
+        SparkContext._gateway.proc.stdin.close()
+        SparkContext._gateway.proc.wait(30)
+        SparkContext._gateway = SparkContext._jvm = None
+
+
 @pytest.fixture
-def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A cluster whose one worker says that it has two."""
     require_spark()
+    end_java()
     script, conf = tmp_path / "gpus.sh", tmp_path / "conf"
     script.write_text(SCRIPT)
     script.chmod(0o755)
@@ -38,6 +50,8 @@ def two_gpus(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("SPARK_CONF_DIR", str(conf))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [helpers, os.environ.get("PYTHONPATH")])))
     monkeypatch.setattr("torch.version.cuda", "12.8")
+    yield
+    end_java()
 
 
 @pytest.mark.slow
