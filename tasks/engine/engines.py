@@ -1,7 +1,8 @@
 """Who runs the pieces of a stage.
 
-A piece is a range of users, a day or a chunk of lists; what comes of it depends on nothing but its job. So
-the tables are the same whoever runs the pieces, in whatever order, and however often one is begun anew.
+A piece is a log, a range of users, a day, a chunk of lists or a rule; what comes of it depends on nothing but
+its job. So the tables are the same whoever runs the pieces, in whatever order, and however often one is begun
+anew, where processors round alike, which is not compared.
 Kernels write files that nobody sees; only the driver commits them, once.
 """
 
