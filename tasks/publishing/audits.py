@@ -8,6 +8,7 @@ code that made the recommendations, and from the publication before (`comparison
 from __future__ import annotations
 
 import logging
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,8 @@ PREFIX = "audit_"
 BIG = {"audited_recommendations", "user_recommendations"}  # a row for each place of each list
 LISTS = BIG | {"popular_items"}  # views of the staged tables
 OF_LISTS = LISTS | {"active_visitors", "excluded_items", "known_items"}  # with what they are held against
+LISTED = ("user_recommendations", "item_recommendations")
+ROWS_A_GB = 20_000_000  # of lists that are ordered at once, by each gigabyte of memory
 BESIDE = ("measures", "size_before")  # what a rule reads that compares with the publication before
 
 
@@ -86,6 +89,7 @@ def audit(
         "k": cfg.recommendations.k,
         "per_category": cfg.rules.per_category,
         "stock_given": bool(cfg.rules.in_stock),
+        "parts": _parts(hands.cfg, staged),
     }
     apart = [rule for rule in asked if rule.is_of_lists] if hands.pieces > 1 else []
     pieces = (_Piece(hands.cfg, night, staged, reads, rule, values) for rule in apart)
@@ -93,7 +97,7 @@ def audit(
     with duck.connect(cfg) as con:
         compared, all_days_read = _prepare(con, cfg, night, staged, reads)
         values |= {"all_days_read": all_days_read}
-        findings |= {rule: rules.ask(con, rule, values) for rule in asked if rule not in findings}
+        findings |= {rule: _asked(con, rule, values) for rule in asked if rule not in findings}
     found = {rule: _told(rule, findings[rule], compared) for rule in asked}
     broken = {rule: said for rule, said in found.items() if said}
     refused = [f"  {said}" for rule, said in broken.items() if _refuses(rule, weights_kept)]
@@ -149,7 +153,20 @@ def _ask(piece: _Piece) -> Finding:
         _view_staged(con, piece.staged, piece.reads)
         if not piece.rule.reads <= LISTS:
             _gather_facts(con, piece.cfg, piece.night, piece.reads)
-        return rules.ask(con, piece.rule, piece.values)
+        return _asked(con, piece.rule, piece.values)
+
+
+def _asked(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> Finding:
+    """What a rule finds; one that orders lists, in one part of them after the other, as memory allows."""
+    if "part" not in sql.parameters(rule.query):
+        return rules.ask(con, rule, values)
+    found = [rules.ask(con, rule, {**values, "part": part}) for part in range(values["parts"])]
+    return Finding(rule, sum(one.rows for one in found), next((one.sample for one in found if one.rows), ""))
+
+
+def _parts(cfg: Config, staged: Sequence[Staged]) -> int:
+    rows = sum(one.rows for one in staged if one.table in LISTED)
+    return math.ceil(rows / (ROWS_A_GB * cfg.warehouse.memory_gb)) or 1
 
 
 def _prepare(

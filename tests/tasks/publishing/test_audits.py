@@ -168,6 +168,25 @@ def test_a_score_that_rises_with_the_rank_is_refused(cfg: Config) -> None:
     assert broken(cfg, changed(driver.output_rows(4), "user_recommendations", 2, score=0.9)) == {"order"}
 
 
+def test_lists_are_ordered_a_part_at_a_time_where_memory_is_small_and_the_same_is_found(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = changed(driver.output_rows(4), "user_recommendations", 2, score=0.9)
+    rows = changed(rows, "item_recommendations", 1, rank=3)
+    rows = changed(
+        rows, "user_recommendations", 4, item_id=rows["user_recommendations"]["item_id"][3].as_py()
+    )
+    looks = []
+    for most in (audits.ROWS_A_GB, 1):
+        monkeypatch.setattr(audits, "ROWS_A_GB", most)
+        with pytest.raises(AuditError) as refused:
+            audit_rows(cfg, rows)
+        looks.append(re.findall(r"^  (\w+): (\d+) offending", str(refused.value), re.MULTILINE))
+    at_once, in_parts = looks
+    assert at_once == in_parts
+    assert {name for name, _ in at_once} >= {"order", "ranks_without_gaps", "repeated_items"}
+
+
 def test_equal_scores_are_in_order(cfg: Config) -> None:
     audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, score=0.5))
 
