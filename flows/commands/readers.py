@@ -28,7 +28,7 @@ def refresh(config: ConfigPath = DEFAULT) -> None:
     from tasks.store.store import Store
 
     cfg = options.with_nights(config)
-    served = readers.refresh(cfg, Store.of(cfg))
+    served = readers.refresh(cfg, Store.of(cfg), wholly=True)
     shown = f"readers see {served.night}" if served.night else "none is shown to readers of the latest night"
     Console(soft_wrap=True).print(f"Rebuilt from {served.nights} published night(s); {shown}.")
 

@@ -21,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 from tasks.errors import WarehouseError
-from tasks.publishing import publications, views, wholeness
+from tasks.publishing import copies, publications, views, wholeness
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.publishing.wholeness import DATABASE
 from tasks.settings.config import Config
@@ -47,16 +47,17 @@ class Served:
     nights: int
 
 
-def refresh(cfg: Config, store: Store) -> Served:
+def refresh(cfg: Config, store: Store, *, wholly: bool = False) -> Served:
     """Rebuild serve.duckdb and `latest`; safe at any time, also while other runs publish and refresh.
 
-    Raises WarehouseError when a publication that readers were shown is lost, a file of the shown night is
+    wholly   every byte of every copy of an object store's files is looked at, not those of the shown night
+        Raises WarehouseError when a publication that readers were shown is lost, a file of the shown night is
     missing or damaged, or the place cannot be written, as on a full disk; readers have then what they had.
     """
     try:
         for pattern in (*(f"{name}-*" for name in BESIDE), UNFINISHED):
             _remove_dead(store.local.glob(pattern))
-        return _refreshed(cfg, store)
+        return _refreshed(cfg, store, wholly)
     except OSError as error:
         raise WarehouseError(
             f"{store.local}: what readers open could not be rebuilt, and is as it was; {error}; "
@@ -90,13 +91,13 @@ def _have_latest(store: Store, shown: Publication) -> bool:
     )
 
 
-def _refreshed(cfg: Config, store: Store) -> Served:
+def _refreshed(cfg: Config, store: Store, wholly: bool) -> Served:
     for _ in range(REFRESH_TRIES):
         remembered = wholeness.highest_shown(store)
         published = publications.read(store)
         if said := wholeness.lost(store, published, remembered):
             raise WarehouseError(said)
-        if published.rows and not _showed(cfg, store, published):
+        if published.rows and not _showed(cfg, store, published, wholly):
             continue
         if _is_newest(store, published):  # else a newer night must not be hidden by ours
             return _served(published)
@@ -116,10 +117,10 @@ def _is_newest(store: Store, published: Publications) -> bool:
     return delta.version(store, TABLE) == published.version
 
 
-def _showed(cfg: Config, store: Store, published: Publications) -> bool:
+def _showed(cfg: Config, store: Store, published: Publications, wholly: bool) -> bool:
     """False where a newer version has come: whatever went wrong is its doing, or will be met again."""
     try:
-        _show(cfg, store, published)
+        _show(cfg, store, published, wholly)
     except (OSError, WarehouseError):
         if _is_newest(store, published):
             raise
@@ -127,7 +128,7 @@ def _showed(cfg: Config, store: Store, published: Publications) -> bool:
     return True
 
 
-def _show(cfg: Config, store: Store, published: Publications) -> None:
+def _show(cfg: Config, store: Store, published: Publications, wholly: bool) -> None:
     """Make all beside first, so that a full disk is met before readers are moved; then rename.
 
     Raises OSError where a newer version came before that, also one that has removed what was made here.
@@ -135,6 +136,7 @@ def _show(cfg: Config, store: Store, published: Publications) -> None:
     history, shown = _history(store, published), published.shown
     mark = f"{published.version}-{uuid.uuid4().hex}"
     database, link = (store.local / f"{name}-{mark}" for name in BESIDE)
+    copies.mend(store, shown, history, wholly=wholly)
     try:
         _build(cfg, store, database, published, history)
         _ask(cfg, store, database, published, history)

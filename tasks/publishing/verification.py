@@ -22,7 +22,7 @@ from typing import Any, Literal
 
 from tasks.errors import BrokenChainError, RegistryError, SourceError, WarehouseError
 from tasks.models import registry
-from tasks.publishing import publications, readers, wholeness
+from tasks.publishing import copies, publications, readers, wholeness
 from tasks.publishing.lineage import TRAINED
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.raw import manifest
@@ -158,9 +158,12 @@ def _row(_look: _Look, one: Publication) -> Link:
 
 
 def _opened(look: _Look, one: Publication) -> Link:
-    """serve.duckdb and latest/, where they show this publication."""
+    """serve.duckdb and latest/, where they show this publication, and copies that views of it name."""
     name = "what readers open"
-    if one != look.published.shown:
+    is_shown = one == look.published.shown
+    if said := copies.damaged(look.store, one, is_shown=is_shown):
+        return Link(name, "broken", len(one.tables), said)
+    if not is_shown:
         return Link(name, "whole", said="another night is shown")
     try:
         said = (

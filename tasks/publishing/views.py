@@ -91,7 +91,7 @@ def rows(published: Publications, history: Sequence[Publication]) -> dict[str, i
 
 def _keep_publications(con: duck.Connection, cfg: Config, store: Store, published: Publications) -> None:
     """The publications, and of the shown one what its row does not say."""
-    files = _here(store, delta.files(store, TABLE, published.version))
+    files = [str(store.fetched(file, anew=True)) for file in delta.files(store, TABLE, published.version)]
     con.execute(f"create table {TABLE} as {_select(con, TABLE, files, {}, ANY_COLUMNS)} order by sequence")
     con.execute("create table shown (sequence bigint, data_until timestamp, metric varchar)")
     if shown := published.shown:

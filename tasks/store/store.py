@@ -201,10 +201,13 @@ class Store:
         """Where a program that knows no object store reads the file: itself, or its copy on this disk."""
         return Path(file) if self.on_disk else self.local / COPIES / self.below(file)
 
-    def fetched(self, file: File) -> Path:
-        """The same, after the file was copied where it is not there yet. Raises FileNotFoundError."""
+    def fetched(self, file: File, *, anew: bool = False) -> Path:
+        """The same, after the file was copied where it is not there yet. Raises FileNotFoundError.
+
+        anew   copy it also where it is there, in one step: it is not what it should be
+        """
         here = self.here(file)
-        if not self.on_disk and not here.is_file():
+        if not self.on_disk and (anew or not here.is_file()):
             new = self.local / "published" / f".{here.parts[-2]}-{uuid.uuid4().hex}"
             try:
                 with self.opened(file) as source, durable.created(new) as copy:

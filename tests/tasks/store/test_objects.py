@@ -25,6 +25,7 @@ from pyarrow import fs
 from tasks.errors import ConfigurationError, FencedError, StoreError, WarehouseError
 from tasks.publishing import (
     attempts,
+    copies,
     forgetting,
     healing,
     publications,
@@ -32,6 +33,7 @@ from tasks.publishing import (
     readers,
     retention,
     status,
+    verification,
     wholeness,
 )
 from tasks.settings.config import Config, load_config
@@ -155,19 +157,72 @@ def test_the_runbook_shows_how_to_read_what_duckdb_alone_does_not(nights: tuple[
 
 def test_copies_go_some_time_after_no_view_names_them(there: Served, tmp_path: Path) -> None:
     cfg = there.config(tmp_path)
-    store, copies = Store.of(cfg), tmp_path / "warehouse" / "copies"
+    store, kept = Store.of(cfg), tmp_path / "warehouse" / "copies"
     driver.publish_night(cfg, driver.FRIDAY, users=4)
     readers.refresh(cfg, store)
-    first = {path for path in copies.rglob("*.parquet") if "user_rec" in str(path)}
+    first = {path for path in kept.rglob("*.parquet") if "user_rec" in str(path)}
     driver.publish_night(cfg, driver.FRIDAY, users=5)
     readers.refresh(cfg, store)
     assert len(first) == 1
     assert all(path.exists() for path in first)  # whoever opened serve.duckdb before reads on
-    for path in copies.rglob("*.parquet"):
+    for path in kept.rglob("*.parquet"):
         os.utime(path, (0, 0))
     readers.refresh(cfg, store)
     assert not any(path.exists() for path in first)
     assert driver.whole_night(cfg) == [str(driver.FRIDAY), 5, str(driver.FRIDAY), 5]
+
+
+def two_nights(there: Served, base: Path) -> tuple[Config, Store, list[Path]]:
+    """Two nights in the store, and the copies of their users' lists, older first."""
+    cfg = there.config(base)
+    store = Store.of(cfg)
+    for day, users in ((driver.FRIDAY, 4), (driver.SATURDAY, 5)):
+        driver.publish_night(cfg, day, users=users)
+    readers.refresh(cfg, store)
+    rows = publications.read(store).rows
+    return cfg, store, [store.here(one.files(store)["user_recommendations"][0]) for one in rows]
+
+
+@pytest.mark.parametrize("cut", [True, False], ids=["cut short", "other bytes"])
+@pytest.mark.parametrize("which", [0, 1], ids=["of an older night", "of the shown night"])
+def test_a_damaged_copy_is_fetched_anew_by_a_refresh(
+    there: Served, tmp_path: Path, which: int, cut: bool
+) -> None:
+    cfg, store, lists = two_nights(there, tmp_path)
+    whole = lists[which].read_bytes()
+    lists[which].write_bytes(whole[:100] if cut else whole[:20] + b"X" * 40 + whole[60:])
+    readers.refresh(cfg, store, wholly=True)
+    assert lists[which].read_bytes() == whole
+    assert readers.behind(store, publications.read(store), wholeness.highest_shown(store)) == ""
+    with duckdb.connect(str(cfg.root / "serve.duckdb"), read_only=True) as con:
+        con.sql("select sum(score) from user_recommendations_history").fetchall()
+
+
+def test_a_copy_of_an_older_night_that_was_cut_short_is_fetched_anew_by_any_nights_refresh(
+    there: Served, tmp_path: Path
+) -> None:
+    cfg, store, [older, _] = two_nights(there, tmp_path)
+    whole = older.read_bytes()
+    older.write_bytes(whole[:100])
+    readers.refresh(cfg, store)
+    assert older.read_bytes() == whole
+
+
+def test_verify_tells_of_a_copy_with_other_bytes_and_of_none_after_a_refresh(
+    there: Served, tmp_path: Path
+) -> None:
+    cfg, store, lists = two_nights(there, tmp_path)
+    published = publications.read(store)
+    for one, copy in zip(published.rows, lists, strict=True):
+        whole, is_shown = copy.read_bytes(), one == published.shown
+        assert copies.damaged(store, one, is_shown=is_shown) == ""
+        copy.write_bytes(whole[:20] + b"X" * 40 + whole[60:])
+        assert f"{copy}: its bytes are not" in copies.damaged(store, one, is_shown=is_shown)
+        [night_of] = verification.verify(cfg, one.night)
+        [opened] = [link for link in night_of.links if link.name == "what readers open"]
+        assert (opened.state, str(copy) in opened.said) == ("broken", True)
+        readers.refresh(cfg, store, wholly=True)
+        assert copies.damaged(store, one, is_shown=is_shown) == ""
 
 
 @pytest.mark.slow
