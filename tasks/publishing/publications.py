@@ -383,6 +383,8 @@ class Publications:
 def read(store: Store) -> Publications:
     """Every publication there is now. Raises WarehouseError that names a file which cannot be read."""
     version = delta.version(store, TABLE)
+    if version is None:
+        store.check_bucket()
     parts = [] if version is None else delta.parts(store, TABLE, version)
     found = [one for part in parts for one in _parsed(part)]
     return Publications(version, tuple(sorted(found, key=lambda one: one.sequence)))

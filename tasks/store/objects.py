@@ -87,6 +87,14 @@ def asked(address: object) -> Iterator[None]:
         raise _refused(address, error) from error
 
 
+def no_bucket(address: str, bucket: str) -> StoreError:
+    """The error of a root whose bucket is not there."""
+    return StoreError(
+        f"{address}: expected a bucket that is there; got none named {bucket}; look at warehouse.root and "
+        "AWS_ENDPOINT_URL: is it there under this name, in this store?"
+    )
+
+
 def _refused(address: object, error: BaseException) -> StoreError:
     """The error, in one line."""
     said = " ".join(COLOURS.sub("", str(error)).replace("↳", "").split())[:LONGEST_SAID]

@@ -164,6 +164,15 @@ class Store:
         with self.asked(file):
             return self.files.get_file_info(self.below(file))
 
+    def check_bucket(self) -> None:
+        """Raises StoreError where there is no such bucket, in which every look finds nothing."""
+        if self.has_folders:
+            return
+        bucket = self.files.base_path.partition("/")[0]
+        with self.asked():
+            if self.files.base_fs.get_file_info(bucket).type == fs.FileType.NotFound:
+                raise objects.no_bucket(self.address, bucket)
+
     def has(self, file: File) -> bool:
         """Is there such a file?"""
         return bool(self.facts(file).type == fs.FileType.File)

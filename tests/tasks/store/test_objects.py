@@ -172,6 +172,14 @@ def test_copies_go_some_time_after_no_view_names_them(there: Served, tmp_path: P
     assert driver.whole_night(cfg) == [str(driver.FRIDAY), 5, str(driver.FRIDAY), 5]
 
 
+def test_a_bucket_that_is_not_there_is_no_empty_warehouse(there: Served, tmp_path: Path) -> None:
+    cfg = there.config(tmp_path, "s3://nobucket/p")
+    for look in (status.recent, lambda one: list(verification.verify(one))):
+        with pytest.raises(StoreError, match="s3://nobucket/p: expected a bucket that is there; got none"):
+            look(cfg)
+    assert publications.read(Store.of(there.config(tmp_path))).rows == ()
+
+
 def two_nights(there: Served, base: Path) -> tuple[Config, Store, list[Path]]:
     """Two nights in the store, and the copies of their users' lists, older first."""
     cfg = there.config(base)
