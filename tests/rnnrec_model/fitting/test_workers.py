@@ -369,6 +369,7 @@ def mrr(**training: Any) -> float:
     return evaluate(model, Predictions.next_items(walks(1), SHELVES), (5,)).metrics["mrr_at_5"]
 
 
+@pytest.mark.slow
 def test_fast_sums_are_as_good_as_ordered_ones_and_say_what_they_give_up(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -47,7 +47,10 @@ def processes() -> Iterator[Callable[..., Any]]:
         yield pool.map
 
 
-@pytest.mark.parametrize("sections", [{}, RICH], ids=["defaults", "all there is"])
+@pytest.mark.parametrize(
+    "sections",
+    [pytest.param({}, id="defaults", marks=pytest.mark.slow), pytest.param(RICH, id="all there is")],
+)
 def test_a_night_whose_pieces_run_twice_in_other_processes_has_the_same_bytes(
     sections: dict[str, Any],
     make_config: Callable[..., Config],

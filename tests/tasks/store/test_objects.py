@@ -191,8 +191,15 @@ def two_nights(there: Served, base: Path) -> tuple[Config, Store, list[Path]]:
     return cfg, store, [store.here(one.files(store)["user_recommendations"][0]) for one in rows]
 
 
-@pytest.mark.parametrize("cut", [True, False], ids=["cut short", "other bytes"])
-@pytest.mark.parametrize("which", [0, 1], ids=["of an older night", "of the shown night"])
+@pytest.mark.parametrize(
+    ("cut", "which"),
+    [
+        pytest.param(False, 0, id="other bytes, of an older night"),
+        pytest.param(True, 1, id="cut short, of the shown night"),
+        pytest.param(True, 0, id="cut short, of an older night", marks=pytest.mark.slow),
+        pytest.param(False, 1, id="other bytes, of the shown night", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_copy_is_fetched_anew_by_a_refresh(
     there: Served, tmp_path: Path, which: int, cut: bool
 ) -> None:
