@@ -68,7 +68,8 @@ def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:
     table.add_row("days are", f"local days of {cfg.events.timezone}")
     table.add_row("publishes to", cfg.address)
     if cfg.warehouse.is_in_objects:
-        table.add_row("", f"which answers and can be written; models and what readers open: {cfg.root}")
+        table.add_row("", "which answers, can be written, and keeps what is there")
+        table.add_row("", f"models and what readers open: {cfg.root}")
     table.add_row("configuration", cfg.digest())
     return table
 

@@ -32,6 +32,7 @@ CURES = (  # what is said → what to look at
     ("INVALID_ACCESS_KEY|InvalidAccessKeyId|SIGNATURE_DOES_NOT_MATCH|SignatureDoesNotMatch", "the keys"),
     ("ACCESS_DENIED|AccessDenied|necessary privileges|status 403|HTTP code 403", "the keys and their rights"),
     ("NO_SUCH_BUCKET|NoSuchBucket|Bucket .* not found|HTTP code 404", "warehouse.root: is there the bucket?"),
+    ("NotImplemented|status 501", "whether it knows If-None-Match: *, which a commit asks for"),
     (
         "NETWORK_CONNECTION|error sending request|tcp connect|timed out|dns",
         "AWS_ENDPOINT_URL and the network",

@@ -39,7 +39,12 @@ def make_root(cfg: Config) -> None:
 
 
 def probe_objects(store: Store) -> None:
-    """Write, read and remove an object. Raises StoreError."""
+    """Write, read and remove an object, and try to put another in its place, which has to be refused.
+
+    Raises StoreError.
+    """
+    from tasks.store import delta  # takes a while, and a warehouse on a disk asks nothing of it here
+
     probe = store.at(f".writable-{uuid.uuid4().hex}")
     with store.create(probe) as file:
         file.write(b"x")
@@ -47,6 +52,7 @@ def probe_objects(store: Store) -> None:
         store.read(probe)
     finally:
         store.remove(probe)
+    delta.check_creates_only(store)
 
 
 def set_access(cfg: Config, folder: Path) -> None:

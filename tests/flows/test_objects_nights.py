@@ -58,6 +58,7 @@ def test_nights_in_a_store_are_those_of_the_disk_and_go_back_as_they_do(
         said = CliRunner().invoke(app, command)
         assert said.exit_code == 0, said.output
         assert cfg.address in said.output
+        assert ("keeps what is there" in said.output) == (command[0] == "check")
 
 
 def test_a_store_that_goes_away_in_a_night_leaves_readers_the_night_before(

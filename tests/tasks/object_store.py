@@ -5,7 +5,9 @@
 delta-rs keeps all threads of a process waiting for some answers, so a server in a thread would never give
 any. One write at a time, as moto looks at a name and takes it in two steps. Keys that begin with `stranger`
 are nobody's. `/-/count` tells how many requests came, `/-/lose` has the next entry of a log taken, and not
-answered.
+answered, `/-/deny` has the next that may take no other's place refused as if it did. Of a
+server's words, `careless` lets any object take another's place, `unable` says of what may not that it is not
+implemented.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ from tasks.settings.config import Config
 
 BUCKET = "shop"
 NOBODY = b"<Error><Code>InvalidAccessKeyId</Code><Message>no such key</Message></Error>"
+
+UNABLE = b"<Error><Code>NotImplemented</Code><Message>If-None-Match</Message></Error>"
 
 
 @dataclass
@@ -70,9 +74,9 @@ class Served:
 
 
 @contextmanager
-def served() -> Iterator[Served]:
+def served(*words: str) -> Iterator[Served]:
     """A server, and an environment that leads to it."""
-    process = subprocess.Popen([sys.executable, __file__], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, __file__, *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout as out, pytest.MonkeyPatch.context() as patched:
         found = Served(process, int(out.readline()))
@@ -104,12 +108,14 @@ def serve() -> None:
             return
 
     app = DomainDispatcherApplication(create_backend_app)
-    one_writer, told = threading.Lock(), {"count": 0, "lose": 0}
+    one_writer, told = threading.Lock(), {"count": 0, "lose": 0, "deny": 0}
+    is_careless, is_unable = (word in sys.argv for word in ("careless", "unable"))
 
     def answer(env: Any, start: Any) -> Any:
         path, told["count"] = env["PATH_INFO"], told["count"] + 1
         if path.startswith("/-/"):
             told["lose"] += path == "/-/lose"
+            told["deny"] += path == "/-/deny"
             start("200 OK", [])
             return [str(told["count"]).encode()]
         if "Credential=stranger" in env.get("HTTP_AUTHORIZATION", ""):
@@ -126,6 +132,17 @@ def serve() -> None:
                 list(app(env, lambda *_: lambda _: None))
                 start("500 Internal Server Error", [("Content-Length", "0")])
                 return [b""]
+            if told["deny"] and "HTTP_IF_NONE_MATCH" in env:
+                told["deny"] -= 1
+                env["wsgi.input"].read(int(env.get("CONTENT_LENGTH") or 0))
+                start("412 Precondition Failed", [("Content-Length", "0")])
+                return [b""]
+            if is_unable and "HTTP_IF_NONE_MATCH" in env:
+                env["wsgi.input"].read(int(env.get("CONTENT_LENGTH") or 0))
+                start("501 Not Implemented", [("Content-Length", str(len(UNABLE)))])
+                return [UNABLE]
+            if is_careless:
+                env.pop("HTTP_IF_NONE_MATCH", None)
             return app(env, start)
 
     server = make_server("127.0.0.1", 0, answer, threaded=True, request_handler=Quiet)

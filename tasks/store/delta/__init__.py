@@ -19,6 +19,7 @@ from tasks.store.delta.commits import (
     replace_partition,
     rewrite,
 )
+from tasks.store.delta.creating import check_creates_only
 from tasks.store.delta.fences import FORGET, check_fence, highest, mark_of, marks, writer
 from tasks.store.delta.logs import RESTORE, note
 from tasks.store.delta.numbers import next_attempt
@@ -37,6 +38,7 @@ __all__ = [
     "Part",
     "Staged",
     "append",
+    "check_creates_only",
     "check_fence",
     "clean_stale",
     "commit",

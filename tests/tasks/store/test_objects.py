@@ -417,6 +417,41 @@ def test_a_store_that_says_no_is_named_with_what_to_look_at(
         assert "\n" not in str(refused.value)
 
 
+def objects_in(there: Served, cfg: Config) -> list[str]:
+    """The paths of all that lies below the root."""
+    place = cfg.warehouse.root.removeprefix("s3://")
+    found = there.files.get_file_info(fs.FileSelector(place, recursive=True, allow_not_found=True))
+    return [one.path for one in found if one.is_file]
+
+
+@pytest.mark.parametrize(
+    ("word", "said"),
+    [
+        ("careless", r"s3://shop/w1: expected a store that .*If-None-Match.* took .* use a store"),
+        ("unable", r"expected an object store.*NotImplemented.*look at .*If-None-Match"),
+    ],
+)
+def test_a_store_in_which_a_commit_could_take_anothers_place_is_refused_and_nothing_is_written(
+    tmp_path: Path, word: str, said: str
+) -> None:
+    with served(word) as careless:
+        cfg = careless.config(tmp_path)
+        for _ in range(2):
+            with pytest.raises(StoreError, match=said) as refused:
+                make_root(cfg)
+            assert "\n" not in str(refused.value)
+        assert objects_in(careless, cfg) == []
+
+
+def test_writers_who_look_at_the_same_moment_all_find_that_no_commit_takes_anothers_place(
+    there: Served, tmp_path: Path
+) -> None:
+    store = Store.of(there.config(tmp_path))
+    works = [lambda: delta.check_creates_only(store)] * 6
+    assert all_at_once(works) == [None] * 6
+    assert objects_in(there, there.config(tmp_path, store.address)) == []
+
+
 def _counted(cfg: Config, store: Store, files: Sequence[str]) -> int:
     with duck.connect(cfg) as con:
         duck.view_files(con, store, "lists", files)

@@ -1,0 +1,51 @@
+"""An object that takes no other's place: what a commit is, and whether the store knows it.
+
+Only delta-rs can ask for one, and it looks before it does. So the probe is a table without rows whose first
+entry is put while the library asks for rows: it has looked by then, has seen no table, and puts an entry of
+its own, which a store that keeps what is there refuses.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import suppress
+
+import pyarrow as pa
+from deltalake import write_deltalake
+from deltalake.exceptions import DeltaError
+
+from tasks.errors import StoreError
+from tasks.store.store import Store
+
+PROBE = ".creates-only"
+FIRST = b'{"commitInfo":{"probe":"put first, to stay"}}\n'
+
+
+def check_creates_only(store: Store) -> None:
+    """Put one name twice, the second time only if it is not there. Raises StoreError where that is taken."""
+    folder = store.at(f"{PROBE}-{uuid.uuid4().hex}")
+    entry = f"{folder}/_delta_log/{0:020d}.json"
+    try:
+        with suppress(DeltaError), store.asked(folder):
+            write_deltalake(folder, _no_rows(store, entry), storage_options=dict(store.options))
+        found = store.read(entry)
+    finally:
+        store.remove(entry)
+    if found != FIRST:
+        raise StoreError(
+            f"{store.address}: expected a store that refuses an object whose name is taken when it is asked "
+            "to (If-None-Match: *); it took the second of two under one name, so that a commit could be lost "
+            "where two runs meet; use a store that refuses it, as Amazon's does, or another version or "
+            "setting of this one or of what stands before it; nothing was written"
+        )
+
+
+def _no_rows(store: Store, entry: str) -> pa.RecordBatchReader:
+    """Rows that are none, and before it turns out the entry is there."""
+
+    def rows() -> Iterator[pa.RecordBatch]:
+        store.replace(entry, FIRST)
+        yield from ()
+
+    return pa.RecordBatchReader.from_batches(pa.schema([("nothing", pa.int64())]), rows())
