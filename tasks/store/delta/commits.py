@@ -14,7 +14,7 @@ from deltalake.transaction import AddAction
 
 from tasks.errors import FencedError, WarehouseError
 from tasks.store import parquet, tables
-from tasks.store.delta import fences, logs, partitions, reading, staging
+from tasks.store.delta import creating, fences, logs, partitions, reading, staging
 from tasks.store.delta.staging import Staged
 from tasks.store.store import Store
 
@@ -396,19 +396,7 @@ def _with_columns(store: Store, name: str, table: DeltaTable, wanted: pa.Schema)
 
 def _create(store: Store, name: str, schema: pa.Schema) -> DeltaTable:
     folder, column = logs.folder(store, name), tables.table(name).partition
-    try:
-        with store.written(folder):
-            DeltaTable.create(
-                folder,
-                schema,
-                "ignore",
-                [column] if column else [],
-                name=name,
-                configuration=SETTINGS,
-                storage_options=dict(store.options),
-            )
-    except DeltaError:
-        if not logs.exists(store, name):  # else another run created it at the same time
-            raise
+    partition_by = [column] if column else []
+    creating.create(store, folder, schema, partition_by=partition_by, name=name, configuration=SETTINGS)
     store.sync(logs.entry(store, name, 0), logs.log_folder(store, name), folder, store.at("tables"))
     return logs.existing(store, name)

@@ -48,7 +48,12 @@ def entries(store: Store, name: str) -> list[str]:
 
 def exists(store: Store, name: str) -> bool:
     """Is there a table yet? Looked at here: the library keeps all threads waiting for an object store."""
-    return any(_is_of_a_log(file.rpartition("/")[2]) for file in store.names(log_folder(store, name)))
+    return is_in(store, folder(store, name))
+
+
+def is_in(store: Store, folder: str) -> bool:
+    """Is there a log in this folder?"""
+    return any(_is_of_a_log(file.rpartition("/")[2]) for file in store.names(f"{folder}/_delta_log"))
 
 
 def opened(store: Store, name: str, version: int | None = None) -> DeltaTable | None:

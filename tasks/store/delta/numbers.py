@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError, DeltaError
+from deltalake.exceptions import CommitFailedError
 
 from tasks.store import durable, tables
-from tasks.store.delta import logs, partitions
+from tasks.store.delta import creating, logs, partitions
 from tasks.store.store import Store
 
 NEWEST_ENTRIES = 20  # a night writes no table's log more often
@@ -74,19 +74,11 @@ def _counted(store: Store) -> int:
 
 def _counter(store: Store) -> DeltaTable:
     """A table without rows, whose log is the counter."""
-    address, options = store.at(COUNTER), dict(store.options)
+    address, nothing = store.at(COUNTER), pa.schema([("attempt", pa.int64())])
+    if not logs.is_in(store, address):
+        creating.create(store, address, nothing, configuration=SETTINGS)
     with store.asked(address):
-        if not store.names(store.at(COUNTER, "_delta_log")):
-            _make(address, options)
-        return DeltaTable(address, storage_options=options)
-
-
-def _make(address: str, options: dict[str, str]) -> None:
-    nothing = pa.schema([("attempt", pa.int64())])
-    try:
-        DeltaTable.create(address, nothing, "ignore", configuration=SETTINGS, storage_options=options)
-    except DeltaError:
-        DeltaTable(address, storage_options=options)  # else another run has made it at the same time
+        return DeltaTable(address, storage_options=dict(store.options))
 
 
 def _highest_committed(store: Store, newest: int | None) -> int:

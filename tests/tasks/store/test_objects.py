@@ -345,6 +345,26 @@ def test_a_commit_whose_answer_was_lost_is_known_for_ours(there: Served, tmp_pat
     assert delta.files(store, "popular_items") == list(staged.files)
 
 
+@pytest.mark.parametrize("of", ["a table", "the numbers of runs"])
+def test_a_store_that_refuses_a_logs_first_entry_and_has_none_is_asked_again_and_then_named(
+    there: Served, tmp_path: Path, of: str
+) -> None:
+    store = Store.of(there.config(tmp_path))
+
+    def make() -> int:
+        if of == "a table":
+            return delta.replace_partition(store, "popular_items", popular(6), {"night": NIGHT}, "r1", 1)
+        return delta.next_attempt(store, NIGHT)
+
+    there.ask("deny")
+    there.ask("deny")
+    with pytest.raises(StoreError, match=r"s3://.*refused it 2 times as if .* run it again") as refused:
+        make()
+    assert "\n" not in str(refused.value)
+    there.ask("deny")
+    assert make() == 1
+
+
 def test_who_dies_between_his_files_and_his_commit_leaves_readers_and_the_next_run_alone(
     there: Served, tmp_path: Path
 ) -> None:
