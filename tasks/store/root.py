@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.errors import WarehouseError
 from tasks.settings.config import Config
+from tasks.store import owners
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -20,8 +21,10 @@ PREFECT = "prefect"  # its home: nobody but its server reads it
 def make_root(cfg: Config) -> None:
     """Make the folder and write into it; all that this process writes from now on is as `access` says.
 
-    Where the tables lie in an object store, it is written to as well. Raises WarehouseError, StoreError.
+    Where the tables lie in an object store, it is written to as well, and the folder is kept for it.
+    Raises WarehouseError, StoreError, ConfigurationError where the folder is another root's.
     """
+    store = Store.of(cfg)
     probe = cfg.root / "work" / f".writable-{uuid.uuid4().hex}"
     os.umask(0o777 & ~FOLDER_MODES[cfg.warehouse.access])
     try:
@@ -35,7 +38,8 @@ def make_root(cfg: Config) -> None:
             "Fix its permissions or change warehouse.root."
         ) from None
     if cfg.warehouse.is_in_objects:
-        probe_objects(Store.of(cfg))
+        probe_objects(store)
+        owners.keep(cfg.root, cfg.address)
 
 
 def probe_objects(store: Store) -> None:

@@ -23,7 +23,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from tasks.settings.config import Config
-from tasks.store import durable, objects
+from tasks.store import durable, objects, owners
 
 File: TypeAlias = str | Path  # an address
 BLOCK = 1 << 20
@@ -50,6 +50,7 @@ class Store:
         """The store that `warehouse.root` names. Raises ConfigurationError."""
         if not cfg.warehouse.is_in_objects:
             return cls.in_folder(cfg.root)
+        owners.check(cfg.root, cfg.address)
         endpoint = objects.endpoint()
         files = objects.files(cfg.address, endpoint)
         return cls(cfg.root, cfg.address, files, objects.options(endpoint))

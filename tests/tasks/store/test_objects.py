@@ -180,6 +180,29 @@ def test_a_bucket_that_is_not_there_is_no_empty_warehouse(there: Served, tmp_pat
     assert publications.read(Store.of(there.config(tmp_path))).rows == ()
 
 
+@pytest.mark.parametrize("other", ["empty", "longer"])
+def test_a_local_folder_of_another_root_is_refused_by_both_names(
+    there: Served, tmp_path: Path, other: str
+) -> None:
+    ours, theirs = there.config(tmp_path), there.config(tmp_path / "elsewhere")
+    make_root(ours)
+    driver.publish_night(ours, driver.FRIDAY, users=4)
+    readers.refresh(ours, Store.of(ours))
+    for day in (driver.FRIDAY, driver.SATURDAY) if other == "longer" else ():
+        driver.publish_night(theirs, day, users=5)
+    mistaken = there.config(tmp_path, theirs.warehouse.root)
+    before = {path: path.stat().st_mtime_ns for path in ours.root.rglob("*")}
+    said = rf"warehouse\.local: expected a folder of {theirs.address}; .* of {ours.address}; .*remove"
+    for work in (make_root, Store.of, status.recent):
+        with pytest.raises(ConfigurationError, match=said):
+            work(mistaken)
+    assert {path: path.stat().st_mtime_ns for path in ours.root.rglob("*")} == before
+    (ours.root / "root").unlink()
+    make_root(mistaken)  # as the message says, of one warehouse at another address
+    with pytest.raises(ConfigurationError, match="warehouse\\.local"):
+        Store.of(ours)
+
+
 def two_nights(there: Served, base: Path) -> tuple[Config, Store, list[Path]]:
     """Two nights in the store, and the copies of their users' lists, older first."""
     cfg = there.config(base)
@@ -476,6 +499,15 @@ def _counted(cfg: Config, store: Store, files: Sequence[str]) -> int:
     with duck.connect(cfg) as con:
         duck.view_files(con, store, "lists", files)
         return duck.count(con, "lists")
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_root_that_cannot_be_had_gets_no_local_folder(there: Served, tmp_path: Path) -> None:
+    with pytest.raises(StoreError):
+        make_root(Config(base=tmp_path, warehouse={"root": "s3://nowhere/w"}))
+    cfg = there.config(tmp_path)
+    make_root(cfg)
+    assert (cfg.root / "root").read_text() == f"{cfg.address}\n"
 
 
 @pytest.mark.usefixtures("impatient")
