@@ -66,7 +66,7 @@ class Fitting:
     on_epoch     hears of every pass over the data
     stop_after   end after so many passes, and look for no best one: what an earlier fit found (Fitted.epochs)
     validation   sessions to rank after every pass
-    hands        who runs `training.workers`; none: this machine
+    hands        who runs `training.workers`; none: this machine, unless this process is one of them already
     """
 
     training: TrainingConfig = field(default_factory=TrainingConfig)

@@ -115,7 +115,7 @@ class Kind:
             from rnnrec_model.fitting import crew, launching
             from rnnrec_model.fitting.job import Job
 
-            if not crew.is_launched():
+            if fitting.hands or not crew.is_launched(fitting.training):
                 return launching.fit(Job(self.module, settings, sessions, vocabulary, fitting), self.load)
             crew.join(fitting.training)
         fitted: Fitted = self._module().fit(settings, sessions, vocabulary, fitting)

@@ -11,6 +11,7 @@ They are processes of `torch.distributed`: those that `launching.py` starts, or 
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -31,11 +32,14 @@ from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.shards import Gradients, summed
 
 T = TypeVar("T")
+LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR")  # of the environment, where something has started several
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
 STEP_SECONDS = 600.0  # without word of another process in the middle of a step: it is stuck
 PATIENCE = timedelta(
     days=7
 )  # for what only the leader does: ranking validation sessions, reading a checkpoint
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -128,9 +132,23 @@ def crew_of(config: TrainingConfig) -> Crew:
     return Crew(dist.get_rank(), size)
 
 
-def is_launched() -> bool:
-    """Is this process one of several that something else has started, such as torchrun?"""
-    return dist.is_initialized() or {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
+def is_launched(config: TrainingConfig) -> bool:
+    """Is this process one of several that something else has started, such as torchrun?
+
+    Raises ConfigError where the environment has it be one of another number than `training.workers`.
+    """
+    if dist.is_initialized():
+        return True
+    if not set(LAUNCHED) <= os.environ.keys() or os.environ["WORLD_SIZE"] == "1":
+        return False
+    if os.environ["WORLD_SIZE"] != str(config.workers):
+        told = ", ".join(f"{name}={os.environ[name]}" for name in LAUNCHED)
+        raise ConfigError(
+            f"training.workers: expected to be one of {config.workers} processes; the environment says "
+            f"{told}. Unset {' and '.join(LAUNCHED)}, and it starts them itself; or start it with "
+            f"torchrun --nproc-per-node {config.workers}"
+        )
+    return True
 
 
 def join(config: TrainingConfig, init_method: str = "env://", rank: int = -1, world_size: int = -1) -> None:
@@ -145,7 +163,8 @@ def join(config: TrainingConfig, init_method: str = "env://", rank: int = -1, wo
     if device.type == "cuda":
         _take_a_gpu(config)
     patience = timedelta(seconds=STEP_SECONDS)
-    store, rank, world_size = next(rendezvous(init_method, rank, world_size, timeout=patience))
+    with _met(config.workers):
+        store, rank, world_size = next(rendezvous(init_method, rank, world_size, timeout=patience))
     store.set_timeout(patience)
     with _together():
         _agree(store, device.type, rank, world_size)
@@ -195,6 +214,20 @@ def _take_a_gpu(config: TrainingConfig) -> None:
             'Lower training.workers, or set training.device = "cpu"'
         )
     torch.cuda.set_device(number)
+
+
+@contextmanager
+def _met(count: int) -> Iterator[None]:
+    """What torch says when others never came, in words."""
+    log.info("training: waits up to %g s for all of %d processes", STEP_SECONDS, count)
+    try:
+        yield
+    except RuntimeError as error:
+        raise WorkerError(
+            f"training: expected all of {count} processes within {STEP_SECONDS:g} s; some did not come "
+            f"({str(error).splitlines()[0]}). Look what became of them; where nothing has started any, unset "
+            f"{' and '.join(LAUNCHED)}"
+        ) from error
 
 
 @contextmanager

@@ -151,7 +151,9 @@ def write_result(folder: Path, fitted: Fitted) -> None:
 def write_error(folder: Path, rank: int, error: BaseException) -> None:
     """Why a process gives up."""
     told = {"type": type(error).__name__, "message": str(error)}
-    error_of(folder, rank).write_text(json.dumps(told), encoding="utf-8")
+    new = folder / f".error-{rank}"
+    new.write_text(json.dumps(told), encoding="utf-8")
+    new.replace(error_of(folder, rank))  # others read it while some are at work
 
 
 def error_of(folder: Path, rank: int) -> Path:

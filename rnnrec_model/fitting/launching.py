@@ -28,6 +28,7 @@ from rnnrec_model.scorer import Model
 LOOK_SECONDS = 0.05
 END_SECONDS = 5.0  # between the first that fails and the end of the others
 LAST_LINES = 5  # of what a process said, in a message
+LOST = 3  # exit code of one that has lost the others: not the first to fail
 MEETING = "RNNREC_MEETING"  # in a worker's environment: the file by which they meet
 
 Process = subprocess.Popen[bytes]
@@ -44,7 +45,7 @@ def fit(job: Job, load: Callable[[Saved], Model]) -> Fitted:
     with TemporaryDirectory(prefix="workers-", dir=beside) as name:
         folder = Path(name)
         job.write(folder)
-        hands, training = job.fitting.hands or _here, job.fitting.training
+        hands, training = job.fitting.hands or here, job.fitting.training
         with hands(folder, training.workers, training.threads) as processes:
             _wait(processes, folder, job.fitting.on_epoch)
         saved, fitted = job.result(folder)
@@ -52,7 +53,7 @@ def fit(job: Job, load: Callable[[Saved], Model]) -> Fitted:
 
 
 @contextmanager
-def _here(folder: Path, count: int, threads: int) -> Iterator[list[Process]]:
+def here(folder: Path, count: int, threads: int) -> Iterator[list[Process]]:
     """The processes on this machine, none of which is there any more afterwards."""
     processes: list[Process] = []
     with ended(processes):
@@ -122,13 +123,15 @@ def _hand_on(said: Said, heard: int, on_epoch: Callable[[EpochReport], None] | N
 
 
 def _failure(processes: Sequence[Worker], folder: Path) -> BaseException:
-    """Why, once those who have lost another have said so."""
+    """Why: what one has said, or, once those who have lost another have said so, how the first has ended."""
     deadline = time.monotonic() + END_SECONDS
-    while any(one.poll() is None for one in processes) and time.monotonic() < deadline:
+    while True:
+        found = read_errors(folder)
+        if found and not isinstance(found[0], WorkerError):
+            return found[0]
+        if all(one.poll() is not None for one in processes) or time.monotonic() > deadline:
+            break
         time.sleep(LOOK_SECONDS)
-    found = read_errors(folder)
-    if found and not isinstance(found[0], WorkerError):
-        return found[0]
     codes = [one.returncode or 0 for one in processes]
     killed = [(rank, code) for rank, code in enumerate(codes) if code < 0]
     if killed or not found:
@@ -143,7 +146,8 @@ def _failure(processes: Sequence[Worker], folder: Path) -> BaseException:
 
 
 def _first_of(processes: Sequence[Worker]) -> tuple[int, int]:
-    return next((rank, one.returncode) for rank, one in enumerate(processes) if one.returncode)
+    codes = [(rank, one.returncode) for rank, one in enumerate(processes) if one.returncode]
+    return next((one for one in codes if one[1] != LOST), codes[0])
 
 
 def _how(code: int) -> str:

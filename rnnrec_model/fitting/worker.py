@@ -22,9 +22,7 @@ import torch
 from rnnrec_model.errors import WorkerError
 from rnnrec_model.fitting import crew
 from rnnrec_model.fitting.job import SAID, Job, Said, write_error, write_result
-from rnnrec_model.fitting.launching import MEETING
-
-LOST = 3  # exit code of one that has lost the others: not the first to fail
+from rnnrec_model.fitting.launching import LOST, MEETING
 
 
 class _Telling(logging.Handler):

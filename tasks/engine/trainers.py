@@ -9,6 +9,8 @@ go on from the training's checkpoint: Spark itself gives up tasks that run toget
 from __future__ import annotations
 
 import logging
+import math
+import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -24,6 +26,7 @@ from tasks.engine.spark import Spark
 from tasks.errors import EngineError
 
 ATTEMPTS = 3
+LOOK_SECONDS = 0.2  # a look at a folder that may be on another machine
 LOST = "ExecutorLostFailure"  # what Spark says
 
 log = logging.getLogger(__name__)
@@ -93,7 +96,19 @@ def _work(part: _Part) -> int:
     meeting = context.allGather(f"meeting-{uuid.uuid4().hex}")[0]
     process = launching.started(part.folder, rank, part.count, part.threads, _told(meeting))
     with launching.ended([process]):
-        return process.wait()
+        return _ended(process, part.folder / f"failed-{meeting}")
+
+
+def _ended(process: launching.Process, mark: Path) -> int:
+    """A worker's exit code. Who fails leaves the mark: whom it has not met yet would wait for it for long."""
+    deadline = math.inf
+    while (code := process.poll()) is None and time.monotonic() < deadline:
+        if deadline == math.inf and mark.exists():
+            deadline = time.monotonic() + launching.END_SECONDS
+        time.sleep(LOOK_SECONDS)
+    if code:
+        mark.touch()
+    return launching.LOST if code is None else code
 
 
 def _told(meeting: str) -> dict[str, str]:

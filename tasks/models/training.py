@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import date
 from pathlib import Path
@@ -24,7 +24,7 @@ from tasks.settings.config import Config, shows_never_learnt
 from tasks.store.pins import Reads
 
 if TYPE_CHECKING:
-    from rnnrec_model.contract import EpochReport, Fitted, Hands
+    from rnnrec_model.contract import EpochReport, Fitted, Hands, Worker
     from rnnrec_model.sessions import Sessions
     from rnnrec_model.sizing import Size
     from rnnrec_model.vocabulary import Vocabulary
@@ -248,8 +248,16 @@ def fit(cfg: Config, recipe: Recipe, sessions: Sessions, vocabulary: Vocabulary,
     from rnnrec_model import models
     from rnnrec_model.contract import Fitting
 
-    fitting = Fitting(training=recipe.training or cfg.training, **how)
+    hands = how.pop("hands", None) or _here
+    fitting = Fitting(training=recipe.training or cfg.training, hands=hands, **how)
     return models.find(recipe.kind).fit(recipe.settings, sessions, vocabulary, fitting)
+
+
+def _here(folder: Path, count: int, threads: int) -> AbstractContextManager[Sequence[Worker]]:
+    """Workers of our own on this machine, whatever the environment says: a night is never one of several."""
+    from rnnrec_model.fitting import launching
+
+    return launching.here(folder, count, threads)
 
 
 def _progress(name: str, recipe: Recipe) -> Any:

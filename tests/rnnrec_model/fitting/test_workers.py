@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -24,6 +26,7 @@ from rnnrec_model.errors import ConfigError, TrainingError, WorkerError
 from rnnrec_model.factors.settings import FpmcConfig
 from rnnrec_model.fitting import crew, launching
 from rnnrec_model.fitting.checkpoint import NAME
+from rnnrec_model.fitting.job import write_error
 from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.shards import Gradients, RowGradients
 from rnnrec_model.fitting.trainer import Trainer
@@ -157,6 +160,45 @@ def test_a_worker_that_is_stuck_is_not_waited_for_for_ever(
     assert all(one.poll() is not None for one in processes)
 
 
+def starts_in_place_of_the_second(
+    monkeypatch: pytest.MonkeyPatch, start: Callable[[Path], subprocess.Popen[bytes]]
+) -> None:
+    as_ever = launching._process
+
+    def started(folder: Path, rank: int, count: int, threads: int) -> subprocess.Popen[bytes]:
+        return start(folder) if rank == 1 else as_ever(folder, rank, count, threads)
+
+    monkeypatch.setattr(launching, "_process", started)
+
+
+def test_a_worker_that_fails_before_it_has_met_the_others_ends_them_at_once_with_its_word(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(folder: Path) -> subprocess.Popen[bytes]:
+        write_error(folder, 1, TrainingError("no memory left"))
+        return subprocess.Popen(["false"], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(launching, "END_SECONDS", 600.0)
+    starts_in_place_of_the_second(monkeypatch, fails)
+    began = time.monotonic()
+    with pytest.raises(TrainingError, match="no memory left"):
+        fitted(workers=2)
+    assert time.monotonic() - began < 60
+
+
+def test_a_worker_that_dies_before_it_has_met_the_others_is_the_one_that_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def dies(folder: Path) -> subprocess.Popen[bytes]:
+        (folder / "worker-1.log").write_text("no such library\n")
+        return subprocess.Popen(["sh", "-c", "exit 5"], stdin=subprocess.PIPE)
+
+    monkeypatch.setattr(launching, "END_SECONDS", 0.5)
+    starts_in_place_of_the_second(monkeypatch, dies)
+    with pytest.raises(WorkerError, match="worker 1 ended with exit code 5 and said: no such library"):
+        fitted(workers=2)
+
+
 ALONE = """
 import sys
 from pathlib import Path
@@ -236,9 +278,55 @@ def test_under_torchrun_a_fit_is_one_of_its_processes(tmp_path: Path) -> None:
     arrays = fitted().scorer.saved().arrays
     expected = torch.cat([arrays[name].detach().flatten() for name in sorted(arrays)]).numpy().tobytes()
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    ran = subprocess.run([*launch, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120)
+    ours = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # of this checkout, whose ever Python it is
+    ran = subprocess.run(
+        [*launch, str(script), str(tmp_path)], capture_output=True, text=True, timeout=120, env=ours
+    )
     assert ran.returncode == 0, ran.stderr
     assert [(tmp_path / rank).read_bytes() == expected for rank in ("0", "1")] == [True, True]
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    for name, value in {"RANK": "0", "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", "1")
+
+
+def test_an_environment_that_names_another_number_of_processes_is_refused_with_what_to_unset(
+    monkeypatch: pytest.MonkeyPatch, processes: list[subprocess.Popen[bytes]]
+) -> None:
+    launched(monkeypatch, 9)
+    said = (
+        r"one of 2 processes; .*RANK=0, WORLD_SIZE=9, MASTER_ADDR=127.* Unset RANK and WORLD_SIZE.*torchrun"
+    )
+    with pytest.raises(ConfigError, match=said):
+        fitted(workers=2)
+    assert processes == []
+
+
+def test_one_process_of_one_starts_its_own_and_so_does_who_says_that_it_does(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    launched(monkeypatch, 1)
+    alone = fitted(workers=2)
+    launched(monkeypatch, 2)
+    assert same(alone, fitted(how={"hands": launching.here}, workers=2))
+
+
+def test_processes_that_never_come_are_waited_for_no_longer_than_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    launched(monkeypatch, 2)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MASTER_PORT", str(free.getsockname()[1]))
+    monkeypatch.setattr(crew, "STEP_SECONDS", 1.0)
+    with (
+        caplog.at_level(logging.INFO),
+        pytest.raises(WorkerError, match=r"all of 2 processes within 1 s; .*unset RANK and WORLD_SIZE"),
+    ):
+        fitted(workers=2)
+    assert "waits up to 1 s for all of 2 processes" in caplog.text
 
 
 def test_more_workers_than_shards_are_refused_with_what_to_do() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,12 +20,14 @@ from engine_nights import SPARK, OneDiffers, refused_on_one, require_spark
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Hands
 from rnnrec_model.errors import TrainingError, WorkerError
+from rnnrec_model.fitting import launching
 from rnnrec_model.fitting.checkpoint import NAME
 from rnnrec_model.models import find
 from rnnrec_model.recurrent.settings import RecurrentConfig
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
+from tasks.engine import trainers
 from tasks.engine.hands import hands_of
 from tasks.errors import ConfigurationError, EngineError
 from tasks.settings.config import Config, load_config
@@ -119,6 +123,38 @@ def killing(folder: Path, whom: Callable[[int], int]) -> Callable[[Any], None]:
             os.kill(whom(at_work(folder)[1]), signal.SIGKILL)
 
     return once
+
+
+def test_a_task_whose_worker_waits_for_one_that_has_failed_ends_it_and_says_that_it_was_not_the_first(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(launching, "END_SECONDS", 0.5)
+    waits, fails = (subprocess.Popen(["sh", "-c", said]) for said in ("sleep 600", "exit 5"))
+    with launching.ended([waits, fails]):
+        assert trainers._ended(fails, tmp_path / "failed") == 5
+        assert trainers._ended(waits, tmp_path / "failed") == launching.LOST
+
+
+@pytest.mark.slow
+def test_a_worker_that_dies_on_an_executor_before_it_has_met_the_others_is_not_waited_for(
+    hands: Hands, tmp_path: Path
+) -> None:
+    over = threading.Event()
+
+    def kill() -> None:
+        while not over.wait(0.05):
+            if 1 in (there := at_work(tmp_path)):
+                os.kill(there[1], signal.SIGKILL)
+                return
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    began = time.monotonic()
+    with pytest.raises(WorkerError, match="worker 1 was ended by SIGKILL"):
+        fitted(tmp_path, hands)
+    over.set()
+    killer.join()
+    assert time.monotonic() - began < 240  # of 600 seconds for which others wait
 
 
 @pytest.mark.slow

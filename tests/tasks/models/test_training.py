@@ -66,6 +66,19 @@ def test_a_training_that_its_minutes_have_ended_is_told_on_the_page(
     assert refit.remarks == (said.replace("1 of 5", "1 of 3"),)
 
 
+def test_a_night_starts_workers_of_its_own_whatever_the_environment_says_of_others(
+    make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, value in {"RANK": "7", "WORLD_SIZE": "9", "MASTER_ADDR": "127.0.0.1"}.items():
+        monkeypatch.setenv(name, value)
+    lists = [[item % 12 for item in range(start, start + 5)] for start in range(60)]
+    settings = {"epochs": 1, "negatives": 4, "device": "cpu", "shards": 2, "workers": 2}
+    cfg = make_config(models={"recurrent": {"units": 8}}, training=settings)
+    monkeypatch.setattr(splitting, "train_sessions", lambda *_: pa.table({"items": lists}))
+    trained = training.train(cfg, NIGHT, Reads({}, {}), tmp_path / "work", None)
+    assert trained.models["recurrent"].epochs == 1
+
+
 def test_a_night_that_has_given_up_bits_says_so_on_its_page(
     make_config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
