@@ -48,7 +48,13 @@ with ExitStack() as kept:
 """
 ENGINE = {"kind": "spark", "master": "local-cluster[2,1,2048]", "memory_gb": 2.0, "buckets": 4}
 SPARK = {f"engine.{key}": value for key, value in ENGINE.items()}
-SHORT = {"training.epochs": 1, "evaluation.baselines": ["popularity"], "gate.must_beat": []}
+TRAINS = {"engine.trains": True, "training.workers": 2}
+SHORT = {
+    "training.epochs": 1,
+    "training.shards": 2,
+    "evaluation.baselines": ["popularity"],
+    "gate.must_beat": [],
+}
 DAYS = [demo.FIRST_DAY + timedelta(days=n) for n in range(demo.DAYS)]
 GLOBO = """\
 [events]
@@ -112,7 +118,7 @@ def test_three_nights_of_the_demo_are_the_same_on_a_cluster(tmp_path: Path, pref
             SHORT | engine,
             prefect_server,
         )
-        for name, engine in (("here", {}), ("there", SPARK))
+        for name, engine in (("here", {}), ("there", SPARK | TRAINS))
     ]
     assert found[0] == found[1]
 
