@@ -34,11 +34,16 @@ import pyarrow.parquet as pq
 from measuring import write
 from scipy.optimize import nnls
 
+from tasks.publishing.audits import ROWS_A_GB
+
 FIRST = date(2026, 3, 2)
 DAYS = 3
 SESSION = 3.0  # events in the mean
-FIT = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,30", "3,.3,100", "1,.1,100", "10,1,10")
+LIST = 20  # rows
+MEMORY_GB = 1.0
+FIT = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,30", "3,.3,100", "1,.1,100", "10,1,10", "57,5,20")
 CHECK = ("20,2,20", "10,.2,60")
+AHEAD_GB = 16.0  # of DuckDB, for what is foretold of large sizes
 AHEAD = ("1000,20,300", "1000,100,1000", "10000,100,1000")
 SHOWN = ("ingest", "sessionize", "train", "refit", "judge", "recommend", "audit")
 DISK = "disk, MB"
@@ -68,7 +73,7 @@ baselines = ["popularity"]
 must_beat = []
 [warehouse]
 threads = 1
-memory_gb = 1.0
+memory_gb = {MEMORY_GB}
 """
 
 
@@ -79,6 +84,7 @@ class Size:
     events: int
     users: int
     items: int
+    memory_gb: float = MEMORY_GB
 
     @property
     def came(self) -> float:
@@ -86,14 +92,19 @@ class Size:
         return self.users * (1 - math.exp(-self.events / SESSION / self.users))
 
     @property
+    def parts(self) -> int:
+        """That an audit's rules look at all users' lists in, each of which reads all."""
+        return math.ceil(self.came * LIST / (ROWS_A_GB * self.memory_gb))
+
+    @property
     def said(self) -> str:
         """As in a table."""
         return f"{self.events / 1e6:,g}M events, {self.users / 1e6:g}M users, {self.items / 1e3:,g}k items"
 
     @classmethod
-    def of(cls, text: str) -> Size:
+    def of(cls, text: str, memory_gb: float = MEMORY_GB) -> Size:
         events, users, items = map(float, text.split(","))
-        return cls(round(events * 1e6), round(users * 1e6), round(items * 1e3))
+        return cls(round(events * 1e6), round(users * 1e6), round(items * 1e3), memory_gb)
 
 
 TERMS: dict[str, Callable[[Size], float]] = {
@@ -102,11 +113,13 @@ TERMS: dict[str, Callable[[Size], float]] = {
     "a million users": lambda size: size.came / 1e6,
     "a million items": lambda size: size.items / 1e6,
     "a billion pairs of user and item": lambda size: size.came * size.items / 1e9,
+    "a million users, read once more": lambda size: (size.parts - 1) * size.came / 1e6,
 }
 ALL = ("a night", "a million events", "a million users", "a million items")
 PAID_BY: dict[str, tuple[str, ...]] = {  # terms; of all others ALL
     "judge": ("a night", "a million events", "a million items"),  # it asks so many sessions
     "recommend": (*ALL, "a billion pairs of user and item"),
+    "audit": (*ALL, "a million users, read once more"),
 }
 
 
@@ -222,7 +235,7 @@ def fitted(nights: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
         terms = PAID_BY.get(name, ALL)
         costs = np.array([took(one)[name] for one in nights])
         rows = np.array([[TERMS[term](_size(one)) for term in terms] for one in nights])
-        if np.linalg.matrix_rank(rows / rows.max(0)) < len(terms):
+        if np.linalg.matrix_rank(rows / np.maximum(rows.max(0), 1e-9)) < len(terms):
             raise SystemExit(f"--fit: expected sizes that tell apart {', '.join(terms)}; got {len(nights)}")
         slopes, _ = nnls(rows / costs[:, None], np.ones(len(costs)))
         found[name] = {term: round(float(slope), 4) for term, slope in zip(terms, slopes, strict=True)}
@@ -282,7 +295,7 @@ def _checked(results: Mapping[str, Any]) -> str:
 
 def _ahead(results: Mapping[str, Any]) -> str:
     lines = [["size", "processor hours", *SHOWN, "disk, GB", "peak, GB"]]
-    for size in map(Size.of, AHEAD):
+    for size in (Size.of(text, AHEAD_GB) for text in AHEAD):
         costs = foretold(results["model"], size)
         others = [seconds(foretold(one, size)) / 3600 for one in without_one(results["fit"])]
         hours = f"{_short(seconds(costs) / 3600)} ({_short(min(others))} to {_short(max(others))})"
