@@ -12,11 +12,13 @@ from rich.table import Column, Table
 
 from flows.terminal.escaping import escaped
 from tasks.errors import WarehouseError
-from tasks.models import digits
+from tasks.models import choosing, digits
+from tasks.publishing import publications
 from tasks.raw import counting, log_files, preview
 from tasks.raw.preview import Preview, Seen
 from tasks.settings import nights
 from tasks.settings.config import Config
+from tasks.store import pins
 from tasks.store.root import probe_objects
 from tasks.store.store import Store
 
@@ -37,6 +39,8 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
     else:
         yield "\nNo raw file is there: what the night learns from was taken in before."
     yield from _remarks(cfg, seen)
+    if cfg.warehouse.is_in_objects:
+        choosing.require_its_registry(cfg, _published(cfg))
     if any_night and cfg.engine.kind == "spark":
         yield _engine(cfg)
     if day is None and seen.all.days:
@@ -44,6 +48,12 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
         yield f"Nights from {first} to {last} can be run, as far as heads and tails of the files show."
     elif day is not None:
         yield f"Night {day} would run like this; nothing was written."
+
+
+def _published(cfg: Config) -> pins.Model | None:
+    """The model whose tables readers see."""
+    shown = publications.read(Store.of(cfg)).shown
+    return None if shown is None else shown.model
 
 
 def _facts(cfg: Config, day: date | None, seen: Preview) -> Table:

@@ -45,6 +45,7 @@ DUCKDB_SHARE = 0.5  # of a piece's memory; the rest is Python's, Arrow's and tor
 OLDEST_JAVA = 17
 CONNECT_SECONDS, EXECUTORS_SECONDS = 10, 120
 LONGEST_SAID = 600  # characters of what Spark says
+UNKNOWN_MODULE = "No module named"
 
 log = logging.getLogger(__name__)
 ONE_AT_A_TIME = threading.Lock()  # a process has one SparkContext
@@ -164,7 +165,9 @@ def _folder(cfg: Config) -> Iterator[Path]:
 def look(session: SparkSession, cfg: Config, folder: Path) -> tuple[Host, ...]:
     """What is seen of the executors."""
     probes = 4 * cfg.engine.executors * cfg.engine.cores
-    found = _map(session, "look", [(hosts.here, folder)] * probes, spread_seconds=0.1)
+    found = _map(
+        session, "a first look at their machines", [(hosts.here, folder)] * probes, spread_seconds=0.1
+    )
     return tuple(sorted(set(found)))
 
 
@@ -308,6 +311,10 @@ def _wait_for_executors(session: SparkSession, cfg: Config) -> None:
         return
     tracker = session.sparkContext._jsc.sc().statusTracker()
     deadline = time.monotonic() + EXECUTORS_SECONDS
+    log.info(
+        "engine: asked %s for %d executors of %d cores and %g GB; waits %d s for the first",
+        cfg.engine.master, cfg.engine.executors, cfg.engine.cores, cfg.engine.memory_gb, EXECUTORS_SECONDS,
+    )  # fmt: skip
     while len(tracker.getExecutorInfos()) < 2:  # the first one is the driver
         if time.monotonic() > deadline:
             raise EngineError(
@@ -341,8 +348,7 @@ def _map(
             rows = frame.mapInArrow(runner, columns, barrier=barrier).collect()
     except Exception as error:
         raise EngineError(
-            f"engine: expected executors that finish {name}; {_said(error)}; look at the failed stage in "
-            "Spark's UI, give executors more memory or machines more disk, and run the night again"
+            f"engine: expected executors that finish {name}; {_said(error)}; {_remedy(error)}"
         ) from error
     made = {row.place: pickle.loads(row.made) for row in rows}
     for place in range(len(jobs)):
@@ -380,10 +386,19 @@ def _done(place: int, job: bytes) -> pa.RecordBatch:
 
 
 def _said(error: BaseException) -> str:
-    """What Spark says, its last line of Python first, without the stacks."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Failure)\b", line)]
-    unknown = next((line for line in lines if "No module named" in line), "")
-    if unknown:
-        return f"executors lack a module: {unknown}: install the same environment on every machine"
+    """What Spark says, its last line of Python or Java first, without the stacks."""
+    lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip(" :")]
+    told = [line for line in lines if re.match(r"(Caused by: )?[\w.]*(Error|Exception|Failure)\b", line)]
     return (told or lines or [type(error).__name__])[-1][:LONGEST_SAID]
+
+
+def _remedy(error: BaseException) -> str:
+    if UNKNOWN_MODULE not in str(error):
+        return (
+            "look at the failed stage in Spark's UI, give executors more memory or machines more disk, and "
+            "run the night again"
+        )
+    return (
+        f"executors' Python is {os.environ['PYSPARK_PYTHON']}, by PYSPARK_PYTHON or else this one's path: "
+        "name one there that has the same environment as this one on every machine, and run the night again"
+    )

@@ -47,18 +47,22 @@ def fetch_champion(cfg: Config, night: date, folder: Path, published: pins.Model
     version = registry.champion_before(cfg, night, published)
     if version is not None:
         return Registered("champion", version, registry.fetch(cfg, version, folder))
-    _check_not_lost(cfg, published)
+    require_its_registry(cfg, published)
     return None
 
 
-def _check_not_lost(cfg: Config, published: pins.Model | None) -> None:
-    """An empty registry has no champion either; what readers see would not be judged against, as if first."""
-    if published is None or not registry.lacks(cfg, published):
+def require_its_registry(cfg: Config, published: pins.Model | None) -> None:
+    """An empty registry has no champion either; what readers see would not be judged against, as if first.
+
+    Raises RegistryError where it lacks what readers see.
+    """
+    if published is None or published.name != cfg.registry.model_name:
+        return
+    if not registry.is_gone(cfg) and not registry.lacks(cfg, published):
         return
     raise RegistryError(
         f"registry: expected version {published.version} of {published.name}, from run {published.run_id}: "
-        "readers see its tables; this registry has no such version: it was lost, or is another one. Restore "
-        "it, mlflow.db and mlartifacts/ from one backup, or correct registry.tracking_uri; if it was deleted "
+        f"readers see its tables; this registry has no such version. {registry.lost(cfg)}; if it was deleted "
         "on purpose, go back to another night with `rnnrec rollback`; to begin anew knowingly, "
         "without a champion to beat, set registry.model_name to another name"
     )

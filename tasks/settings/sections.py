@@ -28,6 +28,7 @@ from tasks.settings import addresses, zones
 DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
 VARIABLE = "name of a variable"
 OBJECTS = r"s3://[a-z0-9][a-z0-9.-]*/[^/].*"  # nobody's name or secret in it
+SCHEME = r"(?i:s3[an]?:)|[^/]*://"  # of an address, also of one that lost a slash
 WAREHOUSE = r"s3://[a-z0-9][a-z0-9.-]*(/[\w.=-]+)+"  # likewise; names that nobody escapes
 DIRECTIVES = frozenset("YymbBdjaAHIpMSfz%")  # of strptime; not zones by name, whose rules are many
 
@@ -662,10 +663,10 @@ class WarehouseConfig(Section):
     @model_validator(mode="after")
     def _place(self) -> WarehouseConfig:
         # of the whole section, whose error does not show what came
-        if "://" in self.root and not re.fullmatch(WAREHOUSE, self.root):
+        if re.match(SCHEME, self.root) and not re.fullmatch(WAREHOUSE, self.root):
             raise ValueError(
-                "root: expected a folder, or a bucket and a prefix as in s3://bucket/prefix, without a slash "
-                f"at its end; {addresses.came(('warehouse', 'root'), self.root)}"
+                "root: expected a folder, or a bucket and a prefix as in s3://bucket/prefix (s3, not s3a), "
+                f"without a slash at its end; {addresses.came(('warehouse', 'root'), self.root)}"
             )
         if "://" in self.local:
             raise ValueError("local: expected a folder on this machine's disk; got an address")

@@ -14,7 +14,7 @@ followed: a registry that was lost and made anew numbers from 1 again.
 """
 
 from tasks.models.registry.comparisons import log_comparison
-from tasks.models.registry.connection import is_gone, reach, tracking_uri
+from tasks.models.registry.connection import is_gone, lost, reach, tracking_uri
 from tasks.models.registry.copies import check, fetch, pin
 from tasks.models.registry.erasure import without_users
 from tasks.models.registry.history import log_nights
@@ -57,6 +57,7 @@ __all__ = [
     "log_nights",
     "log_report",
     "logged",
+    "lost",
     "pin",
     "promote",
     "reach",

@@ -102,6 +102,9 @@ def _client(cfg: Config) -> Iterator[MlflowClient]:
         if _is_full(error):
             raise no_room(cfg.root, "no space is left on the device") from error
         registry = f"registry {addresses.shown(uri)}"
+        if getattr(error, "error_code", "") == "RESOURCE_DOES_NOT_EXIST":
+            said = _first_line(error).replace(uri, addresses.shown(uri))
+            raise RegistryError(f"{registry}: {said}. {lost(cfg)}.") from error
         if any(busy.LOCKED in str(one) for one in _chain(error)):
             raise RegistryError(
                 f"{registry}: expected to write it; another process does and keeps it locked. "
@@ -139,6 +142,20 @@ def _remedy(cfg: Config) -> str:
     if cfg.registry.tracking_uri:
         return "Check registry.tracking_uri and the server"
     return "See whether the disk is full; restore a damaged file, and mlartifacts/ with it, from one backup"
+
+
+def lost(cfg: Config) -> str:
+    """What to do where a registry has not what there was."""
+    if cfg.warehouse.is_in_objects and not cfg.registry.tracking_uri:
+        return (
+            "As registry.tracking_uri is empty, this registry is this machine's own, in warehouse.local: if "
+            "another machine runs the nights, run this there, or set registry.tracking_uri on both to a "
+            "server that both reach; if it was this one, restore mlflow.db and mlartifacts/ from one backup"
+        )
+    return (
+        "It was lost, or is another one: restore it, mlflow.db and mlartifacts/ from one backup, or correct "
+        "registry.tracking_uri"
+    )
 
 
 def _is_full(error: BaseException) -> bool:

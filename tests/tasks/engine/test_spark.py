@@ -283,6 +283,28 @@ def test_an_executor_that_is_killed_in_every_stage_changes_no_byte(
     assert {flag.name.rpartition("-")[0] for flag in flags.iterdir()} == STAGES
 
 
+OF_JAVA = """An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.
+: org.apache.spark.SparkException: Could not parse Master URL: 'sparkk://h:1'
+\tat org.apache.spark.SparkContext$.createTaskScheduler(SparkContext.scala:3219)
+\tat java.base/java.lang.Thread.run(Thread.java:840)
+"""
+
+
+def test_of_what_java_says_the_error_is_told_and_not_the_stack() -> None:
+    said = spark._said(RuntimeError(OF_JAVA))
+    assert said == "org.apache.spark.SparkException: Could not parse Master URL: 'sparkk://h:1'"
+
+
+def test_a_python_without_our_modules_is_named_with_the_variable_that_names_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYSPARK_PYTHON", "/usr/bin/another")
+    lacking = RuntimeError("ModuleNotFoundError: No module named 'tasks'\n\tat java.base/a(b.java:1)")
+    assert spark._said(lacking) == "ModuleNotFoundError: No module named 'tasks'"
+    assert "is /usr/bin/another, by PYSPARK_PYTHON" in spark._remedy(lacking)
+    assert "memory" not in spark._remedy(lacking)
+
+
 @pytest.mark.slow
 def test_a_piece_that_cannot_be_done_ends_the_stage_and_the_cluster_goes_on(cluster: spark.Spark) -> None:
     with pytest.raises(EngineError, match=r"expected executors that finish neg; TypeError: bad operand"):

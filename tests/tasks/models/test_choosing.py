@@ -93,6 +93,21 @@ def test_a_registry_that_lacks_the_model_readers_see_was_lost_and_crowns_nobody(
         choosing.fetch_champion(config, NIGHT, tmp_path, published())
 
 
+def test_a_registry_of_another_machine_is_told_from_one_that_was_lost(config: Config) -> None:
+    """A store's warehouse is everybody's; a registry in warehouse.local is this machine's."""
+    place = config.warehouse.model_copy(update={"root": "s3://shop/nights", "local": str(config.root)})
+    there = config.model_copy(update={"warehouse": place})
+    said = r"expected version 3 of rnnrec.*registry\.tracking_uri is empty.*another machine.*both reach"
+    with pytest.raises(RegistryError, match=said):
+        choosing.require_its_registry(there, published())
+    assert not (there.root / "mlflow.db").exists()
+    registry.reach(there)
+    with pytest.raises(RegistryError, match=said):
+        choosing.require_its_registry(there, published())
+    choosing.require_its_registry(there, None)
+    choosing.require_its_registry(there, published("the one before"))
+
+
 def test_another_name_of_the_model_begins_a_registry_anew(config: Config, tmp_path: Path) -> None:
     registry.reach(config)
     assert choosing.fetch_champion(config, NIGHT, tmp_path, published("the one before")) is None
@@ -103,4 +118,5 @@ def test_a_night_before_all_models_has_no_champion_and_misses_none(
 ) -> None:
     monkeypatch.setattr(registry, "champion_before", lambda *_: None)
     monkeypatch.setattr(registry, "lacks", lambda _cfg, model: model != published())
+    monkeypatch.setattr(registry, "is_gone", lambda _cfg: False)
     assert choosing.fetch_champion(config, NIGHT, tmp_path, published()) is None

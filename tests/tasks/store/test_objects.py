@@ -541,7 +541,17 @@ def test_a_store_that_goes_away_ends_the_night_and_readers_have_what_they_had(tm
 
 
 @pytest.mark.parametrize(
-    "root", ["s3://bucket", "s3://bucket/a/", "s3://key:secret@bucket/a", "https://bucket/a", "s3://b/a b"]
+    "root",
+    [
+        "s3://bucket",
+        "s3://bucket/a/",
+        "s3://key:secret@bucket/a",
+        "https://bucket/a",
+        "s3://b/a b",
+        "s3:/b/a",
+        "S3:b/a",
+        "s3a://b/a",
+    ],
 )
 def test_another_address_is_refused_and_not_shown(tmp_path: Path, root: str) -> None:
     (tmp_path / "rnnrec.toml").write_text(f'[warehouse]\nroot = "{root}"\n')
