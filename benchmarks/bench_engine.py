@@ -103,7 +103,9 @@ def _look(pid: int, peaks: dict[str, int], over: threading.Event) -> None:
                 status = Path(f"/proc/{process}/status").read_text(encoding="utf-8")
             except OSError:  # it ended
                 continue
-            part = next((name for word, name in PARTS.items() if word in words), "another")
+            part = next((name for word, name in PARTS.items() if word in words), "")
+            if not part:  # a shell that starts another
+                continue
             peak = next((line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")), "0")
             peaks[part] = max(peaks.get(part, 0), int(peak) // 1024)
 
