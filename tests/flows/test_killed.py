@@ -22,6 +22,7 @@ DRIVER = Path(__file__).with_name("killed_night.py")
 NIGHT = date(2026, 3, 4)
 FLOW = (Path(__file__).parents[2] / "flows" / "nightly.py").read_text()
 STAGES = re.findall(r"\bstages\.(\w+)\(", FLOW)  # all there are, in their order
+SOME = [one for n, one in enumerate(STAGES) if n % 2 == 0 or one in ("promote", "publish", "confirm")]
 PUBLISHED = STAGES[STAGES.index("publish") + 1 :]  # who dies before one of these has published already
 
 
@@ -84,7 +85,7 @@ def undisturbed(prefect_server: str, shop: Any, tmp_path_factory: pytest.TempPat
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", STAGES if os.environ.get("RNNREC_THOROUGH") else SOME)
 def test_a_killed_night_is_finished_by_the_next_run(
     stage: str, after_first: Any, undisturbed: str, prefect_server: str, run_night: Callable[..., Any]
 ) -> None:

@@ -2,7 +2,7 @@
 
     python traced_deaths.py FOLDER WORK     one JSON line a death: the call, and what readers saw
 
-Every third of them, unless RNNREC_THOROUGH is set.
+Every sixth of them, unless RNNREC_THOROUGH is set.
 
 strace takes hold of a forked process that waits for it. The first one is only watched; each of its calls is
 met again by its name, the path it names, and how many such calls came before it, in whichever thread. So that
@@ -85,7 +85,7 @@ def main(folder: Path, work: str) -> None:
     status, said = _traced(folder / "log", ["-y", "-e", f"trace={CALLS}"], works)
     assert status == 0, said
     calls = _changes(cfg.base, (folder / "log").read_text())
-    for call in calls if driver.THOROUGH else calls[::3]:
+    for call in calls if driver.THOROUGH else calls[::6]:
         shutil.rmtree(cfg.base)
         shutil.copytree(kept, cfg.base, symlinks=True)
         dies = partial(_traced, folder / "log", call.options, works)

@@ -269,7 +269,20 @@ class Dying:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("whole", "sections"), [(False, RICH), (True, {})], ids=["its Python", "its Java"])
+@pytest.mark.parametrize(
+    ("whole", "sections"),
+    [
+        pytest.param(True, {}, id="its Java"),
+        pytest.param(
+            False,
+            RICH,
+            id="its Python",
+            marks=pytest.mark.skipif(
+                not os.environ.get("RNNREC_THOROUGH"), reason="Spark begins another one: RNNREC_THOROUGH=1"
+            ),
+        ),
+    ],
+)
 def test_an_executor_that_is_killed_in_every_stage_changes_no_byte(
     whole: bool, sections: dict[str, Any], make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
 ) -> None:

@@ -229,4 +229,4 @@ def test_a_night_killed_at_some_steps_shows_whole_nights_only_and_recovers(tmp_p
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_a_night_killed_at_steps_all_over_it_shows_whole_nights_only_and_recovers(tmp_path: Path) -> None:
-    check_killed_nights(tmp_path, kills=1_000 if driver.THOROUGH else 40)
+    check_killed_nights(tmp_path, kills=1_000 if driver.THOROUGH else 20)

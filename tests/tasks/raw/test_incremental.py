@@ -839,7 +839,9 @@ def any_shop(base: Path, days: int, is_given: bool) -> Chain:
 
 
 @pytest.mark.slow
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25 if os.environ.get("RNNREC_THOROUGH") else 12, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     steps=STEPS,
     late_days=st.sampled_from([0, 1, 3660]),
@@ -1053,7 +1055,9 @@ def test_days_of_which_the_note_does_not_tell_are_cut_anew_once(make_config: Mak
 
 
 @pytest.mark.slow
-@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(
+    max_examples=25 if os.environ.get("RNNREC_THOROUGH") else 12, suppress_health_check=[HealthCheck.too_slow]
+)
 @given(
     logs=st.dictionaries(st.sampled_from("abcd"), LOG, min_size=1),
     order=st.permutations("abcd"),
