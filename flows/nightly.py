@@ -9,6 +9,7 @@ from prefect import flow
 from flows.runs.hooks import say_what_broke
 from flows.runs.naming import NIGHT, night_of, nightly_name, tag
 from flows.runs.outcomes import completed, failed
+from tasks.engine.engines import engine_of
 from tasks.errors import PipelineError
 from tasks.models import choosing
 from tasks.stages import ladder, stages
@@ -56,9 +57,10 @@ def run_night(
 
 
 def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[str, Any]:
-    """The stages in their order; each is a task of whichever flow calls."""
-    ingested = stages.ingest(tonight)
-    sessions = stages.sessionize(tonight, ingested)
+    """The stages in their order; each is a task of whichever flow calls. Training holds no engine."""
+    with engine_of(tonight.cfg) as engine:
+        ingested = stages.ingest(tonight, engine)
+        sessions = stages.sessionize(tonight, ingested, engine)
     reads = Reads(ingested.events, sessions.pinned, sessions.derived, ingested.items, ingested.sources)
     checked = stages.check(tonight, reads, ingested)
     champion = stages.fetch(tonight)
@@ -68,8 +70,9 @@ def _stages(tonight: Tonight, promote: bool, move_latest: bool | None) -> dict[s
     registered = stages.register(tonight, reads, model, verdict, champion, ingested.data_digest)
     chosen = choosing.choose(verdict, registered, champion)
     realized = stages.realize(tonight, reads)
-    staged = [*stages.score(tonight, reads, chosen).staged, realized.staged]
-    audited = stages.audit(tonight, reads, chosen, staged, checked)
+    with engine_of(tonight.cfg) as engine:
+        staged = [*stages.score(tonight, reads, chosen, engine).staged, realized.staged]
+        audited = stages.audit(tonight, reads, chosen, staged, checked, engine)
     if promote:
         stages.promote(tonight, chosen, ingested.data_digest)
     published = stages.publish(tonight, reads, chosen, staged, realized, audited, ingested, move_latest)

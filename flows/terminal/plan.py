@@ -127,7 +127,7 @@ def _engine(cfg: Config) -> str:
     from tasks.engine import hosts, spark
 
     with spark.started(cfg) as engine:
-        return f"{cfg.engine.master}: {hosts.told(engine.hosts)}."
+        return f"{cfg.engine.master}: {hosts.told(engine.cluster().hosts)}."
 
 
 def _moment(when: datetime | None) -> str:

@@ -21,9 +21,9 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,29 +72,51 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Spark:
+class Cluster:
     """Executors that work with what this machine works with.
 
     hosts   what was seen of those that came first
     """
 
-    cfg: Config
-    pieces: int
-    place: Folder
     session: SparkSession
     hosts: tuple[Host, ...]
     terms: Terms
 
+
+@dataclass(frozen=True)
+class Spark:
+    """A cluster that is asked for executors when there is a first piece for them.
+
+    cluster   asks for them, once. Raises EngineError where none come, or others than this machine
+    """
+
+    cfg: Config
+    pieces: int
+    place: Folder
+    cluster: Callable[[], Cluster]
+
     def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> Iterator[Made]:
         """All of them at once, as many as there are cores; a job that is lost is begun anew, three times."""
-        held = partial(_held, self.terms, kernel)
-        return iter(_map(self.session, kernel.__name__.strip("_"), [(held, job) for job in jobs]))
+        return iter(self._run(_held, kernel, jobs))
 
     def together(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> list[Made]:
         """All of them at the same time; where an executor is lost, all are begun anew."""
-        held = partial(_held_by_all, self.terms, kernel)
-        work = [(held, job) for job in jobs]
-        return _map(self.session, kernel.__name__.strip("_"), work, barrier=True)
+        return self._run(_held_by_all, kernel, jobs, barrier=True)
+
+    def _run(
+        self,
+        hold: Callable[..., Made],
+        kernel: Callable[[Job], Made],
+        jobs: Iterable[Job],
+        barrier: bool = False,
+    ) -> list[Made]:
+        every = list(jobs)
+        if not every:
+            return []
+        there = self.cluster()
+        held = partial(hold, there.terms, kernel)
+        name = kernel.__name__.strip("_")
+        return _map(there.session, name, [(held, job) for job in every], barrier=barrier)
 
 
 def _own_disk() -> Path:
@@ -134,18 +156,27 @@ def _gpus() -> list[str]:
 
 @contextmanager
 def started(cfg: Config) -> Iterator[Spark]:
-    """A session with executors that agree with this machine.
+    """A cluster for this `with`, at whose end its executors are given back.
 
-    Raises EngineError where there is no pyspark, no Java, no master or no executor, or where they differ.
+    Raises EngineError where there is no pyspark, no Java or no master.
     """
     _require(cfg)
-    with ONE_AT_A_TIME, _folder(cfg) as folder, _session(cfg) as session:
-        place = Folder(folder)
+    with _folder(cfg) as folder, ExitStack() as until:
+        cluster = cache(partial(_cluster, cfg, folder, until))
+        yield Spark(_within(cfg), cfg.engine.buckets, Folder(folder), cluster)
+
+
+def _cluster(cfg: Config, folder: Path, until: ExitStack) -> Cluster:
+    """Executors that agree with this machine. Raises EngineError where none come, or where they differ."""
+    with ExitStack() as begun:
+        begun.enter_context(ONE_AT_A_TIME)
+        session = begun.enter_context(_session(cfg))
         seen = look(session, cfg, folder)
         terms = Terms(hosts.here(folder), folder, 0o777 & ~root.FOLDER_MODES[cfg.warehouse.access])
         hosts.check(seen, terms.driver)
         log.info("engine: %s", hosts.told(seen))
-        yield Spark(_within(cfg), cfg.engine.buckets, place, session, seen, terms)
+        until.enter_context(begun.pop_all())
+        return Cluster(session, seen, terms)
 
 
 @contextmanager
@@ -337,8 +368,6 @@ def _map(
     spread_seconds   so long each waits, that others get some too
     barrier          do all of them run at the same time?
     """
-    if not work:
-        return []
     jobs = [pickle.dumps(one) for one in work]
     session.sparkContext.setJobDescription(f"rnnrec {name}: {len(jobs)} pieces")
     frame = session.range(0, len(jobs), 1, len(jobs))

@@ -61,7 +61,7 @@ class _Far:
 @contextmanager
 def workers(engine: Spark, folder: Path, count: int, threads: int) -> Iterator[list[_Far]]:
     """Workers on executors, none of which is there any more afterwards."""
-    over = Event()
+    over, session = Event(), engine.cluster().session
     with ThreadPoolExecutor(1) as pool:
         codes = pool.submit(_together, engine, [_Part(folder, count, threads)] * count, over)
         try:
@@ -69,7 +69,7 @@ def workers(engine: Spark, folder: Path, count: int, threads: int) -> Iterator[l
         finally:
             over.set()
             if not codes.done():
-                engine.session.sparkContext.cancelAllJobs()
+                session.sparkContext.cancelAllJobs()
             with suppress(Exception):
                 codes.result()
 

@@ -90,8 +90,22 @@ def page(
         *([f"Settings for data of this size: {in_words(sized)}."] if sized else []),
         "## Seconds",
         digits.table(("stage", "seconds"), [(stage, f"{took:.1f}") for stage, took in durations.items()]),
+        *_shared_with(cfg),
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _shared_with(cfg: Config) -> tuple[str, ...]:
+    """Who else worked than this machine."""
+    engine = cfg.engine
+    if engine.kind == "local":
+        return ()
+    trained = engine.trains and cfg.training.workers > 1
+    what = "Logs, days, sessions, lists and the rules of the audit"
+    return (
+        f"{what}{', and training,' if trained else ''} were shared among executors of `{engine.master}`: "
+        f"{engine.executors} were asked for, of {engine.cores} core(s) and {engine.memory_gb:g} GB.",
+    )
 
 
 def carried_page(night: date, shown: date, reason: str, remedy: str) -> str:

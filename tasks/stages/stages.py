@@ -14,7 +14,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from tasks.checks import checking
 from tasks.checks.checking import Checked
 from tasks.checks.measuring import Lines
-from tasks.engine.engines import engine_of
+from tasks.engine.engines import Engine
 from tasks.engine.hands import hands_of
 from tasks.errors import FencedError, ModelFailure
 from tasks.models import choosing, decay, judging, noise, recipes, registry, scoring, training
@@ -37,18 +37,16 @@ log = logging.getLogger(__name__)
 
 
 @stage("ingest")
-def ingest(tonight: Tonight) -> ingestion.Ingested:
+def ingest(tonight: Tonight, engine: Engine) -> ingestion.Ingested:
     run = tonight.run_id, tonight.attempt
-    with engine_of(tonight.cfg) as engine:
-        return ingestion.ingest(tonight.cfg, tonight.store, tonight.night, *run, engine)
+    return ingestion.ingest(tonight.cfg, tonight.store, tonight.night, *run, engine)
 
 
 @stage("sessionize")
-def sessionize(tonight: Tonight, ingested: ingestion.Ingested) -> cutting.Sessionized:
+def sessionize(tonight: Tonight, ingested: ingestion.Ingested, engine: Engine) -> cutting.Sessionized:
     cfg, night, run = tonight.cfg, tonight.night, (tonight.run_id, tonight.attempt)
-    with engine_of(cfg) as engine:
-        made = cutting.sessionize(cfg, night, *run, ingested.events, tonight.work, engine)
-        mended = cutting.mend(cfg, tonight.store, night, *run, ingested.history, engine)
+    made = cutting.sessionize(cfg, night, *run, ingested.events, tonight.work, engine)
+    mended = cutting.mend(cfg, tonight.store, night, *run, ingested.history, engine)
     return replace(made, remarks=(*mended, *made.remarks))
 
 
@@ -174,18 +172,17 @@ def _register(
 
 
 @stage("recommend")
-def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen) -> scoring.Scored:
-    with engine_of(tonight.cfg) as engine:
-        return scoring.stage_tables(
-            tonight.cfg,
-            tonight.night,
-            reads,
-            tonight.run_id,
-            chosen.folder,
-            chosen.version.number,
-            chosen.verdict,
-            engine,
-        )
+def score(tonight: Tonight, reads: pins.Reads, chosen: Chosen, engine: Engine) -> scoring.Scored:
+    return scoring.stage_tables(
+        tonight.cfg,
+        tonight.night,
+        reads,
+        tonight.run_id,
+        chosen.folder,
+        chosen.version.number,
+        chosen.verdict,
+        engine,
+    )
 
 
 @stage("realize")
@@ -196,12 +193,16 @@ def realize(tonight: Tonight, reads: pins.Reads) -> Realized:
 
 @stage("audit")
 def audit(
-    tonight: Tonight, reads: pins.Reads, chosen: Chosen, staged: list[delta.Staged], checked: Checked
+    tonight: Tonight,
+    reads: pins.Reads,
+    chosen: Chosen,
+    staged: list[delta.Staged],
+    checked: Checked,
+    engine: Engine,
 ) -> Audited:
     """Of the staged tables; what the checks have said of the data stands first among the warnings."""
     kept = not chosen.verdict.crowned
-    with engine_of(tonight.cfg) as engine:
-        found = audits.audit(tonight.cfg, tonight.night, staged, reads, kept, engine)
+    found = audits.audit(tonight.cfg, tonight.night, staged, reads, kept, engine)
     return replace(found, warnings=(*checked.warnings, *found.warnings))
 
 

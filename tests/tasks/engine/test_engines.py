@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -18,6 +18,7 @@ from engine_nights import NIGHT, RICH, night, shop
 from tasks.engine.engines import Engine, Local
 from tasks.engine.laying import Folder, Memory
 from tasks.errors import WarehouseError
+from tasks.raw import ingestion
 from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.store import delta
@@ -106,3 +107,28 @@ def test_this_process_works_with_its_own_settings_and_does_a_job_when_it_is_aske
     made = local.map(begun.append, [1, 2])
     next(made)
     assert (begun, local.cfg, local.pieces) == ([1], config, 1)
+
+
+@dataclass(frozen=True)
+class Counted(Local):
+    """This process, and how many pieces of which work it was given."""
+
+    pieces: int = 5
+    given: dict[str, int] = field(default_factory=dict)
+
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+        every = list(jobs)
+        if every:
+            self.given[kernel.__name__] = len(every)
+        return map(kernel, every)
+
+
+def test_logs_that_a_night_has_read_are_no_work_for_anybody_when_it_is_run_again(
+    make_config: Callable[..., Config],
+) -> None:
+    cfg = shop(make_config)
+    store, first, again = Store.of(cfg), Counted(cfg), Counted(cfg)
+    for engine in first, again:
+        attempt = delta.next_attempt(store, NIGHT)
+        ingestion.ingest(cfg, store, NIGHT, f"run-{attempt}", attempt, engine)
+    assert (first.given, again.given) == ({"_read_log": 1, "_write_days": 1}, {})

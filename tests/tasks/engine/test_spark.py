@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -228,6 +229,52 @@ def test_a_piece_computes_with_what_its_task_was_given() -> None:
         devices.take(["GPU-8f"])
     devices.take([])
     assert devices.own() == "cpu"
+
+
+@pytest.mark.usefixtures("with_pyspark")
+def test_executors_are_asked_for_once_when_there_is_a_first_piece_and_given_back_at_the_end(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java(tmp_path, "17.0.1")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    said: list[str] = []
+
+    @contextmanager
+    def session(_: Config) -> Iterator[str]:
+        said.append("asked")
+        yield "a session"
+        said.append("given back")
+
+    monkeypatch.setattr(spark, "_session", session)
+    monkeypatch.setattr(spark, "look", lambda _session, _cfg, folder: (hosts.here(folder),))
+    monkeypatch.setattr(spark, "_map", lambda _session, _name, work, **_: said.append(f"{len(work)}") or [])
+    with engine_of(make_config(engine=SPARK)) as engine:
+        assert list(engine.map(operator.neg, [])) == []
+        assert said == []
+        for jobs in [1, 2], [], [3]:
+            list(engine.map(operator.neg, jobs))
+        assert said == ["asked", "2", "1"]
+        assert not spark.ONE_AT_A_TIME.acquire(blocking=False)
+    assert said[-1] == "given back"
+    with spark.ONE_AT_A_TIME, engine_of(make_config(engine=SPARK)):
+        pass
+
+
+@pytest.mark.usefixtures("with_pyspark")
+def test_executors_that_differ_are_given_back_at_once(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java(tmp_path, "17.0.1")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(spark, "_session", lambda _: nullcontext("a session"))
+    other = Host("far", (("python", "2.7.18"),), writes=True)
+    monkeypatch.setattr(spark, "look", lambda *_: (other,))
+    with engine_of(make_config(engine=SPARK)) as engine:
+        for _ in range(2):
+            with pytest.raises(EngineError, match=r"far has 2\.7\.18"):
+                engine.map(operator.neg, [1])
+            with spark.ONE_AT_A_TIME:
+                pass
 
 
 @pytest.fixture(scope="module")

@@ -612,6 +612,24 @@ def test_a_page_says_what_became_of_settings_that_were_auto(config: Config) -> N
         assert (f"Settings for data of this size: {said}" in page) is bool(said)
 
 
+def test_a_page_says_who_else_worked_than_one_machine(make_config: Callable[..., Config]) -> None:
+    told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
+    verdict = Verdict("fresh", "fresh", "better", {"fresh": {}}, 1, 1)
+    cluster = {"kind": "spark", "master": "spark://far:7077", "executors": 3, "cores": 2, "memory_gb": 8.0}
+    trains = {"engine": cluster | {"trains": True}, "training": {"shards": 4, "workers": 2}}
+    for sections, said in (
+        ({}, ""),
+        (
+            {"engine": cluster},
+            "of the audit were shared among executors of `spark://far:7077`: 3 were asked for",
+        ),
+        (trains, "of the audit, and training, were shared among executors"),
+    ):
+        page = pages.page(make_config(**sections), FRIDAY, verdict=verdict, model_version=1, **told)
+        assert said in page
+        assert ("executors" in page) is bool(said)
+
+
 def test_a_page_says_what_share_of_the_next_items_no_list_can_have_where_there_is_one(config: Config) -> None:
     told: dict[str, Any] = {"counts": {}, "durations": {}, "tables": {}}
     for share, said in ((0.0, ""), (0.306, " 30.6% of them are left out of lists by ")):
