@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 from tasks.checks import rules
@@ -24,7 +25,7 @@ from tasks.publishing.comparison import NOT_COMPARED, Compared
 from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.days import window
-from tasks.store import delta, duck, sql
+from tasks.store import delta, duck, parquet, sql, tables
 from tasks.store.delta import Staged
 from tasks.store.pins import Reads
 from tasks.store.store import Store
@@ -37,6 +38,8 @@ LISTS = BIG | {"popular_items"}  # views of the staged tables
 OF_LISTS = LISTS | {"active_visitors", "excluded_items", "known_items"}  # with what they are held against
 LISTED = ("user_recommendations", "item_recommendations")
 ROWS_A_GB = 20_000_000  # of lists that are ordered at once, by each gigabyte of memory
+Part = Mapping[str, duck.Range | None]  # table of lists → a range of its ids, or none of them
+WHOLE: Sequence[Part] = ({},)
 BESIDE = ("measures", "size_before")  # what a rule reads that compares with the publication before
 
 
@@ -48,11 +51,13 @@ class Check(Rule):
                       no fault of tonight's training, and what is shown in their place would be older still
     compares          does it hold tonight's tables against the publication before?
     reads             views that it reads
+    orders            does it need the rows of a list side by side?
     """
 
     of_kept_weights: Severity
     compares: bool
     reads: frozenset[str]
+    orders: bool
 
     @property
     def is_of_lists(self) -> bool:
@@ -89,15 +94,24 @@ def audit(
         "k": cfg.recommendations.k,
         "per_category": cfg.rules.per_category,
         "stock_given": bool(cfg.rules.in_stock),
-        "parts": _parts(hands.cfg, staged),
     }
     apart = [rule for rule in asked if rule.is_of_lists] if hands.pieces > 1 else []
-    pieces = (_Piece(hands.cfg, night, staged, reads, rule, values) for rule in apart)
-    findings = dict(zip(apart, hands.map(_ask, pieces), strict=True))
+    parts = _parts(hands.cfg, reads.store, staged)
+    pieces = [
+        _Piece(hands.cfg, night, staged, reads, rule, values, part)
+        for rule in apart
+        for part in (parts if rule.orders else WHOLE)
+    ]
+    findings = _together(zip((one.rule for one in pieces), hands.map(_ask, pieces), strict=True))
     with duck.connect(cfg) as con:
         compared, all_days_read = _prepare(con, cfg, night, staged, reads)
         values |= {"all_days_read": all_days_read}
-        findings |= {rule: _asked(con, rule, values) for rule in asked if rule not in findings}
+        left = [rule for rule in asked if rule not in findings]
+        findings |= _together((rule, rules.ask(con, rule, values)) for rule in left if not rule.orders)
+        for part in parts:
+            _narrow(con, staged, reads, part)
+            asked_of_it = ((rule, rules.ask(con, rule, values)) for rule in left if rule.orders)
+            findings = _together([*findings.items(), *asked_of_it])
     found = {rule: _told(rule, findings[rule], compared) for rule in asked}
     broken = {rule: said for rule, said in found.items() if said}
     refused = [f"  {said}" for rule, said in broken.items() if _refuses(rule, weights_kept)]
@@ -132,12 +146,18 @@ def _check(rule: Rule) -> Check:
     of_kept_weights = rules.severity(said, rule.query, "severity of kept weights")
     compares = any(what in said["reads"] for what in BESIDE)
     views = frozenset(re.findall(r"[a-z_]+", said["reads"].partition("(")[0]))
-    return Check(**vars(rule), of_kept_weights=of_kept_weights, compares=compares, reads=views)
+    return Check(
+        **vars(rule),
+        of_kept_weights=of_kept_weights,
+        compares=compares,
+        reads=views,
+        orders=said.get("asked of", "").startswith("lists"),
+    )
 
 
 @dataclass(frozen=True)
 class _Piece:
-    """A rule that a kernel asks; `values` of all parameters that rules may name."""
+    """A rule that a kernel asks of a part of the lists; `values` of all parameters that rules may name."""
 
     cfg: Config
     night: date
@@ -145,28 +165,54 @@ class _Piece:
     reads: Reads
     rule: Check
     values: Mapping[str, Any]
+    part: Part
 
 
 def _ask(piece: _Piece) -> Finding:
     """A kernel: what one rule finds, with no more before DuckDB than it reads."""
     with duck.connect(piece.cfg) as con:
         _view_staged(con, piece.staged, piece.reads)
+        _narrow(con, piece.staged, piece.reads, piece.part)
         if not piece.rule.reads <= LISTS:
             _gather_facts(con, piece.cfg, piece.night, piece.reads)
-        return _asked(con, piece.rule, piece.values)
+        return rules.ask(con, piece.rule, piece.values)
 
 
-def _asked(con: duck.Connection, rule: Check, values: Mapping[str, Any]) -> Finding:
-    """What a rule finds; one that orders lists, in one part of them after the other, as memory allows."""
-    if "part" not in sql.parameters(rule.query):
-        return rules.ask(con, rule, values)
-    found = [rules.ask(con, rule, {**values, "part": part}) for part in range(values["parts"])]
-    return Finding(rule, sum(one.rows for one in found), next((one.sample for one in found if one.rows), ""))
+def _together(found: Iterable[tuple[Check, Finding]]) -> dict[Check, Finding]:
+    """What each rule has found in all parts."""
+    every: dict[Check, Finding] = {}
+    for rule, one in found:
+        before = every.get(rule, Finding(rule, 0, ""))
+        every[rule] = Finding(rule, before.rows + one.rows, before.sample or one.sample)
+    return every
 
 
-def _parts(cfg: Config, staged: Sequence[Staged]) -> int:
-    rows = sum(one.rows for one in staged if one.table in LISTED)
-    return math.ceil(rows / (ROWS_A_GB * cfg.warehouse.memory_gb)) or 1
+def _parts(cfg: Config, store: Store, staged: Sequence[Staged]) -> Sequence[Part]:
+    """Ranges of ids whose lists memory orders at once: together all, and each row is read once."""
+    lists = [one for one in staged if one.table in LISTED]
+    count = math.ceil(sum(one.rows for one in lists) / (ROWS_A_GB * cfg.warehouse.memory_gb))
+    if count <= 1:
+        return WHOLE
+    ranges = {one.table: _ranges(store, one, count) for one in lists}
+    most = max(map(len, ranges.values()))
+    return [
+        {name: dict(enumerate(found)).get(place) for name, found in ranges.items()} for place in range(most)
+    ]
+
+
+def _ranges(store: Store, staged: Staged, count: int) -> list[duck.Range]:
+    """At most so many, one after the other; a table's rows lie in order of their ids."""
+    ends = parquet.beginnings(store, staged.files, tables.table(staged.table).order[0], count)
+    return [duck.Range(*one) for one in pairwise([None, *ends, None])]
+
+
+def _narrow(con: duck.Connection, staged: Sequence[Staged], reads: Reads, part: Part) -> None:
+    """The views of lists hold this part of them alone."""
+    for one in staged:
+        if one.table in part:
+            every, column = f"every_{one.table}", tables.table(one.table).order[0]
+            duck.view_files(con, reads.store, every, one.files)
+            duck.view_range(con, one.table, every, column, part[one.table])
 
 
 def _prepare(

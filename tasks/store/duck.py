@@ -59,6 +59,13 @@ class Statement(NamedTuple):
     parameters: frozenset[str]
 
 
+class Range(NamedTuple):
+    """Values from `first` on, before `end`; None: from the least on, with null, or up to the greatest."""
+
+    first: Any
+    end: Any
+
+
 OWN_DISK: list[Path] = []  # at most one
 BROKEN_FILES = (duckdb.IOException, duckdb.FatalException, duckdb.TransactionException)
 
@@ -388,6 +395,19 @@ def view_files(con: Connection, store: Store, name: str, files: Sequence[File], 
         if column.name not in read.columns
     ]
     read.select(duckdb.StarExpression(), *lacking).create_view(name, replace=True)
+
+
+def view_range(con: Connection, name: str, table: str, column: str, within: Range | None) -> None:
+    """A view of the rows of a table or view whose value lies in a range; None: of none of them."""
+    relation, value = con.table(table), duckdb.ColumnExpression(column)
+    holds = duckdb.ConstantExpression(within is not None)
+    if within and within.end is not None:
+        holds = value < duckdb.ConstantExpression(within.end)
+    if within and within.first is not None:
+        holds &= value >= duckdb.ConstantExpression(within.first)
+    elif within and within.end is not None:
+        holds |= value.isnull()
+    relation.filter(holds).create_view(name, replace=True)
 
 
 def arrow(relation: Relation) -> pa.Table:

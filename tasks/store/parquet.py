@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -71,6 +71,25 @@ def groups(file: Path) -> Sequence[int]:
     """Rows of each row group of a file, as its footer says."""
     told = pq.read_metadata(file)
     return [told.row_group(place).num_rows for place in range(told.num_row_groups)]
+
+
+def beginnings(store: Store, files: Sequence[File], column: str, parts: int) -> list[Any]:
+    """Values of a column that cut files in order of it into as many parts, or fewer, of about as many rows.
+
+    They are those that row groups begin with, by their footers: none where these do not tell.
+    """
+    least: list[Any] = []
+    for file in files:
+        with store.opened(file) as stream:
+            told = pq.read_metadata(stream)
+        place = told.schema.names.index(column)
+        for group in range(told.num_row_groups):
+            found = told.row_group(group).column(place).statistics
+            if found is None or not found.has_min_max:
+                return []
+            least.append(found.min)
+    places = {round(part * len(least) / parts) for part in range(1, parts)}
+    return sorted({least[one] for one in places if one < len(least)} - {min(least, default=None)})
 
 
 def read_group(file: Path, place: int) -> pa.Table:

@@ -3,14 +3,13 @@
 -- severity: refuse
 -- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations
--- parameters: $parts (so many parts of the lists), $part (the one that is looked at, by the hash of its id)
+-- asked of: lists, as many at a time as memory orders
 with neighbours as (
     select
         *,
         lag(score) over ranked as score_before,
         lag(source) over ranked as source_before
     from audited_recommendations
-    where $parts = 1 or hash(asked) % $parts = $part
     window ranked as (partition by kind, asked order by rank)
 )
 

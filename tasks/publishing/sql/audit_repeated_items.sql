@@ -3,13 +3,12 @@
 -- severity: refuse
 -- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
 -- reads: audited_recommendations
--- parameters: $parts (so many parts of the lists), $part (the one that is looked at, by the hash of its id)
+-- asked of: lists, as many at a time as memory orders
 select
     kind,
     asked,
     count(*) as rows,
     count(distinct recommended) as items
 from audited_recommendations
-where $parts = 1 or hash(asked) % $parts = $part
 group by kind, asked
 having count(distinct recommended) <> count(recommended)

@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,15 @@ import pyarrow.parquet as pq
 import pytest
 from past_events import with_later_columns
 
-from tasks.engine.engines import Local
+from tasks.engine.engines import Engine, Local
 from tasks.errors import AuditError
 from tasks.models.verdicts import Verdict
 from tasks.publishing import audits, comparison, pages, publications, publishing
 from tasks.sessions import cutting
 from tasks.settings.config import Config
 from tasks.settings.sections import OutliersConfig, RecommendationsConfig, RulesConfig, SessionsConfig
-from tasks.store import delta, pins, sql
+from tasks.store import delta, duck, parquet, pins, sql
+from tasks.store.delta import staging
 from tasks.store.store import Store
 
 FRIDAY, SATURDAY = driver.FRIDAY, driver.SATURDAY
@@ -67,9 +69,9 @@ def put_events(cfg: Config, day: date, users: int, items: int) -> None:
     )
 
 
-def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY) -> audits.Audited:
+def audit_rows(cfg: Config, rows: Rows, night: date = FRIDAY, engine: Engine | None = None) -> audits.Audited:
     staged = driver.stage_all(cfg, night, rows, "run1")
-    return audits.audit(cfg, night, staged, reads(cfg, night))
+    return audits.audit(cfg, night, staged, reads(cfg, night), engine=engine)
 
 
 def reads(cfg: Config, night: date) -> pins.Reads:
@@ -172,18 +174,24 @@ def test_lists_are_ordered_a_part_at_a_time_where_memory_is_small_and_the_same_i
     cfg: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = changed(driver.output_rows(4), "user_recommendations", 2, score=0.9)
-    rows = changed(rows, "item_recommendations", 1, rank=3)
+    rows = changed(rows, "item_recommendations", 2, rank=4)
     rows = changed(
         rows, "user_recommendations", 4, item_id=rows["user_recommendations"]["item_id"][3].as_py()
     )
-    looks = []
+    monkeypatch.setattr(staging.parquet, "write", partial(parquet.write, group=2))
+    looks: list[list[tuple[str, str]]] = []
+    parts: list[list[duck.Range]] = []
+    ranges = audits._ranges
+    monkeypatch.setattr(audits, "_ranges", lambda *given: parts.append(ranges(*given)) or parts[-1])
     for most in (audits.ROWS_A_GB, 1):
         monkeypatch.setattr(audits, "ROWS_A_GB", most)
-        with pytest.raises(AuditError) as refused:
-            audit_rows(cfg, rows)
-        looks.append(re.findall(r"^  (\w+): (\d+) offending", str(refused.value), re.MULTILINE))
-    at_once, in_parts = looks
-    assert at_once == in_parts
+        for engine in Local(cfg), Local(cfg, pieces=4):
+            with pytest.raises(AuditError) as refused:
+                audit_rows(cfg, rows, engine=engine)
+            looks.append(re.findall(r"^  (\w+): (\d+) offending", str(refused.value), re.MULTILINE))
+    at_once, *others = looks
+    assert others == [at_once] * 3
+    assert {len(one) for one in parts} == {4, 5}, "of 4 users and 6 items; a list is whole in one"
     assert {name for name, _ in at_once} >= {"order", "ranks_without_gaps", "repeated_items"}
 
 

@@ -8,18 +8,28 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
 from tasks.errors import SourceError, WarehouseError
 from tasks.settings.config import Config
-from tasks.store import duck, sql
+from tasks.store import duck, parquet, sql
+from tasks.store.store import Store
 
+IDS = st.one_of(
+    st.lists(st.none() | st.integers(-(2**63), 2**63 - 1)),
+    st.lists(st.none() | st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=4)),
+)
 MakeConfig = Callable[..., Config]
 
 
@@ -165,3 +175,53 @@ def test_what_breaks_in_a_stream_is_what_is_raised(config: Config, monkeypatch: 
     rows = pa.RecordBatchReader.from_batches(pa.schema([("place", pa.int64())]), broken())
     with duck.connect(config) as con, pytest.raises(SourceError, match="the stream broke"):
         duck.pour(con, rows, "poured_rows", "poured_places", {})
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@example([], 3, 2, True)
+@example([None] * 9, 2, 4, True)
+@example(["a"] * 9 + ["b", None], 2, 4, True)
+@given(IDS, st.integers(1, 5), st.integers(1, 7), st.booleans())
+def test_ranges_that_a_file_is_cut_into_hold_each_row_once(
+    config: Config, ids: list[int | str | None], group: int, parts: int, ordered: bool
+) -> None:
+    kind = pa.string() if any(isinstance(one, str) for one in ids) else pa.int64()
+    column = pa.array(ids, kind)
+    if ordered:
+        column = column.take(pc.array_sort_indices(column))
+    file = config.root / "ids.parquet"
+    file.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"id": column}), file, row_group_size=group)
+    store = Store.of(config)
+    cuts = parquet.beginnings(store, [str(file)], "id", parts)
+    assert len(cuts) < parts
+    found: list[tuple[object]] = []
+    with duck.connect(config) as con:
+        duck.view_files(con, store, "every", [str(file)])
+        for one in [*(duck.Range(*ends) for ends in pairwise([None, *cuts, None])), None]:
+            duck.view_range(con, "part", "every", "id", one)
+            found += con.table("part").fetchall()
+    assert Counter(one for (one,) in found) == Counter(ids)
+
+
+def test_a_range_of_a_file_in_order_reads_its_own_row_groups_alone(config: Config) -> None:
+    file = config.root / "ids.parquet"
+    file.parent.mkdir()
+    pq.write_table(
+        pa.table({"id": [f"u{n:04}" for n in range(4_000)]}), file, row_group_size=500, compression="none"
+    )
+    store = Store.of(config)
+    cuts = parquet.beginnings(store, [str(file)], "id", 4)
+    assert cuts == ["u1000", "u2000", "u3000"]
+    content = file.read_bytes()
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    rows = content[:footer].replace(b"u00", b"\xff\xff\xff").replace(b"u39", b"\xff\xff\xff")
+    file.write_bytes(rows + content[footer:])
+    with duck.connect(config) as con:
+        duck.view_files(con, store, "every", [str(file)])
+        for ends in pairwise(cuts):
+            duck.view_range(con, "part", "every", "id", duck.Range(*ends))
+            assert duck.count(con, "part") == 1_000
+        duck.view_range(con, "part", "every", "id", duck.Range(None, cuts[0]))
+        with pytest.raises(duckdb.Error, match="encoding"):
+            con.table("part").fetchall()
