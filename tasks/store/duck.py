@@ -461,6 +461,7 @@ def _configure(
 def _confine(con: Connection, folders: Sequence[File], reads: Sequence[Path]) -> None:
     """Settings that make results reproducible, then the locks; this order is the only one that works."""
     con.execute("set TimeZone = 'UTC'")
+    con.execute("set enable_progress_bar = false")  # drawn on stdout where __main__ is no file
     con.execute("set preserve_insertion_order = true")
     con.execute("set disabled_optimizers = 'statistics_propagation'")  # it changes the bytes COPY writes
     con.execute("set allowed_directories = $folders", {"folders": [str(folder) for folder in folders]})

@@ -64,6 +64,18 @@ def test_times_are_utc_and_threads_are_the_configured_ones(config: Config) -> No
     assert settings == [("UTC", 1)]
 
 
+def test_no_progress_bar_is_drawn_where_main_is_no_file_as_in_a_process_that_was_spawned(
+    tmp_path: Path,
+) -> None:
+    work = (
+        "from pathlib import Path; from tasks.settings.config import Config; from tasks.store import duck\n"
+        f"with duck.connect(Config(base=Path({str(tmp_path)!r}))) as con:\n"
+        "    print(con.sql(\"select current_setting('enable_progress_bar')\").fetchall())"
+    )
+    told = subprocess.run([sys.executable, "-c", work], capture_output=True, text=True, check=True)
+    assert told.stdout == "[(False,)]\n"
+
+
 def test_the_scratch_folder_goes_with_the_connection(config: Config) -> None:
     with duck.connect(config):
         assert list((config.root / "work").iterdir())
