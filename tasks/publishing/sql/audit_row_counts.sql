@@ -2,15 +2,16 @@
 -- guards against: lists cut short, k ignored
 -- severity: refuse
 -- remedy: this is a fault of the pipeline or the model, not of the data: report it with these rows
--- reads: audited_recommendations, excluded_items, known_items
+-- asked of: lists, as many at a time as memory orders
+-- reads: audited_recommendations, audited_items, excluded_items, known_items
 -- parameters: $k, $per_category (0: any number)
 with categories as (
     select
         shown.kind,
         known.category,
-        count(distinct shown.recommended) as items
-    from audited_recommendations as shown
-    left join known_items as known on shown.recommended = cast(known.item_id as varchar)
+        count(shown.item) as items
+    from audited_items as shown
+    left join known_items as known on shown.item = cast(known.item_id as varchar)
     group by shown.kind, known.category
 ),
 
