@@ -27,7 +27,7 @@ def evaluate(
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings; defaults without.")] = None,
     settings: Settings = None,
     models: Annotated[
-        str, typer.Option(help="Comma-separated names of models: [models.<name>], or a kind.")
+        str, typer.Option(help="Comma-separated names of models: \\[models.<name>], or a kind.")
     ] = "recurrent,markov,popularity",
     out: Annotated[Path | None, typer.Option("--json", help="Write the numbers here.")] = None,
     protocol: Annotated[str, typer.Option(help="sessions | leave-one-out")] = "sessions",

@@ -17,6 +17,7 @@ import pytest
 import typer
 import yaml
 from prefect.settings.models.flows import FlowsSettings
+from typer.core import TyperOption
 
 from flows import demo
 from flows.cli import app
@@ -122,6 +123,15 @@ HOME = inspect.signature(local.run).parameters["home"].default
 )
 def test_a_sentence_with_a_number_of_the_code_has_that_number(page: str, sentence: str) -> None:
     assert sentence in FLAT[page]
+
+
+def test_no_word_of_a_help_is_taken_for_a_style() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        for said in (command.help, *(one.help for one in command.params if isinstance(one, TyperOption))):
+            assert not re.search(r"(?<!\\)\[[a-z@#/]", said or ""), (
+                f"{name}: brackets want \\ before them: {said}"
+            )
 
 
 def test_only_evaluate_needs_no_configuration_file() -> None:

@@ -195,5 +195,6 @@ def test_what_a_worker_refuses_is_raised_as_here(hands: Hands, tmp_path: Path) -
 @pytest.mark.slow
 def test_an_executor_that_differs_ends_it_for_all(hands: Any) -> None:
     (engine,) = hands.args
+    other = replace(engine.cluster(), terms=OneDiffers())
     with pytest.raises(EngineError, match=r"^far has 9\.9$"):
-        replace(engine, terms=OneDiffers()).together(refused_on_one, [1, 2])
+        replace(engine, cluster=lambda: other).together(refused_on_one, [1, 2])
