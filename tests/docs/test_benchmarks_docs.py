@@ -27,6 +27,7 @@ BASELINES = {
     "popularity": "popularity",
     "implicit ALS": "als",
     "FPMC": "fpmc",
+    "SASRec": "sasrec",
 }
 METRICS = {
     "Recall@20": "recall_at_20",
@@ -121,6 +122,18 @@ def test_long_sequences_are_what_the_raw_results_say_by_either_way_of_hiding() -
             assert [float(one) for one in row[head].split(" / ")] == [said(one, 4) for one in values], row
             said_of += 1
     assert said_of >= 7
+
+
+def test_two_models_of_the_same_predictions_differ_as_the_raw_results_say() -> None:
+    rows = rows_with("difference", "95 % interval")
+    assert rows
+    for row in rows:
+        told = {one["metric"]: one for one in RESULTS[row["raw"].strip("`")]["beside"]}
+        metric = told[_metric(next(iter(row.values())))]
+        said_of = [row["difference"], *row["95 % interval"].split(" to ")]
+        assert [float(one) for one in said_of] == [
+            said(metric[key], 4) for key in ("difference", "low", "high")
+        ]
 
 
 def test_unseen_data_is_what_the_raw_results_say() -> None:
