@@ -2,7 +2,8 @@
 
 Spark sees neither events nor rows: a job is a small pickled description, a kernel is the same DuckDB or torch
 code as here, and what it makes lies in files of the warehouse's folder, which all machines see. The executors
-are asked for when a stage begins and given back when it ends, so that training holds none of them.
+are asked for when a stage has a first piece and given back before training, which holds none of them, and at
+the end.
 """
 
 from __future__ import annotations

@@ -480,6 +480,15 @@ def test_a_step_in_shards_is_what_the_raw_results_say() -> None:
         assert number(row["time over one shard"]) == said(one["time_over_one_shard"], 2)
 
 
+def test_audits_are_what_the_raw_results_say() -> None:
+    heads = {"lists read once for each part of memory": "before", "each list read once": "now"}
+    for row in rows_with(*heads):
+        for head, name in heads.items():
+            kept = {f"{one['users'] // 10**6}M": one for one in RESULTS["audit"][name]["sizes"]}
+            size = kept.get(row["users"])
+            assert row[head] == ("not measured" if size is None else str(said(size["processor_seconds"], 1)))
+
+
 def test_sessions_are_what_the_raw_results_say() -> None:
     for row, one in zip(rows_with("DuckDB may have"), RESULTS["sessions"]["results"], strict=True):
         told = (row["what"], row["events"], row["DuckDB may have"], row["cut by"])
