@@ -46,7 +46,7 @@ DUCKDB_SHARE = 0.5  # of a piece's memory; the rest is Python's, Arrow's and tor
 OLDEST_JAVA = 17
 CONNECT_SECONDS, EXECUTORS_SECONDS = 10, 120
 LONGEST_SAID = 600  # characters of what Spark says
-UNKNOWN_MODULE = "No module named"
+OF_ANOTHER_PYTHON = ("No module named", "Cannot run program")  # where its packages are not ours, or it is not
 
 log = logging.getLogger(__name__)
 ONE_AT_A_TIME = threading.Lock()  # a process has one SparkContext
@@ -423,7 +423,7 @@ def _said(error: BaseException) -> str:
 
 
 def _remedy(error: BaseException) -> str:
-    if UNKNOWN_MODULE not in str(error):
+    if not any(sign in str(error) for sign in OF_ANOTHER_PYTHON):
         return (
             "look at the failed stage in Spark's UI, give executors more memory or machines more disk, and "
             "run the night again"

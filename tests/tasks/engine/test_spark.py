@@ -355,12 +355,30 @@ def test_of_what_java_says_the_error_is_told_and_not_the_stack() -> None:
     assert said == "org.apache.spark.SparkException: Could not parse Master URL: 'sparkk://h:1'"
 
 
-def test_a_python_without_our_modules_is_named_with_the_variable_that_names_it(
-    monkeypatch: pytest.MonkeyPatch,
+OF_NO_PYTHON = """An error occurred while calling o41.collectToPython.
+: org.apache.spark.SparkException: Job aborted: java.io.IOException: Cannot run program "/usr/bin/another": error=2
+\tat java.base/java.lang.ProcessBuilder.start(ProcessBuilder.java:1143)
+Caused by: java.io.IOException: error=2, No such file or directory
+\tat java.base/java.lang.ProcessImpl.forkAndExec(Native Method)
+"""
+
+
+@pytest.mark.parametrize(
+    ("all_of_it", "said"),
+    [
+        (
+            "ModuleNotFoundError: No module named 'tasks'\n\tat java.base/a(b.java:1)",
+            "ModuleNotFoundError: No module named 'tasks'",
+        ),
+        (OF_NO_PYTHON, "Caused by: java.io.IOException: error=2, No such file or directory"),
+    ],
+)
+def test_a_python_that_is_not_there_or_without_our_modules_is_named_with_the_variable_that_names_it(
+    monkeypatch: pytest.MonkeyPatch, all_of_it: str, said: str
 ) -> None:
     monkeypatch.setenv("PYSPARK_PYTHON", "/usr/bin/another")
-    lacking = RuntimeError("ModuleNotFoundError: No module named 'tasks'\n\tat java.base/a(b.java:1)")
-    assert spark._said(lacking) == "ModuleNotFoundError: No module named 'tasks'"
+    lacking = RuntimeError(all_of_it)
+    assert spark._said(lacking) == said
     assert "is /usr/bin/another, by PYSPARK_PYTHON" in spark._remedy(lacking)
     assert "memory" not in spark._remedy(lacking)
 
