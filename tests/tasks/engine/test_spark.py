@@ -356,7 +356,7 @@ def test_of_what_java_says_the_error_is_told_and_not_the_stack() -> None:
 
 
 OF_NO_PYTHON = """An error occurred while calling o41.collectToPython.
-: org.apache.spark.SparkException: Job aborted: java.io.IOException: Cannot run program "/usr/bin/another": error=2
+: org.apache.spark.SparkException: java.io.IOException: Cannot run program "/usr/bin/another": error=2
 \tat java.base/java.lang.ProcessBuilder.start(ProcessBuilder.java:1143)
 Caused by: java.io.IOException: error=2, No such file or directory
 \tat java.base/java.lang.ProcessImpl.forkAndExec(Native Method)
