@@ -548,6 +548,9 @@ def test_a_store_that_goes_away_ends_the_night_and_readers_have_what_they_had(tm
         "s3://key:secret@bucket/a",
         "https://bucket/a",
         "s3://b/a b",
+        "s3://b/ü",
+        "s3://b/a/../c",
+        "s3://b/.",
         "s3:/b/a",
         "S3:b/a",
         "s3a://b/a",
@@ -560,6 +563,12 @@ def test_another_address_is_refused_and_not_shown(tmp_path: Path, root: str) -> 
     ) as refused:
         load_config(tmp_path / "rnnrec.toml")
     assert "key:secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("root", ["s3://b/a", "s3://my.bucket-1/a..b/.c/d=1_2"])
+def test_a_bucket_and_a_prefix_of_plain_names_are_a_root(tmp_path: Path, root: str) -> None:
+    (tmp_path / "rnnrec.toml").write_text(f'[warehouse]\nroot = "{root}"\n')
+    assert load_config(tmp_path / "rnnrec.toml").address == root
 
 
 def test_tables_go_unencrypted_to_this_machine_alone_unless_it_is_said(
