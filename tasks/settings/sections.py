@@ -29,7 +29,7 @@ DAYS: dict[str, Any] = {"ge": 1, "le": 3660}
 VARIABLE = "name of a variable"
 OBJECTS = r"s3://[a-z0-9][a-z0-9.-]*/[^/].*"  # nobody's name or secret in it
 SCHEME = r"(?i:s3[an]?:)|[^/]*://"  # of an address, also of one that lost a slash
-WAREHOUSE = r"s3://[a-z0-9][a-z0-9.-]*(/(?!\.\.?(/|$))[A-Za-z0-9_.=-]+)+"  # likewise; names that nobody escapes
+WAREHOUSE = r"s3://[a-z0-9][a-z0-9.-]*(/(?!\.\.?(/|$))[A-Za-z0-9_.=-]+)+"  # likewise; nobody escapes these
 DIRECTIVES = frozenset("YymbBdjaAHIpMSfz%")  # of strptime; not zones by name, whose rules are many
 
 
@@ -666,7 +666,7 @@ class WarehouseConfig(Section):
         if re.match(SCHEME, self.root) and not re.fullmatch(WAREHOUSE, self.root):
             raise ValueError(
                 "root: expected a folder, or a bucket and a prefix as in s3://bucket/prefix (s3, not s3a), "
-                "of letters of ASCII, digits, and _ . = - between its slashes, no .. and no slash at its end; "
+                "of ASCII letters, digits, and _ . = - between its slashes, no .. and no slash at its end; "
                 f"{addresses.came(('warehouse', 'root'), self.root)}"
             )
         if "://" in self.local:
