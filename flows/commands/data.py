@@ -103,9 +103,9 @@ def forget(
 ) -> None:
     """Take users out of every table, publication and file of the warehouse, for good.
 
-    Lines of theirs in logs that come are not taken any more. Without --now files that had their rows stay for
-    a day, for whoever reads them; the first night after it deletes them. Without a user it finishes what was
-    begun.
+    Lines of theirs in logs that come are not taken any more. Without --now
+    files that had their rows stay for a day, for whoever reads them; the first
+    night after it deletes them. Without a user it finishes what was begun.
     """
     from flows.terminal.forgetting import lines
     from tasks.publishing import forgetting

@@ -22,7 +22,7 @@ app = typer.Typer()
 
 @app.command()
 def evaluate(
-    train: Annotated[Path, typer.Option(help="Sessions to train on: Parquet, or TSV with a header.")],
+    train: Annotated[Path, typer.Option(help="Sessions to train on: Parquet, or CSV or TSV with a header.")],
     test: Annotated[Path, typer.Option(help="Sessions to rank.")],
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Settings; defaults without.")] = None,
     settings: Settings = None,
@@ -46,15 +46,19 @@ def evaluate(
 ) -> None:
     """Train on session files and rank others, by the protocols of the literature.
 
-    sessions: every next item of every test session, all items ranked; items unknown to training are dropped.
-    leave-one-out: only the last item of each test sequence; items of the --mask-last newest events before it
-    leave the ranking, 200 as where SASRec's and LRURec's numbers were published. The columns of hiding_all
-    hide the whole history, which is easier: never set the two side by side. An item that training does not
-    know is a miss.
-    Columns: session_id, item_id, timestamp; or user_id, item_id, position. With --split-column, the default
-    test rows are those marked `test` (sessions) or all rows (leave-one-out, whose history is the input).
+    sessions: every next item of every test session, all items ranked; items
+    unknown to training are dropped.
+    leave-one-out: only the last item of each test sequence; items of the
+    --mask-last newest events before it leave the ranking, 200 as where SASRec's
+    and LRURec's numbers were published. The columns of hiding_all hide the
+    whole history, which is easier: never set the two side by side. An item that
+    training does not know is a miss.
+    Columns: session_id, item_id, timestamp; or user_id, item_id, position.
+    Models that go by hours know them where timestamp is no number. With
+    --split-column, the default test rows are those marked `test` (sessions) or
+    all rows (leave-one-out, whose history is the input).
     """
-    from flows.terminal.showing import beside_line, evaluation_table
+    from flows.terminal.showing import beside_line, evaluation_tables
     from tasks.models.evaluation import Question, evaluate_files
     from tasks.settings.config import load_config
 
@@ -75,7 +79,8 @@ def evaluate(
     )
     found = evaluate_files(cfg, question)
     console = Console()
-    console.print(evaluation_table(found))
+    for table in evaluation_tables(found, console.width):
+        console.print(table)
     for one in found.get("beside", ()):
         console.print(beside_line(one), highlight=False)
     if out:

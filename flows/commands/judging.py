@@ -96,8 +96,9 @@ def noise(
 ) -> None:
     """How far the metric moves with the seed alone: the judge takes no smaller difference for one.
 
-    The recipe is fitted with seeds 1 to n to the same days, those before the night's own, which then asks
-    all of them. What is found is kept in the table `noise`; of each recipe the newest measurement counts.
+    The recipe is fitted with seeds 1 to n to the same days, those before the
+    night's own, which then asks all of them. What is found is kept in the table
+    `noise`; of each recipe the newest measurement counts.
     """
     from tasks.models import noise as work
     from tasks.models.verdicts import in_brackets

@@ -71,8 +71,9 @@ def verify(
 ) -> None:
     """Hash everything behind a night again, back to the raw logs; exit code 12 names the first broken link.
 
-    A raw log that has grown since, was archived, or was corrected and taken in again, is told and breaks
-    nothing. Without a night, all nights are looked at, each as it was last published.
+    A raw log that has grown since, was archived, or was corrected and taken in
+    again, is told and breaks nothing. Without a night, all nights are looked
+    at, each as it was last published.
     """
     from flows.terminal.tracing import verified_line
     from tasks.publishing import verification

@@ -22,7 +22,8 @@ RECIPE_LEFT = (
 def refresh(config: ConfigPath = DEFAULT) -> None:
     """Rebuild serve.duckdb and latest/ from the publications, as after a move or a restored backup.
 
-    After a move a registry in SQLite needs a link where the warehouse was, besides: docs/runbook.md, moving.
+    After a move a registry in SQLite needs a link where the warehouse was,
+    besides: docs/runbook.md, moving.
     """
     from tasks.publishing import readers
     from tasks.store.store import Store
@@ -41,8 +42,8 @@ def rollback(
 ) -> None:
     """Show an earlier night again and make its model the champion; both go back together.
 
-    The night that readers saw before comes back in the same way, by its own date, and never by itself. Nor
-    does a recipe that went with it.
+    The night that readers saw before comes back in the same way, by its own
+    date, and never by itself. Nor does a recipe that went with it.
     """
     from tasks.models.verdicts import in_brackets
     from tasks.publishing.rollback import rollback as work

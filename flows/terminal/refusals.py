@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tasks.raw.refused import Refused
 
 WIDTH = 80
+QUOTED = 3  # lines of each line that was refused
 
 
 def told(found: Refused) -> Iterator[str]:
@@ -24,8 +25,7 @@ def told(found: Refused) -> Iterator[str]:
         yield from _folded(f"{one.reason}: {_of(one.lines, 'line')} in {_of(one.files, 'file')}")
         for example in one.examples:
             yield from _folded(f"  {example.file} line {example.line:,}:")
-            text = escaped(example.text or "")
-            yield f"    {text}" if len(text) <= WIDTH - 4 else f"    {text[: WIDTH - 7]}..."
+            yield from _quoted(example.text or "")
     for name, why in found.aside.items():
         yield ""
         yield from _folded(f"{name} was put aside: {quarantine.without_name(name, why)}")
@@ -36,6 +36,16 @@ def told(found: Refused) -> Iterator[str]:
 
 def _of(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def _quoted(text: str) -> Iterator[str]:
+    """What came, in a few lines; the end of what takes more is left out."""
+    wide = WIDTH - 4
+    whole = escaped(text)
+    if len(whole) > QUOTED * wide:
+        whole = whole[: QUOTED * wide - 3] + "..."
+    for start in range(0, max(1, len(whole)), wide):
+        yield f"    {whole[start : start + wide]}"
 
 
 def _folded(text: str) -> Iterator[str]:

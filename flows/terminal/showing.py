@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tasks.publishing.status import Night
     from tasks.publishing.vacuum import Vacuumed
 
+FRAME = 3  # a column's two blanks and its line
 # in a narrow table
 STATES = {"recipe_changed": "changed", "weights_kept": "kept", "carried_forward": "carried"}
 MEASURES = {
@@ -25,21 +26,43 @@ MEASURES = {
 }
 
 
-def evaluation_table(found: dict[str, Any]) -> Table:
-    """One column a model, one row a number."""
-    models = found["models"]
+def evaluation_tables(found: dict[str, Any], width: int) -> list[Table]:
+    """One column a model, one row a number; as many tables as it takes for each to be read in this width."""
+    columns = {name: _told(one) for name, one in found["models"].items()}
+    labels = list(next(iter(columns.values())))
     title = f"{found['train']} → {found['test']}, {found['protocol']}, seed {found['seed']}"
-    table = Table("", title=title)
-    for name in models:
-        table.add_column(name, justify="right")
-    for metric in next(iter(models.values()))["metrics"]:
-        table.add_row(metric, *(f"{one['metrics'][metric]:.4f}" for one in models.values()))
-    for key, form in MEASURES.items():
-        if key not in next(iter(models.values())):
-            continue
-        table.add_row(key.replace("_", " "), *(form.format(one[key]) for one in models.values()))
-    table.caption = f"{found['items']:,} items; peak memory {found['peak_memory_gb']:.2f} GB"
-    return table
+    tables: list[Table] = []
+    for names in _abreast(columns, width - max(map(len, labels)) - FRAME - 1):
+        table = Table("", title=title if not tables else None)
+        for name in names:
+            table.add_column(name, justify="right")
+        for label in labels:
+            table.add_row(label, *(columns[name][label] for name in names))
+        tables.append(table)
+    tables[-1].caption = f"{found['items']:,} items; peak memory {found['peak_memory_gb']:.2f} GB"
+    return tables
+
+
+def _told(one: Mapping[str, Any]) -> dict[str, str]:
+    """A model's numbers by their labels."""
+    metrics = {metric: f"{value:.4f}" for metric, value in one["metrics"].items()}
+    return metrics | {
+        key.replace("_", " "): form.format(one[key]) for key, form in MEASURES.items() if key in one
+    }
+
+
+def _abreast(columns: Mapping[str, Mapping[str, str]], room: int) -> list[list[str]]:
+    """The columns, as many side by side as there is room for; one at least."""
+    groups: list[list[str]] = []
+    left = 0
+    for name, cells in columns.items():
+        wide = max(map(len, (name, *cells.values()))) + FRAME
+        if not groups or wide > left:
+            groups.append([])
+            left = room
+        groups[-1].append(name)
+        left -= wide
+    return groups
 
 
 def beside_line(one: Mapping[str, Any]) -> str:

@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnrec_model.errors import ModelError
-from tasks.engine import devices, hosts
+from tasks.engine import devices, hosts, java
 from tasks.engine.engines import Job, Made
 from tasks.engine.hosts import Host
 from tasks.engine.laying import Folder
@@ -229,10 +229,10 @@ def _require(cfg: Config) -> None:
 
 def _require_java() -> None:
     home = os.environ.get("JAVA_HOME")
-    java = f"{home}/bin/java" if home else shutil.which("java")
+    program = f"{home}/bin/java" if home else shutil.which("java")
     said = ""
-    if java and Path(java).exists():
-        said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
+    if program and Path(program).exists():
+        said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
     version = re.search(r'version "(\d+)', said)
     if version is None or int(version[1]) < OLDEST_JAVA:
         got = (
@@ -264,6 +264,7 @@ def _require_master(master: str) -> None:
 
 @contextmanager
 def _session(cfg: Config) -> Iterator[SparkSession]:
+    log.info("engine: starts Spark's driver for %s", cfg.engine.master)
     try:
         session = _asked(cfg)
     except Exception as error:
@@ -282,12 +283,11 @@ def _session(cfg: Config) -> Iterator[SparkSession]:
 
 def _asked(cfg: Config) -> SparkSession:
     with _without_pandas(), _own_signals():
+        from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
 
-        builder = SparkSession.builder.master(cfg.engine.master).appName("rnnrec")
-        for key, value in _settings(cfg).items():
-            builder = builder.config(key, value)
-        return builder.getOrCreate()
+        conf = SparkConf().setMaster(cfg.engine.master).setAppName("rnnrec").setAll([*_settings(cfg).items()])
+        return SparkSession(SparkContext(conf=conf, gateway=java.gateway(conf)))
 
 
 @contextmanager
@@ -344,7 +344,7 @@ def _wait_for_executors(session: SparkSession, cfg: Config) -> None:
     tracker = session.sparkContext._jsc.sc().statusTracker()
     deadline = time.monotonic() + EXECUTORS_SECONDS
     log.info(
-        "engine: asked %s for %d executors of %d cores and %g GB; waits %d s for the first",
+        "engine: asked %s for %d executors of %d core(s) and %g GB; waits %d s for the first",
         cfg.engine.master, cfg.engine.executors, cfg.engine.cores, cfg.engine.memory_gb, EXECUTORS_SECONDS,
     )  # fmt: skip
     while len(tracker.getExecutorInfos()) < 2:  # the first one is the driver

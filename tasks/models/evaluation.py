@@ -17,7 +17,7 @@ from pyarrow import compute, parquet
 
 from tasks.errors import ConfigurationError
 from tasks.models import rank_files, recipes
-from tasks.models.material import Material, needs
+from tasks.models.material import COLUMNS, Material, needs
 from tasks.models.training import fit, model_failures
 from tasks.sessions import session_files
 from tasks.settings.config import Config
@@ -65,7 +65,8 @@ def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     chosen = {name: cfg.model(name) for name in question.models}
     theirs = {} if question.beside is None else rank_files.read(question.beside)
     train, test = _read(question)
-    material = Material(train, frozenset() if _users(train) is None else frozenset({"users"}))
+    material = Material(train, _carried(train))
+    _say_what_lacks(question, cfg, material)
     with model_failures("evaluating"):
         found = {
             name: _measure_one(cfg, name, material, test, partial(measure, question))
@@ -102,6 +103,21 @@ def _read(question: Question) -> tuple[pa.Table, pa.Table]:
     train = _sessions_of(question.train, column, question.train_split)
     test = _sessions_of(question.test, column, test_split)
     return train, test
+
+
+def _carried(sessions: pa.Table) -> frozenset[str]:
+    """What they have beside items, of what models may make use of."""
+    return frozenset(name for name, column in COLUMNS.items() if column in sessions.column_names)
+
+
+def _say_what_lacks(question: Question, cfg: Config, material: Material) -> None:
+    """A model that goes by the hours of the clock is another where none are known."""
+    for name in question.models:
+        if "times" in needs(recipes.configured(cfg, name)) - material.carrying:
+            log.warning(
+                "%s: goes without hours: in %s there is no column timestamp of timestamps or dates",
+                name, question.train,
+            )  # fmt: skip
 
 
 def _users(sessions: pa.Table) -> pa.ChunkedArray | None:

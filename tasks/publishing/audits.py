@@ -108,7 +108,7 @@ def audit(
         values |= {"all_days_read": all_days_read}
         left = [rule for rule in asked if rule not in findings]
         findings |= _together((rule, rules.ask(con, rule, values)) for rule in left if not rule.orders)
-        for part in parts:
+        for part in _parts(cfg, reads.store, staged):
             _narrow(con, staged, reads, part)
             asked_of_it = ((rule, rules.ask(con, rule, values)) for rule in left if rule.orders)
             findings = _together([*findings.items(), *asked_of_it])

@@ -186,7 +186,9 @@ def accounted(nights: Sequence[Night]) -> str | None:
     read = ((one["night"], one["counts"]["ingest"]) for one in nights if "ingest" in one["counts"])
     night, counts = next(read, ("", {}))
     parts = ", ".join(f"{counts[part]:,} {part}" for part in accounting.PARTS if counts.get(part))
-    return f"Night {night} read {counts['lines']:,} lines: {parts or 'none'}." if "lines" in counts else None
+    if not parts:
+        return f"Night {night} found no line that was not read before." if "lines" in counts else None
+    return f"Night {night} read {counts['lines']:,} lines: {parts}."
 
 
 def _stale_since(published: Publications, shown: Publication) -> date | None:

@@ -131,7 +131,7 @@ def _asked(published: Publications, night: date | None) -> list[Publication]:
         return [published.asked(night)]
     shown = [] if published.shown is None else [published.shown]
     asked = {one.sequence: one for one in [*published.last.values(), *shown]}
-    return [asked[sequence] for sequence in sorted(asked)]
+    return sorted(asked.values(), key=lambda one: (one.night, one.sequence))
 
 
 def _taken_in(store: Store) -> dict[str, pins.RawFile]:

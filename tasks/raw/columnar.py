@@ -166,4 +166,6 @@ def opened(path: File) -> Iterator[pq.ParquetFile]:
             yield pq.ParquetFile(stream, page_checksum_verification=True, coerce_int96_timestamp_unit="us")
     except (OSError, ValueError, OverflowError, pa.ArrowException) as error:
         what = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SourceError(f"{path}: cannot be read: {what}; repair or remove the file") from error
+        raise SourceError(
+            f"{path}: cannot be read: {what}; repair or remove the file, then run the night again"
+        ) from error

@@ -146,7 +146,9 @@ def _unpacked(path: File) -> Iterator[BufferedReader[Any]]:
             with stream:
                 yield stream
     except (OSError, EOFError, zlib.error) as error:
-        raise SourceError(f"{path}: cannot be read: {error}; repair or remove the file") from error
+        raise SourceError(
+            f"{path}: cannot be read: {error}; repair or remove the file, then run the night again"
+        ) from error
 
 
 def _skip_mark(path: File, stream: BufferedReader[Any]) -> None:

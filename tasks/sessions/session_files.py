@@ -28,8 +28,9 @@ ID_TYPES = (
 def read_session_file(path: str | Path) -> pa.Table:
     """(session_id string, items list of int64 or string), sessions by their first time, then id.
 
-    Sequences by position have no time, are ordered by user, and have a column user_id, string, beside. Raises
-    SourceError for a file that is missing, unreadable, or of another shape.
+    Times that are timestamps or dates stand beside, a list column `times`; of numbers the order is known.
+    Sequences by position have no time, are ordered by user, and have a column user_id, string, beside.
+    Raises SourceError for a file that is missing, unreadable, or of another shape.
     """
     path = Path(path).resolve()
     kind = READERS.get(path.suffix.lower())
@@ -43,6 +44,8 @@ def read_session_file(path: str | Path) -> pa.Table:
         table = duck.arrow(duck.query(con, shape))
     _check_filled(path, table)
     table = table.drop_columns(["missing"])
+    if shape == "session_steps" and not pa.types.is_timestamp(table["times"].type.value_type):
+        table = table.drop_columns(["times"])
     return table.append_column("user_id", table["session_id"]) if shape == "position_steps" else table
 
 
@@ -62,7 +65,8 @@ def _types(path: Path, rows: duck.Relation, shape: str) -> dict[str, tuple[str |
         if types[name] not in ID_TYPES:
             raise SourceError(f"{path}: expected {name} to be integer or text; got {types[name]}; convert it")
     widened = {name: types[name] if types[name] == "VARCHAR" else "BIGINT" for name in (owner, item)}
-    return {name: (name, kind) for name, kind in (widened | {order: types[order]}).items()}
+    widened[order] = "TIMESTAMP" if types[order] == "DATE" else types[order]
+    return {name: (name, kind) for name, kind in widened.items()}
 
 
 def _check_filled(path: Path, table: pa.Table) -> None:

@@ -207,6 +207,11 @@ class Store:
         with self.asked(file), suppress(FileNotFoundError):
             self.files.delete_file(self.below(file))
 
+    def remove_folder(self, folder: str) -> None:
+        """Remove all below it, if it is there, and its own name."""
+        with self.asked(folder), suppress(FileNotFoundError):
+            self.files.delete_dir(self.below(folder))
+
     def here(self, file: File) -> Path:
         """Where a program that knows no object store reads the file: itself, or its copy on this disk."""
         return Path(file) if self.on_disk else self.local / COPIES / self.below(file)

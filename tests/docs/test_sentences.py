@@ -134,6 +134,14 @@ def test_no_word_of_a_help_is_taken_for_a_style() -> None:
             )
 
 
+def test_helps_fit_eighty_columns_as_they_are_written() -> None:
+    group: Any = typer.main.get_command(app)
+    for name, command in group.commands.items():
+        _, *others = inspect.getdoc(command.callback).split("\n\n")  # of the first, the lines flow
+        for line in "\n".join(others).splitlines():
+            assert len(line) <= 78, f"{name}: {line}"
+
+
 def test_only_evaluate_needs_no_configuration_file() -> None:
     assert "Only `rnnrec evaluate` needs no file" in FLAT["configuration"]
     group: Any = typer.main.get_command(app)

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from flows.cli import main
 from flows.template import prefect_yaml, rnnrec_toml
-from flows.terminal.showing import status_table
+from flows.terminal.showing import evaluation_tables, status_table
 from tasks.errors import SourceError
 from tasks.publishing import attempts, readers
 from tasks.settings.config import Config, load_config
@@ -239,6 +239,30 @@ def test_the_widest_status_fits_80_columns(capsys: Any) -> None:
     said = capsys.readouterr().out
     words = " ".join(said.splitlines()[-2].split())
     assert words == "2026-01-02 ← failed, 10 1234 changed 999,999 123.5M 01-03 02:41 23h53m"
+
+
+@pytest.mark.parametrize(("count", "tables"), [(1, 1), (3, 1), (12, 4)])
+def test_any_number_of_models_can_be_read_in_eighty_columns(
+    capsys: pytest.CaptureFixture[str], count: int, tables: int
+) -> None:
+    names = [f"model_number_{n}" for n in range(count)]
+    found: Any = {
+        "train": "a.parquet", "test": "b.parquet", "protocol": "sessions", "seed": 1, "items": 9,
+        "peak_memory_gb": 0.5,
+        "models": {
+            name: {"metrics": {"recall_at_20_hiding_all": n / 100}, "predictions": 1_080_213}
+            for n, name in enumerate(names)
+        },
+    }  # fmt: skip
+    console = Console(width=80)
+    for table in evaluation_tables(found, console.width):
+        console.print(table)
+    said = capsys.readouterr().out
+    assert said.count("recall_at_20_hiding_all") == said.count("predictions") == tables
+    assert re.findall(r"model_number_\d+", said) == names
+    assert re.findall(r"0\.\d{4}", said) == [f"{n / 100:.4f}" for n in range(count)]
+    assert said.count("1,080,213") == count
+    assert "…" not in said
 
 
 def test_status_check_ends_with_its_own_exit_code_and_a_sentence(two_failed: Path, capsys: Any) -> None:

@@ -1,4 +1,4 @@
--- Sessions of a file with session_id, item_id, timestamp; ties of time keep their order in the file.
+-- Sessions of a file with session_id, item_id, timestamp, and when each event was; ties of time keep their order in the file.
 -- grain: session
 -- reads: steps
 -- parameters: none
@@ -16,6 +16,7 @@ grouped as (
         session_id,
         min(moment) as started_at,
         list(item_id order by moment, place) as items,
+        list(moment order by moment, place) as times,
         count(*) filter (where session_id is null or item_id is null or moment is null) as missing
     from placed
     group by session_id
@@ -24,6 +25,7 @@ grouped as (
 select
     cast(session_id as varchar) as session_id,
     items,
+    times,
     missing
 from grouped
 order by started_at, session_id

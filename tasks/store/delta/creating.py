@@ -59,13 +59,13 @@ def check_creates_only(store: Store) -> None:
             write_deltalake(folder, _no_rows(store, entry), storage_options=dict(store.options))
         found = store.read(entry)
     finally:
-        store.remove(entry)
+        store.remove_folder(folder)
     if found != FIRST:
         raise StoreError(
             f"{store.address}: expected a store that refuses an object whose name is taken when it is asked "
             "to (If-None-Match: *); it took the second of two under one name, so that a commit could be lost "
             "where two runs meet; use a store that refuses it, as Amazon's does, or another version or "
-            "setting of this one or of what stands before it; nothing was written"
+            "setting of this one or of what stands before it; no table was written"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
@@ -75,6 +76,39 @@ def test_a_model_that_knows_users_is_told_them_where_sequences_are_users(
     path = sequences(tmp_path / "some.parquet", lists)
     question = Question(path, path, ("fpmc",), "leave-one-out", mask_last=0)
     assert evaluate_files(cfg, question)["models"]["fpmc"]["metrics"]["recall_at_1"] == 1.0
+
+
+@pytest.mark.parametrize("protocol", ["sessions", "leave-one-out"])
+def test_a_model_that_goes_by_hours_is_told_them_where_a_file_has_times(
+    make_config: Callable[..., Config], tmp_path: Path, caplog: pytest.LogCaptureFixture, protocol: str
+) -> None:
+    """Of all time a came most, of the last hour c, which is asked for twice."""
+    path = tmp_path / "some.csv"
+    rows = [f"{n},a,2026-03-01 {n:02}:00:00\n{n},b,2026-03-01 {n:02}:30:00" for n in range(9)]
+    rows += [
+        "9,b,2026-03-02 09:00:00",
+        "9,c,2026-03-02 09:10:00",
+        "10,c,2026-03-02 09:20:00",
+        "10,c,2026-03-02 09:25:00",
+    ]
+    path.write_text("session_id,item_id,timestamp\n" + "\n".join(rows) + "\n")
+    found = {
+        hours: evaluate_files(
+            make_config(evaluation={"cutoffs": [1]}, models={"recent_popularity": {"hours": hours}}),
+            Question(path, path, ("recent_popularity",), protocol, mask_last=0),
+        )["models"]["recent_popularity"]["metrics"]["recall_at_1"]
+        for hours in (1, 9_000)
+    }
+    assert found == {1: pytest.approx(2 / 11), 9_000: pytest.approx(9 / 11)}
+    assert "goes without hours" not in caplog.text
+
+
+def test_a_model_that_goes_by_hours_says_so_where_there_are_none(
+    make_config: Callable[..., Config], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = sequences(tmp_path / "all.parquet", [["a", "b", "c"], ["b", "c", "a"]])
+    evaluate_files(make_config(), Question(path, path, ("recent_popularity", "popularity")))
+    assert re.findall(r"(\w+): goes without hours", caplog.text) == ["recent_popularity"]
 
 
 @pytest.mark.parametrize("mask_last", [0, 1, 3, 200])

@@ -196,6 +196,19 @@ def test_lists_are_ordered_a_part_at_a_time_where_memory_is_small_and_the_same_i
     assert {name for name, _ in at_once} >= {"order", "ranks_without_gaps", "repeated_items", "row_counts"}
 
 
+def test_each_orders_as_many_lists_at_once_as_its_own_memory_has_room_for(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audits, "ROWS_A_GB", 30)
+    counts: list[int] = []
+    ranges = audits._ranges
+    monkeypatch.setattr(audits, "_ranges", lambda *given: counts.append(given[2]) or ranges(*given))
+    memory = {share: cfg.warehouse.model_copy(update={"memory_gb": share}) for share in (0.2, 0.5)}
+    here, there = (cfg.model_copy(update={"warehouse": one}) for one in memory.values())
+    audit_rows(here, driver.output_rows(4), engine=Local(there, pieces=4))
+    assert counts == [2, 2, 5, 5], "of 30 rows; executors' first, then those of the rules that stay here"
+
+
 def test_equal_scores_are_in_order(cfg: Config) -> None:
     audit_rows(cfg, changed(driver.output_rows(4), "user_recommendations", 2, score=0.5))
 

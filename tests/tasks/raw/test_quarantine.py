@@ -260,7 +260,13 @@ def test_a_look_says_what_would_be_put_aside(cfg: Config) -> None:
 
 
 def test_refused_lines_are_told_by_reason_with_examples(cfg: Config) -> None:
-    bad = [b'{"user_id": "\x1b[31mred", ' + b"x" * 200, b"{", b"\xff\xfe", b'{"item_id": 1}', b"{"]
+    bad = [
+        b'{"user_id": "\x1b[31mred", ' + b"x" * 200 + b"y" * 200,
+        b"{",
+        b"\xff\xfe",
+        b'{"item_id": 1}',
+        b"{",
+    ]
     (cfg.base / "logs/a.ndjson").write_bytes(LINES + b"\n".join(bad))
     (cfg.base / "logs/cut.ndjson.gz").write_bytes(BAD["cut.ndjson.gz"][0])
     ingest(cfg)
@@ -276,7 +282,8 @@ def test_refused_lines_are_told_by_reason_with_examples(cfg: Config) -> None:
     page = list(told(found))
     assert page[0] == "Night 2026-01-05: 5 lines refused, 1 file put aside."
     assert "malformed json: 3 lines in 1 file" in page
-    assert any(line.startswith('    {"user_id": "\\x1b[31mred"') and line.endswith("...") for line in page)
+    assert any(line.startswith('    {"user_id": "\\x1b[31mred"') for line in page)
+    assert "".join(page).count("x") > 200, "what is refused may stand anywhere in the line"
     assert "".join(page).count("logs/cut.ndjson.gz") == 1
     assert any(line.startswith("logs/cut.ndjson.gz was put aside: cannot be read") for line in page)
     assert " ".join(" ".join(page).split()).endswith("and run the night again; --json has it all.")

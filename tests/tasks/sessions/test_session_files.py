@@ -21,7 +21,10 @@ def written(tmp_path: Path, text: str, name: str = "sessions.csv") -> Path:
 
 def lists(path: Path) -> list[tuple[str, list[object]]]:
     table = read_session_file(path)
-    assert [name for name in table.column_names if name != "user_id"] == ["session_id", "items"]
+    assert [name for name in table.column_names if name not in ("user_id", "times")] == [
+        "session_id",
+        "items",
+    ]
     return [(row["session_id"], row["items"]) for row in table.to_pylist()]
 
 
@@ -29,6 +32,21 @@ def test_sessions_are_ordered_by_first_time_and_their_items_by_time(tmp_path: Pa
     path = written(tmp_path, "session_id,item_id,timestamp\n1,30,9\n2,10,5\n1,20,7\n2,10,6\n")
     assert lists(path) == [("2", [10, 10]), ("1", [20, 30])]
     assert "user_id" not in read_session_file(path).column_names
+
+
+@pytest.mark.parametrize("clock", ["", " 10:30:00", " 10:30:00+02:00"])
+def test_times_of_a_clock_or_a_calendar_stand_beside_the_items(tmp_path: Path, clock: str) -> None:
+    rows = [
+        f"{session},{item},2026-03-0{day}{clock}"
+        for session, item, day in ((1, 30, 9), (2, 10, 5), (1, 20, 7))
+    ]
+    table = read_session_file(written(tmp_path, "\n".join(["session_id,item_id,timestamp", *rows])))
+    assert [[at.day for at in times] for times in table["times"].to_pylist()] == [[5], [7, 9]]
+
+
+def test_of_numbers_the_order_alone_is_known(tmp_path: Path) -> None:
+    path = written(tmp_path, "session_id,item_id,timestamp\n1,30,9\n1,20,7\n")
+    assert read_session_file(path).column_names == ["session_id", "items"]
 
 
 def test_ties_of_time_keep_the_order_of_the_file(tmp_path: Path) -> None:

@@ -461,10 +461,10 @@ def test_a_store_that_says_no_is_named_with_what_to_look_at(
 
 
 def objects_in(there: Served, cfg: Config) -> list[str]:
-    """The paths of all that lies below the root."""
+    """The paths of all that lies below the root, folders' empty objects too."""
     place = cfg.warehouse.root.removeprefix("s3://")
     found = there.files.get_file_info(fs.FileSelector(place, recursive=True, allow_not_found=True))
-    return [one.path for one in found if one.is_file]
+    return [one.path for one in found]
 
 
 @pytest.mark.parametrize(
