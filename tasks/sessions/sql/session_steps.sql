@@ -1,4 +1,4 @@
--- Sessions of a file with session_id, item_id, timestamp, and when each event was; ties of time keep their order in the file.
+-- Sessions of a file with session_id, item_id, timestamp, and their times; ties keep their order in the file.
 -- grain: session
 -- reads: steps
 -- parameters: none
