@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 
 def gateway(conf: SparkConf) -> Any:
     """py4j's way to it, which is started where there is none. Raises EngineError with its own last words."""
-    if not RUNNING:
-        RUNNING.append(_started(conf))
+    if not any(one.proc is None or one.proc.poll() is None for one in RUNNING):
+        RUNNING[:] = [_started(conf)]
     return RUNNING[0]
 
 

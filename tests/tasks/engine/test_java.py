@@ -9,6 +9,8 @@ import sys
 from collections import deque
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -25,6 +27,24 @@ def test_each_line_is_a_record_until_all_who_write_have_ended(caplog: pytest.Log
     assert list(said) == ["� no UTF-8", "no end"]
     assert caplog.messages[0] == "Spark's Java: WARNING: Using incubator modules"
     assert len(caplog.messages) == 3
+
+
+def test_one_is_begun_and_another_only_where_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    codes: list[list[int | None]] = []
+
+    def started(_: object) -> SimpleNamespace:
+        codes.append([None])
+        return SimpleNamespace(proc=SimpleNamespace(poll=lambda code=codes[-1]: code[0]))
+
+    monkeypatch.setattr(java, "RUNNING", [])
+    monkeypatch.setattr(java, "_started", started)
+    conf: Any = None
+    first = java.gateway(conf)
+    assert java.gateway(conf) is first
+    codes[0][0] = 137
+    second = java.gateway(conf)
+    assert second is not first
+    assert java.gateway(conf) is second
 
 
 ASK = """
