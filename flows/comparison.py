@@ -10,8 +10,8 @@ from flows.runs.hooks import say_what_broke
 from flows.runs.naming import NIGHT, comparison_name, night_of, tag
 from flows.runs.outcomes import compared, failed
 from tasks.errors import PipelineError
+from tasks.models.comparing.asking import Asked
 from tasks.stages import comparing
-from tasks.stages.comparing import Asked
 
 
 @flow(
@@ -50,7 +50,7 @@ def comparison(
     given: dict[str, Any] = {"models": models, "curves": curves, "shares": shares}
     try:
         one = comparing.asked(
-            config, night, overrides, metric=metric, trials=trials, minutes=minutes, folder=folder,
+            config, night, overrides, metric=metric, trials=trials, minutes=minutes, into=folder,
             **{name: value for name, value in given.items() if value},
         )  # fmt: skip
         return compared(_stages(one))

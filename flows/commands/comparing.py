@@ -17,7 +17,7 @@ from tasks.errors import ConfigurationError
 from tasks.running import logs
 
 if TYPE_CHECKING:
-    from tasks.stages.comparing import Asked
+    from tasks.models.comparing.asking import Asked
 
 app = typer.Typer()
 
@@ -73,20 +73,24 @@ def compare(
         "minutes": budget,
         "curves": list(options.listed(curve)),
         "shares": [_share(one) for one in options.listed(shares)],
-        "folder": None if folder is None else str(folder),
     }
+    into = None if folder is None else str(folder)
     changes = options.overrides(settings)
     cfg = options.configured(config, changes)
-    if dry_run:
-        from tasks.stages import comparing
 
-        _describe(comparing.asked(str(config), night, changes, **asked))
+    from tasks.models.comparing import asking
+    from tasks.models.comparing import folder as folders
+
+    question = asking.asked(str(config), night, changes, into=into, **asked)  # refused before a server starts
+    if dry_run:
+        _describe(question)
         return
+    folders.check(question.plan.target)
     with before_prefect(cfg):
         from flows.comparison import comparison as flow
 
         logs.set_up()
-        found = flow(str(config), night, changes, **asked)
+        found = flow(str(config), night, changes, folder=into, **asked)
     if as_json:
         print((Path(found["folder"]) / "result.json").read_text(encoding="utf-8"), end="")
     elif logs.CONSOLE.form == "json":
@@ -106,7 +110,7 @@ def _share(percent: str) -> float:
 def _describe(one: Asked) -> None:
     """What would be done, and about what it would take; fits each model to a few sessions, writes nothing."""
     from tasks.models.comparing import conclusion, estimates, parts
-    from tasks.stages.comparing import span
+    from tasks.models.comparing.estimates import span
 
     console = Console(soft_wrap=True, highlight=False, markup=False)
     plan = one.plan

@@ -4,32 +4,26 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date
-from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tasks.errors import ConfigurationError, ModelFailure
+from tasks.errors import ModelFailure
 from tasks.models import digits, registry
-from tasks.models.comparing import conclusion, course, estimates, parts
+from tasks.models.comparing import asking, conclusion, course, estimates, parts
+from tasks.models.comparing.asking import Asked
 from tasks.models.comparing.conclusion import Compared
-from tasks.models.comparing.course import Plan, Question
-from tasks.models.comparing.samples import SHARES
-from tasks.models.comparing.tuning import Budget
+from tasks.models.comparing.course import Plan
+from tasks.models.comparing.estimates import span
 from tasks.running import logs, stopping
-from tasks.settings import nights
-from tasks.settings.config import Config, load_config
+from tasks.settings.config import Config
 from tasks.stages.tonight import scheduled_start
-from tasks.store import pins
-from tasks.store.pins import Reads
 from tasks.store.root import make_root
-from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -58,46 +52,9 @@ class Clock:
         )
 
 
-@dataclass(frozen=True)
-class Asked:
-    """A comparison that was asked for: its plan, and what it reads."""
-
-    cfg: Config
-    night: date
-    reads: Reads
-    plan: Plan
-
-
-def asked(
-    config: str,
-    night: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    *,
-    models: Sequence[str] = (),
-    metric: str | None = None,
-    trials: int | None = None,
-    minutes: float | None = None,
-    curves: Sequence[str] = (),
-    shares: Sequence[float] = SHARES,
-    folder: str | None = None,
-) -> Asked:
-    """What is asked, checked; writes nothing. Raises ConfigurationError, NightError, EmptyNightError."""
-    cfg = load_config(config, overrides)
-    day = nights.resolve(cfg, night, scheduled_start())
-    budget = Budget.of(trials, minutes)
-    question = Question.of(
-        cfg, models=tuple(models), metric=metric, budget=budget, curves=tuple(curves), shares=tuple(shares)
-    )
-    reads = pins.newest(cfg, Store.of(cfg), day)
-    parts.check(day, reads)
-    target = None if folder is None else Path(folder).resolve()
-    plan = course.plan_of_night(cfg, day, reads, question, target)
-    if plan.target.exists() and conclusion.concluded(plan) is None:
-        raise ConfigurationError(
-            f"--folder: expected a folder that is not there yet, or one with this very comparison; "
-            f"{plan.target} holds something else. Name another one"
-        )
-    return Asked(cfg, day, reads, plan)
+def asked(config: str, night: str | None, overrides: Mapping[str, Any] | None, **given: Any) -> Asked:
+    """What is asked, checked, for the night before the one in which the run was due (comparing/asking.py)."""
+    return asking.asked(config, night, overrides, now=scheduled_start(), **given)
 
 
 @contextmanager
@@ -210,10 +167,3 @@ def report(cfg: Config, found: Compared) -> dict[str, Any]:
         "folder": str(found.folder),
         "run_id": run_id,
     }
-
-
-def span(seconds: float) -> str:
-    """Seconds, minutes or hours, as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

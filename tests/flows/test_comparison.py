@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 
 from flows.cli import main
-from tasks.errors import EmptyNightError
+from flows.server import temporary
+from tasks.errors import EmptyNightError, WarehouseError
 from tasks.models import registry
-from tasks.models.comparing import jobs, parts
+from tasks.models.comparing import asking, course, jobs, parts
 from tasks.models.registry.comparisons import experiment_of
 from tasks.models.registry.connection import connected
 from tasks.settings.config import load_config
@@ -110,6 +111,18 @@ def test_a_night_that_was_never_run_says_what_to_run(place: Any, capsys: pytest.
         main(["compare", "--config", place.config, "--night", "2026-03-05", "--dry-run"])
     assert ended.value.code == EmptyNightError.exit_code
     assert "rnnrec nightly --night 2026-03-05" in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_comparison_that_another_run_works_on_is_refused_before_a_server_starts(
+    place: Any, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(temporary, "have_a_server", lambda *_: pytest.fail("a server was started"))
+    options = ["--config", place.config, "--night", NIGHT.isoformat(), "--models", "markov"]
+    one = asking.asked(place.config, NIGHT.isoformat(), models=["markov"])
+    with course.opened(one.plan), pytest.raises(SystemExit) as ended:
+        main(["compare", *options])
+    assert ended.value.code == WarehouseError.exit_code
+    assert "another run does. Wait for it" in " ".join(capsys.readouterr().err.split())
 
 
 def test_a_dry_run_of_one_day_to_learn_from_says_that_nothing_is_tuned(

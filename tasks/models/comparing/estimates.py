@@ -86,3 +86,10 @@ def _once(recipe: Recipe) -> Recipe:
 
 def _events(part: Part) -> int:
     return len(pc.list_flatten(part.rows["items"]))
+
+
+def span(seconds: float) -> str:
+    """Seconds, minutes or hours, as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -36,11 +36,21 @@ def part(target: Path, digest: str) -> Iterator[Path]:
         lock = (folder / LOCK).open("w")
     with lock:
         if not locks.try_to_take(lock):
-            raise WarehouseError(
-                f"{folder}: expected that nobody works on this comparison; another run does. Wait for it"
-            )
+            raise _others(folder)
         _of_this(folder / WORK, digest)
         yield folder
+
+
+def check(target: Path) -> None:
+    """Raises WarehouseError where another run works on it; nothing is written or kept from it."""
+    if locks.is_held(part_of(target) / LOCK):
+        raise _others(part_of(target))
+
+
+def _others(folder: Path) -> WarehouseError:
+    return WarehouseError(
+        f"{folder}: expected that nobody works on this comparison; another run does. Wait for it"
+    )
 
 
 def _of_this(work: Path, digest: str) -> None:

@@ -6,8 +6,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from tasks.models.comparing.estimates import span
 from tasks.stages import comparing
-from tasks.stages.comparing import Clock, span
+from tasks.stages.comparing import Clock
 
 
 @pytest.fixture
