@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 from pydantic import BeforeValidator
 
@@ -99,12 +99,24 @@ def _model(section: object) -> NamedModel:
 def _settings(kind: object, known: Sequence[str]) -> type[Settings]:
     if kind not in models.names():
         guess = did_you_mean(kind, known) if isinstance(kind, str) else ""
-        told = came((), kind, guess)
+        told = f"{came((), kind, guess)}{_setting_of(kind)}"
         raise ValueError(f"expected one of {', '.join(dict.fromkeys(known))}; {told}")
     try:
         return models.find(str(kind)).settings
     except ConfigError as error:
         raise ValueError(str(error)) from None
+
+
+def _setting_of(word: object) -> str:
+    """Of a word that is no kind and a setting's value, as gru is a cell: whose, in words; or nothing."""
+    for kind in models.names():
+        settings = models.find(kind).settings
+        for name, type_ in get_type_hints(settings).items():
+            if word in get_args(type_):
+                return (
+                    f'. It is a {name} of {kind}: ask for {kind}, with {name} = "{word}" in [models.{kind}]'
+                )
+    return ""
 
 
 Models = Annotated[dict[str, Annotated[Any, BeforeValidator(_model)]], BeforeValidator(_with_kinds)]

@@ -636,6 +636,7 @@ class WarehouseConfig(Section):
         "warehouse",
         "folder of all tables, models and serve.duckdb, made when it is not there; or a place for the tables "
         "in an object store, as in `s3://bucket/prefix`",
+        min_length=1,
     )
     local: str = setting(
         "warehouse",

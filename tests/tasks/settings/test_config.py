@@ -56,12 +56,14 @@ def test_an_empty_file_is_all_defaults(tmp_path):
             r"gate\.metric: .*got 'mrr@20'; did you mean 'mrr_at_20'\?",
         ),
         ("[gate]\nmetric = 'mrr_at_50'", r"gate\.metric: expected one of recall_at_5, .*got 'mrr_at_50'"),
+        ("[warehouse]\nroot = ''", r"warehouse\.root: .*at least 1 character; got ''"),
         ("[evaluation]\ncutoffs = [10]", r"gate\.metric: expected one of .*mrr_at_10.*got 'mrr_at_20'"),
         ("[evaluation]\nbaselines = ['markof']", r"evaluation\.baselines\.0: .*; did you mean 'markov'\?"),
         ("[evaluation]\nbaselines = ['champion']", r"evaluation\.baselines\.0: expected one of recurrent"),
         (
             "[gate]\ncandidates = ['gru']",
-            r"gate\.candidates\.0: expected one of recurrent, .*popularity.*; got 'gru'",
+            r"gate\.candidates\.0: expected one of recurrent, .*popularity.*; got 'gru'\. It is a cell of recurrent: "
+            r'ask for recurrent, with cell = "gru" in \[models\.recurrent\]',
         ),
         (
             "[gate]\nchallenger = 'recurrent'",
