@@ -62,8 +62,8 @@ def test_an_empty_file_is_all_defaults(tmp_path):
         ("[evaluation]\nbaselines = ['champion']", r"evaluation\.baselines\.0: expected one of recurrent"),
         (
             "[gate]\ncandidates = ['gru']",
-            r"gate\.candidates\.0: expected one of recurrent, .*popularity.*; got 'gru'\. It is a cell of recurrent: "
-            r'ask for recurrent, with cell = "gru" in \[models\.recurrent\]',
+            r"gate\.candidates\.0: expected one of recurrent, .*popularity.*; got 'gru'\. It is a cell of "
+            r'recurrent: ask for recurrent, with cell = "gru" in \[models\.recurrent\]',
         ),
         (
             "[gate]\nchallenger = 'recurrent'",
