@@ -38,6 +38,7 @@ from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Indices, Vocabulary
 
 CELLS, LANES = 8192, 64  # events, and histories at most, that are folded in at once
+PIECE = 1 << 20  # events that are put into their places in one go
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,9 @@ class ItemFactors:
         """(sessions) rows: each session, folded in."""
         read = sessions.newest(self.settings.newest)
         vectors = torch.zeros(len(read), self.settings.factors)
-        for rows, items, counted in _rectangles(read):
-            vectors[rows] = self._fold_in(items, counted)[: len(rows)]
+        for first, some in read.chunks(PIECE):
+            for rows, items, counted in _rectangles(some):
+                vectors[first + rows] = self._fold_in(items, counted)[: len(rows)]
         return Representation(vectors)
 
     def score_steps(self, sessions: Sessions) -> Tensor:

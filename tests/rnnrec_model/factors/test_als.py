@@ -15,6 +15,7 @@ from rnnrec_model import models
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import Fitting
 from rnnrec_model.errors import ConfigError, TrainingError
+from rnnrec_model.factors import als
 from rnnrec_model.factors.als import ItemFactors
 from rnnrec_model.factors.settings import AlsConfig
 from rnnrec_model.ranking.evaluation import evaluate
@@ -72,6 +73,13 @@ def test_every_beginning_and_every_whole_session_is_folded_in_as_by_numpy() -> N
     for read, histories in ((scorer.represent_steps, beginnings), (scorer.represent_last, asked)):
         found = read(Sessions.of(asked)).vectors.numpy()
         np.testing.assert_allclose(found, rows_by_loop(SMALL, histories, rows), rtol=1e-5, atol=1e-6)
+
+
+def test_beginnings_are_folded_in_a_few_at_a_time_to_the_same_bits(monkeypatch: Any) -> None:
+    scorer, asked = fitted(SMALL, Sessions.of(LISTS)), Sessions.of([[4, 4, 0, 4, 1, 2], [2], [1, 0, 3]])
+    whole = scorer.represent_steps(asked).vectors
+    monkeypatch.setattr(als, "PIECE", 4)
+    assert torch.equal(scorer.represent_steps(asked).vectors, whole)
 
 
 def test_only_the_newest_events_are_folded_in() -> None:
