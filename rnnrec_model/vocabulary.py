@@ -44,8 +44,16 @@ class Vocabulary:
         return Vocabulary(ids.take(order), counts.take(order).to_numpy(zero_copy_only=False).astype(np.int64))
 
     def encode(self, item_ids: pa.Array | pa.ChunkedArray) -> Indices:
-        """(n,) indices of the ids, -1 where an id is unknown."""
-        found = pc.index_in(_plain(item_ids).cast(self.ids.type), value_set=self.ids)
+        """(n,) indices of the ids, -1 where an id is unknown. Raises DataError for ids of another type."""
+        flat = _plain(item_ids)
+        try:
+            asked = flat.cast(self.ids.type)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"item ids: expected {self.ids.type}, as the model has learnt them; got {flat.type}: "
+                f"{error}. Let both have one type"
+            ) from None
+        found = pc.index_in(asked, value_set=self.ids)
         return np.asarray(pc.fill_null(found, -1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
     def decode(self, indices: Indices) -> pa.Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from rich.console import Console
 
 from flows.commands import options
 from flows.commands.options import Settings
+from tasks.errors import ConfigurationError
 from tasks.running import logs
 
 if TYPE_CHECKING:
@@ -63,6 +65,7 @@ def evaluate(
     from tasks.settings.config import load_config
 
     logs.set_up()
+    _require_other_files({"--json": out, "--ranks": ranks}, [train, test, beside])
     overrides = options.overrides(settings)
     cfg = load_config(config, overrides, for_a_night=False) if config else _defaults(overrides)
     question = Question(
@@ -86,6 +89,17 @@ def evaluate(
     if out:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_text(json.dumps(found, indent=2) + "\n")
+
+
+def _require_other_files(written: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
+    """Before hours of training: what is written is a file, and none that is read."""
+    for option, file in written.items():
+        if file is None:
+            continue
+        if file.is_dir():
+            raise ConfigurationError(f"{option}: expected a file to write; {file} is a folder")
+        if any(one is not None and file.resolve() == one.resolve() for one in read):
+            raise ConfigurationError(f"{option}: expected a file of its own; {file} is read by this command")
 
 
 def _defaults(overrides: dict[str, Any]) -> Config:

@@ -7,27 +7,47 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import threading
 from collections import deque
 from typing import TYPE_CHECKING, Any
-
-from tasks.errors import EngineError
 
 if TYPE_CHECKING:
     from pyspark import SparkConf
 
 KEPT = 40  # lines, of which the error of one that ends at once is told
 SECONDS = 5.0  # that its last lines may take
+MOMENT = 1.0  # seconds until one that was killed is known to be dead
+CHATTER = ("WARNING", "NOTE", "Picked up")  # how lines of any Java begin that are no reason for its end
 
 RUNNING: list[Any] = []  # gateways; at most one
 log = logging.getLogger(__name__)
 
 
 def gateway(conf: SparkConf) -> Any:
-    """py4j's way to it, which is started where there is none. Raises EngineError with its own last words."""
-    if not any(one.proc is None or one.proc.poll() is None for one in RUNNING):
+    """py4j's way to it; starts it where there is none. Raises ChildProcessError with its own last words."""
+    if not RUNNING:
         RUNNING[:] = [_started(conf)]
     return RUNNING[0]
+
+
+def has_ended() -> bool:
+    """Was it started, and is no more? Waits a moment for one that is just being killed."""
+    try:
+        return any(one.proc is not None and one.proc.wait(MOMENT) is not None for one in RUNNING)
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def forget() -> None:
+    """One that has ended, with all that pyspark keeps of it, which would ask it for ever."""
+    from pyspark import SparkContext
+    from pyspark.sql import SparkSession
+
+    RUNNING.clear()
+    SparkContext._gateway = SparkContext._jvm = None
+    SparkContext._active_spark_context = None
+    SparkSession._instantiatedSession = None
 
 
 def _started(conf: SparkConf) -> Any:
@@ -44,7 +64,8 @@ def _started(conf: SparkConf) -> Any:
         os.close(beginning)
         beginning = -1
         hearing.join(SECONDS)
-        raise EngineError("\n".join([str(error), *said])) from error
+        told = [line for line in said if not line.startswith(CHATTER)]
+        raise ChildProcessError("\n".join([str(error), *told])) from error
     finally:
         if beginning >= 0:
             os.close(beginning)

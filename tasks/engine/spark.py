@@ -44,9 +44,14 @@ if TYPE_CHECKING:
 JAVA_GB = 0.5  # of an executor: it holds descriptions of jobs
 DUCKDB_SHARE = 0.5  # of a piece's memory; the rest is Python's, Arrow's and torch's
 OLDEST_JAVA = 17
-CONNECT_SECONDS, EXECUTORS_SECONDS = 10, 120
+JAVA_SECONDS, CONNECT_SECONDS, EXECUTORS_SECONDS = 30, 10, 120
+AGAIN = "run the night again"
 LONGEST_SAID = 600  # characters of what Spark says
-OF_ANOTHER_PYTHON = ("No module named", "Cannot run program")  # where its packages are not ours, or it is not
+OF_ANOTHER_PYTHON = (
+    "No module named",
+    "Cannot run program",
+    "pyspark.daemon's stdout",
+)  # not ours, or no Python
 
 log = logging.getLogger(__name__)
 ONE_AT_A_TIME = threading.Lock()  # a process has one SparkContext
@@ -230,14 +235,19 @@ def _require(cfg: Config) -> None:
 def _require_java() -> None:
     home = os.environ.get("JAVA_HOME")
     program = f"{home}/bin/java" if home else shutil.which("java")
-    said = ""
+    said, got = "", f"none in JAVA_HOME = {home}" if home else "none on the PATH"
     if program and Path(program).exists():
-        said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', said)
+        try:
+            asked = [program, "-version"]
+            said = subprocess.run(
+                asked, capture_output=True, text=True, check=False, timeout=JAVA_SECONDS
+            ).stderr
+            got = f"{program}, which says no version"
+        except (OSError, subprocess.TimeoutExpired) as error:
+            got = f"{program}: {error}"
+    version = re.search(r'version "(?:1\.)?(\d+)', said)  # Java 8 says 1.8
     if version is None or int(version[1]) < OLDEST_JAVA:
-        got = (
-            f"Java {version[1]}" if version else f"none in JAVA_HOME = {home}" if home else "none on the PATH"
-        )
+        got = f"Java {version[1]}" if version else got
         raise EngineError(
             f"engine.kind: expected a Java {OLDEST_JAVA} or newer, which Spark runs on; got {got}; "
             "apt-get install openjdk-17-jre-headless, or set JAVA_HOME"
@@ -252,6 +262,8 @@ def _require_master(master: str) -> None:
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.rpartition(":")
         try:
+            if not (host and port.isdigit()):
+                raise ValueError(f"got no host:port in {address!r}")
             with socket.create_connection((host, int(port)), CONNECT_SECONDS):
                 heard.append(address)
         except (OSError, ValueError) as error:
@@ -265,29 +277,59 @@ def _require_master(master: str) -> None:
 @contextmanager
 def _session(cfg: Config) -> Iterator[SparkSession]:
     log.info("engine: starts Spark's driver for %s", cfg.engine.master)
-    try:
+    logging.getLogger().addFilter(_is_not_py4js)
+    with _no_cluster(cfg):
         session = _asked(cfg)
-    except Exception as error:
-        raise EngineError(
-            f"engine.master: expected a cluster at {cfg.engine.master}; {_said(error)}; correct the "
-            "address, or look into the master's log"
-        ) from error
     try:
-        session.sparkContext.setLogLevel("OFF")  # what matters comes back as an error, or is in Spark's UI
-        _wait_for_executors(session, cfg)
-        log.info("engine: Spark's UI is at %s", session.sparkContext.uiWebUrl or "no address")
+        with _no_cluster(cfg):
+            session.sparkContext.setLogLevel("OFF")  # what matters comes back as an error, or is in its UI
+            _wait_for_executors(session, cfg)
+            log.info("engine: Spark's UI is at %s", session.sparkContext.uiWebUrl or "no address")
         yield session
     finally:
+        _stop(session)
+
+
+@contextmanager
+def _no_cluster(cfg: Config) -> Iterator[None]:
+    """Whatever Spark says until there are executors, as an error of ours."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, PipelineError):
+            raise
+        remedy = AGAIN if java.has_ended() else "correct the address, or look into the master's log"
+        raise EngineError(
+            f"engine.master: expected a cluster at {cfg.engine.master}; {_said(error)}; {remedy}"
+        ) from error
+
+
+def _is_not_py4js(record: logging.LogRecord) -> bool:
+    """It logs by the root: the stacks of what comes back as an error, too."""
+    return "py4j" not in Path(record.pathname).parts
+
+
+def _stop(session: SparkSession) -> None:
+    """Its end; one whose Java has ended already has nothing to say of it that was not said."""
+    try:
         session.stop()
+    except Exception as error:
+        log.debug("engine: Spark's session ended with %s", _said(error))
+    if java.has_ended():
+        java.forget()
 
 
 def _asked(cfg: Config) -> SparkSession:
+    if java.has_ended():
+        java.forget()
     with _without_pandas(), _own_signals():
         from pyspark import SparkConf, SparkContext
         from pyspark.sql import SparkSession
 
         conf = SparkConf().setMaster(cfg.engine.master).setAppName("rnnrec").setAll([*_settings(cfg).items()])
-        return SparkSession(SparkContext(conf=conf, gateway=java.gateway(conf)))
+        context = SparkContext(conf=conf, gateway=java.gateway(conf))
+    context._accumulatorServer.handle_error = lambda *_: None  # it would print a stack when Java has ended
+    return SparkSession(context)
 
 
 @contextmanager
@@ -370,9 +412,9 @@ def _map(
     barrier          do all of them run at the same time?
     """
     jobs = [pickle.dumps(one) for one in work]
-    session.sparkContext.setJobDescription(f"rnnrec {name}: {len(jobs)} pieces")
-    frame = session.range(0, len(jobs), 1, len(jobs))
     try:
+        session.sparkContext.setJobDescription(f"rnnrec {name}: {len(jobs)} pieces")
+        frame = session.range(0, len(jobs), 1, len(jobs))
         with _without_pandas():
             runner, columns = _runner(jobs, spread_seconds), "place long, made binary"
             rows = frame.mapInArrow(runner, columns, barrier=barrier).collect()
@@ -417,12 +459,16 @@ def _done(place: int, job: bytes) -> pa.RecordBatch:
 
 def _said(error: BaseException) -> str:
     """What Spark says, its last line of Python or Java first, without the stacks."""
+    if java.has_ended():
+        return "Spark's Java, which is its driver, has ended: was it killed, or for want of memory?"
     lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip(" :")]
     told = [line for line in lines if re.match(r"(Caused by: )?[\w.]*(Error|Exception|Failure)\b", line)]
     return (told or lines or [type(error).__name__])[-1][:LONGEST_SAID]
 
 
 def _remedy(error: BaseException) -> str:
+    if java.has_ended():
+        return AGAIN
     if not any(sign in str(error) for sign in OF_ANOTHER_PYTHON):
         return (
             "look at the failed stage in Spark's UI, give executors more memory or machines more disk, and "

@@ -25,6 +25,7 @@ from tasks.settings.config import Config
 if TYPE_CHECKING:
     from rnnrec_model.contract import EpochReport
     from rnnrec_model.ranking.evaluation import Evaluation
+    from rnnrec_model.ranking.predictions import Predictions
     from rnnrec_model.scorer import Scorer
 
 log = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ Measured = tuple[dict[str, Any], "Evaluation"]
 def evaluate_files(cfg: Config, question: Question) -> dict[str, Any]:
     """Metrics, seconds and speeds of each model, with the seed and the settings that gave them."""
     measure = _choose(PROTOCOLS, "--protocol", question.protocol)
+    if not question.models:
+        raise ConfigurationError("--models: expected one name at least, as in recurrent,markov; got none")
     if measure is _last_item:  # each sequence is asked about at a time of its own, not after the last of all
         cfg = cfg.model_copy(update={"training": replace(cfg.training, trend=0.0)})
     chosen = {name: cfg.model(name) for name in question.models}
@@ -173,7 +176,9 @@ def _every_next_item(_: Question, cfg: Config, scorer: Scorer, test: pa.Table) -
     from rnnrec_model.sessions import Sessions
 
     sessions = Sessions.from_arrow(test["items"], scorer.vocabulary, min_length=2, users=_users(test))
-    found = evaluate(scorer, Predictions.next_items(sessions, scorer.vocabulary), cfg.evaluation.cutoffs)
+    asked = Predictions.next_items(sessions, scorer.vocabulary)
+    _require_some(asked)
+    found = evaluate(scorer, asked, cfg.evaluation.cutoffs)
     return _result(found.metrics, found.predictions, found.seconds), found
 
 
@@ -193,6 +198,7 @@ def _last_item(question: Question, cfg: Config, scorer: Scorer, test: pa.Table) 
     metrics: dict[str, float] = {}
     for suffix, hidden in {"_hiding_all": None, "": question.mask_last}.items():
         asked = Predictions.last_items(histories, targets, scorer.vocabulary, hidden)
+        _require_some(asked)
         found = evaluate(scorer, asked, cfg.evaluation.cutoffs)
         metrics = {name + suffix: value for name, value in found.metrics.items()} | metrics
     told = _result(metrics, found.predictions, found.seconds) | {
@@ -201,6 +207,15 @@ def _last_item(question: Question, cfg: Config, scorer: Scorer, test: pa.Table) 
         "unknown_histories": int((histories.lengths == 0).sum()),
     }
     return told, found
+
+
+def _require_some(asked: Predictions) -> None:
+    """Raises ConfigurationError where there is nothing to ask: a mean of none is no number."""
+    if not len(asked):
+        raise ConfigurationError(
+            "--test: expected sessions of two items or more that the training file has, too; got none. "
+            "Are the ids of both files the same ones?"
+        )
 
 
 PROTOCOLS: dict[str, Callable[[Question, Config, Scorer, pa.Table], Measured]] = {

@@ -27,7 +27,7 @@ from tasks.publishing.lineage import TRAINED
 from tasks.publishing.publications import TABLE, Publication, Publications
 from tasks.raw import manifest
 from tasks.raw.standing import Standings
-from tasks.settings.config import Config, digest_of
+from tasks.settings.config import Config, deciding_digest_of, digest_of
 from tasks.settings.words import some
 from tasks.store import delta, duck, pins, scratch
 from tasks.store.store import Store
@@ -294,10 +294,17 @@ def _settings(look: _Look, one: Publication) -> Link:
     if found != logged.tags.get("config_digest"):
         said = f"run {logged.run_id}: its config.json is not the one of its config_digest"
         return Link(name, "broken", 1, said)
-    if one.state in TRAINED and found != one.config_digest:
-        said = f"publication {one.sequence}: its config_digest is not that of its model's run {logged.run_id}"
+    if one.state in TRAINED and not _are_of(logged.settings, one):
+        said = f"publication {one.sequence}: its settings are not those of its model's run {logged.run_id}"
         return Link(name, "broken", 1, said)
     return Link(name, "whole", 1)
+
+
+def _are_of(settings: Mapping[str, Any], one: Publication) -> bool:
+    """Did these decide the night? A night run again keeps its model, where other settings have changed."""
+    if one.deciding_digest is None:
+        return digest_of(settings) == one.config_digest
+    return deciding_digest_of(settings) == one.deciding_digest
 
 
 def _raw(look: _Look, one: Publication) -> Link:

@@ -133,23 +133,28 @@ class Config(Section):
 
     def deciding_digest(self) -> str:
         """sha256 of the settings that decide what comes of the same data; any other may change in between."""
-        fast = ("workers",) if self.training.sums == "fast" else ()
-        counted = {
-            name: {
-                key: value
-                for key, value in section.items()
-                if key not in DECIDES_NOTHING.get(name, ()) or (name == "training" and key in fast)
-            }
-            for name, section in self.as_dict().items()
-            if DECIDES_NOTHING.get(name) != ALL
-        }
-        return digest_of(counted)
+        return deciding_digest_of(self.as_dict())
 
 
 def digest_of(settings: Mapping[str, Any]) -> str:
     """sha256 of resolved settings, as a run has kept them; who is alerted is not part of it."""
     counted = {name: section for name, section in settings.items() if name != "alerts"}
     return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
+
+
+def deciding_digest_of(settings: Mapping[str, Any]) -> str:
+    """The same of resolved settings, as a run has kept them."""
+    fast = ("workers",) if settings.get("training", {}).get("sums") == "fast" else ()
+    counted = {
+        name: {
+            key: value
+            for key, value in section.items()
+            if key not in DECIDES_NOTHING.get(name, ()) or (name == "training" and key in fast)
+        }
+        for name, section in settings.items()
+        if DECIDES_NOTHING.get(name) != ALL
+    }
+    return digest_of(counted)
 
 
 def load_config(

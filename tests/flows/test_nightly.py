@@ -75,6 +75,16 @@ def test_a_second_run_publishes_nothing_and_has_the_same_digest(after_first: Any
     assert result["model_version"] == 1
 
 
+def test_a_second_run_with_other_settings_that_decide_nothing_publishes_nothing_either(
+    after_first: Any, run_night: Night
+) -> None:
+    before = ask(after_first, "select * from publications")
+    result = run_night(after_first, D3, **{"engine.buckets": 3, "warehouse.memory_gb": 1.0})
+    assert "nothing new" in result["sentence"]
+    assert (result["content_digest"], result["model_version"]) == (before[0][8], 1)
+    assert ask(after_first, "select * from publications") == before
+
+
 @pytest.mark.slow
 def test_a_night_of_lists_from_all_of_the_window_is_the_same_when_it_runs_again(
     fresh: Any, run_night: Night

@@ -14,7 +14,7 @@ from tasks.models.registry.packages import MODEL, code_digest
 from tasks.models.registry.runs import log_run
 from tasks.models.registry.versions import Facts, Version
 from tasks.models.verdicts import PUBLISHED, Verdict, in_brackets, model_of, said
-from tasks.settings.config import Config
+from tasks.settings.config import Config, deciding_digest_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -38,8 +38,10 @@ def register(cfg: Config, night: date, folder: Path, files: dict[str, str], fact
 
 
 def _same_tags(client: MlflowClient, cfg: Config, version: Version, facts: Facts) -> bool:
+    """Of the same night, data, code and settings that decide? Of older versions every setting counts."""
     present = client.get_model_version(cfg.registry.model_name, str(version.number)).tags
     wanted = _tags(version.night, facts)
+    del wanted["config_digest" if "deciding_digest" in present else "deciding_digest"]
     return versions.RETIRED not in present and all(
         present.get(name) == value for name, value in wanted.items()
     )
@@ -57,6 +59,7 @@ def _tags(night: date, facts: Facts) -> dict[str, str]:
         "refit": facts.days,
         "data_digest": facts.data_digest,
         "config_digest": facts.config_digest,
+        "deciding_digest": deciding_digest_of(facts.config),
         "code_digest": code_digest(),
     }
 

@@ -8,6 +8,7 @@ from datetime import date
 from deltalake import DeltaTable
 
 from tasks.errors import FencedError
+from tasks.store import objects
 from tasks.store.delta import logs, partitions, staging
 from tasks.store.store import Store
 
@@ -17,8 +18,8 @@ RECENT = 100  # entries of a log: those that others have written while a run was
 
 def check(table: DeltaTable, fence: str, ours: int) -> None:
     """Raises FencedError when, in the table as it was opened, this number or a higher one was committed."""
-    committed = table.transaction_version(fence)
-    if committed is None or committed < ours:
+    committed = number(table, fence)
+    if not committed or committed < ours:
         return
     if _newest_writer(table, fence).startswith(staging.ERASURE):
         raise FencedError(
@@ -53,8 +54,12 @@ def highest(store: Store, name: str, fence: str) -> int:
 
 
 def number(table: DeltaTable, fence: str) -> int:
-    """The highest number that was committed under the fence's name; 0 for none."""
-    return int(table.transaction_version(fence) or 0)
+    """The highest number that was committed under the fence's name; 0 for none.
+
+    Raises StoreError where its log's store does not answer: it is asked now, not when the table was opened.
+    """
+    with objects.asked(table.table_uri):
+        return int(table.transaction_version(fence) or 0)
 
 
 def mark_of(name: str, attempt: int) -> str:
@@ -64,7 +69,8 @@ def mark_of(name: str, attempt: int) -> str:
 
 def _newest_writer(table: DeltaTable, fence: str) -> str:
     """Id of the run that was the last to commit under the fence's name; empty where that is long ago."""
-    return next((str(one["run_id"]) for one in table.history(RECENT) if fence in one), "")
+    with objects.asked(table.table_uri):
+        return next((str(one["run_id"]) for one in table.history(RECENT) if fence in one), "")
 
 
 def marks(store: Store, name: str, attempts: Iterable[int]) -> dict[int, int]:
@@ -72,5 +78,5 @@ def marks(store: Store, name: str, attempts: Iterable[int]) -> dict[int, int]:
     table = logs.seen(store, name)
     if table is None:
         return {}
-    found = {attempt: table.transaction_version(mark_of(name, attempt)) for attempt in attempts}
-    return {attempt: int(number) for attempt, number in found.items() if number is not None}
+    found = {attempt: number(table, mark_of(name, attempt)) for attempt in attempts}
+    return {attempt: mark for attempt, mark in found.items() if mark}

@@ -15,7 +15,7 @@ from deltalake import CommitProperties, DeltaTable, Transaction
 from deltalake.exceptions import CommitFailedError
 
 from tasks.store import durable, tables
-from tasks.store.delta import creating, logs, partitions
+from tasks.store.delta import creating, fences, logs, partitions
 from tasks.store.store import Store
 
 NEWEST_ENTRIES = 20  # a night writes no table's log more often
@@ -54,7 +54,7 @@ def _is_counted(store: Store, attempt: int, night: date) -> bool:
     if store.on_disk:
         return True
     table = _counter(store)
-    if (table.transaction_version(FENCE) or 0) >= attempt:
+    if fences.number(table, FENCE) >= attempt:
         return False
     try:
         with store.asked(store.at(COUNTER)):
@@ -69,7 +69,7 @@ def _is_counted(store: Store, attempt: int, night: date) -> bool:
 
 def _counted(store: Store) -> int:
     """The highest number that a run of any machine has taken."""
-    return int(_counter(store).transaction_version(FENCE) or 0)
+    return fences.number(_counter(store), FENCE)
 
 
 def _counter(store: Store) -> DeltaTable:

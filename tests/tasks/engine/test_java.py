@@ -29,22 +29,26 @@ def test_each_line_is_a_record_until_all_who_write_have_ended(caplog: pytest.Log
     assert len(caplog.messages) == 3
 
 
-def test_one_is_begun_and_another_only_where_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    codes: list[list[int | None]] = []
-
-    def started(_: object) -> SimpleNamespace:
-        codes.append([None])
-        return SimpleNamespace(proc=SimpleNamespace(poll=lambda code=codes[-1]: code[0]))
-
+def test_one_is_begun_and_asked_by_all_who_come_after(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(java, "RUNNING", [])
-    monkeypatch.setattr(java, "_started", started)
+    monkeypatch.setattr(java, "_started", lambda _: object())
     conf: Any = None
     first = java.gateway(conf)
     assert java.gateway(conf) is first
-    codes[0][0] = 137
-    second = java.gateway(conf)
-    assert second is not first
-    assert java.gateway(conf) is second
+
+
+def test_one_that_was_killed_has_ended_and_one_that_runs_or_none_has_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(java, "RUNNING", [])
+    monkeypatch.setattr(java, "MOMENT", 0.01)
+    assert not java.has_ended()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        java.RUNNING.append(SimpleNamespace(proc=process))
+        assert not java.has_ended()
+        process.kill()
+        process.wait()
+        assert java.has_ended()
 
 
 ASK = """
@@ -81,3 +85,42 @@ def test_java_writes_nothing_between_our_lines_and_its_reason_is_ours(
     )  # fmt: skip
     assert (done.stderr, done.returncode) == ("", 0)
     assert done.stdout.startswith(said)
+
+
+KILL = """
+import os, signal, sys
+from pathlib import Path
+from tasks.engine import java, spark
+from tasks.errors import EngineError
+from tasks.settings.config import Config
+cfg = Config(base=Path(sys.argv[1]), engine={"kind": "spark", "master": "local[1]", "buckets": 2})
+def end():
+    os.kill(java.RUNNING[0].proc.pid, signal.SIGKILL)
+with spark.started(cfg) as engine:
+    print(list(engine.map(abs, [-1, -2])))
+end()
+with spark.started(cfg) as engine:
+    print(list(engine.map(abs, [-3])))
+    end()
+    try:
+        print(list(engine.map(abs, [-4])))
+    except EngineError as refused:
+        print(refused)
+with spark.started(cfg) as engine:
+    print(list(engine.map(abs, [-5])))
+"""
+
+
+@pytest.mark.slow
+def test_java_that_was_killed_is_named_and_another_is_begun_for_who_comes_next(tmp_path: Path) -> None:
+    if find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: pip install 'rnnrec[spark]'")
+    done = subprocess.run(
+        [sys.executable, "-c", KILL, str(tmp_path)],
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 0)
+    before, after, refused, anew = done.stdout.splitlines()
+    assert (before, after, anew) == ("[1, 2]", "[3]", "[5]")
+    assert "Spark's Java, which is its driver, has ended" in refused
+    assert "run the night again" in refused

@@ -25,7 +25,7 @@ from tasks.models import registry
 from tasks.models.registry import Facts, Version, busy, registration, runs
 from tasks.models.registry.connection import connected
 from tasks.models.verdicts import Verdict
-from tasks.settings.config import Config
+from tasks.settings.config import Config, digest_of
 from tasks.settings.sections import WarehouseConfig
 from tasks.store import durable
 
@@ -80,12 +80,20 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 @pytest.fixture
 def register(cfg: Config, trained: tuple[Path, dict[str, str]], tmp_path: Path) -> Callable[..., Version]:
     def make(
-        night: date, *, previous: Version | None = None, crowned: bool = True, digest: str = "d"
+        night: date,
+        *,
+        previous: Version | None = None,
+        crowned: bool = True,
+        digest: str = "d",
+        changes: dict[tuple[str, str], Any] | None = None,
     ) -> Version:
+        settings = cfg.as_dict()
+        for (section, key), value in (changes or {}).items():
+            settings[section] |= {key: value}
         folder = Path(shutil.copytree(trained[0], tmp_path / "work" / "refit", dirs_exist_ok=True))
         facts = Facts(
             verdict=FRESH if crowned else KEPT, previous=previous, days="all days, holdout included",
-            data_digest=digest, config=cfg.as_dict(), config_digest=cfg.digest(),
+            data_digest=digest, config=settings, config_digest=digest_of(settings),
             history=({"epoch": 1, "loss": 2.0},), sized={"loss": "cross_entropy"},
         )  # fmt: skip
         return registry.register(cfg, night, folder, trained[1], facts)
@@ -151,6 +159,21 @@ def test_the_same_files_for_the_same_night_keep_their_version(register: Any) -> 
     assert register(FRIDAY) == register(FRIDAY)
     assert register(FRIDAY, digest="other data").number == 2
     assert register(SATURDAY).number == 3
+
+
+def test_settings_that_decide_nothing_make_no_other_version(register: Any) -> None:
+    first = register(FRIDAY)
+    idle = {("engine", "buckets"): 3, ("warehouse", "threads"): 1, ("training", "threads"): 2}
+    assert register(FRIDAY, changes=idle) == first
+    assert register(FRIDAY, changes={("sessions", "window_days"): 3}).number == first.number + 1
+
+
+def test_of_a_version_from_before_every_setting_counts(cfg: Config, register: Any) -> None:
+    first = register(FRIDAY)
+    with connected(cfg) as client:
+        client.delete_model_version_tag(cfg.registry.model_name, str(first.number), "deciding_digest")
+    assert register(FRIDAY).number == first.number
+    assert register(FRIDAY, changes={("engine", "buckets"): 3}).number == first.number + 1
 
 
 def test_the_same_files_with_other_code_are_another_version(

@@ -388,6 +388,16 @@ def test_a_night_of_its_own_training_has_the_settings_of_its_models_run(cfg: Con
     assert found(cfg) == saturday_breaks("settings")
 
 
+def test_settings_that_decide_nothing_may_be_others_than_those_of_its_models_run(cfg: Config) -> None:
+    rewritten(cfg, state="fresh", config_digest="0" * 64, deciding_digest=cfg.deciding_digest())
+    assert found(cfg) == WHOLE
+
+
+def test_settings_that_decide_are_those_of_its_models_run(cfg: Config) -> None:
+    rewritten(cfg, state="fresh", deciding_digest="0" * 64)
+    assert found(cfg) == saturday_breaks("settings")
+
+
 def test_of_a_row_of_before_what_was_not_kept_is_told_and_breaks_nothing(cfg: Config) -> None:
     rewritten(cfg, reads=None, model=None, sources=None, code=None)
     assert found(cfg) == WHOLE
