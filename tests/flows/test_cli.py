@@ -20,7 +20,7 @@ from rich.console import Console
 from flows.cli import main
 from flows.template import prefect_yaml, rnnrec_toml
 from flows.terminal.showing import evaluation_tables, status_table
-from tasks.errors import SourceError
+from tasks.errors import ConfigurationError, SourceError
 from tasks.publishing import attempts, readers
 from tasks.settings.config import Config, load_config
 from tasks.store.store import Store
@@ -357,6 +357,26 @@ def test_an_unknown_model_is_refused_with_the_known_ones(tmp_path: Path, capsys:
               "--models", "oracle"])  # fmt: skip
     assert ended.value.code == 2
     assert "markov" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "said"),
+    [
+        ("--ranks", "a.tsv", "expected a file of its own; "),
+        ("--json", "a.tsv", "expected a file of its own; "),
+        ("--json", "", "expected a file to write; "),
+    ],
+)
+def test_an_evaluation_writes_over_nothing_that_it_reads(
+    tmp_path: Path, capsys: Any, option: str, name: str, said: str
+) -> None:
+    file = tmp_path / "a.tsv"
+    file.write_text(_tsv([[1, 2]]))
+    with pytest.raises(SystemExit) as ended:
+        main(["evaluate", "--train", str(file), "--test", str(file), option, str(tmp_path / name)])
+    assert ended.value.code == ConfigurationError.exit_code
+    assert f"{option}: {said}" in " ".join(capsys.readouterr().err.split())
+    assert file.read_text() == _tsv([[1, 2]])
 
 
 def _tsv(sessions: list[list[int]]) -> str:

@@ -79,7 +79,7 @@ def test_a_second_run_with_other_settings_that_decide_nothing_publishes_nothing_
     after_first: Any, run_night: Night
 ) -> None:
     before = ask(after_first, "select * from publications")
-    result = run_night(after_first, D3, **{"engine.buckets": 3, "warehouse.memory_gb": 1.0})
+    result = run_night(after_first, D3, overrides={"engine.buckets": 3, "warehouse.memory_gb": 1.0})
     assert "nothing new" in result["sentence"]
     assert (result["content_digest"], result["model_version"]) == (before[0][8], 1)
     assert ask(after_first, "select * from publications") == before

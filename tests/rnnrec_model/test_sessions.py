@@ -303,3 +303,10 @@ def test_items_of_more_than_2_gib_of_text_are_learnt_from() -> None:
     sessions = Sessions.from_arrow(lists, vocabulary, min_length=2)
     assert len(sessions) == 800_000
     assert sessions.items[-3:].tolist() == [47, 48, 49]
+
+
+def test_ids_of_another_type_than_was_learnt_are_refused() -> None:
+    known = Vocabulary.build(pa.array([1, 2]))
+    with pytest.raises(DataError, match=r"expected int64, .*; got string: .*one type"):
+        known.encode(pa.array(["i2"]))
+    assert known.encode(pa.array(["2"])).tolist() == [1]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import os
 import pickle
+import re
 import signal
 import socket
 import sys
@@ -61,10 +62,12 @@ def with_pyspark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("JAVA_HOME", raising=False)
 
 
-def java(folder: Path, version: str) -> None:
-    (folder / "bin").mkdir()
-    (folder / "bin" / "java").write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
-    (folder / "bin" / "java").chmod(0o755)
+def java(folder: Path, version: str) -> Path:
+    program = folder / "bin" / "java"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho 'openjdk version \"{version}\"' >&2\n")
+    program.chmod(0o755)
+    return program
 
 
 def test_without_pyspark_the_extra_is_named(make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +94,36 @@ def test_a_java_that_is_too_old_is_named(
     assert "expected a Java 17 or newer, which Spark runs on; got Java 11" in refusal(
         make_config(engine=SPARK)
     )
+
+
+@pytest.mark.usefixtures("with_pyspark")
+@pytest.mark.parametrize(
+    ("script", "got"),
+    [
+        ("#!/bin/sh\necho 'java version \"1.8.0_392\"' >&2", "got Java 8"),
+        ("no program", "/bin/java: .*Exec format error"),
+        ("#!/bin/sh\nsleep 60", "/bin/java: .*timed out"),
+        ("#!/bin/sh\nexit 3", "/bin/java, which says no version"),
+    ],
+)
+def test_a_java_that_is_none_is_named(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, got: str
+) -> None:
+    java(tmp_path, "17.0.9").write_text(script)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    monkeypatch.setattr(spark, "JAVA_SECONDS", 1)
+    assert re.search(f"expected a Java 17 or newer, .*{got}", refusal(make_config(engine=SPARK)))
+
+
+@pytest.mark.usefixtures("with_pyspark")
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", ":7077"])
+def test_a_master_without_host_or_port_is_named(
+    make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
+) -> None:
+    java(tmp_path, "17.0.9")
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    said = refusal(make_config(engine=SPARK | {"master": f"spark://{address}"}))
+    assert f"got no host:port in '{address}'; start it, or correct the address" in said
 
 
 @pytest.mark.usefixtures("with_pyspark")

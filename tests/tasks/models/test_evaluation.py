@@ -48,6 +48,28 @@ def test_an_unknown_last_item_is_a_miss_and_not_the_item_before_it(
     assert found["metrics"]["recall_at_1"] == pytest.approx(1 / 3)  # the first alone
 
 
+@pytest.mark.parametrize(
+    ("models", "asked", "protocol", "said"),
+    [
+        ((), [["a", "b"]], "sessions", "--models: expected one name at least"),
+        (("markov",), [["x", "y"]], "sessions", "--test: expected sessions of two items or more that"),
+        (("markov",), [["a"]], "leave-one-out", "--test: expected sessions of two items or more that"),
+    ],
+)
+def test_what_asks_nobody_or_nothing_is_refused(
+    make_config: Callable[..., Config],
+    tmp_path: Path,
+    models: tuple[str, ...],
+    asked: list[list[str]],
+    protocol: str,
+    said: str,
+) -> None:
+    train = sequences(tmp_path / "train.parquet", [["a", "b"], ["a", "b"]])
+    test = sequences(tmp_path / "test.parquet", asked, split="test")
+    with pytest.raises(ConfigurationError, match=said):
+        evaluate_files(make_config(), Question(train, test, models, protocol=protocol))
+
+
 def test_both_ways_to_hide_what_was_seen_are_told(make_config: Callable[..., Config], tmp_path: Path) -> None:
     cfg = make_config(evaluation={"cutoffs": [1]})
     train = sequences(tmp_path / "train.parquet", [["a", "b"], ["a", "b"], ["a", "c"]])

@@ -11,13 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from deltalake import DeltaTable
 
-from tasks.errors import FencedError, WarehouseError
+from tasks.errors import FencedError, StoreError, WarehouseError
 from tasks.settings.config import Config
 from tasks.store import delta
 from tasks.store.delta import commits, fences, logs, partitions, staging, stale
@@ -571,3 +572,19 @@ def test_a_table_with_a_column_of_a_newer_version_is_named_as_that() -> None:
         staging.check_types("events", pa.schema({"user_id": pa.string(), "colour": pa.string()}), today)
     with pytest.raises(WarehouseError, match=r"expected user_id as int64, .*; got string; give the source"):
         staging.check_types("events", pa.schema({"user_id": pa.int64()}), today)
+
+
+def test_a_store_that_does_not_answer_about_fences_is_named() -> None:
+    class Log:
+        table_uri = "s3://shop/tables/events"
+
+        def transaction_version(self, _: str) -> int:
+            raise OSError("Kernel error -> Generic S3 error: \x1b[31m↳\x1b[0m error sending request\nfor url")
+
+        def history(self, _: int) -> list[dict[str, str]]:
+            raise OSError("Generic S3 error: error sending request")
+
+    log: Any = Log()
+    for ask in (fences.number, lambda *asked: fences.check(*asked, 1), fences._newest_writer):
+        with pytest.raises(StoreError, match=r"^s3://shop/tables/events: expected .*Generic S3 error"):
+            ask(log, "night=2026-01-02")

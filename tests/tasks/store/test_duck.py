@@ -216,6 +216,13 @@ def test_ranges_that_a_file_is_cut_into_hold_each_row_once(
     assert Counter(one for (one,) in found) == Counter(ids)
 
 
+def test_one_long_id_whose_row_group_tells_no_beginning_leaves_the_others_cut(config: Config) -> None:
+    file = config.root / "ids.parquet"
+    file.parent.mkdir()
+    pq.write_table(pa.table({"id": ["a", "b", "c", "c" * 5_000, "d", "e"]}), file, row_group_size=1)
+    assert parquet.beginnings(Store.of(config), [str(file)], "id", 5) == ["b", "c", "d", "e"]
+
+
 def test_a_range_of_a_file_in_order_reads_its_own_row_groups_alone(config: Config) -> None:
     file = config.root / "ids.parquet"
     file.parent.mkdir()
