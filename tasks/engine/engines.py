@@ -8,7 +8,9 @@ Kernels write files that nobody sees; only the driver commits them, once.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
@@ -35,24 +37,39 @@ class Engine(Protocol):
     def place(self) -> Place:
         """Where rows are handed to kernels, and by them."""
 
-    def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> Iterator[Made]:
+    def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job], abreast: int = 1) -> Iterator[Made]:
         """What the kernel makes of each job, in the order of the jobs.
 
-        kernel   a function of a module; it may run twice for a job, of which one is then believed
+        kernel    a function of a module; it may run twice for a job, of which one is then believed
+        abreast   so many at once, where one process runs all: of a kernel that takes one thread alone
         """
 
 
 @dataclass(frozen=True)
 class Local:
-    """This process: one job after the other, each when it is asked for."""
+    """This process: one job after the other, or a few abreast, each when it is asked for."""
 
     cfg: Config
     pieces: int = 1
     place: Place = field(default_factory=Memory)
 
-    def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> Iterator[Made]:
+    def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job], abreast: int = 1) -> Iterator[Made]:
         """As they are asked for."""
-        return map(kernel, jobs)
+        return map(kernel, jobs) if abreast == 1 else _abreast(kernel, jobs, abreast)
+
+
+def _abreast(kernel: Callable[[Job], Made], jobs: Iterable[Job], count: int) -> Iterator[Made]:
+    """In threads; no job is begun before there is room for what comes of it."""
+    pool, begun = ThreadPoolExecutor(count, "piece"), deque[Future[Made]]()
+    try:
+        for job in jobs:
+            begun.append(pool.submit(kernel, job))
+            if len(begun) > count:
+                yield begun.popleft().result()
+        while begun:
+            yield begun.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 @contextmanager

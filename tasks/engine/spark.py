@@ -101,7 +101,12 @@ class Spark:
     place: Folder
     cluster: Callable[[], Cluster]
 
-    def map(self, kernel: Callable[[Job], Made], jobs: Iterable[Job]) -> Iterator[Made]:
+    def map(
+        self,
+        kernel: Callable[[Job], Made],
+        jobs: Iterable[Job],
+        abreast: int = 1,  # noqa: ARG002
+    ) -> Iterator[Made]:
         """All of them at once, as many as there are cores; a job that is lost is begun anew, three times."""
         return iter(self._run(_held, kernel, jobs))
 

@@ -172,13 +172,15 @@ def _name(who: str, asked: pa.Table) -> str:
 
 def _answer(who: Who, key: str, asked: pa.Table) -> tuple[pa.Table, Mapping[str, int]]:
     from rnnrec_model.earlier import Earlier
+    from rnnrec_model.fitting.machine import cpu_threads
     from rnnrec_model.ranking.answers import answer
 
     carried = {"users": "user_id", "times": "times", "seen": "seen"}  # of an item alone nothing is known
     known = {name: asked[column] for name, column in carried.items() if column in asked.column_names}
     if "earlier" in asked.column_names:
         known["earlier"] = Earlier.of(asked["earlier"], asked["earlier_times"])
-    answers = answer(who.model.on(devices.own()), who.answering, asked["items"], over=who.over, **known)
+    with cpu_threads(1):  # products of more threads have other bits, and machines differ in theirs
+        answers = answer(who.model.on(devices.own()), who.answering, asked["items"], over=who.over, **known)
     rows = answers.rows
     named = {"asked": asked[key].take(rows["row"])}
     named |= {name: rows[name] for name in ("rank", "item_id", "score", "source")}

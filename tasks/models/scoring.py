@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pyarrow as pa
 
+from tasks.engine import devices
 from tasks.engine.engines import Engine, Local
 from tasks.errors import EmptyNightError, SourceError
-from tasks.models.chunks import Asked, Chunk, Kept, Loaded, Who, answer_chunk
+from tasks.models.chunks import Answered, Asked, Chunk, Kept, Loaded, Who, answer_chunk
 from tasks.models.training import CHECKPOINT, model_failures
 from tasks.models.verdicts import Verdict, evaluation_rows
 from tasks.sessions import cutting, splitting
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from rnnrec_model.ranking.answers import Answering
     from rnnrec_model.ranking.left_out import LeftOut
     from rnnrec_model.ranking.rules import Rules
+
+CHUNK_GB = 0.5  # of a chunk on its way: a block of scores, lists and rows
 
 log = logging.getLogger(__name__)
 
@@ -177,7 +180,7 @@ def _answers(asking: Asking, asked: Asked, value: str, over: bool = False) -> It
     kept = Kept(splitting.folder(asking.reads) / f"scored{CHECKPOINT}")
     chunks = (Chunk(shared, digest, asked, place, kept) for place in range(len(groups)))
     done = 0
-    for lists, answered in zip(groups, engine.map(answer_chunk, chunks), strict=True):
+    for lists, answered in zip(groups, _answered(engine, chunks), strict=True):
         asking.removed.update(answered.removed)
         rows = answered.rows.value()
         table = pa.table(
@@ -194,6 +197,18 @@ def _answers(asking: Asking, asked: Asked, value: str, over: bool = False) -> It
         yield from table.combine_chunks().to_batches()
         done += lists
         log.debug("%s: %d of %d scored", key, done, sum(groups))
+
+
+def _answered(engine: Engine, chunks: Iterator[Chunk]) -> Iterator[Answered]:
+    """Of each chunk, as many at once as torch has threads here and memory has room for."""
+    import torch
+
+    from rnnrec_model.fitting.machine import cpu_threads
+
+    room = int(engine.cfg.warehouse.memory_gb / CHUNK_GB)
+    abreast = 1 if devices.own() != "cpu" else max(1, min(torch.get_num_threads(), room))
+    with cpu_threads(1):  # threads that are begun have as many
+        yield from engine.map(answer_chunk, chunks, abreast)
 
 
 def _reader(batches: Iterator[pa.RecordBatch]) -> pa.RecordBatchReader:

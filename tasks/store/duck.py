@@ -407,6 +407,7 @@ def view_range(con: Connection, name: str, table: str, column: str, within: Rang
         holds &= value >= duckdb.ConstantExpression(within.first)
     elif within and within.end is not None:
         holds |= value.isnull()
+    con.unregister(name)  # files that lie elsewhere are a view of this session, which would hide ours
     relation.filter(holds).create_view(name, replace=True)
 
 

@@ -14,6 +14,7 @@ from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from rnnrec_model.earlier import Earlier
+from rnnrec_model.fitting.machine import cpu_threads
 from rnnrec_model.ranking.answers import answer, load_answering
 from rnnrec_model.saving import load
 
@@ -46,7 +47,8 @@ class Predictor(PythonModel):
         answering = replace(self.answering, k=int((params or {}).get("k", 0)) or self.answering.k)
         users = pa.array(model_input["user_id"], from_pandas=True) if "user_id" in model_input else None
         known = {"seen": seen, "users": users, "earlier": earlier}
-        return answer(self.recommender, answering, asked, over=True, **known).rows.to_pandas()
+        with cpu_threads(1):  # as the tables are made: more threads round otherwise
+            return answer(self.recommender, answering, asked, over=True, **known).rows.to_pandas()
 
 
 def _lists(given: pd.DataFrame, column: str, kind: pa.DataType) -> pa.Array | None:

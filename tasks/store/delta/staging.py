@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -88,11 +89,17 @@ def _schema(store: Store, name: str, given: pa.Schema) -> pa.Schema:
 
 
 def _new_name(store: Store, folder: str, run_id: str) -> str:
-    """The next free name of this run: a file that exists may be committed and is never written to again."""
+    """A name of this run that nobody else has, not even the same piece begun twice: a file that exists may be
+    committed, and is never written to again, nor cleared away by who gave up.
+
+    On a disk a name is taken by who makes the file; a store has it once all is sent, and nobody can look.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", run_id):
         raise WarehouseError(
             f"run id: expected up to 64 letters, digits, - or _, since files carry it; got {run_id!r}"
         )
+    if not store.on_disk:
+        return f"{folder}/part-{run_id}-{uuid.uuid4().hex}.parquet"
     taken = store.listed(folder)
     names = (f"{folder}/part-{run_id}-{number:04d}.parquet" for number in range(len(taken) + 1))
     return next(name for name in names if name not in taken)

@@ -34,7 +34,7 @@ class Elsewhere:
     run: Callable[..., Any]
     pieces: int = 5
 
-    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any], *_: int) -> Iterator[Any]:
         every = list(jobs)
         order = random.Random(len(every)).sample(range(len(every)), len(every))
         for _ in "an attempt that is lost", "and one that is believed":
@@ -116,7 +116,7 @@ class Counted(Local):
     pieces: int = 5
     given: dict[str, int] = field(default_factory=dict)
 
-    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any], *_: int) -> Iterator[Any]:
         every = list(jobs)
         if every:
             self.given[kernel.__name__] = len(every)

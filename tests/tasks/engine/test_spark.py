@@ -343,7 +343,7 @@ class Dying:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any], *_: int) -> Iterator[Any]:
         flag = self.flags / f"{kernel.__name__}-{len(list(self.flags.iterdir()))}"
         return self.engine.map(Mortal(kernel, flag, self.whole), jobs)
 
@@ -435,7 +435,7 @@ class Measured:
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
-    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any]) -> Iterator[Any]:
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any], *_: int) -> Iterator[Any]:
         made = list(self.engine.map(with_peak, [(kernel, job) for job in jobs]))
         self.peaks.extend(peak for _, peak in made)
         return iter([one for one, _ in made])

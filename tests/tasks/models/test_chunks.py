@@ -8,10 +8,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from engine_nights import NIGHT, fitted, shop
 
+from rnnrec_model.config import TrainingConfig
+from rnnrec_model.contract import Fitting
+from rnnrec_model.fitting.machine import cpu_threads
+from rnnrec_model.ranking.answers import Answering
+from rnnrec_model.recurrent.model import fit
+from rnnrec_model.recurrent.settings import RecurrentConfig
+from rnnrec_model.sessions import Sessions
+from rnnrec_model.vocabulary import Vocabulary
 from tasks.engine.engines import Local
 from tasks.engine.laying import Shared
 from tasks.models import chunks, scoring
@@ -73,7 +82,7 @@ class Killed(RuntimeError):
 class Dying(Local):
     """It answers so many chunks, and dies."""
 
-    def map(self, kernel: Any, jobs: Any) -> Iterator[Any]:
+    def map(self, kernel: Any, jobs: Any, *_: int) -> Iterator[Any]:
         for number, job in enumerate(jobs):
             if number == 2:
                 raise Killed
@@ -145,3 +154,42 @@ def test_users_lie_in_row_groups_of_a_chunk_each(make_config: MakeConfig, tmp_pa
         == list(parquet.groups(work / "earlier_sessions.parquet"))
     )
     assert set(groups["active_users"][:-1]) == {16}
+
+
+def test_as_many_threads_as_a_machine_has_give_the_same_scores(tmp_path: Path) -> None:
+    random = np.random.default_rng(0)
+    lists = pa.array([random.integers(0, 777, random.integers(1, 30)).tolist() for _ in range(3_000)])
+    vocabulary = Vocabulary.build(pa.array(np.arange(777)))
+    few = Sessions.from_arrow(lists[:50], vocabulary)
+    training = TrainingConfig(epochs=1, batch_events=512, negatives=64, learning_rate=0.02, device="cpu")
+    model = fit(
+        RecurrentConfig(units=128, embedding_dropout=0.0, hidden_dropout=0.0, scale=12.0),
+        few,
+        vocabulary,
+        Fitting(training=training),
+    ).scorer
+    popular = pa.table({"item_id": vocabulary.ids, "score": np.ones(777)})
+    who = chunks.Who(chunks.Loaded(tmp_path, model), Answering(popular, 10, 30), over=False)
+    asked = pa.table({"user_id": np.arange(3_000), "items": lists})
+    made = []
+    for threads in (1, 4):
+        with cpu_threads(threads):
+            made.append(chunks._answer(who, "user_id", asked)[0])
+    assert made[0].equals(made[1])
+
+
+def test_chunks_abreast_come_in_their_order_and_the_first_error_ends_them() -> None:
+    begun: list[int] = []
+
+    def kernel(job: int) -> int:
+        begun.append(job)
+        if job == 60:
+            raise ValueError("broken")
+        return -job
+
+    made = Local(Config()).map(kernel, range(100), abreast=3)
+    assert [next(made) for _ in range(60)] == [-place for place in range(60)]
+    with pytest.raises(ValueError, match="broken"):
+        next(made)
+    assert 60 in begun
+    assert len(begun) < 70, "few are begun ahead of what was asked for"

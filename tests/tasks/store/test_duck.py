@@ -216,6 +216,14 @@ def test_ranges_that_a_file_is_cut_into_hold_each_row_once(
     assert Counter(one for (one,) in found) == Counter(ids)
 
 
+def test_a_range_takes_the_name_of_files_that_are_read_through_arrow(config: Config) -> None:
+    with duck.connect(config) as con:
+        con.register("lists", pa.table({"id": [1, 2, 3]}))
+        con.register("every_lists", pa.table({"id": [1, 2, 3]}))
+        duck.view_range(con, "lists", "every_lists", "id", duck.Range(2, None))
+        assert con.table("lists").fetchall() == [(2,), (3,)]
+
+
 def test_one_long_id_whose_row_group_tells_no_beginning_leaves_the_others_cut(config: Config) -> None:
     file = config.root / "ids.parquet"
     file.parent.mkdir()
