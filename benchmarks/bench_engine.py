@@ -27,6 +27,7 @@ from bench_sessions import DAYS, config, files, generate
 from measuring import write
 
 from tasks.engine.engines import engine_of
+from tasks.engine.spark import Spark
 from tasks.sessions import cutting
 from tasks.settings.sections import EngineConfig
 from tasks.store import pins
@@ -132,6 +133,8 @@ def cut(folder: Path, engine: dict[str, Any], threads: int) -> dict[str, Any]:
     events, attempt = pins.Days(store, "events", days), 1 + (engine["kind"] == "spark")
     began = time.perf_counter()
     with engine_of(cfg) as hands:
+        if isinstance(hands, Spark):
+            hands.cluster()  # executors are asked for at a first piece: that is start, and not work
         there = time.perf_counter()
         work = cfg.root / "work" / str(attempt)
         made = cutting.sessionize(cfg, DAYS[-1], f"run{attempt}", attempt, events, work, hands)

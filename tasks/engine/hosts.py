@@ -12,7 +12,8 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tasks.errors import EngineError
+from tasks.errors import EngineError, StoreError
+from tasks.store.store import Store
 
 PACKAGES = ("duckdb", "torch", "pyarrow", "numpy", "deltalake", "tzdata")
 
@@ -23,19 +24,31 @@ class Host:
 
     versions   of it and its packages, and of our own code
     writes     can it write into the folder that it was asked about, and read what is there?
+    store      what the tables' object store refuses it with; empty where that answers, or there is none
     """
 
     name: str
     versions: tuple[tuple[str, str], ...]
     writes: bool
+    store: str = ""
 
 
-def here(folder: Path) -> Host:
+def here(folder: Path, store: Store | None = None) -> Host:
     """This Python, wherever it is: a kernel."""
     versions = {"python": platform.python_version(), "rnnrec": _code()}
     versions |= {name: _version(name) for name in PACKAGES}
     writes = (folder / "lock").exists() and os.access(folder, os.W_OK)
-    return Host(socket.gethostname(), tuple(versions.items()), writes)
+    return Host(
+        socket.gethostname(), tuple(versions.items()), writes, "" if store is None else _refusal(store)
+    )
+
+
+def _refusal(store: Store) -> str:
+    try:
+        store.listed(store.at("tables"))
+    except StoreError as error:
+        return str(error)
+    return ""
 
 
 def check(seen: Iterable[Host], driver: Host) -> None:
@@ -45,6 +58,11 @@ def check(seen: Iterable[Host], driver: Host) -> None:
             raise EngineError(
                 f"engine: expected executors that see and may write the warehouse; {one.name} does not; "
                 "mount the same folder under the same path on every machine, for the same user"
+            )
+        if one.store:
+            raise EngineError(
+                f"engine: expected executors that reach the store of the tables; on {one.name}: {one.store}; "
+                "give executors the same address, region and keys as this machine has"
             )
         expected = dict(driver.versions)
         for name, came in one.versions:

@@ -36,6 +36,7 @@ from tasks.engine.laying import Folder
 from tasks.errors import EngineError, PipelineError
 from tasks.settings.config import Config
 from tasks.store import duck, root
+from tasks.store.store import Store
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -207,9 +208,8 @@ def _folder(cfg: Config) -> Iterator[Path]:
 def look(session: SparkSession, cfg: Config, folder: Path) -> tuple[Host, ...]:
     """What is seen of the executors."""
     probes = 4 * cfg.engine.executors * cfg.engine.cores
-    found = _map(
-        session, "a first look at their machines", [(hosts.here, folder)] * probes, spread_seconds=0.1
-    )
+    kernel = partial(hosts.here, store=Store.of(cfg))
+    found = _map(session, "a first look at their machines", [(kernel, folder)] * probes, spread_seconds=0.1)
     return tuple(sorted(set(found)))
 
 

@@ -29,7 +29,7 @@ from tasks.errors import EngineError, NightError
 from tasks.raw import ingestion
 from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.store import delta, duck
+from tasks.store import delta, duck, objects
 from tasks.store.store import Store
 
 BEGINNING = 1_767_312_000  # 2026-01-02
@@ -137,6 +137,20 @@ def test_a_master_that_is_not_there_is_named(
         master = f"spark://127.0.0.1:{taken.getsockname()[1]}"
         said = refusal(make_config(engine=SPARK | {"master": master}))
     assert said.startswith(f"engine.master: expected a Spark master at {master}; ")
+
+
+def test_executors_that_do_not_reach_the_store_are_refused(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    monkeypatch.setattr(objects, "TRIES", 1)
+    (tmp_path / "lock").touch()
+    store = Store.of(make_config(warehouse={"root": "s3://shop/prefix"}))
+    far = pickle.loads(pickle.dumps(partial(hosts.here, store=store)))(tmp_path)
+    with pytest.raises(
+        EngineError, match=r"expected executors that reach the store .*s3://shop/prefix.*same"
+    ):
+        hosts.check([far], hosts.here(tmp_path))
 
 
 def test_executors_that_differ_or_do_not_see_the_folder_are_refused(tmp_path: Path) -> None:
