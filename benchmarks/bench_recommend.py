@@ -2,6 +2,7 @@
 
     python benchmarks/bench_recommend.py                                       225,965 users, 24,256 items
     python benchmarks/bench_recommend.py --users 1000000 --items 100000        and how much memory that takes
+    python benchmarks/bench_recommend.py --threads 2                           threads beside chunks abreast
 
 Sessions lie in the file that a night keeps them in, a GRU with drawn weights reads them, and the rows are
 staged as the table `user_recommendations` in a warehouse of its own: the night's own functions, from
@@ -18,9 +19,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -31,6 +34,7 @@ from measuring import peak_memory_bytes, write
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from rnnrec_model.config import TrainingConfig
+from rnnrec_model.fitting import machine
 from rnnrec_model.fitting.recommender import Recommender
 from rnnrec_model.ranking.answers import Answering
 from rnnrec_model.ranking.left_out import LeftOut
@@ -85,8 +89,37 @@ def measure(arguments: argparse.Namespace) -> dict[str, Any]:
     }
 
 
+def side_by_side(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of the clock: of one thread, several within each product, and as many chunks abreast, in turns.
+
+    Several threads within a product are what a night had before; by them scores have other bits.
+    """
+    ways = {"one thread": (1, 1), "threads": (arguments.threads, 1), "abreast": (1, arguments.threads)}
+    taken: dict[str, list[float]] = {way: [] for way in ways}
+    digests = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for turn in range(arguments.turns):
+            for way, (threads, chunks) in ways.items():
+                asking = _asking(Path(folder) / f"{way}-{turn}", arguments)
+                with mock.patch.object(machine, "cpu_threads", _as_many(threads)):
+                    torch.set_num_threads(chunks)  # by which a night tells how many chunks it may begin
+                    began = time.perf_counter()
+                    digests[way] = _stage(asking).digest
+                    taken[way].append(time.perf_counter() - began)
+    best = {way: min(seconds) for way, seconds in taken.items()}
+    over = {way: round(best["one thread"] / seconds, 2) for way, seconds in best.items()}
+    return {"sizes": vars(arguments), "seconds": taken, "over_one_thread": over, "digests": digests}
+
+
+def _as_many(count: int) -> Callable[[int], AbstractContextManager[None]]:
+    """Instead of the one thread that a night pins, so many."""
+    pin = machine.cpu_threads
+    return lambda _: pin(count)
+
+
 def _asking(folder: Path, arguments: argparse.Namespace) -> scoring.Asking:
     """A night whose sessions and popular items are on disk, and a model with drawn weights."""
+    folder.mkdir(parents=True, exist_ok=True)
     ids = pa.array([f"item-{number:07d}" for number in range(arguments.items)])
     _write_sessions(folder, ids, arguments.users)
     counts = np.arange(arguments.items, 0, -1)
@@ -163,8 +196,16 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=24_256)
     parser.add_argument("--units", type=int, default=100)
     parser.add_argument("--k", type=int, default=20)
+    parser.add_argument("--threads", type=int, default=0, help="compare so many threads with as many chunks")
+    parser.add_argument("--turns", type=int, default=2, help="of that comparison")
     parser.add_argument("--name", default="recommend", help="of the file in results/")
     arguments = parser.parse_args()
+    if arguments.threads:
+        found = side_by_side(arguments)
+        for way, ratio in found["over_one_thread"].items():
+            print(f"{way:>12}  {min(found['seconds'][way]):7.1f} s  {ratio:.2f} of one thread's speed")
+        write(arguments.name, found)
+        return
     result = measure(arguments)
     for stage, seconds in result["stages"].items():
         print(f"{stage:>22}  {seconds:7.2f} s  {seconds / result['seconds']:4.0%}")
