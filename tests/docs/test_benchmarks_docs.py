@@ -28,6 +28,7 @@ BASELINES = {
     "implicit ALS": "als",
     "FPMC": "fpmc",
     "SASRec": "sasrec",
+    "BERT4Rec": "bert4rec",
 }
 METRICS = {
     "Recall@20": "recall_at_20",
