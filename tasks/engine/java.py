@@ -31,10 +31,10 @@ def gateway(conf: SparkConf) -> Any:
     return RUNNING[0]
 
 
-def has_ended() -> bool:
-    """Was it started, and is no more? Waits a moment for one that is just being killed."""
+def has_ended(within: float = 0.0) -> bool:
+    """Was it started, and is no more? One that is just being killed may need some seconds until it is."""
     try:
-        return any(one.proc is not None and one.proc.wait(MOMENT) is not None for one in RUNNING)
+        return any(one.proc is not None and one.proc.wait(within) is not None for one in RUNNING)
     except subprocess.TimeoutExpired:
         return False
 

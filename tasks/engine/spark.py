@@ -303,9 +303,10 @@ def _no_cluster(cfg: Config) -> Iterator[None]:
     except Exception as error:
         if isinstance(error, PipelineError):
             raise
+        said = _said(error)
         remedy = AGAIN if java.has_ended() else "correct the address, or look into the master's log"
         raise EngineError(
-            f"engine.master: expected a cluster at {cfg.engine.master}; {_said(error)}; {remedy}"
+            f"engine.master: expected a cluster at {cfg.engine.master}; {said}; {remedy}"
         ) from error
 
 
@@ -320,8 +321,6 @@ def _stop(session: SparkSession) -> None:
         session.stop()
     except Exception as error:
         log.debug("engine: Spark's session ended with %s", _said(error))
-    if java.has_ended():
-        java.forget()
 
 
 def _asked(cfg: Config) -> SparkSession:
@@ -464,7 +463,7 @@ def _done(place: int, job: bytes) -> pa.RecordBatch:
 
 def _said(error: BaseException) -> str:
     """What Spark says, its last line of Python or Java first, without the stacks."""
-    if java.has_ended():
+    if java.has_ended(within=java.MOMENT):
         return "Spark's Java, which is its driver, has ended: was it killed, or for want of memory?"
     lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip(" :")]
     told = [line for line in lines if re.match(r"(Caused by: )?[\w.]*(Error|Exception|Failure)\b", line)]

@@ -41,7 +41,6 @@ def test_one_that_was_killed_has_ended_and_one_that_runs_or_none_has_not(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(java, "RUNNING", [])
-    monkeypatch.setattr(java, "MOMENT", 0.01)
     assert not java.has_ended()
     with subprocess.Popen(["sleep", "60"]) as process:
         java.RUNNING.append(SimpleNamespace(proc=process))
@@ -96,6 +95,7 @@ from tasks.settings.config import Config
 cfg = Config(base=Path(sys.argv[1]), engine={"kind": "spark", "master": "local[1]", "buckets": 2})
 def end():
     os.kill(java.RUNNING[0].proc.pid, signal.SIGKILL)
+    java.RUNNING[0].proc.wait()
 with spark.started(cfg) as engine:
     print(list(engine.map(abs, [-1, -2])))
 end()
