@@ -274,8 +274,8 @@ def peak(costs: Mapping[str, float]) -> tuple[float, str]:
 
 
 def tables(results: Mapping[str, Any]) -> list[str]:
-    """Those of docs/scale.md: what a night costs, how well that foretold, and what it foretells."""
-    return [_costs(results["model"]), _checked(results), _ahead(results)]
+    """Those of docs/scale.md: what a night costs, how well that foretold, where it misses, what comes."""
+    return [_costs(results["model"]), _checked(results), _missed(results), _ahead(results)]
 
 
 def _costs(model: Mapping[str, Mapping[str, float]]) -> str:
@@ -292,6 +292,21 @@ def _checked(results: Mapping[str, Any]) -> str:
             each = [_short(costs[name]) for name in (*SHOWN, DISK)]
             lines.append([_size(one).said, what, _short(seconds(costs)), *each, _of(*peak(costs))])
     return _table(lines)
+
+
+def _missed(results: Mapping[str, Any]) -> str:
+    """Of the sizes that it was fitted to: by how much of what a stage took the model says more, or less."""
+    columns = (*SHOWN, *BYTES)
+    lines = [["size", "processor seconds", *columns]]
+    for one in results["fit"]:
+        told, came = foretold(results["model"], _size(one)), took(one)
+        each = [_beside(told[name], came[name]) for name in columns]
+        lines.append([_size(one).said, _beside(seconds(told), seconds(came)), *each])
+    return _table(lines)
+
+
+def _beside(told: float, came: float) -> str:
+    return f"{told / came - 1:+.0%}"
 
 
 def _ahead(results: Mapping[str, Any]) -> str:

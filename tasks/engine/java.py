@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import subprocess
 import threading
 from collections import deque
@@ -19,8 +20,10 @@ KEPT = 40  # lines, of which the error of one that ends at once is told
 SECONDS = 5.0  # that its last lines may take
 MOMENT = 1.0  # seconds until one that was killed is known to be dead
 CHATTER = ("WARNING", "NOTE", "Picked up")  # how lines of any Java begin that are no reason for its end
+AN_ERROR = re.compile(r"[Ee]rror|[Ee]xception|memory")
 
 RUNNING: list[Any] = []  # gateways; at most one
+SAID: deque[str] = deque(maxlen=KEPT)  # its last lines
 log = logging.getLogger(__name__)
 
 
@@ -39,6 +42,13 @@ def has_ended(within: float = 0.0) -> bool:
         return False
 
 
+def end() -> str:
+    """Of one that has ended: how, and its last words, where they tell of an error."""
+    code = next(one.proc.returncode for one in RUNNING)
+    how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
+    return "; ".join([how, *[line for line in _reasons() if AN_ERROR.search(line)][-1:]])
+
+
 def forget() -> None:
     """One that has ended, with all that pyspark keeps of it, which would ask it for ever."""
     from pyspark import SparkContext
@@ -54,9 +64,9 @@ def _started(conf: SparkConf) -> Any:
     from pyspark.errors import PySparkException
     from pyspark.java_gateway import launch_gateway
 
-    said: deque[str] = deque(maxlen=KEPT)
-    end, beginning = os.pipe()
-    hearing = threading.Thread(target=_hear, args=(end, said), name="java", daemon=True)
+    SAID.clear()
+    heard, beginning = os.pipe()
+    hearing = threading.Thread(target=_hear, args=(heard,), name="java", daemon=True)
     hearing.start()
     try:
         return launch_gateway(conf, {"stdout": beginning, "stderr": beginning})
@@ -64,16 +74,19 @@ def _started(conf: SparkConf) -> Any:
         os.close(beginning)
         beginning = -1
         hearing.join(SECONDS)
-        told = [line for line in said if not line.startswith(CHATTER)]
-        raise ChildProcessError("\n".join([str(error), *told])) from error
+        raise ChildProcessError("\n".join([str(error), *_reasons()])) from error
     finally:
         if beginning >= 0:
             os.close(beginning)
 
 
-def _hear(end: int, said: deque[str]) -> None:
+def _reasons() -> list[str]:
+    return [line for line in SAID if not line.startswith(CHATTER)]
+
+
+def _hear(heard: int) -> None:
     """Until all who write there have ended."""
-    with open(end, encoding="utf-8", errors="replace") as lines:
+    with open(heard, encoding="utf-8", errors="replace") as lines:
         for line in lines:
-            said.append(line.rstrip())
+            SAID.append(line.rstrip())
             log.debug("Spark's Java: %s", line.rstrip())

@@ -47,6 +47,7 @@ DUCKDB_SHARE = 0.5  # of a piece's memory; the rest is Python's, Arrow's and tor
 OLDEST_JAVA = 17
 JAVA_SECONDS, CONNECT_SECONDS, EXECUTORS_SECONDS = 30, 10, 120
 AGAIN = "run the night again"
+OF_NO_CLUSTER = "correct the address, or Spark's own spark-defaults.conf, or look into the master's log"
 LONGEST_SAID = 600  # characters of what Spark says
 OF_ANOTHER_PYTHON = (
     "No module named",
@@ -304,7 +305,7 @@ def _no_cluster(cfg: Config) -> Iterator[None]:
         if isinstance(error, PipelineError):
             raise
         said = _said(error)
-        remedy = AGAIN if java.has_ended() else "correct the address, or look into the master's log"
+        remedy = AGAIN if java.has_ended() else OF_NO_CLUSTER
         raise EngineError(
             f"engine.master: expected a cluster at {cfg.engine.master}; {said}; {remedy}"
         ) from error
@@ -464,7 +465,7 @@ def _done(place: int, job: bytes) -> pa.RecordBatch:
 def _said(error: BaseException) -> str:
     """What Spark says, its last line of Python or Java first, without the stacks."""
     if java.has_ended(within=java.MOMENT):
-        return "Spark's Java, which is its driver, has ended: was it killed, or for want of memory?"
+        return f"Spark's Java, which is its driver, has ended {java.end()}; had this machine memory for it?"
     lines = [line.strip().removeprefix(": ") for line in str(error).splitlines() if line.strip(" :")]
     told = [line for line in lines if re.match(r"(Caused by: )?[\w.]*(Error|Exception|Failure)\b", line)]
     return (told or lines or [type(error).__name__])[-1][:LONGEST_SAID]

@@ -103,7 +103,7 @@ def _shared_with(cfg: Config) -> tuple[str, ...]:
     trained = engine.trains and cfg.training.workers > 1
     what = "Logs, days, sessions, lists and the rules of the audit"
     return (
-        f"{what}{', and training,' if trained else ''} were shared among executors of `{engine.master}`: "
+        f"{what}{', and training,' if trained else ''} were left to executors of `{engine.master}`: "
         f"{engine.executors} were asked for, of {engine.cores} core(s) and {engine.memory_gb:g} GB.",
     )
 

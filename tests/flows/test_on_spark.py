@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from object_store import served
 from rich.console import Console
 
 from flows import demo
@@ -59,6 +60,8 @@ DAYS = [demo.FIRST_DAY + timedelta(days=n) for n in range(demo.DAYS)]
 GLOBO = """\
 [events]
 sources = ["{logs}"]
+[sessions]
+window_days = 3
 [models.recurrent]
 units = 32
 [training]
@@ -90,7 +93,7 @@ def made(config: Path, nights: Sequence[Any], settings: dict[str, Any], server: 
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
-    store = Store.of(load_config(config))
+    store = Store.of(load_config(config, settings))
     published = publications.read(store).rows
     for one in published:
         took = {stage: round(seconds, 1) for stage, seconds in one.durations.items()}
@@ -111,23 +114,24 @@ def made(config: Path, nights: Sequence[Any], settings: dict[str, Any], server: 
 @pytest.mark.timeout(1800)
 @pytest.mark.usefixtures("_spark")
 def test_three_nights_of_the_demo_are_the_same_on_a_cluster(tmp_path: Path, prefect_server: str) -> None:
-    found = [
-        made(
-            demo._shop(tmp_path / name, DAYS, Console(quiet=True)),
-            DAYS[-demo.NIGHTS :],
-            SHORT | engine,
-            prefect_server,
+    with served() as store:
+        in_store = {"warehouse.root": store.root()}
+        here, there, stored = (
+            made(
+                demo._shop(tmp_path / name, DAYS, Console(quiet=True)),
+                DAYS[-demo.NIGHTS :],
+                SHORT | engine,
+                prefect_server,
+            )
+            for name, engine in (("here", {}), ("there", SPARK | TRAINS), ("stored", SPARK | in_store))
         )
-        for name, engine in (("here", {}), ("there", SPARK | TRAINS))
-    ]
-    assert found[0] == found[1]
+    assert here == there == stored
 
 
 @pytest.mark.slow
 @pytest.mark.data
 @pytest.mark.timeout(3600)
 @pytest.mark.usefixtures("_spark")
-@pytest.mark.skipif(not os.environ.get("RNNREC_THOROUGH"), reason="it takes minutes: RNNREC_THOROUGH=1")
 def test_a_night_of_three_million_news_clicks_is_the_same_on_a_cluster(
     tmp_path: Path, prefect_server: str, real_data: Callable[[str], Path]
 ) -> None:

@@ -83,9 +83,8 @@ def second_logs(folder: Path) -> None:
 
 
 def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict[str, Any]:
-    """Digests and counts of a night's events, sessions and lists in a warehouse of its own, where a night
-    was before, and somebody was forgotten."""
-    cfg = cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": folder.name})})
+    """What comes of a night in a warehouse of its own, where one was before, and somebody was forgotten."""
+    cfg = in_folder(cfg, folder)
     store = Store.of(cfg)
     logs = cfg.base / "logs"
     first_logs(logs)
@@ -93,14 +92,29 @@ def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict
     ingestion.ingest(cfg, store, before, "before", delta.next_attempt(store, before), engine(cfg))
     forgotten.add(store, ["u07"], "forget")
     second_logs(logs)
+    return _night(cfg, engine, "recurrent", RecurrentConfig(units=8))
+
+
+def counted_night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict[str, Any]:
+    """What comes of a first night in a warehouse of its own, whose lists are the most popular items."""
+    return _night(in_folder(cfg, folder), engine, "popularity", MODELS["popularity"].settings())
+
+
+def in_folder(cfg: Config, folder: Path) -> Config:
+    return cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": folder.name})})
+
+
+def _night(cfg: Config, engine: Callable[[Config], Engine], model: str, settings: Any) -> dict[str, Any]:
+    """Digests and counts of a night's events, sessions and lists."""
+    store = Store.of(cfg)
     attempt = delta.next_attempt(store, NIGHT)
     found = ingestion.ingest(cfg, store, NIGHT, "run", attempt, engine(cfg))
     work = cfg.root / "work" / "night"
     cut = cutting.sessionize(cfg, NIGHT, "run", attempt, found.events, work, engine(cfg))
     reads = pins.Reads(found.events, cut.pinned, cut.derived)
     derived = {file.name: file.read_bytes() for file in work.iterdir()}
-    model = fitted(cfg, reads, work)
-    staged = scoring.stage_tables(cfg, NIGHT, reads, "run", model, 1, object(), engine(cfg))  # type: ignore[arg-type]
+    saved = fitted(cfg, reads, work, model, settings)
+    staged = scoring.stage_tables(cfg, NIGHT, reads, "run", saved, 1, object(), engine(cfg))  # type: ignore[arg-type]
     audited = audits.audit(cfg, NIGHT, staged.staged, reads, engine=engine(cfg))
     return {
         "audited": audited,
@@ -114,14 +128,13 @@ def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict
     }
 
 
-def fitted(cfg: Config, reads: pins.Reads, work: Path) -> Path:
+def fitted(cfg: Config, reads: pins.Reads, work: Path, model: str, settings: Any) -> Path:
     lists = splitting.all_sessions(cfg, reads)["items"].combine_chunks()
     vocabulary = Vocabulary.build(lists.flatten())
     (work / "model").mkdir()
     how = Fitting(training=TrainingConfig(epochs=1, device="cpu", negatives=4))
     sessions = Sessions.from_arrow(lists, vocabulary)
-    network = MODELS["recurrent"].fit(RecurrentConfig(units=8), sessions, vocabulary, how)
-    save(network.scorer, work / "model")
+    save(MODELS[model].fit(settings, sessions, vocabulary, how).scorer, work / "model")
     scoring.save_answering(cfg, reads, work / "model")
     return work / "model"
 

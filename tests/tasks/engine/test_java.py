@@ -17,14 +17,16 @@ import pytest
 from tasks.engine import java
 
 
-def test_each_line_is_a_record_until_all_who_write_have_ended(caplog: pytest.LogCaptureFixture) -> None:
+def test_each_line_is_a_record_until_all_who_write_have_ended(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     end, beginning = os.pipe()
     os.write(beginning, b"WARNING: Using incubator modules\n\xff no UTF-8\nno end")
     os.close(beginning)
-    said: deque[str] = deque(maxlen=2)
+    monkeypatch.setattr(java, "SAID", deque(maxlen=2))
     with caplog.at_level(logging.DEBUG, "tasks.engine.java"):
-        java._hear(end, said)
-    assert list(said) == ["� no UTF-8", "no end"]
+        java._hear(end)
+    assert list(java.SAID) == ["� no UTF-8", "no end"]
     assert caplog.messages[0] == "Spark's Java: WARNING: Using incubator modules"
     assert len(caplog.messages) == 3
 
@@ -48,6 +50,8 @@ def test_one_that_was_killed_has_ended_and_one_that_runs_or_none_has_not(
         process.kill()
         process.wait()
         assert java.has_ended()
+        monkeypatch.setattr(java, "SAID", ["out of memory", "NOTE: Picked up", "Spark context available"])
+        assert java.end() == "by signal 9; out of memory"
 
 
 ASK = """
@@ -122,5 +126,5 @@ def test_java_that_was_killed_is_named_and_another_is_begun_for_who_comes_next(t
     assert (done.stderr, done.returncode) == ("", 0)
     before, after, refused, anew = done.stdout.splitlines()
     assert (before, after, anew) == ("[1, 2]", "[3]", "[5]")
-    assert "Spark's Java, which is its driver, has ended" in refused
+    assert "Spark's Java, which is its driver, has ended by signal 9" in refused
     assert "run the night again" in refused

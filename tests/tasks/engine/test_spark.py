@@ -20,16 +20,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from engine_nights import NIGHT, RICH, SPARK, Mortal, night, refuses, require_spark, shop, with_peak
+from engine_nights import RICH, SPARK, Mortal, counted_night, night, refuses, require_spark, shop, with_peak
 
 from tasks.engine import devices, hosts, spark
 from tasks.engine.engines import Engine, Local, engine_of
 from tasks.engine.hosts import Host
 from tasks.errors import EngineError, NightError
-from tasks.raw import ingestion
-from tasks.sessions import cutting
 from tasks.settings.config import Config
-from tasks.store import delta, duck, objects
+from tasks.store import duck, objects
 from tasks.store.store import Store
 
 BEGINNING = 1_767_312_000  # 2026-01-02
@@ -456,24 +454,29 @@ class Measured:
 
 
 @pytest.mark.slow
-def test_a_user_of_three_million_events_is_cut_within_an_executor_of_2_gb(
+def test_the_night_of_a_user_of_three_million_events_is_held_by_executors_of_2_gb(
     make_config: MakeConfig, tmp_path: Path, cluster: spark.Spark
 ) -> None:
-    cfg = make_config(events={"sources": ["logs/*.parquet"]}, sessions={"max_length": 100_000})
+    cfg = make_config(
+        events={"sources": ["logs/*.parquet"]},
+        sessions={"max_length": 100_000},
+        recommendations={"context": "window", "exclude": "window", "k": 5},
+    )
     (tmp_path / "logs").mkdir()
     count = 3_000_000
     seconds = pa.array(range(count)).to_numpy() // 18 + BEGINNING
     users = ["hot" if n % 100 else f"u{n // 100 % 977}" for n in range(count)]
     table = {"user_id": users, "item_id": [f"i{n % 9973}" for n in range(count)], "timestamp": seconds}
     pq.write_table(pa.table(table), tmp_path / "logs" / "a.parquet")
-    made, peaks = {}, []
-    for folder in "there", "here":
-        one = cfg.model_copy(update={"warehouse": cfg.warehouse.model_copy(update={"root": folder})})
-        store = Store.of(one)
-        attempt = delta.next_attempt(store, NIGHT)
-        events = ingestion.ingest(one, store, NIGHT, "run", attempt).events
-        engine: Any = Measured(on(cluster)(one), peaks) if folder == "there" else Local(one)
-        cut = cutting.sessionize(one, NIGHT, "run", attempt, events, one.root / "work" / "n", engine)
-        made[folder] = {day: pin.digest for day, pin in cut.pinned.pins.items()}
-    assert made["there"] == made["here"]
+    peaks: list[float] = []
+
+    def measured(cfg: Config) -> Engine:
+        return Measured(on(cluster)(cfg), peaks)  # type: ignore[return-value]
+
+    there, here = (
+        counted_night(cfg, tmp_path / folder, engine)
+        for folder, engine in (("there", measured), ("here", Local))
+    )
+    assert there == here
+    assert there["sessions"]
     assert max(peaks) < 1.5, "what an executor of 2 GB has beside Java"
