@@ -105,6 +105,7 @@ def compare(options: argparse.Namespace) -> dict[str, Any]:
         budget=Budget(options.trials),
         curves=tuple(_listed(options.curve)),
         shares=tuple(float(one) / 100 for one in _listed(options.shares)),
+        seeds=options.seeds,
     )
     final, valid = SETS[options.data_set](options.data, options.users)
     notes = [
@@ -185,6 +186,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder with the files")
     parser.add_argument("--models", default="", help="with commas; every kind if not given")
     parser.add_argument("--trials", type=int, default=1, help="of each kind; 1 tunes nothing")
+    parser.add_argument("--seeds", type=int, default=1, help="fits of each seeded kind: 1, or 3 and more")
     parser.add_argument("--curve", default="", help="users, history, or both")
     parser.add_argument("--shares", default="10,20,50,100", help="of the data, in percent")
     parser.add_argument("--users", type=float, default=1.0, help="take this share of the users for all of it")

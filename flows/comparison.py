@@ -32,6 +32,7 @@ def comparison(
     minutes: float | None = None,
     curves: list[str] | None = None,
     shares: list[float] | None = None,
+    seeds: int | None = None,
     folder: str | None = None,
 ) -> dict[str, Any]:
     """Compare models on a night that was run; the same comparison again finds what was done of it.
@@ -43,11 +44,12 @@ def comparison(
     minutes   no further trial of a model begins after so long
     curves    over what less data is learnt from, too: users, history
     shares    of the data, for curves
+    seeds     fits of each model that has a seed, 3 at least; without it: one
     folder    where the result goes; without it: comparisons/ in the warehouse
     """
     day = night_of({"config": config, "night": night, "overrides": overrides})
     tag(f"{NIGHT}{day}")
-    given: dict[str, Any] = {"models": models, "curves": curves, "shares": shares}
+    given: dict[str, Any] = {"models": models, "curves": curves, "shares": shares, "seeds": seeds}
     try:
         one = comparing.asked(
             config, night, overrides, metric=metric, trials=trials, minutes=minutes, into=folder,

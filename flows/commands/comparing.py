@@ -43,6 +43,9 @@ def compare(
         str, typer.Option(help="Learn from less, too: users, history, or both with a comma; see below.")
     ] = "",
     shares: Annotated[str, typer.Option(help="Of the data, for --curve, in percent.")] = "1,2,5,10,20,50,100",
+    seeds: Annotated[
+        int, typer.Option(min=1, help="Fits of each model by another seed, 3 at least; 1 if not given.")
+    ] = 1,
     folder: Annotated[
         Path | None, typer.Option(help="Where the result goes; comparisons/ in the warehouse if not given.")
     ] = None,
@@ -58,8 +61,8 @@ def compare(
     All learn from the days before the night and are asked the same next
     items of its day, ranked as lists are made. With --trials or --budget
     each is tuned alike, inside the days before the night; then it is fitted
-    and asked once, in a process of its own. Nothing that readers see is
-    touched, nor the champion.
+    and asked, once or with --seeds as often as these say, in a process of
+    its own. Nothing that readers see is touched, nor the champion.
 
     --curve fits every model again to shares of the users, or of each user's
     newest events: the cost of all fits grows with the sum of the shares.
@@ -73,6 +76,7 @@ def compare(
         "minutes": budget,
         "curves": list(options.listed(curve)),
         "shares": [_share(one) for one in options.listed(shares)],
+        "seeds": seeds,
     }
     into = None if folder is None else str(folder)
     changes = options.overrides(settings)
@@ -116,6 +120,8 @@ def _describe(one: Asked) -> None:
     plan = one.plan
     console.print(f"Night {one.night}: {', '.join(plan.recipes)}; best by {plan.question.metric}.")
     console.print(f"{plan.question.budget.told[0].upper()}{plan.question.budget.told[1:]}.")
+    if plan.question.seeds > 1:
+        console.print(f"{plan.question.seeds} fits of each that has a seed; their mean is compared.")
     if conclusion.concluded(plan):
         console.print(f"Made before: {plan.target}")
         return

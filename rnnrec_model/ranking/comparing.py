@@ -85,6 +85,8 @@ def paired(
 ) -> Paired:
     """The difference of two models on one frame, with its interval.
 
+    Ranks of either may be (fits, predictions): a prediction's value is then the mean of the fits'.
+
     clusters   (predictions,) whole numbers: predictions of the same number depend on each other
     rows       a slice: a mask (predictions,) or places. Only clusters with a prediction in it are drawn: what
                comes out is what a frame of these predictions alone would give
@@ -93,7 +95,7 @@ def paired(
     """
     _require_pair(ours, theirs, clusters, resamples, level)
     which = slice(None) if rows is None else rows
-    our_values, their_values = (metric_values(metric, one.ranks[which]) for one in (ours, theirs))
+    our_values, their_values = (metric_values(metric, one.ranks[..., which]) for one in (ours, theirs))
     gains, counts = _sums(our_values - their_values, clusters[which])
     if len(counts) < FEWEST_CLUSTERS:
         raise DataError(
@@ -123,9 +125,9 @@ def _require_pair(
             f"got {ours.predictions} and {theirs.predictions} predictions of other sessions; "
             "evaluate both on the same Predictions"
         )
-    if np.shape(clusters) != np.shape(ours.ranks) or not np.issubdtype(clusters.dtype, np.integer):
+    if np.shape(clusters) != np.shape(ours.ranks)[-1:] or not np.issubdtype(clusters.dtype, np.integer):
         raise DataError(
-            f"clusters: expected a whole number for each of {len(ours.ranks)} predictions; got "
+            f"clusters: expected a whole number for each of {np.shape(ours.ranks)[-1]} predictions; got "
             f"{clusters.dtype} {np.shape(clusters)}; `clusters_of` makes them of the frame"
         )
     if resamples < 1 or not 0 < level < 1:

@@ -74,9 +74,9 @@ def bounds(
 ) -> Bounds:
     """Of every pair, how far one is ahead of the other by a metric.
 
-    ranks      model → (predictions,) ranks on one frame
+    ranks      model → (predictions,) ranks on one frame, or (fits, predictions) of several fits
     clusters   (predictions,) whole numbers: predictions of the same number depend on each other
-    seeds      model → how far another seed may move its mean, 95 of 100 times; 0 where it is not named
+    seeds      model → how far other seeds may move its mean, 95 of 100 times; 0 where it is not named
     """
     names = tuple(ranks)
     if len(names) < 2:

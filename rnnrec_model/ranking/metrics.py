@@ -45,12 +45,16 @@ METRICS: dict[str, Callable[[Indices, int], Values]] = {
 
 
 def metric_values(name: str, ranks: Indices) -> Values:
-    """(predictions,) values of a metric by its full name, as in "recall_at_20"."""
+    """(predictions,) values of a metric by its full name, as in "recall_at_20".
+
+    ranks   (predictions,); or (fits, predictions) of several fits of a recipe: each value is then their mean
+    """
     family, _, cutoff = name.partition("_at_")
     if family not in METRICS or not cutoff.isdecimal() or int(cutoff) < 1:
         expected = ", ".join(f"{one}_at_20" for one in METRICS)
         raise ConfigError(f"metric: expected a name like {expected}; got {name!r}")
-    return METRICS[family](ranks, int(cutoff))
+    values = METRICS[family](ranks, int(cutoff))
+    return values if values.ndim == 1 else values.mean(axis=0)
 
 
 def mean_metrics(ranks: Indices, cutoffs: Sequence[int]) -> dict[str, float]:

@@ -95,7 +95,7 @@ def measure(
         stopping.look(f"measuring noise, seed {seed}")
         with training.model_failures(f"fitting {recipe.name} with seed {seed}"):
             fitted = training.fit(
-                cfg, _seeded(cfg, recipe, seed), material.sessions(needed), material.vocabulary
+                cfg, seeded(cfg, recipe, seed), material.sessions(needed), material.vocabulary
             )
             found[seed] = evaluate(fitted.scorer, frame, cfg.evaluation.cutoffs).metrics
         on_seed(seed, found[seed])
@@ -105,7 +105,8 @@ def measure(
     ]
 
 
-def _seeded(cfg: Config, recipe: Recipe, seed: int) -> Recipe:
+def seeded(cfg: Config, recipe: Recipe, seed: int) -> Recipe:
+    """The same with another seed."""
     return replace(recipe, training=replace(recipe.training or cfg.training, seed=seed))
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, ParamSpec, TypeVar
 
 from prefect import task
@@ -112,8 +113,8 @@ def measure(plan: Plan, clock: Clock, name: str) -> str:
     if failure:
         log.warning("%s is not compared: %s", name, failure)
     else:
-        found, metric = plan.measured(name).found, plan.question.metric
-        value = digits.value(found["metrics"][metric])
+        metric = plan.question.metric
+        value = digits.value(fmean(job.found["metrics"][metric] for job in plan.fits(name)))
         log.info(
             "%s: %s %s in %s; %s", name, digits.metric(metric), value, span(time.monotonic() - began), left
         )

@@ -42,6 +42,7 @@ def asked(
     minutes: float | None = None,
     curves: Sequence[str] = (),
     shares: Sequence[float] = SHARES,
+    seeds: int = 1,
     into: str | None = None,
 ) -> Asked:
     """What is asked, checked; writes nothing.
@@ -55,7 +56,13 @@ def asked(
     day = nights.resolve(cfg, night, now)
     budget = Budget.of(trials, minutes)
     question = Question.of(
-        cfg, models=tuple(models), metric=metric, budget=budget, curves=tuple(curves), shares=tuple(shares)
+        cfg,
+        models=tuple(models),
+        metric=metric,
+        budget=budget,
+        curves=tuple(curves),
+        shares=tuple(shares),
+        seeds=seeds,
     )
     reads = pins.newest(cfg, Store.of(cfg), day)
     parts.check(day, reads)

@@ -45,6 +45,7 @@ class Question:
     metric   by which models are tuned, and the best is told
     curves   of SAMPLES: over what the quality is drawn, beside its cost
     shares   of the data, for curves
+    seeds    fits of each model that has a seed, which differ by it alone
     """
 
     models: tuple[str, ...]
@@ -52,6 +53,7 @@ class Question:
     budget: Budget = field(default_factory=Budget)
     curves: tuple[str, ...] = ()
     shares: tuple[float, ...] = SHARES
+    seeds: int = 1
 
     @staticmethod
     def of(cfg: Config, **given: Any) -> Question:
@@ -107,9 +109,29 @@ class Plan:
         """(what is drawn over, share) of every sample that has to be learnt from."""
         return [(axis, share) for axis in self.question.curves for share in self.question.shares if share < 1]
 
-    def measured(self, name: str) -> Job:
-        """The job that measures a model, with the settings that tuning chose for it."""
-        return self._job("measure", name, self.work / "models" / name, recipe=self.chosen(name))
+    def fits(self, name: str) -> list[Job]:
+        """The jobs that measure a model, with the settings that tuning chose for it: one for each seed.
+
+        What a model costs, and how much of the catalogue its lists show, is the first one's.
+        """
+        recipe, into = self.chosen(name), self.work / "models" / name
+        first = (recipe.training or self.cfg.training).seed
+        every = range(first + 1, first + (self.question.seeds if noise.is_seeded(recipe) else 1))
+        others = [
+            self._job(
+                "measure",
+                name,
+                into / f"seed_{seed}",
+                recipe=noise.seeded(self.cfg, recipe, seed),
+                has_lists=False,
+            )
+            for seed in every
+        ]
+        return [self._job("measure", name, into, recipe=recipe), *others]
+
+    def is_measured(self, name: str) -> bool:
+        """Are all its fits done?"""
+        return all(job.is_done for job in self.fits(name))
 
     def tuned(self, name: str) -> Job:
         """The job that tunes it."""
@@ -118,7 +140,9 @@ class Plan:
     def sampled(self, name: str, axis: str, share: float) -> Job:
         """The job that measures it on a share of the data, with the settings that the whole of it chose."""
         into = self.work / "samples" / axis / f"{share:g}" / name
-        return self._job("measure", name, into, recipe=self.chosen(name), sample=(axis, share))
+        return self._job(
+            "measure", name, into, recipe=self.chosen(name), sample=(axis, share), has_lists=False
+        )
 
     def tunes(self, name: str) -> bool:
         """Is there anything to tune of it, data to tune it on, and a budget?"""
@@ -241,7 +265,8 @@ def measure(plan: Plan, name: str, say: Say = jobs.quiet) -> None:
     """
     if plan.tunes(name):
         _do(plan.tuned(name), say)
-    _do(plan.measured(name), say)
+    for job in plan.fits(name):
+        _do(job, say)
 
 
 def measure_sample(plan: Plan, name: str, axis: str, share: float, say: Say = jobs.quiet) -> None:
@@ -286,6 +311,11 @@ def _check(cfg: Config, question: Question) -> None:
         raise ConfigurationError(f"--shares: expected percents above 0, 100 at most; got {100 * wrong[0]:g}")
     if question.budget.trials < 1:
         raise ConfigurationError(f"--trials: expected 1 or more; got {question.budget.trials}")
+    if question.seeds != 1 and question.seeds < noise.FEWEST_SEEDS:
+        raise ConfigurationError(
+            f"--seeds: expected 1, or {noise.FEWEST_SEEDS} or more, whose spread says something; "
+            f"got {question.seeds}"
+        )
     try:
         import numpy as np
 

@@ -51,8 +51,8 @@ def steps(plan: Plan, each: Mapping[str, float], trials: Mapping[str, int]) -> I
             every, minutes = trials[name] * seconds, plan.question.budget.minutes
             most = every if minutes is None else 60 * minutes + seconds
             yield f"tuning {name}", STARTING + min(every, most)
-        if not plan.measured(name).is_done:
-            yield f"measuring {name}", STARTING + seconds
+        if left := [job for job in plan.fits(name) if not job.is_done]:
+            yield f"measuring {name}", len(left) * (STARTING + seconds)
     for axis, share in plan.cells:
         for name, seconds in each.items():
             if not plan.sampled(name, axis, share).is_done:

@@ -51,11 +51,12 @@ Say = Callable[[dict[str, Any]], None]
 class Job:
     """What one process does.
 
-    what     tune: try recipes on a part; measure: fit one and ask it, with what it costs
-    part     file of the part
-    folder   where what is found goes
-    metric   what tuning goes by
-    sample   of which the model learns only so much: (one of SAMPLES, share)
+    what        tune: try recipes on a part; measure: fit one and ask it, with what it costs
+    part        file of the part
+    folder      where what is found goes
+    metric      what tuning goes by
+    sample      of which the model learns only so much: (one of SAMPLES, share)
+    has_lists   are lists made of it, too?
     """
 
     what: Literal["tune", "measure"]
@@ -66,6 +67,7 @@ class Job:
     metric: str
     budget: Budget = field(default_factory=Budget)
     sample: tuple[str, float] | None = None
+    has_lists: bool = True
 
     @property
     def is_done(self) -> bool:
@@ -150,7 +152,7 @@ def _measure(job: Job, part: Part, say: Say) -> None:
     with _timed() as scoring, training.model_failures(f"asking {job.recipe.name}"):
         found = _asked(job, fitted.scorer, part)
     with _timed() as listing, training.model_failures(f"making lists of {job.recipe.name}"):
-        guards = {} if job.sample else guard_metrics(fitted.scorer, part.frame, job.cfg.recommendations.k)
+        guards = guard_metrics(fitted.scorer, part.frame, job.cfg.recommendations.k) if job.has_lists else {}
     np.save(job.folder / RANKS, found.ranks)
     _write(
         job,

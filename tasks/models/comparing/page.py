@@ -30,6 +30,7 @@ def page(found: Mapping[str, Any]) -> str:
         *_quality(found),
         f"![Quality over cost]({COST})",
         *_costs(found),
+        *_fits(found),
         *_curves(found),
         *_failures(found),
         "## How it was measured",
@@ -128,6 +129,22 @@ def _costs(found: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def _fits(found: Mapping[str, Any]) -> Iterator[str]:
+    if found["seeds"] == 1:
+        return
+    yield "## Each fit"
+    k = digits.cutoff_of(found["metric"])
+    metrics = [f"{family}_at_{k}" for family in FAMILIES]
+    rows = [
+        (name, str(fit["seed"]), *(digits.value(fit["metrics"][metric]) for metric in metrics))
+        for name, one in _by_value(found)
+        for fit in one["fits"]
+        if len(one["fits"]) > 1
+    ]
+    yield digits.table(("model", "seed", *map(digits.metric, metrics)), rows)
+    yield "All others have no seed: each of their fits is the same model."
+
+
 def _curves(found: Mapping[str, Any]) -> Iterator[str]:
     for axis, points in found["curves"].items():
         yield f"## With less data: shares of {OVER[axis]}"
@@ -210,9 +227,11 @@ def _how(found: Mapping[str, Any]) -> Iterator[str]:
             "the night; each model was then fitted once to all of these. Equal trials are not equal effort: "
             "few settings are tried through sooner than many, and the table says how many there are."
         )
+    many = found["seeds"]
+    each = "One fit, one seed each." if many == 1 else f"{many} fits of each that has a seed; means are told."
     yield (
-        "One fit, one seed each. What another seed changes is not in the intervals of the table, but in the "
-        f"sentence and in who can be the best: {_seeds(found)}. `rnnrec noise` measures it."
+        f"{each} What another seed changes is not in the intervals of the table, but in the sentence and in "
+        f"who can be the best: {_seeds(found)}.{' `rnnrec noise` measures it.' if many == 1 else ''}"
     )
 
 

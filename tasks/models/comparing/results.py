@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import combinations
+from statistics import fmean, stdev
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from tasks.models.comparing.jobs import RANKS, Job
 from tasks.models.comparing.parts import Part
 from tasks.models.comparing.sentence import Row
 from tasks.models.deciding import ASSUMED_NOISE
-from tasks.models.noise import is_seeded
+from tasks.models.noise import is_seeded, within
 from tasks.store import parquet
 
 if TYPE_CHECKING:
@@ -34,15 +35,27 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Seed:
-    """What two fits differ by at most that differ by their seed alone, 95 of 100 times; was it measured?"""
+    """What two fits differ by at most that differ by their seed alone, 95 of 100 times; was it measured?
+
+    fits   whose mean is told
+    """
 
     floor: float
     measured: bool
+    fits: int = 1
+
+    @property
+    def of_mean(self) -> float:
+        """What others of so many fits may move their mean by, 95 of 100 times."""
+        return float(self.floor / (2 * self.fits) ** 0.5)
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """Ranks of several models on one frame, and whose each prediction is."""
+    """Ranks of several models on one frame, and whose each prediction is.
+
+    ranks   model → (fits, predictions)
+    """
 
     ranks: Mapping[str, Indices]
     session_of: Indices
@@ -53,7 +66,7 @@ class Ranked:
         from rnnrec_model.ranking.evaluation import Evaluation
 
         ranks = self.ranks[name]
-        return Evaluation(name, {}, len(ranks), 0.0, ranks, self.session_of, {})
+        return Evaluation(name, {}, ranks.shape[1], 0.0, ranks, self.session_of, {})
 
 
 def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
@@ -62,14 +75,14 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
 
     Raises ModelFailure where no model could be measured.
     """
-    names = [name for name in plan.recipes if plan.measured(name).is_done]
+    names = [name for name in plan.recipes if plan.is_measured(name)]
     if not names:
         raise ModelFailure(
             "compare: expected one model at least that can be fitted and asked; got none: "
             + "; ".join(failures.values())
         )
     part = Part.load(plan.work / FINAL)
-    ranked = _ranked(part, {name: plan.measured(name) for name in names})
+    ranked = _ranked(part, {name: plan.fits(name) for name in names})
     k = digits.cutoff_of(plan.question.metric)
     metrics = [f"{family}_at_{k}" for family in FAMILIES]
     seeds = {metric: _seeds(plan, ranked, metric) for metric in metrics}
@@ -79,6 +92,7 @@ def result(plan: Plan, failures: Mapping[str, str]) -> dict[str, Any]:
     return {
         "about": dict(plan.about),
         "metric": plan.question.metric,
+        "seeds": plan.question.seeds,
         "budget": {**asdict(plan.question.budget), "told": plan.question.budget.told},
         "tunable": plan.tunable,
         "models": found,
@@ -95,9 +109,19 @@ def keep(plan: Plan, found: Mapping[str, Any]) -> None:
     """result.json and ranks.parquet, in the folder as it is while it is worked on."""
     (plan.part / RESULT).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     part = Part.load(plan.work / FINAL)
-    rows = ranks_table(part, _ranked(part, {name: plan.measured(name) for name in found["models"]}).ranks)
+    rows = ranks_table(part, _by_fit(plan, found["models"]))
     with (plan.part / RANKS_FILE).open("wb") as file:
         parquet.write(file, rows, rows.schema)
+
+
+def _by_fit(plan: Plan, names: Iterable[str]) -> dict[str, Indices]:
+    """Model → ranks; of its fits after the first one with the name of the seed behind it."""
+    found = {}
+    for name in names:
+        first, *others = plan.fits(name)
+        found[name] = np.load(first.folder / RANKS)
+        found |= {f"{name}_{job.folder.name}": np.load(job.folder / RANKS) for job in others}
+    return found
 
 
 def ranks_table(part: Part, ranks: Mapping[str, Indices]) -> pa.Table:
@@ -126,23 +150,26 @@ def ranks_table(part: Part, ranks: Mapping[str, Indices]) -> pa.Table:
     )
 
 
-def _ranked(part: Part, measured: Mapping[str, Job]) -> Ranked:
+def _ranked(part: Part, fits: Mapping[str, Sequence[Job]]) -> Ranked:
     from rnnrec_model.ranking.comparing import clusters_of
 
-    ranks = {name: np.load(job.folder / RANKS) for name, job in measured.items()}
+    ranks = {name: np.stack([np.load(job.folder / RANKS) for job in every]) for name, every in fits.items()}
     return Ranked(ranks, part.frame.session_of, clusters_of(part.frame))
 
 
 def _seeds(plan: Plan, ranked: Ranked, metric: str) -> dict[str, Seed]:
-    """Model → what another seed may do to its mean: as measured of its very recipe, or as assumed of any."""
+    """Model → what another seed may do: as its fits here tell, as was measured of its very recipe before, or
+    as is assumed of any."""
     from rnnrec_model.ranking.metrics import metric_values
 
     found = {}
     for name, ranks in ranked.ranks.items():
-        recipe = plan.chosen(name)
+        recipe, fits = plan.chosen(name), len(ranks)
         measured = plan.noise.get(name, {}).get(metric) if recipe == plan.recipes[name] else None
+        if fits > 1:
+            measured = within(fits) * stdev(float(metric_values(metric, one).mean()) for one in ranks)
         assumed = ASSUMED_NOISE * float(metric_values(metric, ranks).mean()) if is_seeded(recipe) else 0.0
-        found[name] = Seed(assumed if measured is None else measured, measured is not None)
+        found[name] = Seed(assumed if measured is None else measured, measured is not None, fits)
     return found
 
 
@@ -153,8 +180,8 @@ def _bounds(ranked: Ranked, metric: str, seeds: Mapping[str, Seed]) -> Bounds | 
 
     if effective(ranked.clusters) < FEWEST_CLUSTERS:
         return None
-    one_fit = {name: seed.floor / 2**0.5 for name, seed in seeds.items()}
-    return bounds(ranked.ranks, metric, ranked.clusters, seeds=one_fit, level=LEVEL)
+    of_means = {name: seed.of_mean for name, seed in seeds.items()}
+    return bounds(ranked.ranks, metric, ranked.clusters, seeds=of_means, level=LEVEL)
 
 
 def pairs(all_at_once: Bounds | None) -> list[dict[str, Any]]:
@@ -198,7 +225,8 @@ def interval(ranked: Ranked, ours: str, theirs: str, metric: str) -> tuple[float
 
 
 def _model(plan: Plan, name: str, compared: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    measured, k = plan.measured(name).found, plan.cfg.recommendations.k
+    fits, k = [(job.recipe, job.found) for job in plan.fits(name)], plan.cfg.recommendations.k
+    measured = fits[0][1]
     tuned = plan.tuned(name).found if plan.tunes(name) else {"trials": [], "best": {}, "possible": 1}
     return {
         "kind": plan.recipes[name].kind,
@@ -210,7 +238,11 @@ def _model(plan: Plan, name: str, compared: Mapping[str, Mapping[str, Any]]) -> 
         "sized": measured["sized"],
         "answered": measured["answered"],
         "metrics": {metric: one[name] for metric, one in compared.items()},
-        "every_metric": measured["metrics"],
+        "fits": [
+            {"seed": (recipe.training or plan.cfg.training).seed, "metrics": one["metrics"]}
+            for recipe, one in fits
+        ],
+        "every_metric": {key: fmean(one["metrics"][key] for _, one in fits) for key in measured["metrics"]},
         "coverage": measured["guards"][f"coverage_at_{k}"],
         "cost": measured["cost"],
     }
@@ -223,12 +255,11 @@ def _curve(plan: Plan, part: Part, ranked: Ranked, axis: str) -> list[dict[str, 
     found = []
     for share in sorted({*plan.question.shares, 1.0}):
         jobs = {
-            name: plan.measured(name) if share == 1 else plan.sampled(name, axis, share)
+            name: plan.fits(name) if share == 1 else [plan.sampled(name, axis, share)]
             for name in ranked.ranks
         }
-        found += _points(
-            _ranked(part, {name: job for name, job in jobs.items() if job.is_done}), metric, best, share
-        )
+        done = {name: fits for name, fits in jobs.items() if all(job.is_done for job in fits)}
+        found += _points(_ranked(part, done), metric, best, share)
     return found
 
 

@@ -63,6 +63,17 @@ def test_a_gain_that_is_the_same_everywhere_has_no_interval() -> None:
     assert found == Paired(1.0, 0.5, 0.5, 0.5, 0.5, 40, 40)
 
 
+def test_of_several_fits_each_prediction_has_their_mean() -> None:
+    fits, other = [[1, 2, MISS, 1] * 10, [2, 2, 1, MISS] * 10], evaluated([3, 1, 2, 2] * 10)
+    rows = np.arange(40) % 3 > 0
+    several = Evaluation("fits", {}, 40, 0.0, np.array(fits), np.arange(40), {})
+    found = paired(several, other, "mrr_at_5", np.arange(40), rows=rows)
+    each = [paired(evaluated(one), other, "mrr_at_5", np.arange(40), rows=rows) for one in fits]
+    assert found.ours == pytest.approx((each[0].ours + each[1].ours) / 2)
+    assert found.difference == pytest.approx((each[0].difference + each[1].difference) / 2)
+    assert found.high - found.low < max(one.high - one.low for one in each)
+
+
 def test_a_model_against_itself_differs_by_nothing() -> None:
     some = evaluated([1, 5, MISS, 2] * 10)
     assert bounds(paired(some, some, "recall_at_20", np.arange(40))) == (0.0, 0.0)

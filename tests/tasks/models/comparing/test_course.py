@@ -92,13 +92,48 @@ def test_what_a_seed_moves_is_as_measured_of_the_recipe_or_as_assumed_and_nothin
     plan = planned(models=("markov", "recurrent"))
     found = compared(plan, final).found["models"]
     value = found["recurrent"]["metrics"]["recall_at_1"]["value"]
-    assert found["recurrent"]["metrics"]["recall_at_1"]["seed"] == {"floor": 0.02 * value, "measured": False}
-    assert found["markov"]["metrics"]["recall_at_1"]["seed"] == {"floor": 0.0, "measured": False}
+    assert found["recurrent"]["metrics"]["recall_at_1"]["seed"] == {
+        "floor": 0.02 * value, "measured": False, "fits": 1,
+    }  # fmt: skip
+    assert found["markov"]["metrics"]["recall_at_1"]["seed"] == {
+        "floor": 0.0, "measured": False, "fits": 1,
+    }  # fmt: skip
     known = replace(plan, noise={"recurrent": {"recall_at_1": 1.5}}, target=plan.target.with_name("known"))
     found = compared(known, final).found["models"]
-    assert found["recurrent"]["metrics"]["recall_at_1"]["seed"] == {"floor": 1.5, "measured": True}
+    assert found["recurrent"]["metrics"]["recall_at_1"]["seed"] == {
+        "floor": 1.5, "measured": True, "fits": 1,
+    }  # fmt: skip
     assert all(one["metrics"]["recall_at_1"]["can_be_best"] for one in found.values())
     assert len(here) == 4
+
+
+def test_of_several_fits_the_mean_is_compared_and_their_spread_is_what_seeds_move(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    made = compared(planned(models=("markov", "recurrent"), seeds=3), final)
+    assert [job.recipe.name for job in here] == ["markov", *["recurrent"] * 3]
+    seeds = [job.recipe.training.seed for job in here[1:] if job.recipe.training]
+    assert seeds == [1, 2, 3]
+    one = made.found["models"]["recurrent"]
+    values = [fit["metrics"]["recall_at_1"] for fit in one["fits"]]
+    told = one["metrics"]["recall_at_1"]
+    assert len(set(values)) > 1
+    assert told["value"] == pytest.approx(np.mean(values)) == one["every_metric"]["recall_at_1"]
+    floor = 4.303 * 2**0.5 * np.std(values, ddof=1)  # Student's t with two degrees of freedom
+    assert told["seed"] == {"floor": pytest.approx(floor), "measured": True, "fits": 3}
+    rows = pq.read_table(made.folder / "ranks.parquet")
+    hits = np.mean([rows[f"rank_{name}"].to_numpy() == 1 for name in of_fits("recurrent", seeds)], axis=0)
+    markov = rows["rank_markov"].to_numpy() == 1
+    assert told["difference"] == pytest.approx(float(np.mean(hits - markov)))
+    assert told["low"] < told["difference"] < told["high"]
+    assert len(made.found["models"]["markov"]["fits"]) == 1
+    text = (made.folder / "report.md").read_text()
+    assert "| recurrent | 2 |" in text
+    assert "3 fits of each that has a seed; means are told." in text
+
+
+def of_fits(name: str, seeds: list[int]) -> list[str]:
+    return [name, *(f"{name}_seed_{seed}" for seed in seeds[1:])]
 
 
 def test_the_ranks_of_every_model_are_kept_place_by_place(made: Compared, final: Part) -> None:
@@ -236,6 +271,7 @@ def test_what_cannot_be_fitted_is_listed_with_its_reason(
         ({"curves": ("days",)}, "--curve: expected some of users, history"),
         ({"shares": (0.1, 2.0)}, "--shares: expected percents above 0, 100 at most; got 200"),
         ({"metric": "recall"}, "--metric"),
+        ({"seeds": 2}, "--seeds: expected 1, or 3 or more, .*got 2"),
         ({"budget": Budget(0)}, "--trials"),
     ],
 )

@@ -21,7 +21,7 @@ def test_a_process_of_its_own_finds_what_this_one_finds_and_says_what_it_took(
     plan = planned()
     told: list[dict[str, Any]] = []
     with course.opened(plan):
-        job = course.supplied(plan, final, None).measured("markov")
+        job = course.supplied(plan, final, None).fits("markov")[0]
         job.folder.mkdir(parents=True)
         jobs.apart(job, told.append)
         there = job.found
@@ -39,7 +39,7 @@ def test_a_model_that_cannot_be_fitted_says_why_from_its_process(
 ) -> None:
     plan = planned()
     with course.opened(plan):
-        job = course.supplied(plan, final, None).measured("markov")
+        job = course.supplied(plan, final, None).fits("markov")[0]
         job.folder.mkdir(parents=True)
         wrong = replace(job, recipe=replace(job.recipe, settings=AlsConfig()))
         with pytest.raises(ModelFailure, match="fitting markov: settings: expected"):
