@@ -40,10 +40,12 @@ def read_session_file(path: str | Path) -> pa.Table:
     with duck.reader(path) as con, duck.reading(path):
         rows = con.read_parquet(str(path)) if kind == "parquet" else con.read_csv(str(path), header=True)
         shape = _shape(path, rows)
-        duck.pick(rows, _types(path, rows, shape)).create_view("steps")
+        types = _types(path, rows, shape)
+        duck.pick(rows, types).create_view("steps")
         table = duck.arrow(duck.query(con, shape))
     _check_filled(path, table)
-    table = table.drop_columns(["missing"])
+    _check_order(path, SHAPES[shape][2], types)
+    table = table.drop_columns(["missing", "endless"])
     if shape == "session_steps" and not pa.types.is_timestamp(table["times"].type.value_type):
         table = table.drop_columns(["times"])
     return table.append_column("user_id", table["session_id"]) if shape == "position_steps" else table
@@ -69,6 +71,14 @@ def _types(path: Path, rows: duck.Relation, shape: str) -> dict[str, tuple[str |
     return {name: (name, kind) for name, kind in widened.items()}
 
 
+def _check_order(path: Path, order: str, types: dict[str, tuple[str | None, str]]) -> None:
+    if types[order][1] == "VARCHAR":
+        raise SourceError(
+            f"{path}: expected {order} to be numbers or times; got text, whose order would be that of its "
+            "letters; repair the rows that are none, or convert it"
+        )
+
+
 def _check_filled(path: Path, table: pa.Table) -> None:
     if not len(table):
         raise SourceError(f"{path}: expected at least one row; got none")
@@ -76,4 +86,10 @@ def _check_filled(path: Path, table: pa.Table) -> None:
     if missing:
         raise SourceError(
             f"{path}: expected every row to be complete; {missing} lack a value; remove or repair them"
+        )
+    endless = sum(table["endless"].to_pylist())
+    if endless:
+        raise SourceError(
+            f"{path}: expected finite times and positions; {endless} sessions or users have NaN or infinity; "
+            "remove or repair these rows"
         )

@@ -15,7 +15,9 @@ grouped as (
     select
         user_id,
         list(item_id order by position, place) as items,
-        count(*) filter (where user_id is null or item_id is null or position is null) as missing
+        count(*) filter (where user_id is null or item_id is null or position is null) as missing,
+        cast(min(position) as varchar) in ('-inf', '-infinity')
+        or cast(max(position) as varchar) in ('inf', 'infinity', 'nan') as endless
     from placed
     group by user_id
 )
@@ -23,6 +25,7 @@ grouped as (
 select
     cast(user_id as varchar) as session_id,
     items,
-    missing
+    missing,
+    coalesce(endless, false) as endless
 from grouped
 order by user_id

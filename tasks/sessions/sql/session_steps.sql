@@ -17,7 +17,9 @@ grouped as (
         min(moment) as started_at,
         list(item_id order by moment, place) as items,
         list(moment order by moment, place) as times,
-        count(*) filter (where session_id is null or item_id is null or moment is null) as missing
+        count(*) filter (where session_id is null or item_id is null or moment is null) as missing,
+        cast(min(moment) as varchar) in ('-inf', '-infinity')
+        or cast(max(moment) as varchar) in ('inf', 'infinity', 'nan') as endless
     from placed
     group by session_id
 )
@@ -26,6 +28,7 @@ select
     cast(session_id as varchar) as session_id,
     items,
     times,
-    missing
+    missing,
+    coalesce(endless, false) as endless
 from grouped
 order by started_at, session_id

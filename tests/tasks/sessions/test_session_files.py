@@ -82,6 +82,10 @@ def test_parquet_ids_are_widened(tmp_path: Path) -> None:
         ("session,item\n1,2\n", "expected the columns session_id, item_id, timestamp or user_id"),
         ("session_id,item_id,timestamp\n", "at least one row"),
         ("session_id,item_id,timestamp\n1,2,3\n1,,4\n", "1 lack a value"),
+        ("session_id,item_id,timestamp\n1,2,3.5\n1,3,nan\n2,3,1.5\n", "expected finite times.*; 1 sess"),
+        ("session_id,item_id,timestamp\n1,2,2026-01-01\n1,3,infinity\n", "expected finite times|got text"),
+        ("user_id,item_id,position\n1,2,3.5\n1,3,-inf\n", "expected finite times"),
+        ("session_id,item_id,timestamp\n1,2,9\n1,3,tomorrow\n", "timestamp to be numbers.*; got text"),
         ("session_id,item_id,timestamp\n1,2.5,3\n", "item_id to be integer or text; got DOUBLE"),
     ],
 )
