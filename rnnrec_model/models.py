@@ -200,5 +200,11 @@ def _offered() -> Mapping[str, tuple[EntryPoint, ...]]:
     return found
 
 
+def packages() -> dict[str, str]:
+    """Packages that offer models of their own → their versions."""
+    dists = [offer.dist for offers in _offered().values() for offer in offers if offer.dist]
+    return {one.name: one.version for one in sorted(dists, key=lambda one: one.name)}
+
+
 def _owner(offer: EntryPoint) -> str:
     return f"package {offer.dist.name}" if offer.dist else offer.value

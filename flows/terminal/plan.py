@@ -124,10 +124,10 @@ def _remarks(cfg: Config, seen: Preview) -> Iterator[str]:
 
 def _engine(cfg: Config) -> str:
     """What is seen of the cluster. Raises EngineError where it could not do the work."""
-    from tasks.engine import hosts, spark
+    from tasks.engine import spark
 
     with spark.started(cfg) as engine:
-        return f"{cfg.engine.master}: {hosts.told(engine.cluster().hosts)}."
+        return f"{cfg.engine.master}: {engine.cluster().told()}."
 
 
 def _moment(when: datetime | None) -> str:

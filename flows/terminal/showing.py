@@ -112,6 +112,8 @@ def _run_state(one: Night) -> str:
     Of a night that a vacuum gave up nothing is there any more to be called done.
     """
     run = one["run"] or {"state": "done"}
+    if run["state"] == "done" and one["withdrawn"] is not None:
+        return "withdrawn"
     if run["state"] == "done" and one["given_up"]:
         return "given up"
     return f"failed, {run['exit_code']}" if run["state"] == "failed" else str(run["state"])

@@ -27,13 +27,17 @@ from torch.distributed.rendezvous import rendezvous
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.errors import ConfigError, WorkerError
-from rnnrec_model.fitting.machine import choose_device
+from rnnrec_model.fitting.machine import choose_device, choose_precision
 from rnnrec_model.fitting.parcels import Parcels
 from rnnrec_model.fitting.shards import Gradients, summed
 
 T = TypeVar("T")
 LAUNCHED = ("RANK", "WORLD_SIZE", "MASTER_ADDR")  # of the environment, where something has started several
 BACKENDS = {"cuda": "nccl", "cpu": "gloo"}
+REMEDIES = {
+    "device": 'Give each a GPU, or set training.device = "cpu"',
+    "precision": 'Some processors have bfloat16 and others not: set training.precision = "float32"',
+}
 STEP_SECONDS = 600.0  # without word of another process in the middle of a step: it is stuck
 PATIENCE = timedelta(
     days=7
@@ -167,22 +171,26 @@ def join(config: TrainingConfig, init_method: str = "env://", rank: int = -1, wo
         store, rank, world_size = next(rendezvous(init_method, rank, world_size, timeout=patience))
     store.set_timeout(patience)
     with _together():
-        _agree(store, device.type, rank, world_size)
+        precision = str(choose_precision(config.precision, device)).removeprefix("torch.")
+        _agree(store, device.type, precision, rank, world_size)
     backend, of_group = BACKENDS[device.type], PrefixStore("group", store)
     dist.init_process_group(backend, store=of_group, rank=rank, world_size=world_size, timeout=patience)
     atexit.register(leave)  # threads of a group that is left to the interpreter's end may abort it
 
 
-def _agree(store: Store, device: str, rank: int, size: int) -> None:
-    """Say what this one computes on, and hear it of all: groups of two backends would wait for each other."""
-    store.set(f"device-{rank}", device)
-    found = [store.get(f"device-{one}").decode() for one in range(size)]
-    if len(set(found)) > 1:
-        told = ", ".join(f"{kind} on {found.count(kind)}" for kind in sorted(set(found)))
-        raise ConfigError(
-            f"training.device: expected the same kind of device for all {size} workers; got {told}. Give "
-            'each a GPU, or set training.device = "cpu"'
-        )
+def _agree(store: Store, device: str, precision: str, rank: int, size: int) -> None:
+    """Say what this one computes on, and hear it of all: groups of two backends would wait for each other,
+    and gradients of two precisions would make other weights than one process does."""
+    said = {"device": device, "precision": precision}
+    for what, own in said.items():
+        store.set(f"{what}-{rank}", own)
+    for what, remedy in REMEDIES.items():
+        found = [store.get(f"{what}-{one}").decode() for one in range(size)]
+        if len(set(found)) > 1:
+            told = ", ".join(f"{kind} on {found.count(kind)}" for kind in sorted(set(found)))
+            raise ConfigError(
+                f"training.{what}: expected the same for all {size} workers; got {told}. {remedy}"
+            )
 
 
 def leave() -> None:

@@ -12,6 +12,7 @@ from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from rnnrec_model.models import packages
 from tasks.errors import EngineError, StoreError
 from tasks.store.store import Store
 
@@ -36,7 +37,7 @@ class Host:
 def here(folder: Path, store: Store | None = None) -> Host:
     """This Python, wherever it is: a kernel."""
     versions = {"python": platform.python_version(), "rnnrec": _code()}
-    versions |= {name: _version(name) for name in PACKAGES}
+    versions |= {name: _version(name) for name in PACKAGES} | packages()
     writes = (folder / "lock").exists() and os.access(folder, os.W_OK)
     return Host(
         socket.gethostname(), tuple(versions.items()), writes, "" if store is None else _refusal(store)
@@ -64,12 +65,13 @@ def check(seen: Iterable[Host], driver: Host) -> None:
                 f"engine: expected executors that reach the store of the tables; on {one.name}: {one.store}; "
                 "give executors the same address, region and keys as this machine has"
             )
-        expected = dict(driver.versions)
-        for name, came in one.versions:
-            if came != expected[name]:
+        expected, found = dict(driver.versions), dict(one.versions)
+        for name in (*expected, *found):
+            ours, theirs = (each.get(name, "none") for each in (expected, found))
+            if ours != theirs:
                 raise EngineError(
-                    f"engine: expected {name} {expected[name]} on executors, as on this machine; {one.name} "
-                    f"has {came}; install the same environment there, or name it in PYSPARK_PYTHON"
+                    f"engine: expected {name} {ours} on executors, as on this machine; {one.name} "
+                    f"has {theirs}; install the same environment there, or name it in PYSPARK_PYTHON"
                 )
 
 

@@ -29,12 +29,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rnnrec_model.errors import ModelError
-from tasks.engine import devices, hosts, java
+from tasks.engine import devices, hosts, java, watching
 from tasks.engine.engines import Job, Made
 from tasks.engine.hosts import Host
 from tasks.engine.laying import Folder
+from tasks.engine.watching import WITHOUT_SECONDS
 from tasks.errors import EngineError, PipelineError
 from tasks.settings.config import Config
+from tasks.settings.sections import EngineConfig
 from tasks.store import duck, root
 from tasks.store.store import Store
 
@@ -45,9 +47,11 @@ if TYPE_CHECKING:
 JAVA_GB = 0.5  # of an executor: it holds descriptions of jobs
 DUCKDB_SHARE = 0.5  # of a piece's memory; the rest is Python's, Arrow's and torch's
 OLDEST_JAVA = 17
-JAVA_SECONDS, CONNECT_SECONDS, EXECUTORS_SECONDS = 30, 10, 120
+JAVA_SECONDS, CONNECT_SECONDS = 30, 10
 AGAIN = "run the night again"
 OF_NO_CLUSTER = "correct the address, or Spark's own spark-defaults.conf, or look into the master's log"
+OF_NO_HADOOP = "set HADOOP_CONF_DIR to the folder that has the cluster's yarn-site.xml"
+GONE = "the cluster's pages say why they ended: have they memory enough? then run the night again"
 LONGEST_SAID = 600  # characters of what Spark says
 OF_ANOTHER_PYTHON = (
     "No module named",
@@ -90,6 +94,11 @@ class Cluster:
     hosts: tuple[Host, ...]
     terms: Terms
 
+    def told(self) -> str:
+        """What works, and where, in words."""
+        java = self.session._jvm.java.lang.System.getProperty("java.version")
+        return f"Spark {self.session.version} on Java {java}; {hosts.told(self.hosts)}"
+
 
 @dataclass(frozen=True)
 class Spark:
@@ -129,7 +138,8 @@ class Spark:
         there = self.cluster()
         held = partial(hold, there.terms, kernel)
         name = kernel.__name__.strip("_")
-        return _map(there.session, name, [(held, job) for job in every], barrier=barrier)
+        work = [(held, job) for job in every]
+        return _map(there.session, name, work, engine=self.cfg.engine, barrier=barrier)
 
 
 def _own_disk() -> Path:
@@ -187,9 +197,10 @@ def _cluster(cfg: Config, folder: Path, until: ExitStack) -> Cluster:
         seen = look(session, cfg, folder)
         terms = Terms(hosts.here(folder), folder, 0o777 & ~root.FOLDER_MODES[cfg.warehouse.access])
         hosts.check(seen, terms.driver)
-        log.info("engine: %s", hosts.told(seen))
+        cluster = Cluster(session, seen, terms)
+        log.info("engine: %s", cluster.told())
         until.enter_context(begun.pop_all())
-        return Cluster(session, seen, terms)
+        return cluster
 
 
 @contextmanager
@@ -210,7 +221,8 @@ def look(session: SparkSession, cfg: Config, folder: Path) -> tuple[Host, ...]:
     """What is seen of the executors."""
     probes = 4 * cfg.engine.executors * cfg.engine.cores
     kernel = partial(hosts.here, store=Store.of(cfg))
-    found = _map(session, "a first look at their machines", [(kernel, folder)] * probes, spread_seconds=0.1)
+    work, what = [(kernel, folder)] * probes, "a first look at their machines"
+    found = _map(session, what, work, engine=cfg.engine, spread_seconds=0.1)
     return tuple(sorted(set(found)))
 
 
@@ -305,7 +317,8 @@ def _no_cluster(cfg: Config) -> Iterator[None]:
         if isinstance(error, PipelineError):
             raise
         said = _said(error)
-        remedy = AGAIN if java.has_ended() else OF_NO_CLUSTER
+        remedy = OF_NO_HADOOP if "HADOOP_CONF_DIR" in said else OF_NO_CLUSTER
+        remedy = AGAIN if java.has_ended() else remedy
         raise EngineError(
             f"engine.master: expected a cluster at {cfg.engine.master}; {said}; {remedy}"
         ) from error
@@ -386,19 +399,18 @@ def _gpu_settings(gpus: int, cores: int) -> Mapping[str, str]:
 
 def _wait_for_executors(session: SparkSession, cfg: Config) -> None:
     """A cluster without a free core would let the first job wait for ever."""
-    if cfg.engine.master.startswith("local") and not cfg.engine.master.startswith("local-cluster"):
+    if cfg.engine.is_here:
         return
-    tracker = session.sparkContext._jsc.sc().statusTracker()
-    deadline = time.monotonic() + EXECUTORS_SECONDS
+    deadline = time.monotonic() + WITHOUT_SECONDS
     log.info(
         "engine: asked %s for %d executors of %d core(s) and %g GB; waits %d s for the first",
-        cfg.engine.master, cfg.engine.executors, cfg.engine.cores, cfg.engine.memory_gb, EXECUTORS_SECONDS,
+        cfg.engine.master, cfg.engine.executors, cfg.engine.cores, cfg.engine.memory_gb, WITHOUT_SECONDS,
     )  # fmt: skip
-    while len(tracker.getExecutorInfos()) < 2:  # the first one is the driver
+    while len(watching.there(session)) < 2:  # the driver is one of them
         if time.monotonic() > deadline:
             raise EngineError(
                 f"engine.executors: expected {cfg.engine.executors} of {cfg.engine.cores} cores and "
-                f"{cfg.engine.memory_gb:g} GB from {cfg.engine.master}; got none in {EXECUTORS_SECONDS} "
+                f"{cfg.engine.memory_gb:g} GB from {cfg.engine.master}; got none in {WITHOUT_SECONDS} "
                 "seconds; has the cluster free cores and memory? ask for less, or try later"
             )
         time.sleep(0.2)
@@ -408,6 +420,8 @@ def _map(
     session: SparkSession,
     name: str,
     work: list[tuple[Any, Any]],
+    *,
+    engine: EngineConfig,
     spread_seconds: float = 0,
     barrier: bool = False,
 ) -> list[Any]:
@@ -416,17 +430,16 @@ def _map(
     spread_seconds   so long each waits, that others get some too
     barrier          do all of them run at the same time?
     """
-    jobs = [pickle.dumps(one) for one in work]
+    jobs, watch = [pickle.dumps(one) for one in work], None
     try:
         session.sparkContext.setJobDescription(f"rnnrec {name}: {len(jobs)} pieces")
         frame = session.range(0, len(jobs), 1, len(jobs))
-        with _without_pandas():
+        with _without_pandas(), watching.watched(session, engine) as watch:
             runner, columns = _runner(jobs, spread_seconds), "place long, made binary"
             rows = frame.mapInArrow(runner, columns, barrier=barrier).collect()
     except Exception as error:
-        raise EngineError(
-            f"engine: expected executors that finish {name}; {_said(error)}; {_remedy(error)}"
-        ) from error
+        fault = (watch.ended, GONE) if watch and watch.ended else (_said(error), _remedy(error))
+        raise EngineError(f"engine: expected executors that finish {name}; {'; '.join(fault)}") from error
     made = {row.place: pickle.loads(row.made) for row in rows}
     for place in range(len(jobs)):
         if isinstance(made[place], BaseException):

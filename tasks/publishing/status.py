@@ -33,6 +33,7 @@ class Night(TypedDict):
     carried_from   the night whose tables it shows, where it has none of its own
     shown       whether readers of the latest night are shown this one
     given_up    when a vacuum gave all of it up; null while it can be shown
+    withdrawn   the reason, where a rollback took readers back from it; null where none did
     run         the fields of its newest Attempt
     """
 
@@ -52,6 +53,7 @@ class Night(TypedDict):
     verdict: dict[str, Any]
     content_digest: str | None
     given_up: str | None
+    withdrawn: str | None
     run: dict[str, Any] | None
 
 
@@ -162,6 +164,9 @@ def age(text: str) -> timedelta:
 def told(one: Night, now: datetime | None = None) -> str | None:
     """A sentence about a night whose last run has not ended well, or not yet."""
     run = one["run"]
+    if one["withdrawn"] is not None:
+        undone = f"rnnrec rollback --night {one['night']} undoes it."
+        return f"Readers were taken back from {one['night']}: {one['withdrawn']}; {undone}"
     if run is None or run["state"] == "done":
         return None
     return _sentences(_what_happened(Attempt(**run), naive(now)))
@@ -303,8 +308,17 @@ def _night(cfg: Config, published: Publications, night: date, run: Attempt | Non
         verdict=dict(newest.verdict) if newest else {},
         content_digest=newest.content_digest if newest else None,
         given_up=_said(gone.retired_at) if gone and gone.retired_at else None,
+        withdrawn=_withdrawn(published, newest),
         run=asdict(run) if run else None,
     )
+
+
+def _withdrawn(published: Publications, newest: Publication | None) -> str | None:
+    back = published.shown
+    if newest is None or back is None or back.rolled_back is None:
+        return None
+    is_since = newest.night > back.night and newest.sequence < back.sequence
+    return str(back.rolled_back.get("reason") or "no reason was given") if is_since else None
 
 
 def _counts(newest: Publication | None) -> dict[str, dict[str, int]]:

@@ -162,6 +162,17 @@ def look(ahead: str) -> None:
 
 
 @contextlib.contextmanager
+def blamed() -> Iterator[None]:
+    """What fails in the `with` once a signal came, fails by it: processes that we started got it, too."""
+    try:
+        yield
+    except Exception as error:
+        if _watch and _watch.signal:
+            raise Stopped(_watch.sentence()) from error
+        raise
+
+
+@contextlib.contextmanager
 def when_ended(tell: Callable[[], None]) -> Iterator[None]:
     """What to tell, in TELL_SECONDS at most, when the process has to end inside the `with`."""
     watch = _watch

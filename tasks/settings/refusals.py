@@ -49,7 +49,8 @@ def explain(error: ValidationError, sections: type[BaseModel], tree: Mapping[str
             lines.append(f"{key}: {_unknown(problem['loc'], sections, tree)}")
         elif problem["type"] == "value_error" and isinstance(problem["input"], dict):
             # a whole section is no answer to what came: our own words say it, and each of them the key
-            lines += [f"{key}.{said}" for said in str(problem["ctx"]["error"]).splitlines()]
+            every = str(problem["ctx"]["error"]).splitlines()
+            lines += [said if said.startswith(f"{key}.") else f"{key}.{said}" for said in every]
         else:
             guess = _choice_meant(problem["input"], problem.get("ctx", {}))
             said = problem["ctx"]["error"] if problem["type"] == "value_error" else problem["msg"]

@@ -721,6 +721,11 @@ class EngineConfig(Section):
     )
 
     @property
+    def is_here(self) -> bool:
+        """Does Spark's own Java do the work, without executors beside it?"""
+        return self.master.startswith("local") and not self.master.startswith("local-cluster")
+
+    @property
     def at_once(self) -> int:
         """Workers that can have a core each, and a GPU each where there are some."""
         return self.executors * (self.gpus or self.cores)

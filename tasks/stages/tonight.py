@@ -93,7 +93,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     make_root(cfg)
     store = Store.of(cfg)
     run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
-    with stopping.bounded(), attempts.recorded(store, day, run_id) as attempt:
+    with stopping.bounded(), attempts.recorded(store, day, run_id) as attempt, stopping.blamed():
         stopping.look(f"the beginning of night {day}")
         with stopping.when_ended(_tells_the_server()):
             registry.reach(cfg)

@@ -6,6 +6,7 @@ All lists of a call are answered in one batch, by the very code that fills `user
 
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ from rnnrec_model.fitting.machine import cpu_threads
 from rnnrec_model.ranking.answers import answer, load_answering
 from rnnrec_model.saving import load
 
+ONE_AT_A_TIME = Lock()  # torch's threads are the process's: two calls would each leave the other's behind
+
 
 class Predictor(PythonModel):
     """Input: a column `items`, in each row a list of recent item ids, oldest first. Parameter: k.
@@ -26,6 +29,7 @@ class Predictor(PythonModel):
     the window, so do the answers. A third, `user_id`, may say whose each list is, for models that know users.
     A fourth, `earlier`, may say what each user did before: a list of sessions, oldest first, each a list of
     items; it is read before the list, as the tables do where they are asked from all of the window.
+    Calls of several threads are answered one after the other, each by one thread of the processor.
     """
 
     def load_context(self, context: PythonModelContext) -> None:
@@ -47,7 +51,7 @@ class Predictor(PythonModel):
         answering = replace(self.answering, k=int((params or {}).get("k", 0)) or self.answering.k)
         users = pa.array(model_input["user_id"], from_pandas=True) if "user_id" in model_input else None
         known = {"seen": seen, "users": users, "earlier": earlier}
-        with cpu_threads(1):  # as the tables are made: more threads round otherwise
+        with ONE_AT_A_TIME, cpu_threads(1):  # as the tables are made: more threads round otherwise
             return answer(self.recommender, answering, asked, over=True, **known).rows.to_pandas()
 
 

@@ -64,6 +64,11 @@ def commit_days(
     """
     try:
         return _commit_days(store, staged, _Told(attempt, run_id, marks or {}, {}), made_from, notes, again)
+    except FileNotFoundError as error:
+        raise WarehouseError(
+            f"{staged[0].table}: expected what this run has staged; it is gone: {error}. What is staged "
+            "is cleared away after 48 hours; run the night again"
+        ) from error
     except (FencedError, Moved):
         for file in (file for one in staged for file in one.files):
             store.remove(file)

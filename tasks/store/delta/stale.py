@@ -12,7 +12,7 @@ from pyarrow import fs
 
 from tasks.errors import WarehouseError
 from tasks.store import parquet, tables
-from tasks.store.delta import logs, staging
+from tasks.store.delta import logs, numbers, staging
 from tasks.store.store import Store
 
 log = logging.getLogger(__name__)
@@ -31,12 +31,13 @@ def clean_stale(
     older_than_hours   longer than any run takes; younger files may still be committed
     keep               addresses of files that somebody reads whatever the logs say: publications pin theirs
     names              of the tables whose files they are; where not all are asked for, each file is looked at
+    They are as old as the clock says that stamps them (`_now`).
     What an earlier cleaning has looked at is not looked at again: `work/cleaned` is as old as the youngest
     file that it could have deleted. A table whose log cannot be read as a whole, or does not name
     a file to keep, keeps all of its files, with a warning, and the next cleaning looks again at all that this
     one did.
     """
-    limit, mark = time.time() - older_than_hours * 3600, store.local / "work" / "cleaned"
+    limit, mark = _now(store) - older_than_hours * 3600, store.local / "work" / "cleaned"
     whole = len(names) == len(tables.TABLES)
     since = mark.stat().st_mtime - LOOKED_AT_TWICE_SECONDS if whole and mark.exists() else 0.0
     removed = []
@@ -57,6 +58,17 @@ def clean_stale(
         mark.touch()
         os.utime(mark, (limit, limit))
     return removed
+
+
+def _now(store: Store) -> float:
+    """In seconds: on a disk this machine's time; in a store when the newest run began, by the store's clock.
+
+    Other machines write there, and one whose own clock is days ahead would take theirs for dead.
+    """
+    if store.on_disk:
+        return time.time()
+    begun = store.listed(f"{store.at(numbers.COUNTER)}/_delta_log").values()
+    return max((_changed(facts) for facts in begun if facts.mtime_ns is not None), default=0.0)
 
 
 def _check_whole(store: Store, name: str, forgotten: Set[str]) -> None:

@@ -424,7 +424,19 @@ def test_workers_of_which_some_have_gpus_are_told_so_and_do_not_wait_for_each_ot
     store = torch.distributed.HashStore()
     store.set("device-0", "cuda")
     with pytest.raises(ConfigError, match=r"for all 2 workers; got cpu on 1, cuda on 1\. .*device = \"cpu\""):
-        crew._agree(store, "cpu", 1, 2)
+        crew._agree(store, "cpu", "float32", 1, 2)
+
+
+def test_workers_of_which_some_have_no_bfloat16_are_told_so_and_train_no_other_weights() -> None:
+    store = torch.distributed.HashStore()
+    store.set("device-0", "cpu")
+    store.set("precision-0", "bfloat16")
+    crew._agree(store, "cpu", "bfloat16", 1, 2)
+    with pytest.raises(
+        ConfigError,
+        match=r"training\.precision: .*for all 2 workers; got bfloat16 on 1, float32 on 1\. .*\"float32\"",
+    ):
+        crew._agree(store, "cpu", "float32", 1, 2)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="takes two GPUs")

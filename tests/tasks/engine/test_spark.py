@@ -151,6 +151,30 @@ def test_executors_that_do_not_reach_the_store_are_refused(
         hosts.check([far], hosts.here(tmp_path))
 
 
+def test_executors_are_asked_for_the_store_of_the_tables(
+    make_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg, asked = make_config(engine=SPARK, warehouse={"root": "s3://shop/prefix"}), []
+    monkeypatch.setattr(spark, "_map", lambda _session, _name, work, **_: asked.extend(work) or [])
+    spark.look("a session", cfg, tmp_path)  # type: ignore[arg-type]
+    assert {(kernel.keywords["store"], folder) for kernel, folder in asked} == {(Store.of(cfg), tmp_path)}
+
+
+def test_a_package_with_models_of_ones_own_is_the_same_on_executors(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "lock").touch()
+    monkeypatch.setattr(hosts, "packages", lambda: {"shop-models": "1.2"})
+    with_it = hosts.here(tmp_path)
+    hosts.check([with_it], with_it)
+    monkeypatch.setattr(hosts, "packages", dict)
+    without = hosts.here(tmp_path)
+    with pytest.raises(EngineError, match=r"expected shop-models 1\.2 on executors, .* has none"):
+        hosts.check([without], with_it)
+    with pytest.raises(EngineError, match=r"expected shop-models none on executors, .* has 1\.2"):
+        hosts.check([with_it], without)
+
+
 def test_executors_that_differ_or_do_not_see_the_folder_are_refused(tmp_path: Path) -> None:
     (tmp_path / "lock").touch()
     here = hosts.here(tmp_path)
@@ -291,6 +315,7 @@ def test_executors_are_asked_for_once_when_there_is_a_first_piece_and_given_back
         said.append("given back")
 
     monkeypatch.setattr(spark, "_session", session)
+    monkeypatch.setattr(spark.Cluster, "told", lambda _: "nobody")
     monkeypatch.setattr(spark, "look", lambda _session, _cfg, folder: (hosts.here(folder),))
     monkeypatch.setattr(spark, "_map", lambda _session, _name, work, **_: said.append(f"{len(work)}") or [])
     with engine_of(make_config(engine=SPARK)) as engine:

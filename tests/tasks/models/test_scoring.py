@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -11,15 +14,18 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pytest
+import torch
 from seen import seen_items
 
 from rnnrec_model.config import NoSettings
+from rnnrec_model.fitting.machine import cpu_threads
 from rnnrec_model.models import MODELS
 from rnnrec_model.saving import save
 from rnnrec_model.sessions import Sessions
 from rnnrec_model.vocabulary import Vocabulary
 from tasks.errors import SourceError
 from tasks.models import scoring
+from tasks.models.registry.packages import package
 from tasks.raw import ingestion
 from tasks.sessions import cutting, splitting
 from tasks.settings.config import Config
@@ -221,11 +227,54 @@ def test_rules_that_leave_no_item_are_refused_with_what_to_look_at(
         make_night("nothing", rules={"in_stock": "stock.csv"})
 
 
+def test_calls_of_several_threads_are_answered_by_one_each_and_leave_the_process_its_threads(
+    make_night: Callable[..., Night], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import mlflow
+
+    target = package(make_night("nothing").model, tmp_path / "package" / "model")
+    model = mlflow.pyfunc.load_model(str(target))
+    own = inspect.unwrap(type(model.unwrap_python_model()).predict).__globals__
+    answer, seen, inside = own["answer"], [], []
+
+    def slow(*args: Any, **given: Any) -> Any:
+        inside.append(1)
+        time.sleep(0.2)
+        seen.append((torch.get_num_threads(), len(inside)))
+        inside.pop()
+        return answer(*args, **given)
+
+    monkeypatch.setitem(own, "answer", slow)
+    with cpu_threads(3):
+        with ThreadPoolExecutor(2) as hands:
+            list(hands.map(model.predict, [pd.DataFrame({"items": [["1"]]})] * 2))
+        with ThreadPoolExecutor(1) as hands:
+            assert hands.submit(torch.get_num_threads).result() == 3
+    assert seen == [(1, 1), (1, 1)]
+
+
+@dataclass
+class Counting:
+    """Hands that tell how many pieces they are to do at once, and with how many threads each."""
+
+    cfg: Config
+
+    def map(self, _kernel: Any, jobs: Any, abreast: int) -> Iterator[Any]:
+        yield from ((abreast, torch.get_num_threads()) for _ in jobs)
+
+
+def test_as_many_chunks_are_answered_at_once_as_there_are_threads_and_memory_and_each_by_one_thread(
+    make_config: Callable[..., Config],
+) -> None:
+    for memory, abreast in ((16.0, 3), (2 * scoring.CHUNK_GB, 2)):
+        hands: Any = Counting(make_config(warehouse={"memory_gb": memory}))
+        with cpu_threads(3):
+            assert list(scoring._answered(hands, iter([object()]))) == [(abreast, 1)]  # type: ignore[list-item]
+
+
 def answered(night: Night, tmp_path: Path, earlier: bool = False) -> dict[Any, list[Row]]:
     """What whoever loads the packaged model gets for the lists that the tables were made with."""
     import mlflow
-
-    from tasks.models.registry.packages import package
 
     target = package(night.model, tmp_path / "package" / "model")
     users = splitting.active_users(night.reads)

@@ -90,6 +90,24 @@ def test_a_failed_night_is_not_said_to_have_read_the_lines_of_the_night_it_carri
     assert status.accounted([sunday, saturday]) == "Night 2026-01-03 read 1,036 lines: 1,036 accepted."
 
 
+def test_a_night_that_readers_were_taken_back_from_is_withdrawn_with_its_reason_until_that_is_undone(
+    tmp_path: Path,
+) -> None:
+    cfg, store = Config(base=tmp_path), Store.of(Config(base=tmp_path))
+    for users, night in enumerate((FRIDAY, SATURDAY), 4):
+        driver.publish_night(cfg, night, users=users)
+    why = {"by": "ann@here", "reason": "half of the shop was missing", "from_night": "2026-01-03"}
+    publishing.show_again(store, FRIDAY, run_id="back", attempt=delta.next_attempt(store, FRIDAY), why=why)
+    saturday, friday = status.recent(cfg)
+    assert (saturday["withdrawn"], friday["withdrawn"]) == ("half of the shop was missing", None)
+    assert status.told(saturday) == (
+        "Readers were taken back from 2026-01-03: half of the shop was missing; "
+        "rnnrec rollback --night 2026-01-03 undoes it."
+    )
+    publishing.show_again(store, SATURDAY, run_id="on", attempt=delta.next_attempt(store, SATURDAY), why=why)
+    assert [night["withdrawn"] for night in status.recent(cfg)] == [None, None]
+
+
 def test_a_night_ages_from_the_end_of_its_local_day(tmp_path: Path) -> None:
     cfg = Config(base=tmp_path, events=EventsConfig(timezone="Europe/Berlin"))
     driver.publish_night(cfg, SATURDAY, users=5)

@@ -161,6 +161,26 @@ def test_whatever_an_asked_run_fails_with_it_was_stopped(run: type[Run]) -> None
     assert "ConnectionError" not in said
 
 
+def test_what_fails_once_a_signal_came_fails_by_it_and_else_by_itself(run: type[Run]) -> None:
+    body = """
+    with stopping.watched(GRACE):
+        ready()
+        while not stopping.sentence():
+            time.sleep(0.01)
+        try:
+            with stopping.blamed():
+                raise ConnectionError("a process that we have started has gone")
+        except stopping.Stopped as stopped:
+            print(f"blamed: {stopped}", file=sys.stderr)
+            raise
+    """
+    ended, said = run(body).signalled(signal.SIGTERM)
+    assert ended == 143
+    assert "blamed: Stopped by SIGTERM" in said
+    with pytest.raises(ConnectionError), stopping.blamed():
+        raise ConnectionError
+
+
 def test_a_run_that_cannot_say_goodbye_is_ended_too(run: type[Run]) -> None:
     body = """
     import atexit

@@ -412,3 +412,12 @@ def test_a_command_names_no_file_that_is_taken_anyway(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("rnnrec.toml").touch()
     assert load_config("rnnrec.toml").again(date(2026, 3, 11)) == "rnnrec nightly --night 2026-03-11"
+
+
+def test_a_refusal_of_the_library_names_its_key_once(tmp_path: Path) -> None:
+    path = tmp_path / "rnnrec.toml"
+    path.touch()
+    with pytest.raises(ConfigurationError) as refused:
+        load_config(path, {"training.workers": 100})
+    assert "training.workers: expected at most training.shards (1)" in str(refused.value)
+    assert "training.training" not in str(refused.value)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -38,6 +39,7 @@ from tasks.publishing import (
 )
 from tasks.settings.config import Config, load_config
 from tasks.store import delta, duck, objects, tables
+from tasks.store.delta import staging
 from tasks.store.root import make_root
 from tasks.store.store import Store
 
@@ -412,6 +414,29 @@ def test_who_dies_between_his_files_and_his_commit_leaves_readers_and_the_next_r
     assert driver.publish_night(cfg, driver.FRIDAY, users=6).is_new
     readers.refresh(cfg, store)
     assert driver.whole_night(cfg) == [str(driver.FRIDAY), 6, str(driver.FRIDAY), 6]
+
+
+def test_a_machine_whose_clock_is_ahead_takes_nobody_for_dead_and_what_is_gone_is_named(
+    there: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.of(there.config(tmp_path))
+    staged = delta.stage(store, "popular_items", popular(6), {"night": NIGHT}, "r1")
+    assert delta.clean_stale(store, older_than_hours=-1) == [], "no run has ever begun"
+    number, now = delta.next_attempt(store, NIGHT), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 49 * 3600)
+    assert delta.clean_stale(store) == []
+    assert delta.commit(store, staged, number, "r1") == 1
+    gone = delta.stage(store, "popular_items", popular(7), {"night": NIGHT}, "r2")
+    assert delta.clean_stale(store, older_than_hours=-1) == list(gone.files)
+    with pytest.raises(WarehouseError, match=r"it is gone: .* 48 hours; run the night again"):
+        delta.commit(store, gone, number + 1, "r2")
+    assert delta.files(store, "popular_items") == list(staged.files)
+
+
+def test_a_piece_that_is_begun_twice_has_two_names(there: Served, tmp_path: Path) -> None:
+    store = Store.of(there.config(tmp_path))
+    folder = store.at("tables", "popular_items")
+    assert staging._new_name(store, folder, "r1") != staging._new_name(store, folder, "r1")
 
 
 def test_who_has_looked_before_another_wrote_reads_on_and_publishes_nothing_by_it(

@@ -1,0 +1,93 @@
+"""Executors while they work: each that is lost is told, and a cluster that keeps none ends the stage.
+
+Spark itself begins lost pieces anew, asks its cluster for executors as long as it takes, and says nothing of
+either where nobody looks at its page: a night whose executors end as they come would wait for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tasks.settings.sections import EngineConfig
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LOOK_SECONDS = 1.0
+WITHOUT_SECONDS = 120  # that work may wait for a first executor, and again when the last one is gone
+MOST_LOST = 10  # for each that was asked for, in one piece of work
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Watch:
+    """What was seen of the executors.
+
+    ended   why the work was ended; empty while it goes on
+    """
+
+    engine: EngineConfig
+    there: set[str] = field(default_factory=set)
+    lost: int = 0
+    ended: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+    def saw(self, there: set[str], now: float) -> None:
+        """Who is there now, the driver among them; each that is gone is told."""
+        gone = self.there - there
+        self.lost += len(gone)
+        self.there = there
+        if len(there) > 1:
+            self.since = now
+        for one in sorted(gone):
+            log.warning(
+                "engine: the executor at %s is gone, the %d. of this work; what it had begun is begun anew",
+                one, self.lost,
+            )  # fmt: skip
+        self.ended = self._fault(now)
+
+    def _fault(self, now: float) -> str:
+        if now - self.since > WITHOUT_SECONDS:
+            before = f", and {self.lost} had gone before" if self.lost else ""
+            return f"there was none for {WITHOUT_SECONDS} seconds{before}"
+        if self.lost > MOST_LOST * self.engine.executors:
+            return f"{self.lost} are gone in this work alone"
+        return ""
+
+
+@contextmanager
+def watched(session: SparkSession, engine: EngineConfig) -> Iterator[Watch]:
+    """Look after the executors for this `with`; where they cannot be kept, all of Spark's jobs are cancelled,
+    which ends it with Spark's error, and `ended` says why."""
+    watch, over = Watch(engine), threading.Event()
+    looking = threading.Thread(target=_look, args=(session, watch, over), name="executors", daemon=True)
+    if not engine.is_here:
+        looking.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+
+
+def _look(session: SparkSession, watch: Watch, over: threading.Event) -> None:
+    try:
+        while not over.wait(LOOK_SECONDS):
+            watch.saw(there(session), time.monotonic())
+            if watch.ended:
+                session.sparkContext.cancelAllJobs()
+                return
+    except Exception as error:  # Java has ended: who waits for its answer hears of it
+        log.debug("engine: looks after no executors any more: %s", type(error).__name__)
+
+
+def there(session: SparkSession) -> set[str]:
+    """host:port of each executor, and of the driver: Spark counts it among them, and tells none apart."""
+    found = session.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
+    return {f"{one.host()}:{one.port()}" for one in found}
