@@ -3,6 +3,7 @@
     python benchmarks/bench_recommend.py                                       225,965 users, 24,256 items
     python benchmarks/bench_recommend.py --users 1000000 --items 100000        and how much memory that takes
     python benchmarks/bench_recommend.py --threads 2                           threads beside chunks abreast
+    python benchmarks/bench_recommend.py --driver                              what a cluster leaves to one
 
 Sessions lie in the file that a night keeps them in, a GRU with drawn weights reads them, and the rows are
 staged as the table `user_recommendations` in a warehouse of its own: the night's own functions, from
@@ -18,8 +19,9 @@ import pstats
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -106,9 +108,41 @@ def side_by_side(arguments: argparse.Namespace) -> dict[str, Any]:
                     began = time.perf_counter()
                     digests[way] = _stage(asking).digest
                     taken[way].append(time.perf_counter() - began)
+    assert digests["one thread"] == digests["abreast"], "chunks abreast have the bits of one thread"
     best = {way: min(seconds) for way, seconds in taken.items()}
     over = {way: round(best["one thread"] / seconds, 2) for way, seconds in best.items()}
     return {"sizes": vars(arguments), "seconds": taken, "over_one_thread": over, "digests": digests}
+
+
+@dataclass
+class Elsewhere:
+    """Hands that have done all of it before, as executors have: what is left is the driver's."""
+
+    cfg: Config
+    made: list[Any] = field(default_factory=list)
+
+    def map(self, kernel: Callable[[Any], Any], jobs: Iterable[Any], _abreast: int = 1) -> Iterator[Any]:
+        every = list(jobs)
+        self.made = self.made or [kernel(job) for job in every]
+        return iter(self.made)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(Local(self.cfg), name)
+
+
+def of_the_driver(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Processor seconds from answers that lie there to the staged table."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        asking = _asking(Path(folder), arguments)
+        asking = replace(asking, engine=Elsewhere(asking.engine.cfg))
+        first = _stage(asking)
+
+        def again() -> None:
+            assert _stage(asking).digest == first.digest, "the driver puts the same table together"
+
+        taken = [_seconds(again) for _ in range(arguments.turns)]
+    return {"sizes": vars(arguments), "processor_seconds": taken, "rows": first.rows}
 
 
 def _as_many(count: int) -> Callable[[int], AbstractContextManager[None]]:
@@ -197,9 +231,16 @@ def main() -> None:
     parser.add_argument("--units", type=int, default=100)
     parser.add_argument("--k", type=int, default=20)
     parser.add_argument("--threads", type=int, default=0, help="compare so many threads with as many chunks")
-    parser.add_argument("--turns", type=int, default=2, help="of that comparison")
+    parser.add_argument("--driver", action="store_true", help="tell what is one process's on a cluster")
+    parser.add_argument("--turns", type=int, default=2, help="of either")
     parser.add_argument("--name", default="recommend", help="of the file in results/")
     arguments = parser.parse_args()
+    if arguments.driver:
+        found = of_the_driver(arguments)
+        each = min(found["processor_seconds"]) * 1e6 / arguments.users
+        print(f"{found['rows']:,} rows: {found['processor_seconds']} s, {each:.1f} s a million users")
+        write(arguments.name, found)
+        return
     if arguments.threads:
         found = side_by_side(arguments)
         for way, ratio in found["over_one_thread"].items():

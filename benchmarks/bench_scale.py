@@ -2,6 +2,7 @@
 
     python benchmarks/bench_scale.py                            the sizes of docs/scale.md: about 40 minutes
     python benchmarks/bench_scale.py --fit .1,.01,2 --check .2,.02,2 --name try
+    python benchmarks/bench_scale.py --traffic                  what each stage reads and writes: 12 minutes
 
 A size is events in millions, users in millions and items in thousands. Every night runs in a process of its
 own, with everything it does (an ephemeral server, a registry, a first publication); its logs were generated
@@ -42,6 +43,7 @@ SESSION = 3.0  # events in the mean
 LIST = 20  # rows
 MEMORY_GB = 1.0
 FIT = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,30", "3,.3,100", "1,.1,100", "10,1,10", "57,5,20")
+TRAFFIC = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,100", "10,1,10")
 CHECK = ("20,2,20", "10,.2,60")
 AHEAD_GB = 16.0  # of DuckDB, for what is foretold of large sizes
 AHEAD = ("1000,20,300", "1000,100,1000", "10000,100,1000")
@@ -165,7 +167,7 @@ def night(folder: Path) -> dict[str, Any]:
     from tasks.stages.tonight import Diary, Ended
 
     stages: dict[str, dict[str, float]] = {}
-    spent = [_spent()]
+    spent, moved = [_spent()], [_moved()]
 
     class Watched(Diary):
         def add(self, ended: Ended) -> None:
@@ -174,8 +176,8 @@ def night(folder: Path) -> dict[str, Any]:
                 "seconds": ended.seconds,
                 "processor": round(_spent() - spent[0], 3),
                 "peak_mb": _peak_mb(),
-            }
-            spent[0] = _spent()
+            } | {what: round(now - moved[0][what], 1) for what, now in _moved().items()}
+            spent[0], moved[0] = _spent(), _moved()
 
     tonight.Diary = Watched  # type: ignore[misc]
     logs.set_up()
@@ -196,6 +198,12 @@ def _files(folder: Path) -> list[Path]:
 def _spent() -> float:
     """Processor seconds of this process and of those that it has waited for."""
     return sum(os.times()[:4])
+
+
+def _moved() -> dict[str, float]:
+    """Megabytes that this process has asked files and sockets for, and given them; not what it maps."""
+    told = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return {"reads, MB": int(told["rchar"]) / 1e6, "writes, MB": int(told["wchar"]) / 1e6}
 
 
 def _peak_mb() -> int:
@@ -241,6 +249,23 @@ def fitted(nights: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
         slopes, _ = nnls(rows / costs[:, None], np.ones(len(costs)))
         found[name] = {term: round(float(slope), 4) for term, slope in zip(terms, slopes, strict=True)}
     return found
+
+
+def traffic(nights: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Stage and way → megabytes by each of ALL; fitted as seconds are."""
+    found = {}
+    for name in SHOWN:
+        for way in ("reads, MB", "writes, MB"):
+            told = np.array([max(one["stages"][name][way], 0.1) for one in nights])
+            rows = np.array([[TERMS[term](_size(one)) for term in ALL] for one in nights])
+            slopes, _ = nnls(rows / told[:, None], np.ones(len(told)))
+            found[f"{name} {way}"] = dict(zip(ALL, (round(float(one), 1) for one in slopes), strict=True))
+    return found
+
+
+def moved_table(model: Mapping[str, Mapping[str, float]]) -> str:
+    """That of docs/scale.md."""
+    return _table([["what", *ALL], *([name, *map(_short, terms.values())] for name, terms in model.items())])
 
 
 def _kept(result: Path | None) -> dict[Size, dict[str, Any]]:
@@ -359,15 +384,22 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, help="a result, whose nights are not run again")
     parser.add_argument("--page", type=Path, help="a result, whose tables are printed; nothing is run")
     parser.add_argument("--folder", type=Path, help="run the night of this folder only, and print JSON")
+    parser.add_argument("--traffic", nargs="*", metavar="EVENTS,USERS,ITEMS", help="of these, or some sizes")
     asked = parser.parse_args()
     if asked.folder:
         print(json.dumps(night(asked.folder)))
+        return
+    if asked.traffic is not None:
+        looked = [measured(text) for text in asked.traffic or TRAFFIC]
+        model = traffic(looked)
+        print(moved_table(model))
+        print(write("scale_traffic", {"nights": looked, "model": model}))
         return
     if asked.page:
         print("\n\n".join(tables(json.loads(asked.page.read_text())["results"])))
         return
     nights: dict[str, list[dict[str, Any]]] = {"fit": [], "check": []}
-    model: dict[str, dict[str, float]] = {}
+    model = {}
     kept = _kept(asked.kept)
     for role, sizes in (("fit", asked.fit), ("check", asked.check)):
         for text in sizes:

@@ -246,7 +246,7 @@ class TrainingConfig(Settings):
     sums: Literal["ordered", "fast"] = setting(
         "ordered",
         "how workers add up their gradients; fast: each takes its share of a batch as one shard, whatever "
-        "`shards` says, and dense gradients are added up on their way, in any order: quicker, and another "
+        "`shards` says, and dense gradients are added up on their way, in any order: fewer go, and another "
         "number of workers gives another model",
     )
     workers: int = setting(

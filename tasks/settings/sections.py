@@ -684,10 +684,12 @@ class EngineConfig(Section):
     """Who runs the pieces of a night: this machine, or a Spark cluster; the tables are the same."""
 
     kind: Literal["local", "spark"] = setting(
-        "local", "this process; or the executors of `master`, with the extra `spark` and a JDK 17"
+        "local", "this process; or the executors of `master`, with the extra `spark` and a Java 17 or newer"
     )
     master: str = setting(
-        "", "the cluster, as Spark names it: `spark://host:7077`, `yarn`, `k8s://https://host:443`"
+        "",
+        "the cluster, as Spark names it: `spark://host:7077`, `yarn`, `k8s://https://host:443`; to try it on "
+        "one machine, `local[2]`",
     )
     executors: int = setting(2, "how many it is asked for", ge=1, le=10_000)
     cores: int = setting(1, "of each executor; as many pieces of work it does at once", ge=1, le=256)
