@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Literal
 
 from tasks.errors import PipelineError
+from tasks.running import stopping
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ Form = Literal["text", "json"]
 Loudness = Literal["quiet", "normal", "verbose"]
 FORM = "RNNREC_LOG_FORMAT"  # of a worker's runs, which no command line tells
 OURS = ("flows", "tasks", "rnnrec_model")
+CRASH = "Crash detected"  # as Prefect calls a run that was asked to stop
 FAILING = ("prefect.flow_runs", "prefect.task_runs", "prefect.engine")
 HOOK = "flows.runs.hooks"
 SILENCE_SECONDS, BEAT_SECONDS = 30, 60
@@ -90,7 +92,8 @@ class _Once(logging.Filter):
         """Drop what only repeats that a run has failed, and a traceback of what already says what to do."""
         known = record.exc_info is not None and isinstance(record.exc_info[1], PipelineError)
         repeats = record.levelno != logging.DEBUG and record.getMessage().startswith(REPEATS)
-        return not known and not (repeats and "Retry" not in record.getMessage())
+        stopped = bool(stopping.sentence()) and record.getMessage().startswith(CRASH)
+        return not (known or stopped) and not (repeats and "Retry" not in record.getMessage())
 
 
 def as_json(level: str, logger: str, message: str, created: float | None = None, **more: object) -> str:

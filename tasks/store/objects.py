@@ -101,6 +101,7 @@ def _refused(address: object, error: BaseException) -> StoreError:
     said = " ".join(COLOURS.sub("", str(error)).replace("↳", "").split())[:LONGEST_SAID]
     cures = [cure for pattern, cure in CURES if re.search(pattern, said)]
     look = cures[0] if cures else "AWS_ENDPOINT_URL, AWS_DEFAULT_REGION and keys, warehouse.root"
+    look += "" if endpoint() else " (AWS_ENDPOINT_URL is not set: Amazon was asked)"
     return StoreError(
         f"{address}: expected an object store that answers and can be written; {said}; look at {look}; "
         "what was published stays as it is; then run it again"
@@ -109,6 +110,10 @@ def _refused(address: object, error: BaseException) -> StoreError:
 
 def _check_plain(endpoint: str) -> None:
     """Bytes and names go unencrypted only to this very machine, or where somebody says so."""
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise ConfigurationError(
+            f"AWS_ENDPOINT_URL: expected an address that begins with https:// or http://; got {endpoint}"
+        )
     if not endpoint.startswith("http://") or os.environ.get("AWS_ALLOW_HTTP", "").lower() == "true":
         return
     host = urlsplit(endpoint).hostname or ""

@@ -605,3 +605,17 @@ def test_tables_go_unencrypted_to_this_machine_alone_unless_it_is_said(
         Store.of(cfg)
     monkeypatch.setenv("AWS_ALLOW_HTTP", "true")
     assert Store.of(cfg).options["aws_allow_http"] == "true"
+
+
+def test_an_endpoint_without_a_scheme_and_one_that_is_not_set_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cfg = Config(base=tmp_path, warehouse={"root": "s3://b/a"})
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "127.0.0.1:9000")
+    with pytest.raises(ConfigurationError, match=r"begins with https:// or http://; got 127\.0\.0\.1:9000"):
+        Store.of(cfg)
+    said = []
+    for given in ("http://127.0.0.1:9000", ""):
+        monkeypatch.setenv("AWS_ENDPOINT_URL", given)
+        said.append(str(objects._refused("s3://b/a", OSError("NETWORK_CONNECTION"))))
+    assert ["Amazon was asked" in one for one in said] == [False, True]
