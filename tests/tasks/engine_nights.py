@@ -37,6 +37,7 @@ from tasks.store.store import Store
 NIGHT = date(2026, 1, 3)
 MASTER = "local-cluster[2,1,2048]"
 SPARK = {"kind": "spark", "master": MASTER, "memory_gb": 2.0, "buckets": 5}
+NETWORK = RecurrentConfig(units=8)
 RICH = {
     "sessions": {
         "min_length": 1,
@@ -92,7 +93,7 @@ def night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict
     ingestion.ingest(cfg, store, before, "before", delta.next_attempt(store, before), engine(cfg))
     forgotten.add(store, ["u07"], "forget")
     second_logs(logs)
-    return _night(cfg, engine, "recurrent", RecurrentConfig(units=8))
+    return _night(cfg, engine, "recurrent", NETWORK)
 
 
 def counted_night(cfg: Config, folder: Path, engine: Callable[[Config], Engine]) -> dict[str, Any]:
@@ -128,7 +129,9 @@ def _night(cfg: Config, engine: Callable[[Config], Engine], model: str, settings
     }
 
 
-def fitted(cfg: Config, reads: pins.Reads, work: Path, model: str, settings: Any) -> Path:
+def fitted(
+    cfg: Config, reads: pins.Reads, work: Path, model: str = "recurrent", settings: Any = NETWORK
+) -> Path:
     lists = splitting.all_sessions(cfg, reads)["items"].combine_chunks()
     vocabulary = Vocabulary.build(lists.flatten())
     (work / "model").mkdir()

@@ -645,7 +645,7 @@ def test_a_page_says_who_else_worked_than_one_machine(make_config: Callable[...,
             {"engine": cluster},
             "of the audit were left to executors of `spark://far:7077`: 3 were asked for",
         ),
-        (trains, "of the audit, and training, were shared among executors"),
+        (trains, "of the audit, and training, were left to executors"),
     ):
         page = pages.page(make_config(**sections), FRIDAY, verdict=verdict, model_version=1, **told)
         assert said in page
