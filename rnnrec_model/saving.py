@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from rnnrec_model.vocabulary import Vocabulary
 FORMAT = 2  # 1 knew recurrent models only
 BY_SIZE = "by_size"  # which settings were `auto`; models that were saved before have none
 WEIGHTS, CONFIG, VOCABULARY = "weights.safetensors", "config.json", "vocabulary.parquet"
+OF_A_MACHINE: dict[str, Any] = {"threads": 1, "device": "auto", "checkpoint_minutes": 10.0}  # not the model's
 UNSAID = {"trend": 0.0}  # what training was before it was a setting
 BEFORE = {"repeat_lags": 0}  # what recurrent models had that were saved before the setting was there
 
@@ -46,7 +48,7 @@ def save(scorer: Model, folder: Path) -> dict[str, str]:
         "kind": saved.kind,
         "name": saved.name,
         "settings": saved.settings.as_dict(),
-        "training": None if saved.training is None else saved.training.deciding.as_dict(),
+        "training": saved.training and replace(saved.training.deciding, **OF_A_MACHINE).as_dict(),
     }
     settings |= _by_size(saved)
     (folder / CONFIG).write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n", encoding="utf-8")
@@ -125,7 +127,8 @@ def load_sized(folder: Path) -> dict[str, Any]:
 def _by_size(saved: Saved) -> dict[str, dict[str, list[str]]]:
     """Names of settings that were `auto`: {"by_size": {"settings": [...], "training": [...]}}, if any."""
     told = {"settings": saved.settings.by_size, "training": saved.training and saved.training.by_size}
-    named = {part: sorted(names) for part, names in told.items() if names}
+    named = {part: sorted({*names} - OF_A_MACHINE.keys()) for part, names in told.items() if names}
+    named = {part: names for part, names in named.items() if names}
     return {BY_SIZE: named} if named else {}
 
 

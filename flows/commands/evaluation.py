@@ -93,13 +93,22 @@ def evaluate(
 
 def _require_other_files(written: Mapping[str, Path | None], read: Iterable[Path | None]) -> None:
     """Before hours of training: what is written is a file, and none that is read."""
+    others = [one for one in read if one is not None]
     for option, file in written.items():
         if file is None:
             continue
         if file.is_dir():
             raise ConfigurationError(f"{option}: expected a file to write; {file} is a folder")
-        if any(one is not None and file.resolve() == one.resolve() for one in read):
-            raise ConfigurationError(f"{option}: expected a file of its own; {file} is read by this command")
+        if any(_is_same(file, one) for one in others):
+            raise ConfigurationError(
+                f"{option}: expected a file of its own; {file} is read or written by this command besides"
+            )
+        others.append(file)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """By whatever name: a link, hard or symbolic, or another spelling."""
+    return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _defaults(overrides: dict[str, Any]) -> Config:

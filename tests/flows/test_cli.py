@@ -379,6 +379,20 @@ def test_an_evaluation_writes_over_nothing_that_it_reads(
     assert file.read_text() == _tsv([[1, 2]])
 
 
+def test_an_evaluation_writes_over_no_other_name_of_what_it_reads_nor_twice_into_one_file(
+    tmp_path: Path, capsys: Any
+) -> None:
+    file, linked, out = (tmp_path / name for name in ("a.tsv", "b.json", "c.json"))
+    file.write_text(_tsv([[1, 2]]))
+    linked.hardlink_to(file)
+    for options in (["--json", linked], ["--json", out, "--ranks", out]):
+        with pytest.raises(SystemExit) as ended:
+            main(["evaluate", "--train", str(file), "--test", str(file), *map(str, options)])
+        assert ended.value.code == ConfigurationError.exit_code
+        assert "expected a file of its own" in " ".join(capsys.readouterr().err.split())
+    assert file.read_text() == _tsv([[1, 2]])
+
+
 def _tsv(sessions: list[list[int]]) -> str:
     rows = [
         f"{session}\t{item}\t{1_600_000_000 + 1000 * session + place}\n"

@@ -380,3 +380,16 @@ def test_kinds_and_their_settings_are_known_without_a_model_library() -> None:
         "assert not heavy, heavy"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_what_a_machine_was_told_is_not_kept_with_the_model(tmp_path: Path) -> None:
+    lists = pa.array([[1, 2, 3], [2, 3, 1], [3, 1, 2]] * 5)
+    vocabulary = Vocabulary.build(lists.flatten())
+    sessions, kept = Sessions.from_arrow(lists, vocabulary), []
+    for own in ({"threads": 2, "checkpoint_minutes": 3.0}, {"device": "cpu"}, {"threads": 1}):
+        training = TrainingConfig(**{"epochs": 1, "negatives": 2, "device": "cpu", **own})
+        fitted = MODELS["recurrent"].fit(
+            MODELS["recurrent"].settings(units=4), sessions, vocabulary, Fitting(training=training)
+        )
+        kept.append(save(fitted.scorer, tmp_path / str(len(kept))))
+    assert kept[0] == kept[1] == kept[2]

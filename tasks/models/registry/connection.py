@@ -8,6 +8,7 @@ import importlib
 import logging
 import os
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from tasks.errors import RegistryError, WarehouseError
 from tasks.models.registry import busy
 from tasks.settings import addresses
 from tasks.settings.config import Config
+from tasks.store import durable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -59,8 +61,23 @@ def reach(cfg: Config, *, anew: bool = True) -> None:
 
     anew   make its file where there is none, as a first night does; else that raises, too
     """
-    with _alone(cfg), (_client if anew else connected)(cfg) as client:
+    with _alone(cfg):
+        if anew and not cfg.registry.tracking_uri and is_gone(cfg):
+            _make(cfg)
+        with (_client if anew else connected)(cfg) as client:
+            client.get_experiment_by_name(cfg.registry.experiment)
+
+
+def _make(cfg: Config) -> None:
+    """The registry's file, whole or not at all: half of its tables could neither be used nor finished."""
+    file = cfg.root / "mlflow.db"
+    for half in cfg.root.glob(f"{file.name}.new*"):
+        half.unlink()
+    new = file.with_name(f"{file.name}.new-{uuid.uuid4().hex}")  # MLflow remembers files by their names
+    registry = cfg.registry.model_copy(update={"tracking_uri": f"sqlite:///{new}"})
+    with _client(cfg.model_copy(update={"registry": registry})) as client:
         client.get_experiment_by_name(cfg.registry.experiment)
+    durable.replace(new, file)
 
 
 def no_room(where: Path, found: str) -> WarehouseError:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pyarrow as pa
 from deltalake import CommitProperties, DeltaTable, Transaction
-from deltalake.exceptions import CommitFailedError
+from deltalake.exceptions import CommitFailedError, DeltaError
 
+from tasks.errors import WarehouseError
 from tasks.store import durable, tables
 from tasks.store.delta import creating, fences, logs, partitions
 from tasks.store.store import Store
@@ -77,8 +78,14 @@ def _counter(store: Store) -> DeltaTable:
     address, nothing = store.at(COUNTER), pa.schema([("attempt", pa.int64())])
     if not logs.is_in(store, address):
         creating.create(store, address, nothing, configuration=SETTINGS)
-    with store.asked(address):
-        return DeltaTable(address, storage_options=dict(store.options))
+    try:
+        with store.asked(address):
+            return DeltaTable(address, storage_options=dict(store.options))
+    except DeltaError as error:
+        raise WarehouseError(
+            f"{address}: expected the log that counts the runs; {str(error).splitlines()[0]}. Delete this "
+            "folder and no other: the next run numbers on from what the tables' logs say"
+        ) from error
 
 
 def _highest_committed(store: Store, newest: int | None) -> int:

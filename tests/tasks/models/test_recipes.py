@@ -168,10 +168,10 @@ def test_what_is_saved_beside_weights_are_the_values_that_they_were_fitted_with(
     told = json.loads((tmp_path / "config.json").read_text())
     assert told["by_size"] == {
         "settings": ["embedding_dropout", "hidden_dropout", "scale"],
-        "training": ["batch_events", "learning_rate", "loss", "schedule", "threads", "warmup"],
+        "training": ["batch_events", "learning_rate", "loss", "schedule", "warmup"],
     }
     assert "auto" not in told["settings"].values()
-    assert [key for key, value in told["training"].items() if value == "auto"] == ["precision"]
+    assert [key for key, value in told["training"].items() if value == "auto"] == ["device", "precision"]
 
 
 def test_a_recipe_that_was_saved_with_numbers_is_one_of_numbers(

@@ -263,6 +263,24 @@ def test_nothing_of_a_model_is_pickled(cfg: Config, register: Any) -> None:
     assert not {name for name in kept if name.endswith((".pkl", ".pickle", ".pt", ".pth"))}
 
 
+def test_a_night_that_dies_while_the_registrys_file_is_made_leaves_none_and_the_next_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = Config(base=tmp_path)
+    with monkeypatch.context() as dies:
+        dies.setattr(durable, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            registry.reach(new)
+    assert registry.connection.is_gone(new)
+    (new.root / "mlflow.db.new-dead").write_bytes(b"half of a file")
+    (new.root / "mlflow.db.new-dead-journal").write_bytes(b"and of its journal")
+    registry.reach(new)
+    assert [file.name for file in new.root.glob("mlflow*")] == ["mlflow.db"]
+    with closing(sqlite3.connect(new.root / "mlflow.db")) as con:
+        assert con.execute("pragma integrity_check").fetchall() == [("ok",)]
+        assert con.execute("select count(*) from experiments").fetchone()[0] >= 1
+
+
 def test_an_unreachable_registry_says_so_within_seconds(cfg: Config) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -619,3 +619,19 @@ def test_an_endpoint_without_a_scheme_and_one_that_is_not_set_are_named(
         monkeypatch.setenv("AWS_ENDPOINT_URL", given)
         said.append(str(objects._refused("s3://b/a", OSError("NETWORK_CONNECTION"))))
     assert ["Amazon was asked" in one for one in said] == [False, True]
+
+
+def test_a_log_of_numbers_with_a_gap_is_named_and_what_is_left_without_it_numbers_on(
+    there: Served, tmp_path: Path
+) -> None:
+    store = Store.of(there.config(tmp_path))
+    for number in (1, 2, 3):
+        assert delta.next_attempt(store, NIGHT) == number
+    delta.replace_partition(store, "popular_items", popular(6), {"night": NIGHT}, "r3", 3)
+    log = store.at("attempts", "_delta_log")
+    store.remove(next(file for file in store.names(log) if file.endswith("1.json")))
+    with pytest.raises(WarehouseError, match=r"attempts: expected the log .* Delete this folder and no"):
+        delta.next_attempt(store, NIGHT)
+    for file in store.names(log):
+        store.remove(file)
+    assert delta.next_attempt(store, NIGHT) == 4
