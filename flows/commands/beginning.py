@@ -22,9 +22,10 @@ def demo(
 ) -> None:
     """Three consecutive nights of the real pipeline on the logs of a small generated shop."""
     from flows.demo import run
+    from flows.server.given import missed
     from tasks.running import stopping
 
-    with stopping.watched():
+    with stopping.watched(), missed():
         run(folder, Console())
 
 

@@ -100,12 +100,13 @@ def _describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Non
 @contextmanager
 def before_prefect(cfg: Config) -> Iterator[None]:
     """A writable folder, a server, and an end within seconds when a signal asks for it."""
+    from flows.server.given import missed
     from flows.server.temporary import have_a_server
     from tasks.models import imports
     from tasks.running import stopping
     from tasks.store.root import make_root
 
-    with stopping.watched():
+    with stopping.watched(), missed():
         make_root(cfg)
         logs.set_up()
         have_a_server(cfg.root / "prefect", imports.ahead(cfg))

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from flows.server import processes
+from flows.server import given, processes
 from flows.server.surroundings import prepare
 from tasks.running import stopping
 
@@ -23,11 +23,16 @@ START = "the start of the temporary Prefect server"
 def have_a_server(home: Path, meanwhile: Iterator[None]) -> None:
     """Start one unless one is given, and import the flows while it starts; it ends with this process.
 
+    Raises PipelineError where the given one, or ours, does not answer.
+
     home        the server's memory
     meanwhile   what else is worth doing until it answers, a step of a second or two at a time
     """
     prepare(home)
-    if "PREFECT_API_URL" in os.environ or "prefect" in sys.modules:
+    if "PREFECT_API_URL" in os.environ:
+        given.reach()
+        return
+    if "prefect" in sys.modules:
         return
     log.info(
         "starting a Prefect server for this run, as PREFECT_API_URL names none; it remembers in %s", home

@@ -2,7 +2,8 @@
 
 Python would take all modules apart first. After a night that is a second or two of work (torch, MLflow and
 Prefect are thousands of modules) for what the system does in no time. Before it, threads were joined and
-everything registered with `atexit` was called, as ever.
+everything registered with `atexit` was called, as ever; for LAST_SECONDS at most, as Prefect would tell a
+server that is gone of each event of the night, seven seconds for each.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ import contextlib
 import logging
 import os
 import sys
+import threading
 from collections.abc import Iterator
+
+LAST_SECONDS = 20.0
 
 
 @contextlib.contextmanager
@@ -25,6 +29,9 @@ def at_once() -> Iterator[None]:
     except SystemExit as ended:
         if isinstance(ended.code, int):
             codes.append(ended.code)
+            last = threading.Timer(LAST_SECONDS, _flush_and_end, (ended.code,))
+            last.daemon = True
+            last.start()
         raise
 
 
@@ -33,6 +40,10 @@ def _leave(codes: list[int]) -> None:
     with contextlib.suppress(OSError):  # as where nobody reads any more, which has a code of its own
         if codes:
             logging.shutdown()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(codes[0])
+            _flush_and_end(codes[0])
+
+
+def _flush_and_end(code: int) -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import flows.backfill  # noqa: F401
-from flows.server import processes, temporary
+from flows.server import given, processes, temporary
 from tasks.running import stopping
 
 ADDRESS = "http://127.0.0.1:9/api"
@@ -67,8 +67,11 @@ def test_a_run_that_is_asked_to_end_takes_no_further_step(
     assert (done, waited) == (STEPS[:1], [])
 
 
-def test_where_a_server_is_given_nothing_is_started_or_imported(waited: list[str], tmp_path: Path) -> None:
+def test_where_a_server_is_given_it_is_asked_and_none_is_started(
+    waited: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     os.environ["PREFECT_API_URL"] = ADDRESS
     done: list[str] = []
+    monkeypatch.setattr(given, "reach", lambda: done.append("asked"))
     temporary.have_a_server(tmp_path, steps(done))
-    assert (done, waited) == ([], [])
+    assert (done, waited) == (["asked"], [])

@@ -42,3 +42,8 @@ def test_an_end_with_a_code_leaves_the_modules_as_they_are(code: int) -> None:
 @pytest.mark.parametrize(("how", "code"), [("1 / 0", 1), ("sys.exit('why')", 1), ("pass", 0)])
 def test_any_other_end_is_pythons_own(how: str, code: int) -> None:
     assert ended(how) == (code, ["work", "registered", "taken apart"])
+
+
+def test_an_end_that_is_held_up_is_waited_for_no_longer_than_its_time() -> None:
+    held = "ending.LAST_SECONDS = 0.1; import threading, time; threading._register_atexit(time.sleep, 600)"
+    assert ended(f"{held}; sys.exit(3)") == (3, ["work"])
