@@ -42,6 +42,7 @@ def describe(cfg: Config, night: str | None, *, any_night: bool = False) -> Iter
     if cfg.warehouse.is_in_objects:
         choosing.require_its_registry(cfg, _published(cfg))
     if any_night and cfg.engine.kind == "spark":
+        yield f"Asking {cfg.engine.master} for its executors, which can take some minutes ..."
         yield _engine(cfg)
     if day is None and seen.all.days:
         first, last = min(seen.all.days) + timedelta(days=1), max(seen.all.days)

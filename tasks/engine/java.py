@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 KEPT = 40  # lines, of which the error of one that ends at once is told
 SECONDS = 5.0  # that its last lines may take
 MOMENT = 1.0  # seconds until one that was killed is known to be dead
-CHATTER = ("WARNING", "NOTE", "Picked up")  # how lines of any Java begin that are no reason for its end
+# how lines begin that are no reason for its end: of any Java, and of the script that starts Spark's
+CHATTER = re.compile(r"WARNING|NOTE|Picked up|.*spark-class: line ")
 AN_ERROR = re.compile(r"[Ee]rror|[Ee]xception|memory")
 
 RUNNING: list[Any] = []  # gateways; at most one
@@ -46,7 +47,7 @@ def end() -> str:
     """Of one that has ended: how, and its last words, where they tell of an error."""
     code = next(one.proc.returncode for one in RUNNING)
     how = f"by signal {-code}" if code < 0 else f"with exit code {code}"
-    return "; ".join([how, *[line for line in _reasons() if AN_ERROR.search(line)][-1:]])
+    return "; ".join([how, *[line for line in reasons() if AN_ERROR.search(line)][-1:]])
 
 
 def forget() -> None:
@@ -74,14 +75,15 @@ def _started(conf: SparkConf) -> Any:
         os.close(beginning)
         beginning = -1
         hearing.join(SECONDS)
-        raise ChildProcessError("\n".join([str(error), *_reasons()])) from error
+        raise ChildProcessError("\n".join([str(error), *reasons()])) from error
     finally:
         if beginning >= 0:
             os.close(beginning)
 
 
-def _reasons() -> list[str]:
-    return [line for line in SAID if not line.startswith(CHATTER)]
+def reasons() -> list[str]:
+    """The last lines of the one that was started last, without any Java's chatter."""
+    return [line for line in SAID if not CHATTER.match(line)]
 
 
 def _hear(heard: int) -> None:

@@ -50,6 +50,7 @@ OLDEST_JAVA = 17
 JAVA_SECONDS, CONNECT_SECONDS = 30, 10
 AGAIN = "run the night again"
 OF_NO_CLUSTER = "correct the address, or Spark's own spark-defaults.conf, or look into the master's log"
+OF_NO_DRIVER = "Spark's own Java, on this machine, ended as it started and said nothing; " + AGAIN
 OF_NO_HADOOP = "set HADOOP_CONF_DIR to the folder that has the cluster's yarn-site.xml"
 GONE = "the cluster's pages say why they ended: have they memory enough? then run the night again"
 LONGEST_SAID = 600  # characters of what Spark says
@@ -280,7 +281,7 @@ def _require_master(master: str) -> None:
     for address in master.removeprefix("spark://").split(","):
         host, _, port = address.rpartition(":")
         try:
-            if not (host and port.isdigit()):
+            if not (host and port.isdigit() and int(port) < 2**16):
                 raise ValueError(f"got no host:port in {address!r}")
             with socket.create_connection((host, int(port)), CONNECT_SECONDS):
                 heard.append(address)
@@ -318,6 +319,7 @@ def _no_cluster(cfg: Config) -> Iterator[None]:
             raise
         said = _said(error)
         remedy = OF_NO_HADOOP if "HADOOP_CONF_DIR" in said else OF_NO_CLUSTER
+        remedy = OF_NO_DRIVER if isinstance(error, ChildProcessError) and not java.reasons() else remedy
         remedy = AGAIN if java.has_ended() else remedy
         raise EngineError(
             f"engine.master: expected a cluster at {cfg.engine.master}; {said}; {remedy}"

@@ -62,8 +62,12 @@ def _unknown(location: Location, sections: type[BaseModel], tree: Mapping[str, A
     renamed = RENAMED.get(".".join(map(str, location)))
     if renamed:
         return renamed
-    known = _known_keys(location, sections, tree)
-    return f"unknown key; expected one of {', '.join(known)}{did_you_mean(str(location[-1]), known)}"
+    name, known = str(location[-1]), _known_keys(location, sections, tree)
+    elsewhere = [
+        f"{one}.{name}" for one, part in vars(sections()).items() if name in getattr(part, "__dict__", ())
+    ]
+    guess = f"; is {' or '.join(elsewhere)} meant?" if elsewhere else did_you_mean(name, known)
+    return f"unknown key; expected one of {', '.join(known)}{guess}"
 
 
 def _known_keys(location: Location, sections: type[BaseModel], tree: Mapping[str, Any]) -> list[str]:

@@ -128,3 +128,34 @@ def test_java_that_was_killed_is_named_and_another_is_begun_for_who_comes_next(t
     assert (before, after, anew) == ("[1, 2]", "[3]", "[5]")
     assert "Spark's Java, which is its driver, has ended by signal 9" in refused
     assert "run the night again" in refused
+
+
+DIE = """
+import os, sys
+from pathlib import Path
+from tasks.engine import spark
+from tasks.errors import EngineError
+from tasks.settings.config import Config
+with spark.started(Config(base=Path(sys.argv[1]), engine={"kind": "spark", "master": "local[1]"})) as engine:
+    Path(sys.argv[1], "bin", "java").write_text("#!/bin/sh\\nkill -9 $$")
+    try:
+        print(list(engine.map(abs, [-1])))
+    except EngineError as refused:
+        print(refused)
+"""
+
+
+@pytest.mark.slow
+def test_java_that_is_killed_as_it_starts_is_no_wrong_address(tmp_path: Path) -> None:
+    if find_spec("pyspark") is None:
+        pytest.skip("pyspark is not installed: pip install 'rnnrec[spark]'")
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"17.0.9\"' >&2")
+    java.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, "-c", DIE, str(tmp_path)], env=os.environ | {"JAVA_HOME": str(tmp_path)},
+        capture_output=True, text=True, check=False, cwd=Path(__file__).parents[3],
+    )  # fmt: skip
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert "ended as it started and said nothing; run the night again" in done.stdout

@@ -114,7 +114,7 @@ def test_a_java_that_is_none_is_named(
 
 
 @pytest.mark.usefixtures("with_pyspark")
-@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", ":7077"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.0.0.1:port", "127.0.0.1:99999", ":7077"])
 def test_a_master_without_host_or_port_is_named(
     make_config: MakeConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, address: str
 ) -> None:

@@ -32,6 +32,7 @@ def test_an_empty_file_is_all_defaults(tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ("[engine]\nworkers = 2", r"engine\.workers: .*; is training\.workers meant\?"),
         ("[training]\nepoch = 3", r"training\.epoch: unknown key; expected one of batch_events, .*epochs"),
         (
             "[trainign]\nepochs = 3",
