@@ -41,12 +41,11 @@ class Watch:
 
     def saw(self, there: set[str], now: float) -> None:
         """Who is there now, the driver among them; each that is gone is told."""
-        gone = self.there - there
-        self.lost += len(gone)
-        self.there = there
+        gone, self.there = self.there - there, there
         if len(there) > 1:
             self.since = now
         for one in sorted(gone):
+            self.lost += 1
             log.warning(
                 "engine: the executor at %s is gone, the %d. of this work; what it had begun is begun anew",
                 one, self.lost,
@@ -88,6 +87,9 @@ def _look(session: SparkSession, watch: Watch, over: threading.Event) -> None:
 
 
 def there(session: SparkSession) -> set[str]:
-    """host:port of each executor, and of the driver: Spark counts it among them, and tells none apart."""
+    """host:port of each executor, and of the driver: Spark counts it among them, and tells none apart.
+
+    One that only begins has no port yet, and counts when it has.
+    """
     found = session.sparkContext._jsc.sc().statusTracker().getExecutorInfos()
-    return {f"{one.host()}:{one.port()}" for one in found}
+    return {f"{one.host()}:{one.port()}" for one in found if one.port()}

@@ -86,3 +86,23 @@ def replace(new: Path, old: Path) -> None:
         sync(new)
     new.replace(old)
     sync(old.parent)
+
+
+def take_free(new: Path, name: Path) -> bool:
+    """Let `new` take a name in one step, unless somebody has it; did it?
+
+    Both lie in the same file system. By its old name it is gone either way.
+    """
+    sync(new)
+    try:
+        os.link(new, name)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        if name.exists():
+            return False
+        new.replace(name)
+    finally:
+        new.unlink(missing_ok=True)
+    sync(name.parent)
+    return True

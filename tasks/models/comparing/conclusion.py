@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tasks.errors import WarehouseError
 from tasks.models.comparing import figures, folder, results
 from tasks.models.comparing.course import Plan
 from tasks.models.comparing.page import COST, CURVE, page
@@ -42,9 +43,15 @@ def draw(found: Mapping[str, Any], into: Path) -> None:
 
 
 def concluded(plan: Plan) -> Compared | None:
-    """The same comparison, where it was made before."""
+    """The same comparison, where it was made before. Raises WarehouseError where its file is damaged."""
     file = plan.target / results.RESULT
     if not file.exists():
         return None
-    found = json.loads(file.read_text(encoding="utf-8"))
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WarehouseError(
+            f"{file}: expected the result of a comparison, in JSON; {error}; restore it, or take the folder "
+            f"{plan.target} away and compare again"
+        ) from error
     return Compared(found, plan.target) if found["digest"] == plan.digest else None

@@ -34,6 +34,7 @@ from tasks.store.pins import Reads
 log = logging.getLogger(__name__)
 
 COMPARISONS = "comparisons"  # folder of the warehouse
+MOST_SEEDS = 1000
 FINAL, VALID = "final.part", "valid.part"
 
 
@@ -311,9 +312,9 @@ def _check(cfg: Config, question: Question) -> None:
         raise ConfigurationError(f"--shares: expected percents above 0, 100 at most; got {100 * wrong[0]:g}")
     if question.budget.trials < 1:
         raise ConfigurationError(f"--trials: expected 1 or more; got {question.budget.trials}")
-    if question.seeds != 1 and question.seeds < noise.FEWEST_SEEDS:
+    if question.seeds != 1 and not noise.FEWEST_SEEDS <= question.seeds <= MOST_SEEDS:
         raise ConfigurationError(
-            f"--seeds: expected 1, or {noise.FEWEST_SEEDS} or more, whose spread says something; "
+            f"--seeds: expected 1, or {noise.FEWEST_SEEDS} to {MOST_SEEDS}, whose spread says something; "
             f"got {question.seeds}"
         )
     try:

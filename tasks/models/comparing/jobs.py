@@ -36,6 +36,7 @@ from tasks.models.comparing.tuning import Budget, Trial
 from tasks.models.material import Material, needs
 from tasks.models.recipes import Recipe
 from tasks.settings.config import Config
+from tasks.store import durable
 
 if TYPE_CHECKING:
     from rnnrec_model.contract import Fitted
@@ -72,12 +73,15 @@ class Job:
     @property
     def is_done(self) -> bool:
         """Was it done before?"""
-        return (self.folder / NUMBERS).exists()
+        return bool(self.found)
 
     @property
     def found(self) -> dict[str, Any]:
-        """The numbers of a job that is done."""
-        numbers: dict[str, Any] = json.loads((self.folder / NUMBERS).read_text(encoding="utf-8"))
+        """The numbers of a job that is done; none of another, or where its file is damaged."""
+        try:
+            numbers: dict[str, Any] = json.loads((self.folder / NUMBERS).read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
+            return {}
         return numbers
 
 
@@ -154,6 +158,7 @@ def _measure(job: Job, part: Part, say: Say) -> None:
     with _timed() as listing, training.model_failures(f"making lists of {job.recipe.name}"):
         guards = guard_metrics(fitted.scorer, part.frame, job.cfg.recommendations.k) if job.has_lists else {}
     np.save(job.folder / RANKS, found.ranks)
+    durable.sync(job.folder / RANKS)
     _write(
         job,
         {
@@ -220,7 +225,7 @@ def _known(job: Job) -> list[Trial]:
 def _write(job: Job, numbers: dict[str, Any]) -> None:
     new = job.folder / f"{NUMBERS}.new"
     new.write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
-    new.replace(job.folder / NUMBERS)
+    durable.replace(new, job.folder / NUMBERS)
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from tasks.errors import RegistryError, WarehouseError
 from tasks.models.registry import busy
@@ -61,23 +61,26 @@ def reach(cfg: Config, *, anew: bool = True) -> None:
 
     anew   make its file where there is none, as a first night does; else that raises, too
     """
-    with _alone(cfg):
+    with _alone(cfg) as alone:
         if anew and not cfg.registry.tracking_uri and is_gone(cfg):
-            _make(cfg)
+            _make(cfg, alone=alone)
         with (_client if anew else connected)(cfg) as client:
             client.get_experiment_by_name(cfg.registry.experiment)
 
 
-def _make(cfg: Config) -> None:
-    """The registry's file, whole or not at all: half of its tables could neither be used nor finished."""
+def _make(cfg: Config, *, alone: bool) -> None:
+    """The registry's file, whole or not at all: half of its tables could neither be used nor finished.
+
+    Where another run, which slept or which did not wait for ours, has made it meanwhile, its file stays.
+    """
     file = cfg.root / "mlflow.db"
-    for half in cfg.root.glob(f"{file.name}.new*"):
-        half.unlink()
+    for half in cfg.root.glob(f"{file.name}.new*") if alone else ():
+        half.unlink(missing_ok=True)
     new = file.with_name(f"{file.name}.new-{uuid.uuid4().hex}")  # MLflow remembers files by their names
     registry = cfg.registry.model_copy(update={"tracking_uri": f"sqlite:///{new}"})
     with _client(cfg.model_copy(update={"registry": registry})) as client:
         client.get_experiment_by_name(cfg.registry.experiment)
-    durable.replace(new, file)
+    durable.take_free(new, file)
 
 
 def no_room(where: Path, found: str) -> WarehouseError:
@@ -135,24 +138,28 @@ def _client(cfg: Config) -> Iterator[MlflowClient]:
 
 
 @contextmanager
-def _alone(cfg: Config) -> Iterator[None]:
+def _alone(cfg: Config) -> Iterator[bool]:
     """One run at a time looks into a registry in a file for the first time: that look makes its tables.
 
-    A run that is stopped meanwhile is not waited for longer than LOOK_SECONDS.
+    A run that is stopped meanwhile is not waited for longer than LOOK_SECONDS; is this one alone?
     """
     if cfg.registry.tracking_uri:
-        yield
+        yield False
         return
     folder, deadline = cfg.root / "work", time.monotonic() + LOOK_SECONDS
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "registry.lock").open("w") as lock:
-        while time.monotonic() < deadline:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.1)
-        yield
+        while not (alone := _locks(lock)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        yield alone
+
+
+def _locks(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _remedy(cfg: Config) -> str:

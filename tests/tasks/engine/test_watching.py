@@ -9,6 +9,8 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from engine_nights import SPARK, require_spark
@@ -29,7 +31,19 @@ def test_each_that_is_gone_is_told_and_counted(caplog: pytest.LogCaptureFixture)
         watch.saw(there, now)
     assert (watch.lost, watch.ended) == (3, "")
     assert [record.levelno for record in caplog.records] == [logging.WARNING] * 3
-    assert caplog.messages[0].startswith("engine: the executor at a:1 is gone, the 1. of this work")
+    told = [message.partition(" of this work")[0] for message in caplog.messages]
+    assert told == [
+        f"engine: the executor at {one} is gone, the {number}."
+        for number, one in enumerate(["a:1", "b:2", "c:3"], 1)
+    ]
+
+
+def test_one_that_only_begins_is_not_there_yet() -> None:
+    """Spark lists it without a port; with its port it would seem to be another, and the first one gone."""
+    infos = [SimpleNamespace(host=lambda: "a", port=lambda port=port: port) for port in (7, 0)]
+    context = SimpleNamespace(statusTracker=lambda: SimpleNamespace(getExecutorInfos=lambda: infos))
+    session = SimpleNamespace(sparkContext=SimpleNamespace(_jsc=SimpleNamespace(sc=lambda: context)))
+    assert watching.there(cast("Any", session)) == {"a:7"}
 
 
 def test_work_ends_that_nobody_came_for_or_stayed_with() -> None:

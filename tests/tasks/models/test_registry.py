@@ -8,6 +8,8 @@ import re
 import shutil
 import socket
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
@@ -268,7 +270,7 @@ def test_a_night_that_dies_while_the_registrys_file_is_made_leaves_none_and_the_
 ) -> None:
     new = Config(base=tmp_path)
     with monkeypatch.context() as dies:
-        dies.setattr(durable, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        dies.setattr(durable, "take_free", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             registry.reach(new)
     assert registry.connection.is_gone(new)
@@ -279,6 +281,47 @@ def test_a_night_that_dies_while_the_registrys_file_is_made_leaves_none_and_the_
     with closing(sqlite3.connect(new.root / "mlflow.db")) as con:
         assert con.execute("pragma integrity_check").fetchall() == [("ok",)]
         assert con.execute("select count(*) from experiments").fetchone()[0] >= 1
+
+
+SLEEPER = """
+import sys
+from pathlib import Path
+from tasks.models.registry import connection
+from tasks.settings.config import Config
+at = {"has looked": (connection, "_make"), "has made it": (connection.durable, "take_free")}[sys.argv[2]]
+work = getattr(*at)
+def asleep(*what, **how):
+    print("sleeps", flush=True)
+    sys.stdin.readline()
+    return work(*what, **how)
+setattr(*at, asleep)
+connection.reach(Config(base=Path(sys.argv[1])))
+print("reached")
+"""
+
+
+@pytest.mark.parametrize("at", ["has looked", "has made it"])
+def test_a_run_that_sleeps_while_another_makes_the_registry_wakes_to_that_one(
+    at: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has the lock; the second waits for it no longer than LOOK_SECONDS."""
+    monkeypatch.setattr(registry.connection, "LOOK_SECONDS", 0.2)
+    new = Config(base=tmp_path)
+    asleep = subprocess.Popen(
+        [sys.executable, "-c", SLEEPER, str(tmp_path), at],
+        cwd=Path(__file__).parents[3], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with asleep:
+        assert asleep.stdout
+        assert asleep.stdout.readline() == "sleeps\n"
+        registry.reach(new)
+        with connected(new) as client:
+            client.create_experiment("of the second")
+        said, _ = asleep.communicate("\n", timeout=120)
+    assert (said, asleep.returncode) == ("reached\n", 0)
+    with connected(new) as client:
+        assert client.get_experiment_by_name("of the second")
+    assert [file.name for file in new.root.glob("mlflow*")] == ["mlflow.db"]
 
 
 def test_an_unreachable_registry_says_so_within_seconds(cfg: Config) -> None:

@@ -19,7 +19,7 @@ import pytest
 from tasks.errors import ConfigurationError, ModelFailure, WarehouseError
 from tasks.models import judging, noise, recipes
 from tasks.models.comparing import course, estimates, folder, jobs, page, parts, results
-from tasks.models.comparing.conclusion import Compared
+from tasks.models.comparing.conclusion import Compared, concluded
 from tasks.models.comparing.course import Plan, Question
 from tasks.models.comparing.parts import Part
 from tasks.models.comparing.tuning import Budget
@@ -180,6 +180,26 @@ def test_a_stopped_comparison_goes_on_with_what_was_not_done(
     assert list(found.found["models"]) == ["popularity", "markov", "vsknn"]
 
 
+def test_a_damaged_file_of_a_stopped_comparison_is_made_anew_and_of_one_that_is_done_is_named(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    plan = planned()
+    with course.opened(plan):
+        for name in plan.recipes:
+            course.measure(course.supplied(plan, final, None), name)
+        job = plan.fits("markov")[0]
+        (job.folder / jobs.NUMBERS).write_bytes(bytes(100))
+        assert not job.is_done
+    made = compared(plan, final)
+    assert [job.recipe.name for job in here] == ["popularity", "markov", "vsknn", "markov"]
+    file = made.folder / "result.json"
+    file.write_text(file.read_text()[:-100])
+    with pytest.raises(
+        WarehouseError, match=r"result\.json: expected the result of a comparison.*take the folder"
+    ):
+        concluded(plan)
+
+
 def test_another_question_of_the_same_name_finds_nothing_of_the_first(
     planned: Planned, final: Part, here: list[jobs.Job]
 ) -> None:
@@ -271,7 +291,8 @@ def test_what_cannot_be_fitted_is_listed_with_its_reason(
         ({"curves": ("days",)}, "--curve: expected some of users, history"),
         ({"shares": (0.1, 2.0)}, "--shares: expected percents above 0, 100 at most; got 200"),
         ({"metric": "recall"}, "--metric"),
-        ({"seeds": 2}, "--seeds: expected 1, or 3 or more, .*got 2"),
+        ({"seeds": 2}, "--seeds: expected 1, or 3 to 1000, .*got 2"),
+        ({"seeds": 10**9}, "--seeds: expected 1, or 3 to 1000, .*got 1000000000"),
         ({"budget": Budget(0)}, "--trials"),
     ],
 )
