@@ -94,10 +94,11 @@ def stage(name: str, retries: int = 0, overtakable: bool = True) -> Callable[[St
 
 
 def _curable(_task: object, _run: TaskRun, state: State[Any]) -> bool:
-    curable = isinstance(state.data, RegistryError) or "RegistryError" in (state.message or "")
-    if curable:
-        log.warning("the registry did not answer; once more in %d s", RETRY_SECONDS)
-    return curable
+    found = state.data if isinstance(state.data, RegistryError) else state.message or ""
+    if "RegistryError" not in f"{type(found).__name__} {found}":
+        return False
+    log.warning("%s; once more in %d s", str(found).rstrip("."), RETRY_SECONDS)
+    return True
 
 
 def said(result: object) -> str:
