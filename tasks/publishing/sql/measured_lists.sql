@@ -12,6 +12,6 @@ select
     $kind || '_overlap' as measure,
     (
         select cast(sum(cast(share as decimal(38, 15))) as double) / count(*)
-        from (select common / least(size_tonight, size_before) as share from matched_lists)
+        from (select common / least(size_tonight, size_before) as share from matched_lists) as matched
     ) as tonight,
     null as before
