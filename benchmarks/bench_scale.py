@@ -44,6 +44,7 @@ LIST = 20  # rows
 MEMORY_GB = 1.0
 FIT = ("1,.1,10", "3,.1,10", "3,.3,10", "3,1,10", "3,.3,30", "3,.3,100", "1,.1,100", "10,1,10", "57,5,20")
 TRAFFIC = ("1,.1,10", "1,.3,10", "2,.1,10", "3,.3,10", "1,.1,100")
+TRAFFIC_CHECK = ("3,1,30",)
 CHECK = ("20,2,20", "10,.2,60")
 AHEAD_GB = 16.0  # of DuckDB, for what is foretold of large sizes
 AHEAD = ("1000,20,300", "1000,100,1000", "10000,100,1000")
@@ -390,10 +391,10 @@ def main() -> None:
         print(json.dumps(night(asked.folder)))
         return
     if asked.traffic is not None:
-        looked = [measured(text) for text in asked.traffic or TRAFFIC]
+        looked, kept = ([*map(measured, sizes)] for sizes in (asked.traffic or TRAFFIC, TRAFFIC_CHECK))
         model = traffic(looked)
         print(moved_table(model))
-        print(write("scale_traffic", {"nights": looked, "model": model}))
+        print(write("scale_traffic", {"nights": looked, "check": kept, "model": model}))
         return
     if asked.page:
         print("\n\n".join(tables(json.loads(asked.page.read_text())["results"])))

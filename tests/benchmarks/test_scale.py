@@ -62,3 +62,16 @@ def test_what_is_checked_took_no_part_in_the_fit() -> None:
 def test_the_page_has_the_tables_of_the_result() -> None:
     for table in bench_scale.tables(RESULTS):
         assert table in PAGE
+
+
+def test_the_page_has_what_stages_read_and_write_and_it_is_foretold_but_where_the_audit_spills() -> None:
+    told = json.loads((ROOT / "benchmarks" / "results" / "scale_traffic.json").read_text(encoding="utf-8"))[
+        "results"
+    ]
+    assert told["model"] == bench_scale.traffic(told["nights"])
+    assert bench_scale.moved_table(told["model"]) in PAGE
+    [night] = told["check"]
+    expected = bench_scale.foretold(told["model"], bench_scale._size(night))
+    for name in ("ingest", "sessionize", "judge", "recommend"):
+        for way in ("reads, MB", "writes, MB"):
+            assert expected[f"{name} {way}"] == pytest.approx(night["stages"][name][way], rel=0.06, abs=0.2)
