@@ -16,6 +16,7 @@ SECONDS = 30.0  # a server that starts anew beside us has as long
 PAUSE = 1.0
 INSTEAD = "bring it back, correct PREFECT_API_URL, or unset it: a run without one has a server of its own"
 AGAIN = "then run the night again: it finishes what is missing"
+TELLERS = ("prefect.events.clients", "prefect._internal.concurrency", "EventsWorker")  # of each lost event
 PASSING = (408, 425, 429)  # answers to ask again
 
 log = logging.getLogger(__name__)
@@ -55,6 +56,8 @@ def missed() -> Iterator[None]:
     try:
         yield
     except httpx.HTTPError as error:
+        for name in TELLERS:
+            logging.getLogger(name).disabled = True
         if named:
             server, instead = f"Prefect's server at {addresses.shown(named)}", f"{INSTEAD}; {AGAIN}"
         else:

@@ -375,6 +375,7 @@ def _settings(cfg: Config) -> Mapping[str, str]:
     """What else there is to say to Spark, its own spark-defaults.conf says."""
     engine = cfg.engine
     return {
+        "spark.dynamicAllocation.enabled": "false",  # as many as are asked for; one that idles is not lost
         "spark.executor.instances": str(engine.executors),
         "spark.executor.cores": str(engine.cores),
         "spark.cores.max": str(engine.executors * engine.cores),

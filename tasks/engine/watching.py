@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 LOOK_SECONDS = 1.0
 WITHOUT_SECONDS = 120  # that work may wait for a first executor, and again when the last one is gone
+ASLEEP_SECONDS = 10.0  # between two looks: this process was stopped, and nobody knows what was meanwhile
 MOST_LOST = 10  # for each that was asked for, in one piece of work
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,9 @@ log = logging.getLogger(__name__)
 class Watch:
     """What was seen of the executors.
 
-    ended   why the work was ended; empty while it goes on
+    ended    why the work was ended; empty while it goes on
+    since    when there was one last, or the work began, without the time in which nobody looked
+    looked   when the last look was
     """
 
     engine: EngineConfig
@@ -38,10 +41,17 @@ class Watch:
     lost: int = 0
     ended: str = ""
     since: float = field(default_factory=time.monotonic)
+    looked: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.looked = self.since
 
     def saw(self, there: set[str], now: float) -> None:
         """Who is there now, the driver among them; each that is gone is told."""
         gone, self.there = self.there - there, there
+        if now - self.looked > ASLEEP_SECONDS:
+            self.since += now - self.looked
+        self.looked = now
         if len(there) > 1:
             self.since = now
         for one in sorted(gone):

@@ -163,13 +163,13 @@ def age(text: str) -> timedelta:
 
 def told(one: Night, now: datetime | None = None) -> str | None:
     """A sentence about a night whose last run has not ended well, or not yet."""
-    run = one["run"]
+    said, run = [], one["run"]
     if one["withdrawn"] is not None:
         undone = f"rnnrec rollback --night {one['night']} undoes it."
-        return f"Readers were taken back from {one['night']}: {one['withdrawn']}; {undone}"
-    if run is None or run["state"] == "done":
-        return None
-    return _sentences(_what_happened(Attempt(**run), naive(now)))
+        said.append(f"A rollback keeps readers before {one['night']}: {one['withdrawn']}; {undone}")
+    if run is not None and run["state"] != "done":
+        said.append(_sentences(_what_happened(Attempt(**run), naive(now))))
+    return " ".join(said) or None
 
 
 def put_aside(cfg: Config, nights: Sequence[Night]) -> list[str]:

@@ -195,6 +195,17 @@ def require_spark() -> None:
         pytest.skip("there is no Java: apt-get install openjdk-17-jre-headless")
 
 
+def end_java() -> None:
+    """Spark's Java stays when a session ends; its environment and settings are those of its beginning."""
+    from pyspark import SparkContext
+
+    if SparkContext._gateway is not None:
+        SparkContext._gateway.shutdown()
+        SparkContext._gateway.proc.stdin.close()
+        SparkContext._gateway.proc.wait(30)
+        SparkContext._gateway = SparkContext._jvm = None
+
+
 def refused_on_one(part: Any) -> None:
     """A kernel that is never begun."""
     raise AssertionError(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-import time
+import tempfile
 from collections.abc import Collection, Iterable, Sequence, Set
 
 import pyarrow.parquet as pq
@@ -61,12 +61,14 @@ def clean_stale(
 
 
 def _now(store: Store) -> float:
-    """In seconds: on a disk this machine's time; in a store when the newest run began, by the store's clock.
+    """In seconds: by its file system's clock; in a store when the newest run began, by the store's.
 
     Other machines write there, and one whose own clock is days ahead would take theirs for dead.
     """
     if store.on_disk:
-        return time.time()
+        (store.local / "work").mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=store.local / "work") as made:
+            return os.fstat(made.fileno()).st_mtime
     begun = store.listed(f"{store.at(numbers.COUNTER)}/_delta_log").values()
     return max((_changed(facts) for facts in begun if facts.mtime_ns is not None), default=0.0)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from engine_nights import SPARK, device_of, require_spark
+from engine_nights import SPARK, device_of, end_java, require_spark
 
 from rnnrec_model.ranking.answers import Answering, Answers
 from tasks.engine import devices
@@ -21,17 +21,6 @@ from tasks.settings.config import Config
 SCRIPT = """#!/bin/sh
 echo '{"name": "gpu", "addresses": ["0", "1"]}'
 """
-
-
-def end_java() -> None:
-    """Spark's Java stays when a session ends, and reads spark-defaults.conf when it begins."""
-    from pyspark import SparkContext
-
-    if SparkContext._gateway is not None:
-        SparkContext._gateway.shutdown()
-        SparkContext._gateway.proc.stdin.close()
-        SparkContext._gateway.proc.wait(30)
-        SparkContext._gateway = SparkContext._jvm = None
 
 
 @pytest.fixture

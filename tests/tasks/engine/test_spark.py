@@ -20,7 +20,18 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from engine_nights import RICH, SPARK, Mortal, counted_night, night, refuses, require_spark, shop, with_peak
+from engine_nights import (
+    RICH,
+    SPARK,
+    Mortal,
+    counted_night,
+    end_java,
+    night,
+    refuses,
+    require_spark,
+    shop,
+    with_peak,
+)
 
 from tasks.engine import devices, hosts, spark
 from tasks.engine.engines import Engine, Local, engine_of
@@ -350,6 +361,7 @@ def test_executors_that_differ_are_given_back_at_once(
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[spark.Spark]:
     require_spark()
+    end_java()  # what it was started with, its executors have
     before = dict(os.environ)
     helpers = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [helpers, before.get("PYTHONPATH")]))

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from engine_nights import SPARK, OneDiffers, refused_on_one, require_spark
+from engine_nights import SPARK, OneDiffers, end_java, refused_on_one, require_spark
 
 from rnnrec_model.config import TrainingConfig
 from rnnrec_model.contract import EpochReport, Fitted, Fitting, Hands
@@ -91,6 +91,7 @@ def parent(process: int) -> int:
 @pytest.fixture(scope="module")
 def hands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hands]:
     require_spark()
+    end_java()  # what it was started with, its executors have
     before = dict(os.environ)
     helpers = str(Path(__file__).parents[1])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [helpers, before.get("PYTHONPATH")]))

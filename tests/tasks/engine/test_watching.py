@@ -46,15 +46,29 @@ def test_one_that_only_begins_is_not_there_yet() -> None:
     assert watching.there(cast("Any", session)) == {"a:7"}
 
 
+def looked(watch: Watch, there: set[str], seconds: range) -> str:
+    """Why the work ends after a look a second."""
+    for now in seconds:
+        watch.saw(there, now)
+    return watch.ended
+
+
 def test_work_ends_that_nobody_came_for_or_stayed_with() -> None:
+    watch, long = Watch(ENGINE, since=0), WITHOUT_SECONDS
+    assert looked(watch, {"d:0"}, range(1, long + 1)) == ""
+    watch.saw({"d:0", "a:1"}, long + 1)
+    assert looked(watch, {"d:0"}, range(long + 2, 2 * long + 2)) == ""
+    watch.saw({"d:0"}, 2 * long + 2)
+    assert watch.ended == f"there was none for {long} seconds, and 1 had gone before"
+
+
+def test_time_in_which_nobody_looked_is_no_time_without_executors() -> None:
+    """A driver that was stopped for an hour wakes before its executors have come back."""
     watch = Watch(ENGINE, since=0)
-    watch.saw({"d:0"}, WITHOUT_SECONDS)
-    assert watch.ended == ""
-    watch.saw({"d:0", "a:1"}, WITHOUT_SECONDS + 1)
-    watch.saw({"d:0"}, 2 * WITHOUT_SECONDS)
-    assert watch.ended == ""
-    watch.saw({"d:0"}, 2 * WITHOUT_SECONDS + 2)
-    assert watch.ended == f"there was none for {WITHOUT_SECONDS} seconds, and 1 had gone before"
+    watch.saw({"d:0", "a:1"}, 1)
+    assert looked(watch, {"d:0"}, range(3600, 3600 + WITHOUT_SECONDS - 1)) == ""
+    watch.saw({"d:0"}, 3600 + WITHOUT_SECONDS + 1)
+    assert watch.ended.startswith("there was none for")
 
 
 def test_work_ends_whose_executors_end_over_and_over() -> None:

@@ -101,9 +101,13 @@ def test_a_night_that_readers_were_taken_back_from_is_withdrawn_with_its_reason_
     saturday, friday = status.recent(cfg)
     assert (saturday["withdrawn"], friday["withdrawn"]) == ("half of the shop was missing", None)
     assert status.told(saturday) == (
-        "Readers were taken back from 2026-01-03: half of the shop was missing; "
+        "A rollback keeps readers before 2026-01-03: half of the shop was missing; "
         "rnnrec rollback --night 2026-01-03 undoes it."
     )
+    fails(cfg, SATURDAY, "no logs")
+    again = status.told(next(one for one in status.recent(cfg) if one["night"] == "2026-01-03")) or ""
+    assert "half of the shop" in again
+    assert "2026-01-03 failed" in again
     publishing.show_again(store, SATURDAY, run_id="on", attempt=delta.next_attempt(store, SATURDAY), why=why)
     assert [night["withdrawn"] for night in status.recent(cfg)] == [None, None]
 

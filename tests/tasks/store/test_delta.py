@@ -500,6 +500,17 @@ def test_cleaning_removes_old_staged_files_and_nothing_that_was_ever_committed(c
     }
 
 
+def test_cleaning_asks_the_clock_that_stamps_files_and_not_its_own(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A shared folder is stamped by its server: a machine whose clock is ahead takes nobody for dead."""
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 49 * 3600)
+    delta.stage(Store.of(cfg), "popular_items", popular("live"), {"night": FRIDAY}, "live")
+    assert delta.clean_stale(Store.of(cfg)) == []
+    assert parquet_files(cfg) == {"part-live-0000.parquet"}
+
+
 def test_cleaning_knows_files_that_only_a_checkpoint_still_names(cfg: Config) -> None:
     put(cfg, FRIDAY, 1, "replaced")
     put(cfg, FRIDAY, 2, "present")
