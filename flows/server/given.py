@@ -24,6 +24,7 @@ log = logging.getLogger(__name__)
 
 def reach() -> None:
     """Until the server answers. Raises PipelineError after SECONDS, or where what answers is none for us."""
+    import httpx
     from prefect.client.orchestration import get_client
 
     server = addresses.shown(os.environ["PREFECT_API_URL"])
@@ -41,9 +42,10 @@ def reach() -> None:
                 stopping.look("the answer of the Prefect server")
                 time.sleep(PAUSE)
             client.raise_for_api_version_mismatch()
-    except RuntimeError as error:
+    except (RuntimeError, httpx.HTTPStatusError) as error:  # the second: it asks who we are
         raise PipelineError(
-            f"expected a Prefect server at {server} that suits us; {error}; {INSTEAD}"
+            f"expected a Prefect server at {server} that suits us and lets us in; {_said(error)}; correct "
+            f"PREFECT_API_AUTH_STRING or PREFECT_API_KEY if it says so, or {INSTEAD}"
         ) from error
 
 
@@ -74,5 +76,6 @@ def _is_final(error: Exception) -> bool:
 
 
 def _said(error: Exception) -> str:
-    """Its first line, without the pages on the web that its maker recommends."""
-    return (str(error).partition("\n")[0] or type(error).__name__).partition(" - For more")[0]
+    """Its first line, without passwords, and without the pages on the web that its maker recommends."""
+    first = str(error).partition("\n")[0] or type(error).__name__
+    return addresses.without_users(first.partition(" - For more")[0])

@@ -160,7 +160,8 @@ def _curves(found: Mapping[str, Any]) -> Iterator[str]:
         )
         lines = list(crossings(points))
         if lines:
-            yield "One fit a point; whether a crossing is more than chance is not tested:"
+            all_data = f" (all of the data: the mean of {found['seeds']})" if found["seeds"] > 1 else ""
+            yield f"One fit a point{all_data}; whether a crossing is more than chance is not tested:"
         yield "\n".join(f"- {line}" for line in lines) if lines else "No line crosses that of the best model."
 
 

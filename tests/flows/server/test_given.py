@@ -80,6 +80,20 @@ def test_what_is_no_prefect_server_is_not_waited_for(
         reach(address, monkeypatch)
 
 
+def test_a_server_that_does_not_let_us_in_is_told_with_what_it_asks_for_and_no_password(
+    server: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its health is anybody's to ask; its version, asked next, is not."""
+    address, left = server
+    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
+    left.extend([503, 200, 401])
+    monkeypatch.setattr(given, "SECONDS", 60.0)
+    with pytest.raises(PipelineError, match=r"lets us in; .*401.*PREFECT_API_AUTH_STRING") as found:
+        reach(address.replace("//", "//me:secret@"), monkeypatch)
+    assert "503" in caplog.text
+    assert "secret" not in caplog.text + str(found.value)
+
+
 @pytest.mark.parametrize(
     ("address", "named"),
     [
