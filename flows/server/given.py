@@ -13,6 +13,7 @@ from tasks.running import stopping
 from tasks.settings import addresses
 
 SECONDS = 30.0  # a server that starts anew beside us has as long
+ANSWER_SECONDS = 10.0
 PAUSE = 1.0
 INSTEAD = "bring it back, correct PREFECT_API_URL, or unset it: a run without one has a server of its own"
 AGAIN = "then run the night again: it finishes what is missing"
@@ -26,11 +27,15 @@ def reach() -> None:
     """Until the server answers. Raises PipelineError after SECONDS, or where what answers is none for us."""
     import httpx
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
     server = addresses.shown(os.environ["PREFECT_API_URL"])
     deadline = 0.0
     try:
-        with get_client(sync_client=True) as client:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),  # else each question takes minutes
+            get_client(httpx_settings={"timeout": ANSWER_SECONDS}, sync_client=True) as client,
+        ):
             while error := client.api_healthcheck():
                 if not deadline:
                     log.warning("Prefect's server at %s: %s; trying for %d s", server, _said(error), SECONDS)

@@ -22,7 +22,7 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch._C._distributed_c10d import PrefixStore, Store
+from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from rnnrec_model.config import TrainingConfig
@@ -122,7 +122,11 @@ ALONE = Crew()
 
 
 def crew_of(config: TrainingConfig) -> Crew:
-    """The crew that this process is of. Raises ConfigError where it is not one of `training.workers`."""
+    """The crew that this process is of; whoever has begun it, all compute in one precision.
+
+    Raises ConfigError where it is not one of `training.workers`, or where one computes in another precision:
+    its gradients would make other weights than one process does.
+    """
     if config.workers == 1:
         return ALONE
     size = dist.get_world_size() if dist.is_initialized() else 1
@@ -132,7 +136,11 @@ def crew_of(config: TrainingConfig) -> Crew:
             f"Start it with torchrun --nproc-per-node {config.workers}, or fit by the table of models "
             "(rnnrec_model.models.find), which starts them"
         )
-    _talks()
+    everybodys: list[Any] = [None] * size
+    with _together():
+        own = str(choose_precision(config.precision, choose_device(config.device)))
+        dist.all_gather_object(everybodys, own.removeprefix("torch."), group=_talks())
+    _check_agreed("precision", everybodys)
     return Crew(dist.get_rank(), size)
 
 
@@ -171,26 +179,20 @@ def join(config: TrainingConfig, init_method: str = "env://", rank: int = -1, wo
         store, rank, world_size = next(rendezvous(init_method, rank, world_size, timeout=patience))
     store.set_timeout(patience)
     with _together():
-        precision = str(choose_precision(config.precision, device)).removeprefix("torch.")
-        _agree(store, device.type, precision, rank, world_size)
+        store.set(f"device-{rank}", device.type)
+        devices = [store.get(f"device-{one}").decode() for one in range(world_size)]
+    _check_agreed("device", devices)  # groups of two backends would wait for each other
     backend, of_group = BACKENDS[device.type], PrefixStore("group", store)
     dist.init_process_group(backend, store=of_group, rank=rank, world_size=world_size, timeout=patience)
     atexit.register(leave)  # threads of a group that is left to the interpreter's end may abort it
 
 
-def _agree(store: Store, device: str, precision: str, rank: int, size: int) -> None:
-    """Say what this one computes on, and hear it of all: groups of two backends would wait for each other,
-    and gradients of two precisions would make other weights than one process does."""
-    said = {"device": device, "precision": precision}
-    for what, own in said.items():
-        store.set(f"{what}-{rank}", own)
-    for what, remedy in REMEDIES.items():
-        found = [store.get(f"{what}-{one}").decode() for one in range(size)]
-        if len(set(found)) > 1:
-            told = ", ".join(f"{kind} on {found.count(kind)}" for kind in sorted(set(found)))
-            raise ConfigError(
-                f"training.{what}: expected the same for all {size} workers; got {told}. {remedy}"
-            )
+def _check_agreed(what: str, found: Sequence[str]) -> None:
+    if len(set(found)) > 1:
+        told = ", ".join(f"{kind} on {found.count(kind)}" for kind in sorted(set(found)))
+        raise ConfigError(
+            f"training.{what}: expected the same for all {len(found)} workers; got {told}. {REMEDIES[what]}"
+        )
 
 
 def leave() -> None:

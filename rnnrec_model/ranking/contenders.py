@@ -9,7 +9,9 @@ maximum of studentized differences, Westfall & Young 1993):
 
 s(i) is the standard error that another seed makes in the mean of model i: one fit each shows nothing of it,
 so what it moves in 95 of 100 fits has to be told. Users' chance and a seed's have nothing to do with each
-other, so their squares add up. Each draw is one of users and, for every model, of a seed; q is the 95 %
+other, so their squares add up. Each draw is one of users and, for every model, of a seed: normal, or
+Student's t where s(i) was found by a few fits itself (as Games & Howell 1976 do for two of many: of ten
+recipes with three fits each, normal draws would hold in 91 of 100 worlds); q is the 95 %
 point, over draws, of the largest over pairs of |drawn difference - difference| / its standard error: so of
 nine fits that seeds alone tell apart, seeds alone decide how far the outermost two may lie apart. Where all
 intervals hold, what follows from two of them holds too: i - k is at least the least of i - j and of j - k
@@ -29,6 +31,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from rnnrec_model.ranking import student
 from rnnrec_model.ranking.comparing import MOST_HANDS, draws
 from rnnrec_model.ranking.metrics import Values, metric_values
 from rnnrec_model.vocabulary import Indices
@@ -68,6 +71,7 @@ def bounds(
     clusters: Indices,
     *,
     seeds: Mapping[str, float] | None = None,
+    fits: Mapping[str, int] | None = None,
     resamples: int = 2000,
     seed: int = 0,
     level: float = 0.95,
@@ -77,6 +81,7 @@ def bounds(
     ranks      model → (predictions,) ranks on one frame, or (fits, predictions) of several fits
     clusters   (predictions,) whole numbers: predictions of the same number depend on each other
     seeds      model → how far other seeds may move its mean, 95 of 100 times; 0 where it is not named
+    fits       model → how many fits, 3 or more, tell that; where it is not named it is known from elsewhere
     """
     names = tuple(ranks)
     if len(names) < 2:
@@ -90,8 +95,11 @@ def bounds(
     ]
     means = np.array([one.sum() / counts.sum() for one in sums])
     drawn = _drawn_means(sums, counts, resamples, generator)  # (draws, models)
-    moved = np.array([(seeds or {}).get(name, 0.0) for name in names]) / NormalDist().inv_cdf(0.975)
-    low = _low(means, drawn, moved, level, generator)
+    told = [(fits or {}).get(name, 0) for name in names]
+    points = np.array([student.point(many) if many else NormalDist().inv_cdf(0.975) for many in told])
+    moved = np.array([(seeds or {}).get(name, 0.0) for name in names]) / points
+    seeded = drawn + moved * _drawn_seeds(drawn.shape, told, generator)
+    low = _low(means, drawn, seeded, moved, level)
     pairs = permutations(range(len(names)), 2)
     return Bounds(names, {(names[i], names[j]): (float(low[i, j]), float(-low[j, i])) for i, j in pairs})
 
@@ -115,13 +123,22 @@ def _drawn_means(
     return found
 
 
-def _low(means: Values, drawn: Values, moved: Values, level: float, generator: np.random.Generator) -> Values:
+def _drawn_seeds(shape: tuple[int, ...], told: list[int], generator: np.random.Generator) -> Values:
+    """(draws, models) what a seed does, in its standard errors; told: of how many fits each of these is."""
+    found = generator.standard_normal(shape)
+    for place, many in enumerate(told):
+        if many:
+            found[:, place] /= (generator.chisquare(many - 1, shape[0]) / (many - 1)) ** 0.5
+    return found
+
+
+def _low(means: Values, drawn: Values, seeded: Values, moved: Values, level: float) -> Values:
     """(models, models) the least that the first is ahead of the second.
 
+    drawn    (draws, models) means by the users of each draw; seeded, by its seeds, too
     moved    (models,) standard error that a seed makes
     """
     ahead = means[:, None] - means
-    seeded = drawn + moved * generator.standard_normal(drawn.shape)
     errors = np.zeros_like(ahead)
     worst = np.zeros(len(drawn))
     for ours, theirs in permutations(range(len(means)), 2):

@@ -13,7 +13,7 @@ import math
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,10 +68,9 @@ def workers(engine: Spark, folder: Path, count: int, threads: int) -> Iterator[l
             yield [_Far(rank, codes) for rank in range(count)]
         finally:
             over.set()
-            if not codes.done():
-                session.sparkContext.cancelAllJobs()
             with suppress(Exception):
-                codes.result()
+                while not wait([codes], LOOK_SECONDS).done:
+                    session.sparkContext.cancelAllJobs()  # again: the job may not have come to Spark yet
 
 
 def _together(engine: Spark, parts: list[_Part], over: Event) -> list[int]:

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 LOOK_SECONDS = 1.0
+LAST_SECONDS = 5.0  # for a look that is under way when the work is over
 WITHOUT_SECONDS = 120  # that work may wait for a first executor, and again when the last one is gone
 ASLEEP_SECONDS = 10.0  # between two looks: this process was stopped, and nobody knows what was meanwhile
 MOST_LOST = 10  # for each that was asked for, in one piece of work
@@ -83,17 +84,17 @@ def watched(session: SparkSession, engine: EngineConfig) -> Iterator[Watch]:
         yield watch
     finally:
         over.set()
+        if looking.is_alive():
+            looking.join(LAST_SECONDS)  # a look that came later would cancel the jobs of the next work
 
 
 def _look(session: SparkSession, watch: Watch, over: threading.Event) -> None:
-    try:
-        while not over.wait(LOOK_SECONDS):
+    """Until it is over, also where a look fails: where Java has ended, who waits for its answer hears it."""
+    while not over.wait(LOOK_SECONDS):
+        with suppress(Exception):
             watch.saw(there(session), time.monotonic())
-            if watch.ended:
-                session.sparkContext.cancelAllJobs()
-                return
-    except Exception as error:  # Java has ended: who waits for its answer hears of it
-        log.debug("engine: looks after no executors any more: %s", type(error).__name__)
+            if watch.ended and not over.is_set():
+                session.sparkContext.cancelAllJobs()  # again with each look: jobs may only come now
 
 
 def there(session: SparkSession) -> set[str]:

@@ -25,6 +25,7 @@ from statistics import fmean, stdev
 
 import pyarrow as pa
 
+from rnnrec_model.ranking import student
 from tasks.models import judging, training
 from tasks.models.material import Material, needs
 from tasks.models.recipes import Recipe
@@ -36,13 +37,7 @@ from tasks.store.pins import Reads
 from tasks.store.store import Store
 
 TABLE = "noise"
-FEWEST_SEEDS = 3  # of two fits t is 12.7: a floor above every difference
-# 97.5 % points of Student's t with 2, 3, ... degrees of freedom (NIST/SEMATECH e-Handbook, section 1.3.6.7.2)
-STUDENT = (
-    4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201,
-    2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080,
-    2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
-)  # fmt: skip
+FEWEST_SEEDS = student.FEWEST
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +110,7 @@ def within(seeds: int) -> float:
 
     Beyond 31 fits it stays that of 31, a little too careful.
     """
-    return STUDENT[min(seeds - FEWEST_SEEDS, len(STUDENT) - 1)] * 2**0.5
+    return student.point(seeds) * 2**0.5
 
 
 def summary(recipe: str, model: str, metric: str, night: date, values: dict[int, float]) -> Noise:

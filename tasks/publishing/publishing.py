@@ -20,6 +20,7 @@ from tasks.errors import FencedError, WarehouseError
 from tasks.publishing import publications, wholeness
 from tasks.publishing.publications import TABLE, Facts, Publication, Publications, naive
 from tasks.raw import forgotten
+from tasks.running import stopping
 from tasks.store import delta, pins, tables
 from tasks.store.delta import Staged
 from tasks.store.store import Store
@@ -57,7 +58,9 @@ def publish(
     check_not_taken_back(store, facts.night, facts.attempt)
     pinned = {one.table: pins.commit(store, one, facts.attempt, run_id) for one in staged}
     ours = _without_a_place(facts, pinned)
-    return _append(store, facts.night, facts.attempt, lambda _: ours, run_id, move_latest)
+    published = _append(store, facts.night, facts.attempt, lambda _: ours, run_id, move_latest)
+    stopping.readers_have(stopping.PUBLISHED)
+    return published
 
 
 def show_again(

@@ -40,10 +40,14 @@ def _leave(codes: list[int]) -> None:
     with contextlib.suppress(OSError):  # as where nobody reads any more, which has a code of its own
         if codes:
             logging.shutdown()
-            _flush_and_end(codes[0])
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(codes[0])
 
 
 def _flush_and_end(code: int) -> None:
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)

@@ -22,6 +22,8 @@ GRACE_SECONDS = 3.0
 TELL_SECONDS = 2.0  # for what is told to a server that may not answer any more
 ONE_REQUEST_SECONDS = 1.0  # `timeout` signals the process, then its group: that is one request, not two
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+KEEP = "readers keep what they had"
+PUBLISHED = "its tables are published"
 
 
 class Stopped(BaseException):
@@ -33,7 +35,8 @@ class _Watch:
 
     def __init__(self, *, handlers: bool, grace: float) -> None:
         self.handlers, self.grace, self.signal, self.said = handlers, grace, 0, False
-        self.where = "before its first stage"
+        self.where, self.readers = "before its first stage", KEEP
+        self.over = False  # what is left of the process is no run any more
         self.told: list[Callable[[], None]] = []
         self._ears, self._mouth = os.pipe()
         os.set_blocking(self._mouth, False)
@@ -58,7 +61,7 @@ class _Watch:
 
     def sentence(self) -> str:
         return (
-            f"Stopped by {signal.Signals(self.signal).name} {self.where}: readers keep what they had, "
+            f"Stopped by {signal.Signals(self.signal).name} {self.where}: {self.readers}, "
             "and the night can be run again; it finishes what is missing."
         )
 
@@ -74,10 +77,10 @@ class _Watch:
         if not self.signal:
             return os.close(self._ears)
         began = time.monotonic()
-        while (left := began + self.grace - time.monotonic()) > 0:
+        while not self.over and (left := began + self.grace - time.monotonic()) > 0:
             if self._heard(left) and time.monotonic() - began > ONE_REQUEST_SECONDS:
                 break
-        return self._end()
+        return os.close(self._ears) if self.over else self._end()
 
     def _heard(self, seconds: float | None) -> int:
         """The next of our signals; 0 when the time is over or the watch is."""
@@ -145,8 +148,9 @@ def _watching(*, handlers: bool, grace: float) -> Iterator[_Watch]:
     _watch = _Watch(handlers=handlers, grace=grace)
     try:
         yield _watch
+        _watch.over = handlers  # a signal that came after the last stage ends nothing: all is done
     finally:
-        if not _watch.signal:  # else it goes on until the process has ended
+        if _watch.over or not _watch.signal:  # else it goes on until the process has ended
             _watch.leave()
             _watch = None
 
@@ -159,6 +163,12 @@ def look(ahead: str) -> None:
     _watch.where = f"before {ahead}" if _watch.signal else f"in {ahead}"
     if _watch.signal:
         raise Stopped(_watch.sentence())
+
+
+def readers_have(what: str) -> None:
+    """What a run that is stopped from now on says of its readers: KEEP or PUBLISHED."""
+    if _watch:
+        _watch.readers = what
 
 
 @contextlib.contextmanager

@@ -95,6 +95,7 @@ def begin(config: str, night: str | None, overrides: Mapping[str, Any] | None) -
     run_id, started_at = uuid.uuid4().hex[:12], datetime.now(UTC)
     with stopping.bounded(), attempts.recorded(store, day, run_id) as attempt, stopping.blamed():
         stopping.look(f"the beginning of night {day}")
+        stopping.readers_have(stopping.KEEP)
         with stopping.when_ended(_tells_the_server()):
             registry.reach(cfg)
             healing.heal(cfg, store)

@@ -6,6 +6,7 @@ renamed over it, never in place, so that a reader opens the whole old one or the
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from typing import IO
 
 from tasks.errors import WarehouseError
 
+WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.ENOTSUP)  # what file systems say that have no hard links
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")  # of delta-rs, which says an error in several lines
 
 
@@ -91,14 +93,17 @@ def replace(new: Path, old: Path) -> None:
 def take_free(new: Path, name: Path) -> bool:
     """Let `new` take a name in one step, unless somebody has it; did it?
 
-    Both lie in the same file system. By its old name it is gone either way.
+    Both lie in the same file system; in one without hard links it is two steps, an instant apart. By its
+    old name it is gone either way.
     """
     sync(new)
     try:
         os.link(new, name)
     except FileExistsError:
         return False
-    except OSError:  # a file system without hard links
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
         if name.exists():
             return False
         new.replace(name)

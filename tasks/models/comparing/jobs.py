@@ -77,10 +77,12 @@ class Job:
 
     @property
     def found(self) -> dict[str, Any]:
-        """The numbers of a job that is done; none of another, or where its file is damaged."""
+        """The numbers of a job that is done; none of another, or where one of its files is damaged."""
         try:
             numbers: dict[str, Any] = json.loads((self.folder / NUMBERS).read_text(encoding="utf-8"))
-        except (FileNotFoundError, ValueError):
+            if self.what == "measure":
+                np.load(self.folder / RANKS, mmap_mode="r")  # its head, and whether all of it is there
+        except (FileNotFoundError, ValueError, EOFError):
             return {}
         return numbers
 

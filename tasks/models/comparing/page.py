@@ -135,14 +135,18 @@ def _fits(found: Mapping[str, Any]) -> Iterator[str]:
     yield "## Each fit"
     k = digits.cutoff_of(found["metric"])
     metrics = [f"{family}_at_{k}" for family in FAMILIES]
+    seeded = [(name, one) for name, one in _by_value(found) if len(one["fits"]) > 1]
     rows = [
         (name, str(fit["seed"]), *(digits.value(fit["metrics"][metric]) for metric in metrics))
-        for name, one in _by_value(found)
+        for name, one in seeded
         for fit in one["fits"]
-        if len(one["fits"]) > 1
     ]
-    yield digits.table(("model", "seed", *map(digits.metric, metrics)), rows)
-    yield "All others have no seed: each of their fits is the same model."
+    if rows:
+        yield digits.table(("model", "seed", *map(digits.metric, metrics)), rows)
+        yield "Costs, and the share of the catalogue that is shown, are those of each model's first fit."
+    if len(seeded) < len(found["models"]):
+        others = "All others" if rows else "These models"
+        yield f"{others} have no seed: each of their fits is the same model."
 
 
 def _curves(found: Mapping[str, Any]) -> Iterator[str]:

@@ -181,7 +181,8 @@ def _bounds(ranked: Ranked, metric: str, seeds: Mapping[str, Seed]) -> Bounds | 
     if effective(ranked.clusters) < FEWEST_CLUSTERS:
         return None
     of_means = {name: seed.of_mean for name, seed in seeds.items()}
-    return bounds(ranked.ranks, metric, ranked.clusters, seeds=of_means, level=LEVEL)
+    fits = {name: seed.fits for name, seed in seeds.items() if seed.fits > 1}
+    return bounds(ranked.ranks, metric, ranked.clusters, seeds=of_means, fits=fits, level=LEVEL)
 
 
 def pairs(all_at_once: Bounds | None) -> list[dict[str, Any]]:

@@ -80,7 +80,8 @@ def _make(cfg: Config, *, alone: bool) -> None:
     registry = cfg.registry.model_copy(update={"tracking_uri": f"sqlite:///{new}"})
     with _client(cfg.model_copy(update={"registry": registry})) as client:
         client.get_experiment_by_name(cfg.registry.experiment)
-    durable.take_free(new, file)
+    with durable.writing(file):
+        durable.take_free(new, file)
 
 
 def no_room(where: Path, found: str) -> WarehouseError:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -20,12 +22,13 @@ class Answers(BaseHTTPRequestHandler):
     """The statuses that are left, one an answer; then that of a Prefect server."""
 
     left: list[int]
+    says = b'"3.0.0"'
 
     def do_GET(self) -> None:
         status = self.left.pop(0) if self.left else 200
         self.send_response(status)
         self.end_headers()
-        self.wfile.write(b'"3.0.0"' if status == 200 else b"")
+        self.wfile.write(self.says if status == 200 else b"")
 
     def log_message(self, *_: object) -> None:
         """Nobody reads it."""
@@ -59,10 +62,41 @@ def test_a_server_that_answers_later_is_waited_for(
 ) -> None:
     address, left = server
     monkeypatch.setattr(given, "SECONDS", 60.0)
-    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
-    left.extend([500, 500])
+    left.extend([500, 429, 503])
     reach(address, monkeypatch)
     assert left == []
+
+
+def test_one_that_has_never_time_is_asked_by_us_alone_and_given_up_in_time(
+    server: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Prefect's client waits for two seconds after each answer; for minutes where it asks again itself."""
+    address, left = server
+    left.extend([503] * 1000)
+    waited: list[float] = []
+    monkeypatch.setattr("prefect.client.base.time", SimpleNamespace(sleep=waited.append))
+    with pytest.raises(PipelineError, match=r"to answer; .*503"):
+        reach(address, monkeypatch)
+    assert waited
+    assert max(waited) < 4  # it doubles with each
+
+
+def test_one_that_hears_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(given, "ANSWER_SECONDS", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(
+            PipelineError, match=rf"127\.0\.0\.1:{port}/api to answer; timed out; .* unset it"
+        ):
+            reach(f"http://127.0.0.1:{port}/api", monkeypatch)
+
+
+def test_a_server_of_another_version_is_told(
+    server: tuple[str, list[int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Answers, "says", b'"2.20.0"')
+    with pytest.raises(PipelineError, match=r"suits us.*2\.20\.0.*bring it back"):
+        reach(server[0], monkeypatch)
 
 
 def test_a_silent_server_is_named_with_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,7 +119,6 @@ def test_a_server_that_does_not_let_us_in_is_told_with_what_it_asks_for_and_no_p
 ) -> None:
     """Its health is anybody's to ask; its version, asked next, is not."""
     address, left = server
-    monkeypatch.setenv("PREFECT_CLIENT_MAX_RETRIES", "0")
     left.extend([503, 200, 401])
     monkeypatch.setattr(given, "SECONDS", 60.0)
     with pytest.raises(PipelineError, match=r"lets us in; .*401.*PREFECT_API_AUTH_STRING") as found:

@@ -420,23 +420,40 @@ def test_workers_that_all_have_gpus_talk_by_nccl_and_else_by_gloo(
     assert (asked, taken) == ([(backend, 0, 1)], [1] if device == "cuda" else [])
 
 
-def test_workers_of_which_some_have_gpus_are_told_so_and_do_not_wait_for_each_other() -> None:
+def test_workers_of_which_some_have_gpus_are_told_so_and_do_not_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     store = torch.distributed.HashStore()
     store.set("device-0", "cuda")
+    monkeypatch.setattr(crew, "rendezvous", lambda *_, **__: iter([(store, 1, 2)]))
     with pytest.raises(ConfigError, match=r"for all 2 workers; got cpu on 1, cuda on 1\. .*device = \"cpu\""):
-        crew._agree(store, "cpu", "float32", 1, 2)
+        crew.join(TRAINING)
 
 
-def test_workers_of_which_some_have_no_bfloat16_are_told_so_and_train_no_other_weights() -> None:
-    store = torch.distributed.HashStore()
-    store.set("device-0", "cpu")
-    store.set("precision-0", "bfloat16")
-    crew._agree(store, "cpu", "bfloat16", 1, 2)
+@pytest.mark.parametrize("of_other", ["bfloat16", "float32"])
+def test_workers_of_which_some_have_no_bfloat16_are_told_so_and_train_no_other_weights(
+    of_other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where somebody else has begun the group."""
+
+    def heard(everybodys: list[Any], own: str, group: object) -> None:
+        assert group == "sockets"
+        everybodys[:] = [of_other, own]
+
+    said = {"is_initialized": True, "get_world_size": 2, "get_rank": 1, "new_group": "sockets"}
+    for name, value in said.items():
+        monkeypatch.setattr(torch.distributed, name, lambda *_, value=value, **__: value)
+    monkeypatch.setattr(torch.distributed, "all_gather_object", heard)
+    monkeypatch.setattr(crew, "_talking", [])
+    config = dataclasses.replace(TRAINING, workers=2, precision="float32")
+    if of_other == "float32":
+        assert crew.crew_of(config) == crew.Crew(1, 2)
+        return
     with pytest.raises(
         ConfigError,
         match=r"training\.precision: .*for all 2 workers; got bfloat16 on 1, float32 on 1\. .*\"float32\"",
     ):
-        crew._agree(store, "cpu", "float32", 1, 2)
+        crew.crew_of(config)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="takes two GPUs")

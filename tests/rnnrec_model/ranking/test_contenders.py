@@ -7,6 +7,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from rnnrec_model.ranking import student
 from rnnrec_model.ranking.contenders import bounds, effective
 from rnnrec_model.ranking.evaluation import MISS
 from rnnrec_model.vocabulary import Indices
@@ -153,6 +154,31 @@ def test_where_users_tell_nothing_apart_the_seeds_of_all_pairs_are_heeded() -> N
     assert bounds(found, METRIC, alike, seeds=wide).contenders == ["a", "b", "c"]
     alone = bounds({name: found[name] for name in ("a", "c")}, METRIC, alike, seeds=wide)
     assert alone.contenders == ["a"]
+
+
+def test_of_ten_with_three_fits_each_none_is_told_from_another_in_95_of_100_worlds() -> None:
+    """Fits tell what a seed moves, and three tell it badly: were it taken as known, however wide by Student's
+    t for one pair, one of eleven worlds would tell some apart."""
+    every, told = np.arange(400), []
+    for world in range(300):
+        values = np.random.default_rng(world).normal(200, 20, (10, 3)).round()
+        found = {f"m{n}": np.stack([ranks(*(every < one)) for one in fits]) for n, fits in enumerate(values)}
+        wide = {name: 4.303 * one.std(ddof=1) / 400 / 3**0.5 for name, one in zip(found, values, strict=True)}
+        fits = dict.fromkeys(found, 3)
+        held = bounds(found, METRIC, np.zeros(400, int), seeds=wide, fits=fits, resamples=500, seed=world)
+        told.append(len(held.contenders) < 10)
+    assert np.mean(told) <= 0.04
+
+
+def test_one_fit_whose_deviation_is_known_is_wider_by_no_students_t() -> None:
+    every, alike = np.arange(1000), np.zeros(1000, int)
+    found = {name: ranks(*(every < of)) for name, of in (("a", 530), ("b", 500))}
+    wide = {"a": 1.96 * 0.01, "b": 0.0}
+    low, high = bounds(found, METRIC, alike, seeds=wide).between["a", "b"]
+    assert (high - low) / 2 == pytest.approx(1.96 * 0.01, rel=0.03)
+    wide["a"] = student.point(5) * 0.01
+    low, high = bounds(found, METRIC, alike, seeds=wide, fits={"a": 5}).between["a", "b"]
+    assert (high - low) / 2 == pytest.approx(2.776 * 0.01, rel=0.08)
 
 
 @pytest.mark.slow

@@ -54,6 +54,12 @@ def test_one_that_was_killed_has_ended_and_one_that_runs_or_none_has_not(
         assert java.end() == "by signal 9; out of memory"
 
 
+def test_of_several_lines_that_tell_of_an_error_the_last_one_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(java, "RUNNING", [SimpleNamespace(proc=SimpleNamespace(returncode=52))])
+    monkeypatch.setattr(java, "SAID", ["an error of another", "java.lang.OutOfMemoryError", "at Some.java"])
+    assert java.end() == "with exit code 52; java.lang.OutOfMemoryError"
+
+
 ASK = """
 import sys
 from pathlib import Path

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,28 @@ def test_more_workers_than_can_run_at_once_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"workers: .* engine\.gpus = 2 with engine\.trains.*got 4"):
         load_config(file)
     assert load_config(file, {"engine.gpus": 0}).training.workers == 4
+
+
+def test_a_job_that_comes_to_spark_after_its_training_has_ended_is_cancelled_then(tmp_path: Path) -> None:
+    cancels: list[int] = []
+    there, cancelled = threading.Event(), threading.Event()
+
+    def cancel() -> None:
+        cancels.append(1)
+        if there.is_set():
+            cancelled.set()
+        elif len(cancels) > 2:
+            there.set()
+
+    def together(*_: object) -> list[int]:
+        assert cancelled.wait(60)
+        raise EngineError("cancelled")
+
+    session = SimpleNamespace(sparkContext=SimpleNamespace(cancelAllJobs=cancel))
+    engine: Any = SimpleNamespace(cluster=lambda: SimpleNamespace(session=session), together=together)
+    with trainers.workers(engine, tmp_path, 2, 1) as workers:
+        assert [one.poll() for one in workers] == [None, None]
+    assert len(cancels) > 3
 
 
 def at_work(folder: Path) -> dict[int, int]:

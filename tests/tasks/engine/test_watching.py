@@ -71,6 +71,45 @@ def test_time_in_which_nobody_looked_is_no_time_without_executors() -> None:
     assert watch.ended.startswith("there was none for")
 
 
+def test_one_that_was_there_counts_until_it_is_gone() -> None:
+    watch, long = Watch(ENGINE, since=0), WITHOUT_SECONDS
+    assert looked(watch, {"d:0", "a:1"}, range(1, 3 * long)) == ""
+    assert looked(watch, {"d:0"}, range(3 * long, 4 * long - 1)) == ""
+    watch.saw({"d:0"}, 4 * long)
+    assert watch.ended
+
+
+class Cluster:
+    """A session whose looks find what is told of them; its jobs are cancelled when all were looked at."""
+
+    def __init__(self, *looks: set[str] | Exception) -> None:
+        self.looks, self.cancelled, self.sparkContext = list(looks), threading.Event(), self
+
+    def cancelAllJobs(self) -> None:
+        if not self.looks:
+            self.cancelled.set()
+
+    def there(self) -> set[str]:
+        found = self.looks.pop(0) if self.looks else {"d:0"}
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def test_jobs_are_cancelled_until_the_work_is_over_also_after_a_look_that_failed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cluster = Cluster({"d:0", "a:1"}, ConnectionError("not now"), {"d:0"}, {"d:0"})
+    monkeypatch.setattr(watching, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(watching, "WITHOUT_SECONDS", 0)
+    monkeypatch.setattr(watching, "there", Cluster.there)
+    before = threading.active_count()
+    with watching.watched(cast("Any", cluster), ENGINE) as watch:
+        assert cluster.cancelled.wait(60)
+        assert watch.ended == "there was none for 0 seconds, and 1 had gone before"
+    assert threading.active_count() == before
+
+
 def test_work_ends_whose_executors_end_over_and_over() -> None:
     watch, most = Watch(ENGINE, since=0), MOST_LOST * ENGINE.executors
     for number in range(most + 1):

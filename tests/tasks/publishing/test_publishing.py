@@ -15,6 +15,7 @@ import pytest
 
 from tasks.errors import FencedError, NightError, WarehouseError
 from tasks.publishing import publications, publishing, readers
+from tasks.running import stopping
 from tasks.settings.config import Config
 from tasks.store import delta, tables
 from tasks.store.store import Store
@@ -54,6 +55,16 @@ def test_a_publication_keeps_the_facts_of_its_night(cfg: Config) -> None:
     assert row.durations == {"train": 2.0, "score": 0.5}
     assert row.verdict == {"crowned": True}
     assert str(row.started_at) == "2026-01-04 01:00:00"
+
+
+def test_a_run_that_is_stopped_says_that_its_night_is_published_from_then_on(
+    cfg: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(stopping, "readers_have", said.append)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    driver.publish_night(cfg, FRIDAY, users=4)
+    assert said == [stopping.PUBLISHED] * 2
 
 
 def test_the_same_night_again_publishes_nothing(cfg: Config) -> None:

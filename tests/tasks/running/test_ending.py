@@ -44,6 +44,22 @@ def test_any_other_end_is_pythons_own(how: str, code: int) -> None:
     assert ended(how) == (code, ["work", "registered", "taken apart"])
 
 
+def test_what_the_log_still_holds_is_out_before_the_end() -> None:
+    log = "import logging.handlers; logging.raiseExceptions = False; out = logging.StreamHandler(sys.stdout)"
+    held = "held = logging.handlers.MemoryHandler(100, target=out); logging.getLogger().addHandler(held)"
+    assert ended(f"{log}; {held}; logging.warning('said last'); sys.exit(0)") == (
+        0,
+        ["work", "registered", "said last"],
+    )
+
+
+def test_an_end_that_is_held_up_and_can_say_nothing_any_more_ends() -> None:
+    held = "ending.LAST_SECONDS = 0.1; import threading, time; threading._register_atexit(time.sleep, 600)"
+    program = PROGRAM.replace("END", f"sys.stdout.close(); {held}; sys.exit(3)")
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, capture_output=True)
+    assert done.returncode == 3
+
+
 def test_an_end_that_is_held_up_is_waited_for_no_longer_than_its_time() -> None:
     held = "ending.LAST_SECONDS = 0.1; import threading, time; threading._register_atexit(time.sleep, 600)"
     assert ended(f"{held}; sys.exit(3)") == (3, ["work"])

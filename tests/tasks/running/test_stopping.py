@@ -91,6 +91,46 @@ def test_a_stage_that_does_not_end_is_ended(run: type[Run]) -> None:
     assert said.startswith("Stopped by SIGTERM in stage train: readers keep what they had")
 
 
+def test_a_night_that_is_published_is_not_called_what_readers_had(run: type[Run]) -> None:
+    body = """
+    with stopping.watched(GRACE):
+        stopping.look("publish")
+        stopping.readers_have(stopping.PUBLISHED)
+        ready()
+        for _ in range(1_000_000):
+            stopping.look("serve")
+            time.sleep(0.01)
+    """
+    ended, said = run(body).signalled(signal.SIGTERM)
+    assert ended == 143
+    assert said.startswith("Stopped by SIGTERM before serve: its tables are published, and the night can be")
+
+
+def test_a_signal_after_the_last_look_of_a_run_that_ends_well_ends_nothing(run: type[Run]) -> None:
+    body = """
+    with stopping.watched(GRACE):
+        stopping.look("the last stage")
+        ready()
+        while not stopping._watch.signal:
+            time.sleep(0.01)
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    time.sleep(1)
+    """
+    assert run(body, 0.2).signalled(signal.SIGTERM) == (0, "")
+
+
+def test_another_signal_ends_nothing(run: type[Run]) -> None:
+    body = """
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    with stopping.watched(GRACE):
+        ready()
+        for _ in range(100):
+            stopping.look("the stage after it")
+            time.sleep(0.01)
+    """
+    assert run(body, 0.1).signalled(signal.SIGUSR1) == (0, "")
+
+
 def test_what_is_told_to_a_server_that_does_not_answer_holds_nothing_up(run: type[Run]) -> None:
     body = """
     stopping.TELL_SECONDS = 0.1

@@ -107,12 +107,47 @@ def test_what_a_seed_moves_is_as_measured_of_the_recipe_or_as_assumed_and_nothin
     assert len(here) == 4
 
 
+def test_what_was_measured_of_a_recipe_says_nothing_of_what_tuning_made_of_it(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    valid = Part(final.rows[:150], judging.next_items(final.rows[:150], final.rows[150:]))
+    plan = planned(models=("recurrent",), budget=Budget(2))
+    known = replace(plan, noise={"recurrent": {"recall_at_1": 1.5}})
+    done, kept = here[:], jobs.here
+
+    def chooses(job: jobs.Job, say: jobs.Say = jobs.quiet) -> None:
+        kept(job, say)
+        if job.what == "tune":
+            numbers = json.loads((job.folder / jobs.NUMBERS).read_text())
+            (job.folder / jobs.NUMBERS).write_text(json.dumps(numbers | {"best": {"training.bptt_steps": 3}}))
+
+    assert not done
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs, "apart", chooses)
+        one = compared(known, final, valid).found["models"]["recurrent"]["metrics"]["recall_at_1"]
+    assert one["seed"] == {"floor": 0.02 * one["value"], "measured": False, "fits": 1}
+
+
+def test_what_a_seed_moves_decides_what_comes_out_and_so_is_another_comparison(planned: Planned) -> None:
+    one = planned()
+    given = (one.cfg, one.question, one.about, {"of": "walks"}, "toy")
+    assert course.plan(*given).digest == one.digest
+    assert course.plan(*given, floors={"markov": {"recall_at_1": 0.1}}).digest != one.digest
+
+
+def test_the_mean_of_eight_fits_moves_half_as_far_as_that_of_two() -> None:
+    assert [results.Seed(1.0, True, fits).of_mean for fits in (1, 2, 8)] == pytest.approx(
+        [0.5**0.5, 0.5, 0.25]
+    )
+
+
 def test_of_several_fits_the_mean_is_compared_and_their_spread_is_what_seeds_move(
     planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
 ) -> None:
-    made = compared(planned(models=("markov", "recurrent"), seeds=3), final)
-    assert [job.recipe.name for job in here] == ["markov", *["recurrent"] * 3]
-    seeds = [job.recipe.training.seed for job in here[1:] if job.recipe.training]
+    plan = planned(models=("markov", "recurrent"), seeds=3, curves=("users",), shares=(0.5,))
+    made = compared(plan, final)
+    assert [job.recipe.name for job in here] == ["markov", *["recurrent"] * 3, "markov", "recurrent"]
+    seeds = [job.recipe.training.seed for job in here[1:4] if job.recipe.training]
     assert seeds == [1, 2, 3]
     one = made.found["models"]["recurrent"]
     values = [fit["metrics"]["recall_at_1"] for fit in one["fits"]]
@@ -127,9 +162,22 @@ def test_of_several_fits_the_mean_is_compared_and_their_spread_is_what_seeds_mov
     assert told["difference"] == pytest.approx(float(np.mean(hits - markov)))
     assert told["low"] < told["difference"] < told["high"]
     assert len(made.found["models"]["markov"]["fits"]) == 1
+    points = {(one["model"], one["share"]): one["value"] for one in made.found["curves"]["users"]}
+    assert points["recurrent", 1.0] == told["value"] != values[0]
     text = (made.folder / "report.md").read_text()
     assert "| recurrent | 2 |" in text
     assert "3 fits of each that has a seed; means are told." in text
+    assert "those of each model's first fit" in text
+    assert "All others have no seed" in text
+
+
+def test_where_no_model_has_a_seed_several_fits_are_one(
+    planned: Planned, final: Part, here: list[jobs.Job], compared: Whole
+) -> None:
+    made = compared(planned(models=("markov", "popularity"), seeds=3), final)
+    assert len(here) == 2
+    text = (made.folder / "report.md").read_text()
+    assert "## Each fit\n\nThese models have no seed" in text
 
 
 def of_fits(name: str, seeds: list[int]) -> list[str]:
@@ -190,8 +238,11 @@ def test_a_damaged_file_of_a_stopped_comparison_is_made_anew_and_of_one_that_is_
         job = plan.fits("markov")[0]
         (job.folder / jobs.NUMBERS).write_bytes(bytes(100))
         assert not job.is_done
+        for damaged in (b"", bytes(100), (plan.fits("vsknn")[0].folder / jobs.RANKS).read_bytes()[:-1]):
+            (plan.fits("vsknn")[0].folder / jobs.RANKS).write_bytes(damaged)
+            assert not plan.fits("vsknn")[0].is_done
     made = compared(plan, final)
-    assert [job.recipe.name for job in here] == ["popularity", "markov", "vsknn", "markov"]
+    assert [job.recipe.name for job in here] == ["popularity", "markov", "vsknn", "markov", "vsknn"]
     file = made.folder / "result.json"
     file.write_text(file.read_text()[:-100])
     with pytest.raises(
